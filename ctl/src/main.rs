@@ -1,0 +1,3 @@
+//! sojourn, the operator's command line.
+
+fn main() {}

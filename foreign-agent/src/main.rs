@@ -1,0 +1,3 @@
+//! The foreign agent daemon.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! The home agent daemon.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! The key distribution centre daemon.
+
+fn main() {}

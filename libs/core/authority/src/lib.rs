@@ -1,0 +1,1 @@
+//! Key distribution: enrolment and issue.

@@ -1,0 +1,1 @@
+//! Typed doors over audited cryptography.

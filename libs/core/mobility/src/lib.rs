@@ -1,0 +1,1 @@
+//! Mobile node, foreign agent and home agent.

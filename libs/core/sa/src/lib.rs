@@ -1,0 +1,1 @@
+//! Who may say this: associations, replay, seal, verify, derive.

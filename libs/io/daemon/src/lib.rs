@@ -1,0 +1,1 @@
+//! What every daemon shares: command line, configuration, log, signals.

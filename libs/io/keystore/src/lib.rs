@@ -1,0 +1,1 @@
+//! The durable store: SQLite with sealed secrets and group commit.

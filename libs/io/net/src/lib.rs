@@ -1,0 +1,1 @@
+//! Sockets, TUN devices, netlink, clock and the loop.

@@ -1,0 +1,3 @@
+//! The mobile node daemon.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! A roaming network on one machine.
+
+fn main() {}

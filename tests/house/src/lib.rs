@@ -1,0 +1,1 @@
+//! Tests of the workspace itself: layers and purity of the cores.

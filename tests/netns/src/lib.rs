@@ -1,0 +1,1 @@
+//! Real binaries in network namespaces.

@@ -1,0 +1,1 @@
+//! The deterministic simulator with its reference model.
