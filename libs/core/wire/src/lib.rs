@@ -8,6 +8,8 @@ mod error;
 mod reader;
 mod writer;
 
+pub mod checksum;
+pub mod ip;
 pub mod mip;
 
 pub use error::Error;

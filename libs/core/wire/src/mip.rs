@@ -1,9 +1,11 @@
 //! Mobile IPv4: messages of UDP port 434 (RFC 5944, RFC 3519) and our own extensions (docs/wire.md).
 
+pub mod advertisement;
 pub mod code;
 pub mod extension;
 pub mod ours;
 pub mod registration;
+pub mod tunnel_data;
 
 /// The UDP port of registration messages and tunnel data (RFC 5944 section 3.3).
 pub const PORT: u16 = 434;

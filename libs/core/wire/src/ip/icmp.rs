@@ -107,15 +107,36 @@ impl<'a> Icmp<'a> {
         let &[kind, code, _, _, a, b, c, d] = header;
         let (first, second) = (u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d]));
         Ok(match kind {
-            ECHO_REQUEST => Self::EchoRequest { identifier: first, sequence: second, data: body },
-            ECHO_REPLY => Self::EchoReply { identifier: first, sequence: second, data: body },
+            ECHO_REQUEST => Self::EchoRequest {
+                identifier: first,
+                sequence: second,
+                data: body,
+            },
+            ECHO_REPLY => Self::EchoReply {
+                identifier: first,
+                sequence: second,
+                data: body,
+            },
             DESTINATION_UNREACHABLE => {
                 let code = Unreachable(code);
-                let mtu = if code == Unreachable::FRAGMENTATION_NEEDED { second } else { 0 };
-                Self::DestinationUnreachable { code, mtu, original: body }
+                let mtu = if code == Unreachable::FRAGMENTATION_NEEDED {
+                    second
+                } else {
+                    0
+                };
+                Self::DestinationUnreachable {
+                    code,
+                    mtu,
+                    original: body,
+                }
             }
             TIME_EXCEEDED => Self::TimeExceeded { code, original: body },
-            _ => Self::Other { kind, code, rest: [a, b, c, d], body },
+            _ => Self::Other {
+                kind,
+                code,
+                rest: [a, b, c, d],
+                body,
+            },
         })
     }
 
@@ -134,17 +155,26 @@ impl<'a> Icmp<'a> {
 
     fn parts(&self) -> (u8, u8, [u8; 4], &'a [u8]) {
         match *self {
-            Self::EchoRequest { identifier, sequence, data } => {
-                (ECHO_REQUEST, 0, pair(identifier, sequence), data)
-            }
-            Self::EchoReply { identifier, sequence, data } => {
-                (ECHO_REPLY, 0, pair(identifier, sequence), data)
-            }
+            Self::EchoRequest {
+                identifier,
+                sequence,
+                data,
+            } => (ECHO_REQUEST, 0, pair(identifier, sequence), data),
+            Self::EchoReply {
+                identifier,
+                sequence,
+                data,
+            } => (ECHO_REPLY, 0, pair(identifier, sequence), data),
             Self::DestinationUnreachable { code, mtu, original } => {
                 (DESTINATION_UNREACHABLE, code.0, pair(0, mtu), original)
             }
             Self::TimeExceeded { code, original } => (TIME_EXCEEDED, code, [0; 4], original),
-            Self::Other { kind, code, rest, body } => (kind, code, rest, body),
+            Self::Other {
+                kind,
+                code,
+                rest,
+                body,
+            } => (kind, code, rest, body),
         }
     }
 }

@@ -31,7 +31,12 @@ pub const fn outer_header(inner: &Ipv4Header, entry: Ipv4Addr, exit: Ipv4Addr) -
 /// What [`Ipv4Packet::parse`] finds wrong with `inner`; [`Error::TooLong`].
 pub fn encapsulate(inner: &[u8], entry: Ipv4Addr, exit: Ipv4Addr) -> Result<Vec<u8>, Error> {
     let header = Ipv4Packet::parse(inner)?.header;
-    Ipv4Packet { header: outer_header(&header, entry, exit), options: &[], payload: inner }.to_vec()
+    Ipv4Packet {
+        header: outer_header(&header, entry, exit),
+        options: &[],
+        payload: inner,
+    }
+    .to_vec()
 }
 
 /// A tunnelled packet taken apart.
@@ -59,5 +64,9 @@ pub fn decapsulate(packet: &[u8]) -> Result<Decapsulated<'_>, Error> {
     }
     let inner = Ipv4Packet::parse(outer.payload)?;
     let length = super::ipv4::HEADER_LEN + inner.options.len() + inner.payload.len();
-    Ok(Decapsulated { outer: outer.header, inner, bytes: &outer.payload[..length] })
+    Ok(Decapsulated {
+        outer: outer.header,
+        inner,
+        bytes: &outer.payload[..length],
+    })
 }

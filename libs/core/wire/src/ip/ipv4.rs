@@ -145,7 +145,11 @@ impl<'a> Ipv4Packet<'a> {
         if checksum(header) != 0 {
             return Err(Error::Checksum);
         }
-        Ok(Self { header: fields(fixed), options: &header[HEADER_LEN..], payload })
+        Ok(Self {
+            header: fields(fixed),
+            options: &header[HEADER_LEN..],
+            payload,
+        })
     }
 
     /// The packet as bytes.

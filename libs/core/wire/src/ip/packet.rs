@@ -46,7 +46,11 @@ pub fn udp_packet(
     ttl: u8,
     payload: &[u8],
 ) -> Result<Vec<u8>, Error> {
-    let udp = Udp { source_port: source.port(), destination_port: destination.port(), payload };
+    let udp = Udp {
+        source_port: source.port(),
+        destination_port: destination.port(),
+        payload,
+    };
     let udp_header = udp.header(*source.ip(), *destination.ip())?;
     let header = Ipv4Header::new(*source.ip(), *destination.ip(), Protocol::UDP, ttl)
         .emit(udp::HEADER_LEN + payload.len())?;
@@ -111,7 +115,12 @@ pub fn icmp_packet(
     message: &[u8],
 ) -> Result<Vec<u8>, Error> {
     let header = Ipv4Header::new(source, destination, Protocol::ICMP, ttl);
-    Ipv4Packet { header, options: &[], payload: message }.to_vec()
+    Ipv4Packet {
+        header,
+        options: &[],
+        payload: message,
+    }
+    .to_vec()
 }
 
 fn whole(packet: &[u8], protocol: Protocol) -> Result<Ipv4Packet<'_>, Error> {

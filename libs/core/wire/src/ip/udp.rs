@@ -35,7 +35,12 @@ impl<'a> Udp<'a> {
         }
         let datagram = bytes.get(..length).ok_or(Error::Truncated)?;
         let has_checksum = [c1, c2] != [0, 0];
-        if has_checksum && pseudo_header(source, destination, length).bytes(datagram).finish() != 0 {
+        if has_checksum
+            && pseudo_header(source, destination, length)
+                .bytes(datagram)
+                .finish()
+                != 0
+        {
             return Err(Error::Checksum);
         }
         Ok(Self {
@@ -56,7 +61,10 @@ impl<'a> Udp<'a> {
         out[0..2].copy_from_slice(&self.source_port.to_be_bytes());
         out[2..4].copy_from_slice(&self.destination_port.to_be_bytes());
         out[4..6].copy_from_slice(&wire_length.to_be_bytes());
-        let sum = pseudo_header(source, destination, length).bytes(&out).bytes(self.payload).finish();
+        let sum = pseudo_header(source, destination, length)
+            .bytes(&out)
+            .bytes(self.payload)
+            .finish();
         // Zero would mean "no checksum"; all ones is the same number in ones complement.
         let sum = if sum == 0 { 0xffff } else { sum };
         out[6..8].copy_from_slice(&sum.to_be_bytes());
