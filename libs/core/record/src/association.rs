@@ -1,0 +1,86 @@
+//! Security associations made by a registration.
+
+use crypto::Key;
+use wire::mip::Spi;
+
+/// Between whom.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum AssociationKind {
+    /// KEY 1: mobile node and home agent.
+    Key1,
+    /// KEY 2: foreign agent and home agent.
+    Key2,
+    /// KEY 3: mobile node and foreign agent.
+    Key3,
+}
+
+impl AssociationKind {
+    /// "KEY 1", "KEY 2" or "KEY 3".
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Key1 => "KEY 1",
+            Self::Key2 => "KEY 2",
+            Self::Key3 => "KEY 3",
+        }
+    }
+
+    /// 1, 2 or 3.
+    #[must_use]
+    pub const fn number(self) -> u8 {
+        match self {
+            Self::Key1 => 1,
+            Self::Key2 => 2,
+            Self::Key3 => 3,
+        }
+    }
+
+    /// The kind of that number.
+    #[must_use]
+    pub const fn from_number(number: u8) -> Option<Self> {
+        match number {
+            1 => Some(Self::Key1),
+            2 => Some(Self::Key2),
+            3 => Some(Self::Key3),
+            _ => None,
+        }
+    }
+}
+
+/// One security association as its owner sees it. Algorithms: AES-256-GCM and HKDF-SHA-256, the one suite
+/// until associations are negotiated.
+pub struct Association {
+    /// Between whom.
+    pub kind: AssociationKind,
+    /// Index of what the owner receives.
+    pub inbound: Spi,
+    /// Index of what the owner sends.
+    pub outbound: Spi,
+    /// The key.
+    pub key: Key,
+    /// The owner's name.
+    pub own: String,
+    /// The peer's name.
+    pub peer: String,
+    /// When it was made.
+    pub made: u64,
+    /// When it ends.
+    pub ends: u64,
+}
+
+impl Association {
+    /// A second copy, on purpose and by name, because it holds a key.
+    #[must_use]
+    pub fn duplicate(&self) -> Self {
+        Self {
+            kind: self.kind,
+            inbound: self.inbound,
+            outbound: self.outbound,
+            key: self.key.duplicate(),
+            own: self.own.clone(),
+            peer: self.peer.clone(),
+            made: self.made,
+            ends: self.ends,
+        }
+    }
+}

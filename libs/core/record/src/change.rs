@@ -1,0 +1,80 @@
+//! Changes that a core wants made durable, and the state that a start finds.
+
+use std::net::Ipv4Addr;
+
+use thiserror::Error;
+
+use crate::{AuditEntry, Binding, Grant, HomeAgent, Nai, Subscriber, Visitor};
+
+/// One change. A list of them is committed as a whole or not at all.
+pub enum Change {
+    /// Inserts or replaces a subscriber.
+    PutSubscriber(Subscriber),
+    /// The home agent has all subscriber changes up to this number.
+    SubscriberCursor(u64),
+    /// Compare and set: the last identification that passed for this subscriber. The whole list is refused
+    /// with [`CommitError::Conflict`] unless the stored one equals `previous`.
+    Identification {
+        /// Whose.
+        nai: Nai,
+        /// What is expected to stand, `None` for nothing.
+        previous: Option<u64>,
+        /// What shall stand.
+        next: u64,
+    },
+    /// Inserts or replaces the binding of its home address, with its associations.
+    PutBinding(Binding),
+    /// Removes a binding with its associations.
+    RemoveBinding(Ipv4Addr),
+    /// Inserts or replaces the visitor of its home address, with its associations.
+    PutVisitor(Visitor),
+    /// Removes a visitor with its associations.
+    RemoveVisitor(Ipv4Addr),
+    /// Advertisement sequence numbers below this one may have been used on this link.
+    ReserveSequence {
+        /// Number of the link.
+        link: u32,
+        /// First number not reserved, 256 to 65536.
+        below: u32,
+    },
+    /// Inserts or replaces a grant.
+    PutGrant(Grant),
+    /// Appends to the audit trail.
+    Audit(AuditEntry),
+    /// Inserts or replaces a home agent.
+    PutHomeAgent(HomeAgent),
+}
+
+/// Why a list of changes was not committed; nothing of it was.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum CommitError {
+    /// A compare-and-set found another value.
+    #[error("another change came first")]
+    Conflict,
+    /// The store cannot write now: full disk, locked, closed. The text is for the log.
+    #[error("the store cannot write: {0}")]
+    Unavailable(String),
+}
+
+/// Everything that a store holds, as a start finds it. Each daemon uses its own part.
+#[derive(Default)]
+pub struct State {
+    /// Subscribers, in order of NAI.
+    pub subscribers: Vec<Subscriber>,
+    /// Highest subscriber change taken over.
+    pub subscriber_cursor: u64,
+    /// Last identification per subscriber.
+    pub identifications: Vec<(Nai, u64)>,
+    /// Bindings, in order of home address.
+    pub bindings: Vec<Binding>,
+    /// Visitors, in order of home address.
+    pub visitors: Vec<Visitor>,
+    /// Reserved advertisement sequence numbers: link and first number not reserved.
+    pub sequences: Vec<(u32, u32)>,
+    /// Grants that have not ended long ago, in order of number.
+    pub grants: Vec<Grant>,
+    /// Number of the last audit entry.
+    pub last_audit: u64,
+    /// Registered home agents, in order of name.
+    pub home_agents: Vec<HomeAgent>,
+}

@@ -1,0 +1,56 @@
+//! What the key distribution centre records.
+
+use crate::Nai;
+
+/// Keys that were issued once: names and indices, never the keys.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Grant {
+    /// Number, rising.
+    pub id: u64,
+    /// The asker's own number for the request; the same number gives the same grant, not a second one.
+    pub request: [u8; 16],
+    /// For which subscriber.
+    pub nai: Nai,
+    /// Home agent that asked.
+    pub home_agent: String,
+    /// Foreign agent, `None` with a co-located care-of address.
+    pub foreign_agent: Option<String>,
+    /// Care-of address as text.
+    pub care_of: String,
+    /// Fingerprints of KEY 1, and KEY 2 and KEY 3 through a foreign agent, 16 hex digits each.
+    pub fingerprints: Vec<String>,
+    /// When they were issued.
+    pub issued: u64,
+    /// When they end.
+    pub ends: u64,
+    /// When they were revoked, if they were.
+    pub revoked: Option<u64>,
+}
+
+/// One line of the audit trail; it is only ever appended.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct AuditEntry {
+    /// Number, rising by one.
+    pub number: u64,
+    /// When, in milliseconds since 1970.
+    pub unix_ms: u64,
+    /// Who: the name in the client certificate, or "local" for the machine's own administrator.
+    pub actor: String,
+    /// In which role.
+    pub role: String,
+    /// What was asked: the method.
+    pub action: String,
+    /// On what.
+    pub subject: String,
+    /// "done", or why it was refused.
+    pub outcome: String,
+}
+
+/// A home agent that may take over subscribers and ask for keys.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct HomeAgent {
+    /// Its name, as in its certificate.
+    pub name: String,
+    /// When it was registered.
+    pub registered: u64,
+}
