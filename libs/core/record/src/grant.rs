@@ -1,6 +1,21 @@
 //! What the key distribution centre records.
 
-use crate::Nai;
+use wire::mip::Spi;
+
+use crate::{AssociationKind, Nai};
+
+/// One issued key, by name only.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct GrantKey {
+    /// Which.
+    pub kind: AssociationKind,
+    /// Index inbound at the first of the pair: mobile node (KEY 1, KEY 3) or foreign agent (KEY 2).
+    pub first: Spi,
+    /// Index inbound at the other.
+    pub second: Spi,
+    /// 16 hexadecimal digits.
+    pub fingerprint: String,
+}
 
 /// Keys that were issued once: names and indices, never the keys.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -17,8 +32,8 @@ pub struct Grant {
     pub foreign_agent: Option<String>,
     /// Care-of address as text.
     pub care_of: String,
-    /// Fingerprints of KEY 1, and KEY 2 and KEY 3 through a foreign agent, 16 hex digits each.
-    pub fingerprints: Vec<String>,
+    /// KEY 1, and KEY 2 and KEY 3 through a foreign agent.
+    pub keys: Vec<GrantKey>,
     /// When they were issued.
     pub issued: u64,
     /// When they end.

@@ -15,7 +15,7 @@ mod visitor;
 pub use association::{Association, AssociationKind};
 pub use binding::{Binding, Tunnel};
 pub use change::{Change, CommitError, State};
-pub use grant::{AuditEntry, Grant, HomeAgent};
+pub use grant::{AuditEntry, Grant, GrantKey, HomeAgent};
 pub use name::{Nai, NaiError};
 pub use subscriber::{Subscriber, SubscriberState};
 pub use visitor::{MobileNodeState, Visitor};
