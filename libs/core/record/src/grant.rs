@@ -66,6 +66,8 @@ pub struct AuditEntry {
 pub struct HomeAgent {
     /// Its name, as in its certificate.
     pub name: String,
+    /// Its address, if it serves only the subscribers whose home agent that is; `None` serves them all.
+    pub address: Option<std::net::Ipv4Addr>,
     /// When it was registered.
     pub registered: u64,
 }
