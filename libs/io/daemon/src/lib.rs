@@ -1,1 +1,126 @@
-//! What every daemon shares: command line, configuration, log, signals.
+//! What the main function of every daemon shares: command line, configuration, log, signals, secrets in
+//! files and the start and end of the process.
+//!
+//! Nothing here knows a protocol, opens a socket or keeps state.
+
+pub mod config;
+pub mod enrolment;
+pub mod log;
+pub mod privilege;
+pub mod secret_file;
+pub mod signals;
+
+use std::{
+    future::Future,
+    io::Write as _,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use config::Config;
+
+/// Exit code of a command line or configuration that is wrong.
+const EXIT_CONFIGURATION: u8 = 2;
+
+/// The flags that every daemon takes.
+#[derive(clap::Args, Clone, Debug)]
+pub struct Args {
+    /// Configuration file (TOML). Relative paths in it are relative to its folder.
+    #[arg(long, value_name = "FILE.toml")]
+    pub config: PathBuf,
+
+    /// Only check the configuration: exit 0 if it is right, 2 with the file, line and key that are wrong.
+    #[arg(long)]
+    pub check: bool,
+
+    /// What to log: error, warn, info, debug or trace, also by module, as in "info,mobility=debug".
+    #[arg(long, value_name = "LEVEL", env = "SOJOURN_LOG", default_value = log::DEFAULT)]
+    pub log: String,
+}
+
+/// The first steps of a daemon: log to standard error, no core dumps, configuration read and checked.
+///
+/// # Errors
+/// The exit code to end with: 0 after a successful `--check`, 2 after a wrong flag or configuration, which
+/// has been explained on standard error, 1 if the process cannot be kept from dumping core.
+pub fn start<C: Config>(args: &Args) -> Result<C, ExitCode> {
+    log::init(&args.log).map_err(|error| explain(&error.to_string()))?;
+    let config = load_or_explain::<C>(&args.config)?;
+    if args.check {
+        say(&format!("{}: the configuration is right", args.config.display()));
+        return Err(ExitCode::SUCCESS);
+    }
+    privilege::no_core_dumps().map_err(|error| {
+        say(&format!(
+            "core dumps could not be turned off, so keys might reach the disk: {error}"
+        ));
+        ExitCode::FAILURE
+    })?;
+    Ok(config)
+}
+
+/// Reads and checks a configuration; what is wrong with it is written to standard error.
+///
+/// # Errors
+/// Exit code 2.
+pub fn load_or_explain<C: Config>(path: &Path) -> Result<C, ExitCode> {
+    config::load(path).map_err(|error| explain(&error.to_string()))
+}
+
+/// Runs the daemon on an event loop of one thread until it returns, and says why it failed if it did.
+///
+/// Exit code 0 if it ended as asked, 1 if it failed.
+pub fn run<F: Future<Output = anyhow::Result<()>>>(daemon: F) -> ExitCode {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            tracing::error!("no event loop: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    match runtime.block_on(daemon) {
+        Ok(()) => {
+            tracing::info!("stopped");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            tracing::error!("stopped: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// 32 bytes of the operating system's randomness: the seed that a core is born with.
+///
+/// # Errors
+/// If the operating system has none to give; then no key may be made.
+pub fn seed() -> Result<[u8; 32], SeedError> {
+    let mut seed = [0; 32];
+    getrandom::fill(&mut seed).map_err(|error| SeedError(error.to_string()))?;
+    Ok(seed)
+}
+
+/// The operating system gave no randomness.
+#[derive(Debug, thiserror::Error)]
+#[error("the operating system gave no randomness: {0}")]
+pub struct SeedError(String);
+
+fn explain(message: &str) -> ExitCode {
+    say(message);
+    ExitCode::from(EXIT_CONFIGURATION)
+}
+
+/// A line for the person who started the process; nothing can be done if standard error is closed.
+fn say(message: &str) {
+    let _ = writeln!(std::io::stderr(), "{message}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_seeds_differ() {
+        assert_ne!(seed().unwrap(), seed().unwrap());
+    }
+}

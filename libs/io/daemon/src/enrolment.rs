@@ -1,0 +1,265 @@
+//! The enrolment file: all that a mobile node has to know of its home, with the secret it shares with it.
+//!
+//! The key distribution centre's operator makes it once and brings it to the mobile node; its mode is 0600.
+
+use std::{
+    fmt::Write as _,
+    net::Ipv4Addr,
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use crate::{
+    config::{self, Check, Cipher, Config, ConfigError, Nai, Prefix, Realm},
+    secret_file::{self, KeyBytes, SecretError},
+};
+
+/// Vendor number of examples in documentation (RFC 5612), which stands in until the product has its own.
+pub const TESTBED_VENDOR: u32 = 32473;
+
+/// Which extension numbers the mobile node uses.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Numbers {
+    /// Inside vendor-specific extensions (RFC 3115).
+    #[default]
+    Vendor,
+}
+
+/// What a mobile node is enrolled with.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Enrolment {
+    /// Its name.
+    pub nai: Nai,
+    /// The realm it is at home in.
+    pub home_realm: Realm,
+    /// Its address wherever it is.
+    pub home_address: Ipv4Addr,
+    /// Length of the home link's prefix, 1 to 32.
+    pub home_prefix_length: u8,
+    /// The router of the home link, used while at home.
+    pub home_gateway: Option<Ipv4Addr>,
+    /// Its home agent.
+    pub home_agent: Ipv4Addr,
+    /// Security parameter index of the association under KEY 0, above 511.
+    pub spi: u32,
+    /// What seals its extensions.
+    #[serde(default)]
+    pub cipher: Cipher,
+    /// KEY 0.
+    pub key0: KeyBytes,
+    /// Vendor number of the extensions.
+    #[serde(default = "testbed_vendor")]
+    pub vendor: u32,
+    /// Which numbers the extensions use.
+    #[serde(default)]
+    pub numbers: Numbers,
+}
+
+const fn testbed_vendor() -> u32 {
+    TESTBED_VENDOR
+}
+
+impl Config for Enrolment {
+    fn paths(&mut self) -> Vec<&mut PathBuf> {
+        Vec::new()
+    }
+
+    fn validate(&self, check: &mut Check) {
+        check.range("spi", self.spi, 512..=u32::MAX);
+        check.range("home_prefix_length", self.home_prefix_length, 1..=32);
+        if self.nai.realm() != self.home_realm.as_str() {
+            check.problem(
+                "home_realm",
+                format!("{} is not the realm of {}", self.home_realm, self.nai),
+            );
+        }
+        for (key, address) in [
+            ("home_address", self.home_address),
+            ("home_agent", self.home_agent),
+        ] {
+            if !is_host(address) {
+                check.problem(key, format!("{address} is not the address of a host"));
+            }
+        }
+        if self.home_address == self.home_agent {
+            check.problem("home_address", "the home agent has this address itself");
+        }
+        let home = Prefix::of(self.home_address, self.home_prefix_length);
+        if let (Some(home), Some(gateway)) = (home, self.home_gateway)
+            && (!home.contains(gateway) || gateway == self.home_address)
+        {
+            check.problem(
+                "home_gateway",
+                format!("{gateway} is not another host of the home link {home}"),
+            );
+        }
+    }
+}
+
+/// False for addresses that no single host can have.
+const fn is_host(address: Ipv4Addr) -> bool {
+    !(address.is_unspecified() || address.is_broadcast() || address.is_multicast() || address.is_loopback())
+}
+
+impl Enrolment {
+    /// Reads the file at `path`, which only its owner may be able to read.
+    ///
+    /// # Errors
+    /// See [`ConfigError`].
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        config::load_private(path)
+    }
+
+    /// Puts it into a file of mode 0600, whole or not at all.
+    ///
+    /// # Errors
+    /// See [`SecretError`].
+    pub fn write(&self, path: &Path) -> Result<(), SecretError> {
+        secret_file::write_private(path, self.to_toml().as_bytes())
+    }
+
+    /// The file's text, wiped when dropped.
+    #[must_use]
+    pub fn to_toml(&self) -> Zeroizing<String> {
+        // Room for all of it: growing would leave copies of the key behind.
+        let mut text = Zeroizing::new(String::with_capacity(2048));
+        let gateway = self
+            .home_gateway
+            .map_or(String::new(), |it| format!("home_gateway = \"{it}\"\n"));
+        // Writing to a String cannot fail.
+        let _ = write!(
+            text,
+            "# Enrolment of a mobile node. Secret: whoever reads this file can be this node.\n\
+             nai = \"{}\"\nhome_realm = \"{}\"\nhome_address = \"{}\"\nhome_prefix_length = {}\n{gateway}\
+             home_agent = \"{}\"\nspi = {}\ncipher = \"{}\"\nkey0 = \"{}\"\nvendor = {}\nnumbers = \"vendor\"\n",
+            self.nai,
+            self.home_realm,
+            self.home_address,
+            self.home_prefix_length,
+            self.home_agent,
+            self.spi,
+            self.cipher.as_str(),
+            *self.key0.to_hex(),
+            self.vendor,
+        );
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    fn example() -> Enrolment {
+        Enrolment {
+            nai: "traveller-one@home.example".parse().unwrap(),
+            home_realm: "home.example".parse().unwrap(),
+            home_address: Ipv4Addr::new(10, 11, 1, 50),
+            home_prefix_length: 24,
+            home_gateway: Some(Ipv4Addr::new(10, 11, 1, 1)),
+            home_agent: Ipv4Addr::new(10, 11, 1, 2),
+            spi: 512,
+            cipher: Cipher::ChaCha20Poly1305,
+            key0: KeyBytes::new([0xab; 32]),
+            vendor: TESTBED_VENDOR,
+            numbers: Numbers::Vendor,
+        }
+    }
+
+    fn refusal(change: impl FnOnce(&mut Enrolment)) -> String {
+        let mut enrolment = example();
+        change(&mut enrolment);
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("mn.toml");
+        enrolment.write(&path).unwrap();
+        match Enrolment::load(&path) {
+            Ok(_) => panic!("accepted"),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("mn.toml");
+        for gateway in [None, Some(Ipv4Addr::new(10, 11, 1, 1))] {
+            let mut written = example();
+            written.home_gateway = gateway;
+            written.write(&path).unwrap();
+            let read = Enrolment::load(&path).unwrap();
+            assert_eq!(*read.to_toml(), *written.to_toml());
+            assert_eq!(read.key0.expose(), &[0xab; 32]);
+        }
+        assert_eq!(
+            std::fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+            0o600
+        );
+    }
+
+    #[test]
+    fn a_file_others_may_read_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("mn.toml");
+        example().write(&path).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
+        assert!(matches!(Enrolment::load(&path), Err(ConfigError::Private(_))));
+    }
+
+    #[test]
+    fn wrong_values_are_named() {
+        for (message, key) in [
+            (refusal(|it| it.spi = 511), ":8:1: spi"),
+            (
+                refusal(|it| it.home_prefix_length = 0),
+                ":5:1: home_prefix_length",
+            ),
+            (
+                refusal(|it| it.home_realm = "other.example".parse().unwrap()),
+                ":3:1: home_realm",
+            ),
+            (
+                refusal(|it| it.home_agent = Ipv4Addr::BROADCAST),
+                ":7:1: home_agent",
+            ),
+            (
+                refusal(|it| it.home_agent = it.home_address),
+                ":4:1: home_address",
+            ),
+            (
+                refusal(|it| it.home_gateway = Some(Ipv4Addr::new(10, 11, 2, 1))),
+                ":6:1: home_gateway",
+            ),
+        ] {
+            assert!(message.contains(key), "{message}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_key_is_not_shown() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("mn.toml");
+        let good = example().to_toml();
+        let key = "ab".repeat(32);
+        for wrong in [
+            format!("\"{}\"", &key[1..]),
+            format!("\"{key}0\""),
+            key.clone(),
+            "1234".to_owned(),
+        ] {
+            let text = good.replace(&format!("\"{key}\""), &wrong);
+            secret_file::write_private(&path, text.as_bytes()).unwrap();
+            let message = Enrolment::load(&path).err().unwrap().to_string();
+            assert!(message.contains(":10:"), "{message}");
+            assert!(
+                !message.contains("abab") && !message.contains("1234"),
+                "{message}"
+            );
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! How a daemon is told to stop.
+
+use std::io;
+
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Returns when SIGTERM or SIGINT asks the daemon to end.
+///
+/// # Errors
+/// If the signals cannot be watched.
+pub async fn terminated() -> io::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let name = tokio::select! {
+        _ = terminate.recv() => "SIGTERM",
+        _ = interrupt.recv() => "SIGINT",
+    };
+    tracing::info!("{name}: stopping");
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        pin::pin,
+        task::{Context, Poll, Waker},
+    };
+
+    use nix::{
+        sys::signal::{Signal, kill},
+        unistd::Pid,
+    };
+
+    use super::*;
+
+    #[tokio::test]
+    async fn sigterm_ends_the_wait() {
+        let mut wait = pin!(terminated());
+        // The first poll puts the handler in place, so that the signal cannot end the test itself.
+        let mut context = Context::from_waker(Waker::noop());
+        assert!(matches!(wait.as_mut().poll(&mut context), Poll::Pending));
+        kill(Pid::this(), Signal::SIGTERM).unwrap();
+        wait.await.unwrap();
+    }
+}
