@@ -4,6 +4,7 @@ pub mod advertisement;
 pub mod code;
 pub mod extension;
 pub mod ours;
+pub mod part;
 pub mod registration;
 pub mod tunnel_data;
 

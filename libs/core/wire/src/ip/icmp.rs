@@ -183,3 +183,112 @@ const fn pair(first: u16, second: u16) -> [u8; 4] {
     let ([a, b], [c, d]) = (first.to_be_bytes(), second.to_be_bytes());
     [a, b, c, d]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Echo request 0x1234, number 1, data "ping".
+    const VECTOR: [u8; 12] = [
+        0x08, 0x00, 0x06, 0xfa, 0x12, 0x34, 0x00, 0x01, 0x70, 0x69, 0x6e, 0x67,
+    ];
+    const ECHO: Icmp<'_> = Icmp::EchoRequest {
+        identifier: 0x1234,
+        sequence: 1,
+        data: b"ping",
+    };
+
+    fn with_checksum(mut bytes: Vec<u8>) -> Vec<u8> {
+        bytes[2..4].fill(0);
+        let sum = checksum(&bytes);
+        bytes[2..4].copy_from_slice(&sum.to_be_bytes());
+        bytes
+    }
+
+    #[test]
+    fn parse() {
+        assert_eq!(Icmp::parse(&VECTOR), Ok(ECHO));
+    }
+
+    #[test]
+    fn emit() {
+        assert_eq!(ECHO.to_vec(), VECTOR);
+    }
+
+    #[test]
+    fn every_kind_survives_a_round_trip() {
+        let (original, data) = (&[0x45; 28][..], &[7; 3][..]);
+        let all = [
+            Icmp::EchoReply {
+                identifier: 1,
+                sequence: 0xffff,
+                data,
+            },
+            Icmp::EchoRequest {
+                identifier: 0xffff,
+                sequence: 0,
+                data: &[],
+            },
+            Icmp::DestinationUnreachable {
+                code: Unreachable::FRAGMENTATION_NEEDED,
+                mtu: 1480,
+                original,
+            },
+            Icmp::DestinationUnreachable {
+                code: Unreachable::PORT,
+                mtu: 0,
+                original,
+            },
+            Icmp::TimeExceeded { code: 0, original },
+            Icmp::Other {
+                kind: 5,
+                code: 1,
+                rest: [10, 0, 0, 1],
+                body: original,
+            },
+        ];
+        for message in all {
+            assert_eq!(Icmp::parse(&message.to_vec()), Ok(message));
+        }
+    }
+
+    #[test]
+    fn truncated_at_every_length() {
+        for n in 0..HEADER_LEN {
+            assert_eq!(Icmp::parse(&VECTOR[..n]), Err(Error::Truncated), "{n} bytes");
+        }
+        for n in HEADER_LEN..VECTOR.len() {
+            assert_eq!(Icmp::parse(&VECTOR[..n]), Err(Error::Checksum), "{n} bytes");
+        }
+    }
+
+    #[test]
+    fn every_flipped_bit_is_noticed() {
+        for bit in 0..VECTOR.len() * 8 {
+            let mut bytes = VECTOR;
+            bytes[bit / 8] ^= 0x80 >> (bit % 8);
+            assert_eq!(Icmp::parse(&bytes), Err(Error::Checksum), "bit {bit}");
+        }
+    }
+
+    #[test]
+    fn a_next_hop_mtu_only_where_it_is_defined() {
+        let port = with_checksum(vec![3, 3, 0, 0, 0, 0, 0x05, 0xdc]);
+        let expected = Icmp::DestinationUnreachable {
+            code: Unreachable::PORT,
+            mtu: 0,
+            original: &[],
+        };
+        assert_eq!(Icmp::parse(&port), Ok(expected));
+    }
+
+    /// The length of RFC 4884 stands in bits that RFC 792 leaves unused.
+    #[test]
+    fn unused_bits_are_ignored() {
+        let bytes = with_checksum(vec![3, 4, 0, 0, 0, 32, 0x05, 0xb4, 0x45]);
+        let Ok(Icmp::DestinationUnreachable { mtu, original, .. }) = Icmp::parse(&bytes) else {
+            panic!("not read as destination unreachable");
+        };
+        assert_eq!((mtu, original), (1460, &[0x45][..]));
+    }
+}

@@ -70,3 +70,98 @@ pub fn decapsulate(packet: &[u8]) -> Result<Decapsulated<'_>, Error> {
         bytes: &outer.payload[..length],
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ENTRY: Ipv4Addr = Ipv4Addr::new(10, 11, 1, 2);
+    const EXIT: Ipv4Addr = Ipv4Addr::new(10, 51, 1, 2);
+
+    fn inner() -> Vec<u8> {
+        let mut header = Ipv4Header::new(
+            Ipv4Addr::new(10, 11, 1, 90),
+            Ipv4Addr::new(10, 11, 1, 50),
+            Protocol::TCP,
+            63,
+        );
+        header.tos = 0xb8;
+        header.dont_fragment = false;
+        Ipv4Packet {
+            header,
+            options: &[1, 1, 1, 0],
+            payload: b"segment",
+        }
+        .to_vec()
+        .unwrap()
+    }
+
+    #[test]
+    fn round_trip() {
+        let packet = encapsulate(&inner(), ENTRY, EXIT).unwrap();
+        assert_eq!(packet.len(), inner().len() + 20);
+        let out = decapsulate(&packet).unwrap();
+        assert_eq!(out.bytes, inner());
+        assert_eq!(out.inner, Ipv4Packet::parse(&inner()).unwrap());
+        assert_eq!((out.outer.source, out.outer.destination), (ENTRY, EXIT));
+        assert_eq!(
+            (out.outer.protocol, out.outer.ttl),
+            (Protocol::IP_IN_IP, OUTER_TTL)
+        );
+    }
+
+    #[test]
+    fn outer_type_of_service_is_the_inner_one_and_fragmentation_is_forbidden() {
+        let packet = encapsulate(&inner(), ENTRY, EXIT).unwrap();
+        assert_eq!(packet[1], 0xb8);
+        assert!(Ipv4Packet::parse(&packet).unwrap().header.dont_fragment);
+    }
+
+    #[test]
+    fn truncated_at_every_length() {
+        let packet = encapsulate(&inner(), ENTRY, EXIT).unwrap();
+        for n in 0..packet.len() {
+            assert_eq!(decapsulate(&packet[..n]), Err(Error::Truncated), "{n} bytes");
+        }
+        for n in 0..inner().len() {
+            let cut = Ipv4Packet {
+                header: Ipv4Header::new(ENTRY, EXIT, Protocol::IP_IN_IP, 64),
+                options: &[],
+                payload: &inner()[..n],
+            };
+            assert_eq!(
+                decapsulate(&cut.to_vec().unwrap()),
+                Err(Error::Truncated),
+                "{n} inner bytes"
+            );
+        }
+    }
+
+    #[test]
+    fn other_protocols_and_outer_fragments_are_refused() {
+        let inner = inner();
+        let mut header = Ipv4Header::new(ENTRY, EXIT, Protocol::GRE, 64);
+        let packet = |header| {
+            Ipv4Packet {
+                header,
+                options: &[],
+                payload: &inner,
+            }
+            .to_vec()
+            .unwrap()
+        };
+        assert_eq!(
+            decapsulate(&packet(header)),
+            Err(Error::OtherProtocol(Protocol::GRE))
+        );
+        header.protocol = Protocol::IP_IN_IP;
+        header.more_fragments = true;
+        assert_eq!(decapsulate(&packet(header)), Err(Error::Fragment));
+    }
+
+    #[test]
+    fn what_is_no_packet_is_not_carried() {
+        assert_eq!(encapsulate(&[], ENTRY, EXIT), Err(Error::Truncated));
+        assert_eq!(encapsulate(&[0x60; 40], ENTRY, EXIT), Err(Error::Version(6)));
+    }
+}

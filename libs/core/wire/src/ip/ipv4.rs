@@ -202,3 +202,141 @@ fn fields(bytes: &[u8; HEADER_LEN]) -> Ipv4Header {
         destination: Ipv4Addr::new(bytes[16], bytes[17], bytes[18], bytes[19]),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A UDP packet of 24 bytes from 192.168.0.1 to 192.168.0.199; its checksum was computed by hand.
+    const VECTOR: [u8; 24] = [
+        0x45, 0x00, 0x00, 0x18, 0x00, 0x00, 0x40, 0x00, 0x40, 0x11, 0xb8, 0xbc, 0xc0, 0xa8, 0x00, 0x01, 0xc0,
+        0xa8, 0x00, 0xc7, 0xde, 0xad, 0xbe, 0xef,
+    ];
+
+    fn header() -> Ipv4Header {
+        let (source, destination) = (Ipv4Addr::new(192, 168, 0, 1), Ipv4Addr::new(192, 168, 0, 199));
+        Ipv4Header::new(source, destination, Protocol::UDP, 64)
+    }
+
+    fn rewritten(change: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+        let mut bytes = VECTOR.to_vec();
+        change(&mut bytes);
+        bytes[10..12].fill(0);
+        let length = (usize::from(bytes[0] & 15) * 4).clamp(HEADER_LEN, bytes.len());
+        let sum = checksum(&bytes[..length]);
+        bytes[10..12].copy_from_slice(&sum.to_be_bytes());
+        bytes
+    }
+
+    #[test]
+    fn parse() {
+        let packet = Ipv4Packet::parse(&VECTOR).unwrap();
+        assert_eq!(packet.header, header());
+        assert_eq!((packet.options, packet.payload), (&[][..], &VECTOR[20..]));
+    }
+
+    #[test]
+    fn emit() {
+        assert_eq!(header().emit(4).unwrap(), VECTOR[..20]);
+        let packet = Ipv4Packet {
+            header: header(),
+            options: &[],
+            payload: &VECTOR[20..],
+        };
+        assert_eq!(packet.to_vec().unwrap(), VECTOR);
+    }
+
+    #[test]
+    fn every_field_survives_a_round_trip() {
+        let header = Ipv4Header {
+            tos: 0xb9,
+            identification: 0xfedc,
+            dont_fragment: false,
+            more_fragments: true,
+            fragment_offset: 65_528,
+            ttl: 1,
+            protocol: Protocol(253),
+            source: Ipv4Addr::new(1, 2, 3, 4),
+            destination: Ipv4Addr::new(250, 251, 252, 253),
+        };
+        let packet = Ipv4Packet {
+            header,
+            options: &[1, 1, 1, 0],
+            payload: b"payload",
+        };
+        let bytes = packet.to_vec().unwrap();
+        assert_eq!(Ipv4Packet::parse(&bytes), Ok(packet));
+        assert!(header.is_fragment());
+    }
+
+    #[test]
+    fn truncated_at_every_length() {
+        for n in 0..VECTOR.len() {
+            assert_eq!(
+                Ipv4Packet::parse(&VECTOR[..n]),
+                Err(Error::Truncated),
+                "{n} bytes"
+            );
+        }
+    }
+
+    #[test]
+    fn padding_of_the_link_is_not_payload() {
+        let mut frame = VECTOR.to_vec();
+        frame.resize(46, 0x55);
+        assert_eq!(Ipv4Packet::parse(&frame), Ipv4Packet::parse(&VECTOR));
+    }
+
+    #[test]
+    fn lengths_that_contradict_each_other() {
+        let shorter_than_header = rewritten(|b| b[3] = 19);
+        let header_too_short = rewritten(|b| b[0] = 0x44);
+        let header_beyond_total = rewritten(|b| b[0] = 0x47);
+        for bytes in [shorter_than_header, header_too_short, header_beyond_total] {
+            assert_eq!(Ipv4Packet::parse(&bytes), Err(Error::Length));
+        }
+    }
+
+    #[test]
+    fn another_version() {
+        let bytes = rewritten(|b| b[0] = 0x65);
+        assert_eq!(Ipv4Packet::parse(&bytes), Err(Error::Version(6)));
+        assert_eq!(decrement_ttl(&mut bytes.clone()), Err(Error::Version(6)));
+    }
+
+    #[test]
+    fn every_flipped_bit_of_the_header_is_noticed() {
+        for bit in 0..HEADER_LEN * 8 {
+            let mut bytes = VECTOR;
+            bytes[bit / 8] ^= 0x80 >> (bit % 8);
+            assert!(Ipv4Packet::parse(&bytes).is_err(), "bit {bit}");
+        }
+    }
+
+    #[test]
+    fn impossible_packets_are_not_made() {
+        assert_eq!(header().emit(65_516), Err(Error::TooLong));
+        assert!(header().emit(65_515).is_ok());
+        assert_eq!(header().emit(usize::MAX), Err(Error::TooLong));
+        for options in [&[0; 3][..], &[0; 44][..]] {
+            let packet = Ipv4Packet {
+                header: header(),
+                options,
+                payload: &[],
+            };
+            assert_eq!(packet.to_vec(), Err(Error::Length));
+        }
+    }
+
+    #[test]
+    fn decrementing_keeps_the_checksum_right_down_to_zero() {
+        let mut bytes = VECTOR;
+        for left in (0..64).rev() {
+            assert_eq!(decrement_ttl(&mut bytes), Ok(left));
+            assert_eq!(Ipv4Packet::parse(&bytes).unwrap().header.ttl, left);
+        }
+        let dead = bytes;
+        assert_eq!(decrement_ttl(&mut bytes), Ok(0));
+        assert_eq!(bytes, dead);
+    }
+}

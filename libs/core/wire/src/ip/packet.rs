@@ -133,3 +133,79 @@ fn whole(packet: &[u8], protocol: Protocol) -> Result<Ipv4Packet<'_>, Error> {
     }
     Ok(packet)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SOURCE: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(10, 21, 1, 1), 434);
+    const DESTINATION: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::BROADCAST, 40_000);
+
+    #[test]
+    fn udp_round_trip_with_link_padding() {
+        let mut packet = udp_packet(SOURCE, DESTINATION, 255, b"reply").unwrap();
+        packet.resize(60, 0);
+        let expected = UdpPacket {
+            source: SOURCE,
+            destination: DESTINATION,
+            ttl: 255,
+            payload: b"reply",
+        };
+        assert_eq!(parse_udp(&packet), Ok(expected));
+    }
+
+    #[test]
+    fn icmp_round_trip_with_link_padding() {
+        let echo = Icmp::EchoRequest {
+            identifier: 1,
+            sequence: 2,
+            data: b"x",
+        };
+        let mut packet = icmp_packet(*SOURCE.ip(), Ipv4Addr::new(224, 0, 0, 1), 1, &echo.to_vec()).unwrap();
+        packet.resize(60, 0);
+        let parsed = parse_icmp(&packet).unwrap();
+        assert_eq!(
+            (parsed.source, parsed.ttl, parsed.kind()),
+            (*SOURCE.ip(), 1, Some(8))
+        );
+        assert_eq!(parsed.icmp(), Ok(echo));
+    }
+
+    #[test]
+    fn the_other_protocol() {
+        let packet = udp_packet(SOURCE, DESTINATION, 255, b"").unwrap();
+        assert_eq!(parse_icmp(&packet), Err(Error::OtherProtocol(Protocol::UDP)));
+    }
+
+    #[test]
+    fn a_fragment() {
+        let mut header = Ipv4Header::new(*SOURCE.ip(), *DESTINATION.ip(), Protocol::UDP, 255);
+        header.dont_fragment = false;
+        header.fragment_offset = 8;
+        let packet = Ipv4Packet {
+            header,
+            options: &[],
+            payload: &[0; 16],
+        }
+        .to_vec()
+        .unwrap();
+        assert_eq!(parse_udp(&packet), Err(Error::Fragment));
+    }
+
+    #[test]
+    fn truncated_at_every_length() {
+        let packet = udp_packet(SOURCE, DESTINATION, 255, b"reply").unwrap();
+        for n in 0..packet.len() {
+            assert_eq!(parse_udp(&packet[..n]), Err(Error::Truncated), "{n} bytes");
+        }
+    }
+
+    #[test]
+    fn too_long() {
+        assert_eq!(
+            udp_packet(SOURCE, DESTINATION, 255, &[0; 65_508]),
+            Err(Error::TooLong)
+        );
+        assert!(udp_packet(SOURCE, DESTINATION, 255, &[0; 65_507]).is_ok());
+    }
+}

@@ -4,13 +4,15 @@
 //!
 //! Parsing and emitting only: which agent to believe and when to advertise is decided in `mobility`.
 
-use std::{fmt, net::Ipv4Addr};
+use std::net::Ipv4Addr;
 
-use crate::{
-    Error, Reader, Writer,
-    checksum::checksum,
-    ip::icmp::{ROUTER_ADVERTISEMENT, ROUTER_SOLICITATION},
-};
+use crate::{Error, Reader, Writer, checksum::checksum, ip::icmp::ROUTER_ADVERTISEMENT};
+
+mod extension;
+mod solicitation;
+
+pub use extension::{AgentFlags, Extension, MIN_CHALLENGE, MobilityAgent};
+pub use solicitation::Solicitation;
 
 /// Time to live of advertisements and solicitations (RFC 5944 sections 2.1 and 2.2).
 pub const TTL: u8 = 1;
@@ -26,72 +28,6 @@ pub const CODE_ROUTER: u8 = 0;
 /// The code of an agent that routes nothing but the traffic of its mobile nodes.
 pub const CODE_MOBILE_ONLY: u8 = 16;
 
-const PADDING: u8 = 0;
-const MOBILITY_AGENT: u8 = 16;
-const PREFIX_LENGTHS: u8 = 19;
-const CHALLENGE: u8 = 24;
-const NAI_CARRYING: u8 = 136;
-const FOREIGN_AGENT_NAI: u8 = 3;
-
-/// The shortest challenge, in bytes.
-pub const MIN_CHALLENGE: usize = 4;
-
-/// The flags of a mobility agent, most significant bit first: R B H F M G r T U X I and five reserved ones.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub struct AgentFlags(pub u16);
-
-impl AgentFlags {
-    /// R: registration through a foreign agent is required even with a co-located care-of address.
-    pub const REGISTRATION_REQUIRED: u16 = 0x8000;
-    /// B: busy, takes no further mobile nodes.
-    pub const BUSY: u16 = 0x4000;
-    /// H: home agent on this link.
-    pub const HOME_AGENT: u16 = 0x2000;
-    /// F: foreign agent on this link.
-    pub const FOREIGN_AGENT: u16 = 0x1000;
-    /// M: receives minimal encapsulation.
-    pub const MINIMAL: u16 = 0x0800;
-    /// G: receives GRE encapsulation.
-    pub const GRE: u16 = 0x0400;
-    /// T: reverse tunnelling.
-    pub const REVERSE_TUNNEL: u16 = 0x0100;
-    /// U: UDP tunnelling; only from agents behind a NAT (RFC 3519 section 3.4).
-    pub const UDP_TUNNEL: u16 = 0x0080;
-    /// X: registration revocation (RFC 3543).
-    pub const REVOCATION: u16 = 0x0040;
-    /// I: regional registration (RFC 4857).
-    pub const REGIONAL: u16 = 0x0020;
-
-    /// True if every bit of `mask` is set.
-    #[must_use]
-    pub const fn has(self, mask: u16) -> bool {
-        self.0 & mask == mask
-    }
-}
-
-impl fmt::Debug for AgentFlags {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (i, name) in "RBHFMGrTUXI.....".chars().enumerate() {
-            let set = self.0 & (0x8000 >> i) != 0;
-            write!(f, "{}", if set { name } else { '-' })?;
-        }
-        Ok(())
-    }
-}
-
-/// What makes a router advertisement an agent advertisement: extension 16 (RFC 5944 section 2.1.1).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MobilityAgent {
-    /// Advertisements sent since the agent started; after 0xffff it goes on at 256.
-    pub sequence: u16,
-    /// Longest registration lifetime granted, in seconds; 0xffff is infinity.
-    pub lifetime: u16,
-    /// What the agent offers; reserved bits are kept as received and have no meaning.
-    pub flags: AgentFlags,
-    /// Care-of addresses offered, at least one from a foreign agent.
-    pub care_of: Vec<Ipv4Addr>,
-}
-
 /// A router address with its rank (RFC 1256 section 3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Router {
@@ -99,112 +35,6 @@ pub struct Router {
     pub address: Ipv4Addr,
     /// Higher is preferred.
     pub preference: i32,
-}
-
-/// An extension of an advertisement.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Extension {
-    /// This many padding bytes in a row.
-    Padding(usize),
-    /// Type 16.
-    MobilityAgent(MobilityAgent),
-    /// Type 19: the prefix length of each router address, in bits.
-    PrefixLengths(Vec<u8>),
-    /// Type 24: the latest challenge, at least four bytes.
-    Challenge(Vec<u8>),
-    /// Type 136, subtype 3: the name of the agent, not empty. One that is no UTF-8 is skipped.
-    AgentNai(String),
-    /// Any other that may be skipped: types 128 to 255.
-    Skipped {
-        /// Type field.
-        kind: u8,
-        /// Its data.
-        data: Vec<u8>,
-    },
-}
-
-impl Extension {
-    const fn kind(&self) -> u8 {
-        match self {
-            Self::Padding(_) => PADDING,
-            Self::MobilityAgent(_) => MOBILITY_AGENT,
-            Self::PrefixLengths(_) => PREFIX_LENGTHS,
-            Self::Challenge(_) => CHALLENGE,
-            Self::AgentNai(_) => NAI_CARRYING,
-            Self::Skipped { kind, .. } => *kind,
-        }
-    }
-
-    /// Reads the data of an extension in an advertisement with this many router addresses.
-    fn parse(kind: u8, data: &[u8], routers: usize) -> Result<Self, Error> {
-        match kind {
-            MOBILITY_AGENT => MobilityAgent::parse(data).map(Self::MobilityAgent),
-            PREFIX_LENGTHS if data.len() != routers => Err(Error::Length("prefix lengths")),
-            PREFIX_LENGTHS if data.iter().any(|&length| length > 32) => Err(Error::Value("prefix length")),
-            PREFIX_LENGTHS => Ok(Self::PrefixLengths(data.to_vec())),
-            CHALLENGE if data.len() < MIN_CHALLENGE => Err(Error::Length("challenge")),
-            CHALLENGE => Ok(Self::Challenge(data.to_vec())),
-            0..=127 => Err(Error::UnknownCritical(kind)),
-            128..=255 => Ok(match agent_name(kind, data) {
-                Some(name) => Self::AgentNai(name.to_owned()),
-                None => Self::Skipped {
-                    kind,
-                    data: data.to_vec(),
-                },
-            }),
-        }
-    }
-
-    fn emit(&self, w: &mut Writer) -> Result<(), Error> {
-        match self {
-            Self::Padding(count) => {
-                w.put(&vec![PADDING; *count]);
-            }
-            Self::MobilityAgent(agent) => agent.emit(w)?,
-            Self::PrefixLengths(data) | Self::Challenge(data) | Self::Skipped { data, .. } => {
-                w.u8(self.kind()).u8(length(data.len())?).put(data);
-            }
-            Self::AgentNai(name) => {
-                w.u8(NAI_CARRYING)
-                    .u8(length(name.len() + 1)?)
-                    .u8(FOREIGN_AGENT_NAI)
-                    .put(name.as_bytes());
-            }
-        }
-        Ok(())
-    }
-}
-
-impl MobilityAgent {
-    fn parse(data: &[u8]) -> Result<Self, Error> {
-        let mut r = Reader::new(data);
-        let sequence = r.u16()?;
-        let lifetime = r.u16()?;
-        let flags = AgentFlags(r.u16()?);
-        let (addresses, rest) = r.rest().as_chunks::<4>();
-        if !rest.is_empty() {
-            return Err(Error::Length("mobility agent advertisement"));
-        }
-        if flags.has(AgentFlags::FOREIGN_AGENT) && addresses.is_empty() {
-            return Err(Error::Value("foreign agent without a care-of address"));
-        }
-        let care_of = addresses.iter().copied().map(Ipv4Addr::from).collect();
-        Ok(Self {
-            sequence,
-            lifetime,
-            flags,
-            care_of,
-        })
-    }
-
-    fn emit(&self, w: &mut Writer) -> Result<(), Error> {
-        w.u8(MOBILITY_AGENT).u8(length(6 + 4 * self.care_of.len())?);
-        w.u16(self.sequence).u16(self.lifetime).u16(self.flags.0);
-        for address in &self.care_of {
-            w.ipv4(*address);
-        }
-        Ok(())
-    }
 }
 
 /// A router advertisement, with extensions if an agent sent it.
@@ -239,7 +69,7 @@ impl Advertisement {
         let routers = (0..count)
             .map(|_| router(&mut r, words))
             .collect::<Result<Vec<_>, _>>()?;
-        let extensions = extensions(&mut r, routers.len())?;
+        let extensions = extension::all(&mut r, routers.len())?;
         Ok(Self {
             code,
             lifetime,
@@ -322,41 +152,6 @@ impl Advertisement {
     }
 }
 
-/// An agent solicitation: a router solicitation, sent with a time to live of 1 (RFC 5944 section 2.2).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Solicitation;
-
-impl Solicitation {
-    /// Reads an ICMP message. Reserved bytes and extensions that may be skipped are passed over.
-    ///
-    /// # Errors
-    /// [`Error`]; [`Error::Value`] with "message type" if it is another ICMP message.
-    pub fn parse(message: &[u8]) -> Result<Self, Error> {
-        let (mut r, code) = icmp(message, ROUTER_SOLICITATION)?;
-        if code != 0 {
-            return Err(Error::Value("code of the solicitation"));
-        }
-        r.u32()?;
-        while !r.is_empty() {
-            match r.u8()? {
-                PADDING => {}
-                kind @ 1..=127 => return Err(Error::UnknownCritical(kind)),
-                _ => {
-                    let length = r.u8()?;
-                    r.take(length.into())?;
-                }
-            }
-        }
-        Ok(Self)
-    }
-
-    /// The ICMP message, checksum included.
-    #[must_use]
-    pub fn to_vec(self) -> Vec<u8> {
-        with_checksum(vec![ROUTER_SOLICITATION, 0, 0, 0, 0, 0, 0, 0])
-    }
-}
-
 /// A reader behind the checksum of a message of type `kind`, and its code.
 fn icmp(message: &[u8], kind: u8) -> Result<(Reader<'_>, u8), Error> {
     if message.len() > super::MAX_MESSAGE {
@@ -386,42 +181,263 @@ fn router(r: &mut Reader<'_>, words: usize) -> Result<Router, Error> {
     Ok(router)
 }
 
-fn extensions(r: &mut Reader<'_>, routers: usize) -> Result<Vec<Extension>, Error> {
-    let mut all = Vec::new();
-    while !r.is_empty() {
-        let kind = r.u8()?;
-        if kind == PADDING {
-            if let Some(Extension::Padding(count)) = all.last_mut() {
-                *count += 1;
-            } else {
-                all.push(Extension::Padding(1));
-            }
-            continue;
-        }
-        let length = r.u8()?;
-        let extension = Extension::parse(kind, r.take(length.into())?, routers)?;
-        let repeated = |e: &Extension| std::mem::discriminant(e) == std::mem::discriminant(&extension);
-        if !matches!(extension, Extension::Skipped { .. }) && all.iter().any(repeated) {
-            return Err(Error::Misplaced(kind));
-        }
-        all.push(extension);
-    }
-    Ok(all)
-}
-
-/// The name in a NAI-carrying extension of a foreign agent.
-fn agent_name(kind: u8, data: &[u8]) -> Option<&str> {
-    let (&subtype, name) = data.split_first()?;
-    let ours = kind == NAI_CARRYING && subtype == FOREIGN_AGENT_NAI && !name.is_empty();
-    ours.then(|| std::str::from_utf8(name).ok()).flatten()
-}
-
-fn length(bytes: usize) -> Result<u8, Error> {
-    u8::try_from(bytes).map_err(|_| Error::Length("extension of an advertisement"))
-}
-
 fn with_checksum(mut message: Vec<u8>) -> Vec<u8> {
     let sum = checksum(&message);
     message[2..4].copy_from_slice(&sum.to_be_bytes());
     message
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A foreign agent: one router address, sequence 7, lifetime 600, flags F and T, one care-of address,
+    /// prefix length 24, a challenge of eight bytes, a name. Written by hand from the layouts.
+    const VECTOR: &[u8] = &[
+        9, 0, 0xc8, 0xba, 1, 2, 0, 3, // type, code, checksum, 1 entry of 2 words, lifetime 3
+        10, 21, 1, 1, 0, 0, 0, 0, // router address and preference
+        16, 10, 0, 7, 2, 0x58, 0x11, 0, 10, 51, 1, 2, // mobility agent
+        19, 1, 24, // prefix lengths
+        24, 8, 1, 2, 3, 4, 5, 6, 7, 8, // challenge
+        136, 5, 3, b'f', b'a', b'@', b'v', // name
+    ];
+
+    fn example() -> Advertisement {
+        Advertisement {
+            code: CODE_ROUTER,
+            lifetime: 3,
+            routers: vec![Router {
+                address: Ipv4Addr::new(10, 21, 1, 1),
+                preference: 0,
+            }],
+            extensions: vec![
+                Extension::MobilityAgent(MobilityAgent {
+                    sequence: 7,
+                    lifetime: 600,
+                    flags: AgentFlags(AgentFlags::FOREIGN_AGENT | AgentFlags::REVERSE_TUNNEL),
+                    care_of: vec![Ipv4Addr::new(10, 51, 1, 2)],
+                }),
+                Extension::PrefixLengths(vec![24]),
+                Extension::Challenge((1..=8).collect()),
+                Extension::AgentNai("fa@v".into()),
+            ],
+        }
+    }
+
+    /// The vector with bytes appended or changed, and the checksum made right.
+    fn changed(change: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+        let mut bytes = VECTOR.to_vec();
+        change(&mut bytes);
+        bytes[2..4].fill(0);
+        with_checksum(bytes)
+    }
+
+    fn with_extension(bytes: &[u8]) -> Result<Advertisement, Error> {
+        Advertisement::parse(&changed(|b| b.extend(bytes)))
+    }
+
+    #[test]
+    fn parse() {
+        let advertisement = Advertisement::parse(VECTOR).unwrap();
+        assert_eq!(advertisement, example());
+        assert_eq!(advertisement.agent().unwrap().sequence, 7);
+        assert_eq!(advertisement.prefix_lengths(), [24]);
+        assert_eq!(advertisement.challenge(), Some(&[1, 2, 3, 4, 5, 6, 7, 8][..]));
+        assert_eq!(advertisement.agent_nai(), Some("fa@v"));
+    }
+
+    #[test]
+    fn emit() {
+        assert_eq!(example().to_vec().unwrap(), VECTOR);
+    }
+
+    #[test]
+    fn a_plain_router_advertisement_has_no_agent() {
+        let plain = Advertisement {
+            extensions: Vec::new(),
+            ..example()
+        };
+        let parsed = Advertisement::parse(&plain.to_vec().unwrap()).unwrap();
+        assert_eq!(parsed, plain);
+        assert_eq!(parsed.agent(), None);
+        assert_eq!(
+            (parsed.prefix_lengths(), parsed.challenge(), parsed.agent_nai()),
+            (&[][..], None, None)
+        );
+    }
+
+    #[test]
+    fn truncated_at_every_length() {
+        for n in 0..VECTOR.len() {
+            let error = Advertisement::parse(&VECTOR[..n]).unwrap_err();
+            let expected = if n == 0 || (1..8).contains(&n) {
+                Error::Truncated
+            } else {
+                Error::Checksum
+            };
+            assert_eq!(error, expected, "{n} bytes");
+        }
+        // The same with checksums that match: only a cut between extensions is a message.
+        let between = [16, 28, 31, 41];
+        for n in (8..VECTOR.len()).filter(|n| !between.contains(n)) {
+            let cut = Advertisement::parse(&changed(|b| b.truncate(n)));
+            assert_eq!(cut, Err(Error::Truncated), "{n} bytes");
+        }
+        for n in between {
+            assert!(
+                Advertisement::parse(&changed(|b| b.truncate(n))).is_ok(),
+                "{n} bytes"
+            );
+        }
+    }
+
+    #[test]
+    fn every_flipped_bit_is_noticed() {
+        for bit in 0..VECTOR.len() * 8 {
+            let mut bytes = VECTOR.to_vec();
+            bytes[bit / 8] ^= 0x80 >> (bit % 8);
+            assert!(Advertisement::parse(&bytes).is_err(), "bit {bit}");
+        }
+    }
+
+    #[test]
+    fn unknown_extensions_by_the_rule() {
+        assert_eq!(with_extension(&[25, 2, 1, 2]), Err(Error::UnknownCritical(25)));
+        assert_eq!(with_extension(&[127, 0]), Err(Error::UnknownCritical(127)));
+        let skipped = with_extension(&[128, 2, 1, 2]).unwrap();
+        assert_eq!(
+            skipped.extensions.last(),
+            Some(&Extension::Skipped {
+                kind: 128,
+                data: vec![1, 2]
+            })
+        );
+        assert_eq!(with_extension(&[128, 3, 1, 2]), Err(Error::Truncated));
+    }
+
+    #[test]
+    fn other_names_of_the_nai_extension_are_skipped_and_kept() {
+        for data in [
+            &[136, 3, 1, b'h', b'a'][..],
+            &[136, 1, 3],
+            &[136, 0],
+            &[136, 3, 3, 0xff, 0xfe],
+        ] {
+            let message = changed(|b| {
+                b.truncate(41);
+                b.extend(data);
+            });
+            let parsed = Advertisement::parse(&message).unwrap();
+            assert_eq!(parsed.agent_nai(), None);
+            assert_eq!(parsed.to_vec().unwrap(), message);
+        }
+    }
+
+    #[test]
+    fn padding_and_skipped_extensions_are_kept() {
+        let message = changed(|b| b.extend([0, 0, 0, 200, 1, 7, 200, 1, 7, 0]));
+        let parsed = Advertisement::parse(&message).unwrap();
+        assert_eq!(parsed.extensions.len(), 8);
+        assert_eq!(parsed.to_vec().unwrap(), message);
+    }
+
+    #[test]
+    fn a_repeated_extension_is_refused() {
+        for (kind, bytes) in [
+            (16, &[16, 10, 0, 7, 2, 0x58, 0x11, 0, 10, 51, 1, 2][..]),
+            (19, &[19, 1, 24]),
+            (24, &[24, 4, 9, 9, 9, 9]),
+            (136, &[136, 2, 3, b'x']),
+        ] {
+            assert_eq!(with_extension(bytes), Err(Error::Misplaced(kind)));
+        }
+    }
+
+    #[test]
+    fn care_of_addresses_fill_the_extension() {
+        let with = |agent: &[u8]| {
+            Advertisement::parse(&changed(|b| {
+                b.truncate(16);
+                b.extend(agent);
+            }))
+        };
+        assert!(with(&[16, 6, 0, 0, 0, 9, 0x20, 0]).is_ok());
+        assert_eq!(
+            with(&[16, 6, 0, 0, 0, 9, 0x10, 0]),
+            Err(Error::Value("foreign agent without a care-of address"))
+        );
+        assert_eq!(
+            with(&[16, 7, 0, 0, 0, 9, 0x20, 0, 1]),
+            Err(Error::Length("mobility agent advertisement"))
+        );
+        assert_eq!(with(&[16, 5, 0, 0, 0, 9, 0x20]), Err(Error::Truncated));
+    }
+
+    #[test]
+    fn values_that_cannot_be() {
+        assert_eq!(
+            Advertisement::parse(&changed(|b| b[30] = 33)),
+            Err(Error::Value("prefix length"))
+        );
+        let two_lengths = changed(|b| {
+            b.truncate(28);
+            b.extend([19, 2, 24, 24]);
+        });
+        assert_eq!(
+            Advertisement::parse(&two_lengths),
+            Err(Error::Length("prefix lengths"))
+        );
+        let short_challenge = changed(|b| {
+            b.truncate(31);
+            b.extend([24, 3, 1, 2, 3]);
+        });
+        assert_eq!(
+            Advertisement::parse(&short_challenge),
+            Err(Error::Length("challenge"))
+        );
+        assert_eq!(
+            Advertisement::parse(&changed(|b| b[1] = 1)),
+            Err(Error::Value("code of the advertisement"))
+        );
+        assert_eq!(
+            Advertisement::parse(&changed(|b| b[5] = 1)),
+            Err(Error::Length("router entry"))
+        );
+        assert_eq!(
+            Advertisement::parse(&changed(|b| b[0] = 10)),
+            Err(Error::Value("message type"))
+        );
+    }
+
+    #[test]
+    fn long_router_entries_are_read() {
+        let long = changed(|b| {
+            b[5] = 3;
+            b.splice(16..16, [1, 2, 3, 4]);
+        });
+        assert_eq!(Advertisement::parse(&long), Ok(example()));
+    }
+
+    #[test]
+    fn more_than_a_message_may_hold() {
+        assert_eq!(
+            Advertisement::parse(&changed(|b| b.resize(4097, 0))),
+            Err(Error::TooLong)
+        );
+        let care_of = vec![Ipv4Addr::LOCALHOST; 63];
+        let agent = MobilityAgent {
+            care_of,
+            ..example().agent().unwrap().clone()
+        };
+        let long = Advertisement {
+            extensions: vec![Extension::MobilityAgent(agent)],
+            ..example()
+        };
+        assert_eq!(long.to_vec(), Err(Error::Length("extension of an advertisement")));
+        let many = Advertisement {
+            routers: vec![example().routers[0]; 256],
+            ..example()
+        };
+        assert_eq!(many.to_vec(), Err(Error::Length("router addresses")));
+    }
 }

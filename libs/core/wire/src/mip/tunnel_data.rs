@@ -54,3 +54,62 @@ impl<'a> TunnelData<'a> {
         [&header(self.next_header), self.packet].concat()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const VECTOR: [u8; 7] = [4, 4, 0, 0, 0x45, 0x00, 0x00];
+
+    #[test]
+    fn parse() {
+        let data = TunnelData::parse(&VECTOR).unwrap();
+        assert_eq!(
+            data,
+            TunnelData {
+                next_header: Protocol::IP_IN_IP,
+                packet: &[0x45, 0, 0]
+            }
+        );
+        assert!(is_tunnel_data(&VECTOR) && !is_tunnel_data(&[1]) && !is_tunnel_data(&[]));
+    }
+
+    #[test]
+    fn emit() {
+        let data = TunnelData {
+            next_header: Protocol::IP_IN_IP,
+            packet: &[0x45, 0, 0],
+        };
+        assert_eq!(data.to_vec(), VECTOR);
+        assert_eq!(header(Protocol::GRE), [4, 47, 0, 0]);
+    }
+
+    #[test]
+    fn truncated_at_every_length() {
+        for n in 0..HEADER_LEN {
+            assert_eq!(
+                TunnelData::parse(&VECTOR[..n]),
+                Err(Error::Truncated),
+                "{n} bytes"
+            );
+        }
+        assert_eq!(TunnelData::parse(&VECTOR[..4]).unwrap().packet, &[]);
+    }
+
+    #[test]
+    fn unknown() {
+        assert_eq!(
+            TunnelData::parse(&[1, 4, 0, 0]),
+            Err(Error::Value("message type"))
+        );
+        assert_eq!(
+            TunnelData::parse(&[4, 99, 0, 0]).unwrap().next_header,
+            Protocol(99)
+        );
+    }
+
+    #[test]
+    fn reserved_bytes_are_ignored() {
+        assert!(TunnelData::parse(&[4, 4, 0xff, 0xff, 0x45]).is_ok());
+    }
+}

@@ -1,0 +1,107 @@
+//! What happened, for logs, for the operator and for reports.
+
+use std::net::Ipv4Addr;
+
+use record::{Association, AssociationKind};
+use wire::mip::Spi;
+
+/// What kind of thing happened.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum EventKind {
+    /// A link came up.
+    LinkUp,
+    /// A link went down.
+    LinkDown,
+    /// A new agent, or one again after a move, was heard.
+    AgentHeard,
+    /// A co-located care-of address appeared on an interface.
+    AddressAppeared,
+    /// It went.
+    AddressGone,
+    /// Movement was detected.
+    Moved,
+    /// A registration request was sent.
+    RequestSent,
+    /// A registration was accepted.
+    Registered,
+    /// A deregistration was accepted.
+    Deregistered,
+    /// A request was denied.
+    Denied,
+    /// Routes and tunnels of a mobile node stand.
+    RouteInstalled,
+    /// Home agent: a binding was made or renewed.
+    BindingAdded,
+    /// Home agent: a binding was removed or ended.
+    BindingRemoved,
+    /// Foreign agent: a visitor was added or renewed.
+    VisitorAdded,
+    /// Foreign agent: a visitor was removed or ended.
+    VisitorRemoved,
+    /// A message was discarded in silence.
+    Discarded,
+}
+
+/// A key that a registration made, by name only.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct EventKey {
+    /// KEY 1, 2 or 3.
+    pub kind: AssociationKind,
+    /// The two indices.
+    pub spis: [Spi; 2],
+    /// 16 hexadecimal digits that reveal nothing of the key.
+    pub fingerprint: String,
+}
+
+impl EventKey {
+    /// Names the key of an association.
+    #[must_use]
+    pub fn of(association: &Association) -> Self {
+        Self {
+            kind: association.kind,
+            spis: [association.inbound, association.outbound],
+            fingerprint: association.key.fingerprint_hex(),
+        }
+    }
+}
+
+/// Something that happened.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Event {
+    /// What.
+    pub kind: EventKind,
+    /// NAI of the agent concerned.
+    pub agent: Option<String>,
+    /// Care-of address.
+    pub care_of: Option<Ipv4Addr>,
+    /// Home address.
+    pub home_address: Option<Ipv4Addr>,
+    /// Reply code.
+    pub code: Option<u8>,
+    /// Lifetime in seconds.
+    pub lifetime: Option<u16>,
+    /// "ipip" or "udp".
+    pub encapsulation: Option<&'static str>,
+    /// Keys made.
+    pub keys: Vec<EventKey>,
+    /// A sentence for a person, without secrets.
+    pub text: String,
+}
+
+impl Event {
+    /// An event with nothing but a kind and a sentence.
+    #[must_use]
+    pub fn new(kind: EventKind, text: impl Into<String>) -> Self {
+        Self {
+            kind,
+            agent: None,
+            care_of: None,
+            home_address: None,
+            code: None,
+            lifetime: None,
+            encapsulation: None,
+            keys: Vec::new(),
+            text: text.into(),
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! The association of mobile node and home agent under KEY 0.
+
+use crypto::{Cipher, Key, kdf};
+use record::{Nai, Subscriber};
+use wire::mip::{Spi, part::Parts};
+
+use crate::{
+    Direction, Transcript, Unverified, Verified,
+    schedule::{answer_context, derive},
+};
+
+/// What KEY 0 gives, derived once: keys to authenticate and to seal, in both directions.
+pub struct MobileHome {
+    spi: Spi,
+    cipher: Cipher,
+    context: Vec<u8>,
+    key0: Key,
+    to_home: Key,
+    from_home: Key,
+    seal_request: Key,
+}
+
+impl MobileHome {
+    /// Derives from KEY 0. The context is the mobile node's name and its home realm.
+    #[must_use]
+    pub fn new(nai: &Nai, home_realm: &str, spi: Spi, cipher: Cipher, key0: Key) -> Self {
+        let mut context = Vec::new();
+        kdf::length_prefixed(&mut context, nai.as_str().as_bytes());
+        kdf::length_prefixed(&mut context, home_realm.as_bytes());
+        Self {
+            to_home: derive(&key0, "auth mn>ha", &context),
+            from_home: derive(&key0, "auth ha>mn", &context),
+            seal_request: derive(&key0, "seal mn>ha", &context),
+            spi,
+            cipher,
+            context,
+            key0,
+        }
+    }
+
+    /// The association of an enrolled subscriber.
+    #[must_use]
+    pub fn of(subscriber: &Subscriber) -> Self {
+        let realm = subscriber.nai.realm().to_owned();
+        Self::new(
+            &subscriber.nai,
+            &realm,
+            subscriber.spi,
+            subscriber.cipher,
+            subscriber.key0.duplicate(),
+        )
+    }
+
+    /// The security parameter index that names it.
+    #[must_use]
+    pub const fn spi(&self) -> Spi {
+        self.spi
+    }
+
+    /// The cipher of what it seals.
+    #[must_use]
+    pub const fn cipher(&self) -> Cipher {
+        self.cipher
+    }
+
+    const fn auth(&self, direction: Direction) -> &Key {
+        match direction {
+            Direction::ToHome => &self.to_home,
+            Direction::FromHome => &self.from_home,
+        }
+    }
+
+    /// The authenticator of 32 over `covered`.
+    #[must_use]
+    pub fn authenticate(&self, direction: Direction, covered: &[u8]) -> [u8; 32] {
+        crypto::hmac(self.auth(direction), &[covered])
+    }
+
+    /// Checks 32 of a message that came in `direction`; `None` if SPI or authenticator are wrong.
+    #[must_use]
+    pub fn verify<'m, 'a>(
+        &self,
+        direction: Direction,
+        message: &'m Unverified<Parts<'a>>,
+    ) -> Option<Verified<&'m Parts<'a>>> {
+        let parts = message.peek();
+        let claim = &parts.mobile_home;
+        let covered = parts.covered(claim);
+        if claim.spi == self.spi && crypto::verify_hmac(self.auth(direction), &[covered], claim.authenticator)
+        {
+            Some(message.vouch())
+        } else {
+            None
+        }
+    }
+
+    /// The key that seals identity and addresses in a request.
+    #[must_use]
+    pub const fn request_key(&self) -> &Key {
+        &self.seal_request
+    }
+
+    /// The key that seals what the reply to the request with transcript T1 says to the mobile node.
+    #[must_use]
+    pub fn reply_key(&self, t1: &Transcript) -> Key {
+        derive(&self.key0, "seal ha>mn", &answer_context(&self.context, t1))
+    }
+}

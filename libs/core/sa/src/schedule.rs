@@ -1,0 +1,87 @@
+//! Labels, contexts, transcripts and the additional data of sealing (docs/wire.md, key schedule).
+
+use crypto::{Cipher, Key, Rng, aead, kdf};
+use wire::{
+    Error, Writer,
+    mip::{
+        Spi,
+        ours::{self, Numbers, Subtype},
+        part::{Held, Parts},
+    },
+};
+
+/// From whom to whom a key serves: each direction has keys of its own, so nothing can be reflected.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Direction {
+    /// Towards the home agent.
+    ToHome,
+    /// From the home agent.
+    FromHome,
+}
+
+/// SHA-256 of a request from its fixed part through an authentication extension, which ties a reply to the
+/// very request it answers.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Transcript(pub [u8; 32]);
+
+impl Transcript {
+    /// T1 of a request: through 32.
+    #[must_use]
+    pub fn of_mobile(parts: &Parts<'_>) -> Self {
+        Self(crypto::digest(&[parts.mobile_bytes()]))
+    }
+
+    /// T2 of a request: through 34, or to its end without one.
+    #[must_use]
+    pub fn of_agent(parts: &Parts<'_>) -> Self {
+        Self(crypto::digest(&[parts.bytes]))
+    }
+}
+
+/// The context of keys that answer a request: names, transcript, and the answering key share, which is
+/// empty while shares are not in use.
+pub(crate) fn answer_context(names: &[u8], transcript: &Transcript) -> Vec<u8> {
+    let mut context = Vec::with_capacity(names.len() + 34);
+    context.extend_from_slice(names);
+    context.extend_from_slice(&transcript.0);
+    kdf::length_prefixed(&mut context, &[]);
+    context
+}
+
+pub(crate) fn derive(key: &Key, label: &str, context: &[u8]) -> Key {
+    Key::new(kdf::derive(key, None, label, context))
+}
+
+/// Seals `plain` as one of our extensions and appends it. The message written so far must begin with its
+/// fixed part of `fixed` bytes, because that is additional data.
+///
+/// # Errors
+/// [`Error::Length`] if the information does not fit.
+pub fn put_sealed(
+    w: &mut Writer,
+    fixed: usize,
+    numbers: Numbers,
+    (subtype, content, spi): (Subtype, u8, Spi),
+    (cipher, key): (Cipher, &Key),
+    rng: &mut Rng,
+    plain: &[u8],
+) -> Result<(), Error> {
+    let from = w.len();
+    let sealed_len = plain.len() + aead::NONCE + aead::TAG;
+    ours::open_protected(w, numbers, subtype, content, Some(spi), sealed_len)?;
+    let head = w.bytes().get(..fixed).ok_or(Error::Truncated)?;
+    let additional = [head, &w.bytes()[from..]].concat();
+    let sealed = aead::seal(cipher, key, rng, &additional, plain);
+    w.put(&sealed);
+    Ok(())
+}
+
+/// Opens a sealed extension; `None` if it is not sealed, was changed, or the key is wrong. The plain text
+/// may hold keys: the caller wipes it.
+#[must_use]
+pub fn sealed_plain(parts: &Parts<'_>, held: &Held<'_>, cipher: Cipher, key: &Key) -> Option<Vec<u8>> {
+    if !held.protected.sealed {
+        return None;
+    }
+    aead::open(cipher, key, &parts.additional(held), held.protected.info)
+}
