@@ -1,3 +1,15 @@
-//! A roaming network on one machine.
+//! A roaming network on one machine: namespaces and links made by netlink, the real daemons inside them, a
+//! mobile node that moves by having its cable moved, traffic that must survive it, and a report.
+//!
+//! The testbed needs nothing of the host but its kernel. It never touches the host's own network: everything
+//! happens in namespaces that die with the process.
+#![allow(dead_code)]
+
+mod capture;
+mod clock;
+mod nat;
+mod netns;
+mod scenario;
+mod switch;
 
 fn main() {}

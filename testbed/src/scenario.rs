@@ -1,0 +1,377 @@
+//! A scenario: which network to build and how its mobile nodes roam. The format is described in
+//! `testbed/scenarios/README.md`.
+
+mod check;
+mod prefix;
+
+use std::{collections::BTreeMap, fs, net::Ipv4Addr, path::Path, time::Duration};
+
+use anyhow::{Context, Result, bail};
+use serde::Deserialize;
+use toml::Spanned;
+
+pub(crate) use self::prefix::Prefix;
+
+/// The scenario of `testbed demo`: the first of testbed/scenarios by name.
+pub(crate) const DEMO: (&str, &str) = ("10-walk.toml", include_str!("../scenarios/10-walk.toml"));
+
+/// A whole scenario file.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Scenario {
+    /// One line for people.
+    pub(crate) title: String,
+    #[serde(default)]
+    pub(crate) registration: Registration,
+    pub(crate) traffic: Option<Traffic>,
+    pub(crate) domains: Vec<Domain>,
+    pub(crate) links: Vec<Link>,
+    #[serde(default)]
+    pub(crate) routers: Vec<Router>,
+    pub(crate) kdcs: Vec<Kdc>,
+    pub(crate) home_agents: Vec<HomeAgent>,
+    #[serde(default)]
+    pub(crate) foreign_agents: Vec<ForeignAgent>,
+    #[serde(default)]
+    pub(crate) correspondents: Vec<Correspondent>,
+    pub(crate) mobile_nodes: Vec<MobileNode>,
+}
+
+/// Lifetimes that the daemons are configured with.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Registration {
+    /// Seconds; at least 300, so that no renewal falls into a test.
+    pub(crate) lifetime_s: Spanned<u16>,
+}
+
+impl Default for Registration {
+    fn default() -> Self {
+        Self { lifetime_s: Spanned::new(0..0, 600) }
+    }
+}
+
+/// What a correspondent sends to a mobile node's home address while it roams.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Traffic {
+    pub(crate) from: Spanned<String>,
+    pub(crate) to: Spanned<String>,
+    /// Size of the one transfer, in units of 1,000,000 bytes.
+    pub(crate) transfer_mb: u32,
+    #[serde(default = "thousand")]
+    pub(crate) probes_per_second: Spanned<u32>,
+}
+
+fn thousand() -> Spanned<u32> {
+    Spanned::new(0..0, 1000)
+}
+
+/// An administrative domain; home domains are those that have a home agent.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Domain {
+    pub(crate) name: Spanned<String>,
+}
+
+/// What a link is to a mobile node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Kind {
+    Home,
+    Visited,
+    Core,
+}
+
+impl Kind {
+    /// The word of reports.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Home => "home",
+            Self::Visited => "visited",
+            Self::Core => "core",
+        }
+    }
+}
+
+/// An Ethernet segment.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Link {
+    pub(crate) name: Spanned<String>,
+    pub(crate) kind: Kind,
+    pub(crate) prefix: Spanned<Prefix>,
+}
+
+/// A node's place on a link.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Interface {
+    pub(crate) link: Spanned<String>,
+    pub(crate) address: Spanned<Ipv4Addr>,
+}
+
+/// A router; with `masquerade`, one that translates addresses on the way out by that link.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Router {
+    pub(crate) name: Spanned<String>,
+    pub(crate) interfaces: Vec<Interface>,
+    pub(crate) gateway: Option<Ipv4Addr>,
+    pub(crate) masquerade: Option<Spanned<String>>,
+}
+
+/// A key distribution centre.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Kdc {
+    pub(crate) name: Spanned<String>,
+    pub(crate) domain: Spanned<String>,
+    pub(crate) link: Spanned<String>,
+    pub(crate) address: Spanned<Ipv4Addr>,
+    pub(crate) gateway: Option<Ipv4Addr>,
+    #[serde(default = "kdc_port")]
+    pub(crate) port: u16,
+}
+
+fn kdc_port() -> u16 {
+    7443
+}
+
+/// A home agent; its name in the network is `name@domain`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct HomeAgent {
+    pub(crate) name: Spanned<String>,
+    pub(crate) domain: Spanned<String>,
+    pub(crate) link: Spanned<String>,
+    pub(crate) address: Spanned<Ipv4Addr>,
+    pub(crate) gateway: Option<Ipv4Addr>,
+}
+
+/// Tunnel that a foreign agent asks for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Encapsulation {
+    #[default]
+    Ipip,
+    Udp,
+}
+
+/// Whether a foreign agent insists on the reverse tunnel.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum ReverseTunnel {
+    #[default]
+    Optional,
+    Required,
+}
+
+/// A foreign agent; its name in the network is `name@domain`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ForeignAgent {
+    pub(crate) name: Spanned<String>,
+    pub(crate) domain: Spanned<String>,
+    /// Towards the home agents; the address is the care-of address.
+    pub(crate) core: Interface,
+    /// Towards its visitors.
+    pub(crate) visited: Interface,
+    pub(crate) gateway: Ipv4Addr,
+    #[serde(default)]
+    pub(crate) encapsulation: Encapsulation,
+    #[serde(default)]
+    pub(crate) reverse_tunnel: ReverseTunnel,
+}
+
+/// A node that mobile nodes talk to.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Correspondent {
+    pub(crate) name: Spanned<String>,
+    pub(crate) link: Spanned<String>,
+    pub(crate) address: Spanned<Ipv4Addr>,
+    pub(crate) gateway: Option<Ipv4Addr>,
+}
+
+/// A node that roams.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct MobileNode {
+    pub(crate) name: Spanned<String>,
+    pub(crate) nai: Spanned<String>,
+    pub(crate) home_agent: Spanned<String>,
+    pub(crate) home_address: Spanned<Ipv4Addr>,
+    /// By link: what a DHCP server there would hand out.
+    #[serde(default)]
+    pub(crate) assigned: BTreeMap<Spanned<String>, Assigned>,
+    pub(crate) roam: Vec<Step>,
+}
+
+/// An address handed to a mobile node.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Assigned {
+    pub(crate) address: Ipv4Addr,
+    pub(crate) gateway: Ipv4Addr,
+}
+
+/// A stay on a link.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Step {
+    pub(crate) link: Spanned<String>,
+    pub(crate) stay_ms: u32,
+}
+
+impl Step {
+    /// How long the node stays, from carrier-up on.
+    pub(crate) fn stay(&self) -> Duration {
+        Duration::from_millis(self.stay_ms.into())
+    }
+}
+
+impl Scenario {
+    /// Reads a scenario file.
+    pub(crate) fn load(path: &Path) -> Result<Self> {
+        let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+        Self::parse(&path.display().to_string(), &text)
+    }
+
+    /// Reads a scenario; errors name the file and the line.
+    pub(crate) fn parse(file: &str, text: &str) -> Result<Self> {
+        let scenario: Self = match toml::from_str(text) {
+            Ok(scenario) => scenario,
+            Err(error) => {
+                let line = error.span().map_or(1, |span| line_of(text, span.start));
+                bail!("{file}:{line}: {}", error.message());
+            }
+        };
+        if let Err(fault) = check::scenario(&scenario) {
+            bail!("{file}:{}: {}", line_of(text, fault.at), fault.message);
+        }
+        Ok(scenario)
+    }
+
+    /// A link by name.
+    pub(crate) fn link(&self, name: &str) -> Result<&Link> {
+        self.links
+            .iter()
+            .find(|link| link.name.get_ref() == name)
+            .with_context(|| format!("there is no link {name}; links: {}", self.link_names().join(", ")))
+    }
+
+    /// Every link, in the order of the file.
+    pub(crate) fn link_names(&self) -> Vec<String> {
+        self.links.iter().map(|link| link.name.get_ref().clone()).collect()
+    }
+
+    /// The foreign agent that serves a link.
+    pub(crate) fn agent_on(&self, link: &str) -> Option<&ForeignAgent> {
+        self.foreign_agents.iter().find(|agent| agent.visited.link.get_ref() == link)
+    }
+
+    /// The home agent of a mobile node.
+    pub(crate) fn home_agent_of(&self, node: &MobileNode) -> Result<&HomeAgent> {
+        self.home_agents
+            .iter()
+            .find(|agent| agent.name == node.home_agent)
+            .with_context(|| format!("there is no home agent {}", node.home_agent.get_ref()))
+    }
+
+    /// The key distribution centre of a domain.
+    pub(crate) fn kdc_of(&self, domain: &str) -> Result<&Kdc> {
+        self.kdcs
+            .iter()
+            .find(|kdc| kdc.domain.get_ref() == domain)
+            .with_context(|| format!("there is no kdc in {domain}"))
+    }
+
+    /// A mobile node by name.
+    pub(crate) fn mobile_node(&self, name: &str) -> Result<&MobileNode> {
+        self.mobile_nodes.iter().find(|node| node.name.get_ref() == name).with_context(|| {
+            let names: Vec<_> = self.mobile_nodes.iter().map(|node| node.name.get_ref().as_str()).collect();
+            format!("there is no mobile node {name}; mobile nodes: {}", names.join(", "))
+        })
+    }
+}
+
+impl HomeAgent {
+    /// The agent's network access identifier.
+    pub(crate) fn nai(&self) -> String {
+        format!("{}@{}", self.name.get_ref(), self.domain.get_ref())
+    }
+}
+
+impl ForeignAgent {
+    /// The agent's network access identifier.
+    pub(crate) fn nai(&self) -> String {
+        format!("{}@{}", self.name.get_ref(), self.domain.get_ref())
+    }
+}
+
+impl MobileNode {
+    /// What a DHCP server on this link would hand out.
+    pub(crate) fn assigned_on(&self, link: &str) -> Option<Assigned> {
+        self.assigned.iter().find(|(name, _)| name.get_ref() == link).map(|(_, assigned)| *assigned)
+    }
+
+    /// Where the node begins.
+    pub(crate) fn first_link(&self) -> &str {
+        self.roam.first().map_or("", |step| step.link.get_ref())
+    }
+}
+
+fn line_of(text: &str, at: usize) -> usize {
+    text.bytes().take(at).filter(|byte| *byte == b'\n').count() + 1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_scenario_in_the_folder_is_sound() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios");
+        let mut files: Vec<_> = fs::read_dir(folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .filter(|path| path.extension().is_some_and(|extension| extension == "toml"))
+            .collect();
+        files.sort();
+        for file in &files {
+            Scenario::load(file).unwrap();
+        }
+        assert!(files[0].ends_with(DEMO.0), "the demo is the first by name");
+    }
+
+    #[test]
+    fn errors_name_the_line() {
+        let broken = |from: &str, to: &str| {
+            assert!(DEMO.1.contains(from), "{from}");
+            let text = DEMO.1.replacen(from, to, 1);
+            let error = format!("{:#}", Scenario::parse("x.toml", &text).unwrap_err());
+            let line: usize = error.split(':').nth(1).unwrap().parse().unwrap();
+            (line, error)
+        };
+        let line_of_text = |part: &str| line_of(DEMO.1, DEMO.1.find(part).unwrap());
+
+        let (line, error) = broken("kind = \"core\"", "kind = \"cord\"");
+        assert!(error.contains("cord") && error.contains("visited"), "{error}");
+        assert_eq!(line, line_of_text("kind = \"core\""));
+
+        let (_, error) = broken("transfer_mb", "transfer_gb");
+        assert!(error.contains("transfer_gb") && error.contains("transfer_mb"), "{error}");
+
+        let (line, error) = broken("home_agent = \"ha\"", "home_agent = \"hb\"");
+        assert_eq!(line, line_of_text("home_agent = \"ha\""));
+        assert!(error.contains("hb"), "{error}");
+
+        let (_, error) = broken("traveller-one@", "short@");
+        assert!(error.contains("at least 8"), "{error}");
+        let (_, error) = broken("home_address = \"10.11.1.50\"", "home_address = \"10.11.0.50\"");
+        assert!(error.contains("10.11.1.0/24") || error.contains("zero"), "{error}");
+        let (_, error) = broken("lifetime_s = 600", "lifetime_s = 60");
+        assert!(error.contains("300"), "{error}");
+    }
+}
