@@ -1,1 +1,21 @@
-//! The gRPC side of every daemon.
+//! The gRPC side of every daemon: what an agent answers on its Unix socket, the TLS that a key distribution
+//! centre is reached by, who a caller is by his certificate, and the client ends of both.
+//!
+//! An operator's query never reaches a core: it is answered from the newest [`AgentSnapshot`] and from the
+//! [`EventLog`]. Only a deregistration goes to the core, as a value over a channel.
+
+mod agent;
+mod caller;
+pub mod client;
+mod events;
+mod files;
+mod services;
+mod snapshot;
+pub mod tls;
+pub mod unix;
+
+pub use agent::{Agent, AgentRequest};
+pub use caller::{Caller, Role, caller};
+pub use events::{EventLog, KEPT_EVENTS, Kind, event};
+pub use files::FileError;
+pub use snapshot::AgentSnapshot;

@@ -1,0 +1,252 @@
+//! What happened lately: a ring of numbered events that watchers follow.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use futures_util::{Stream, stream};
+use proto::agent::Event;
+use tokio::sync::watch;
+
+/// Events kept for watchers that come later.
+pub const KEPT_EVENTS: usize = 4096;
+
+/// Events copied at a time, so that a watcher holds the lock for microseconds only.
+const BATCH: usize = 64;
+
+/// What an event is; the words are those of the schema.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// An interface has a carrier.
+    LinkUp,
+    /// An interface lost its carrier.
+    LinkDown,
+    /// An agent's advertisement is used.
+    AgentHeard,
+    /// An address appeared on an interface of the mobile node.
+    AddressAppeared,
+    /// An address went away.
+    AddressGone,
+    /// The mobile node knows that it is somewhere else.
+    Moved,
+    /// A registration request was sent.
+    RequestSent,
+    /// A registration was accepted.
+    Registered,
+    /// A deregistration was accepted.
+    Deregistered,
+    /// A request was denied with a code.
+    Denied,
+    /// Packets go the new way.
+    RouteInstalled,
+    /// Home agent: a binding was made or changed.
+    BindingAdded,
+    /// Home agent: a binding ended.
+    BindingRemoved,
+    /// Foreign agent: a visitor was admitted.
+    VisitorAdded,
+    /// Foreign agent: a visitor left or ran out.
+    VisitorRemoved,
+    /// A message was dropped without an answer.
+    Discarded,
+}
+
+impl Kind {
+    /// The word in the schema.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::LinkUp => "link_up",
+            Self::LinkDown => "link_down",
+            Self::AgentHeard => "agent_heard",
+            Self::AddressAppeared => "address_appeared",
+            Self::AddressGone => "address_gone",
+            Self::Moved => "moved",
+            Self::RequestSent => "request_sent",
+            Self::Registered => "registered",
+            Self::Deregistered => "deregistered",
+            Self::Denied => "denied",
+            Self::RouteInstalled => "route_installed",
+            Self::BindingAdded => "binding_added",
+            Self::BindingRemoved => "binding_removed",
+            Self::VisitorAdded => "visitor_added",
+            Self::VisitorRemoved => "visitor_removed",
+            Self::Discarded => "discarded",
+        }
+    }
+}
+
+/// An event of `kind` at the given wall time since 1970 and time since boot, everything else empty.
+#[must_use]
+pub fn event(kind: Kind, unix: Duration, boot: Duration) -> Event {
+    Event {
+        kind: kind.as_str().to_owned(),
+        unix_ns: nanoseconds(unix),
+        boot_ns: nanoseconds(boot),
+        ..Event::default()
+    }
+}
+
+fn nanoseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// The newest [`KEPT_EVENTS`] events; clones share them.
+#[derive(Clone, Debug)]
+pub struct EventLog {
+    ring: Arc<Mutex<Ring>>,
+    newest: watch::Sender<u64>,
+}
+
+#[derive(Debug, Default)]
+struct Ring {
+    /// Number of the newest event, 0 before the first.
+    newest: u64,
+    events: VecDeque<Arc<Event>>,
+}
+
+impl Default for EventLog {
+    fn default() -> Self {
+        Self {
+            ring: Arc::default(),
+            newest: watch::Sender::new(0),
+        }
+    }
+}
+
+impl EventLog {
+    /// Adds an event, gives it the next number and returns that. Cheap: never waits for a watcher.
+    pub fn push(&self, mut event: Event) -> u64 {
+        let number = {
+            let mut ring = self.ring.lock().unwrap_or_else(PoisonError::into_inner);
+            ring.newest += 1;
+            event.number = ring.newest;
+            if ring.events.len() == KEPT_EVENTS {
+                ring.events.pop_front();
+            }
+            ring.events.push_back(Arc::new(event));
+            ring.newest
+        };
+        self.newest.send_replace(number);
+        number
+    }
+
+    /// At most [`BATCH`] events with numbers above `after`, oldest first.
+    fn batch(&self, after: u64) -> Vec<Arc<Event>> {
+        let ring = self.ring.lock().unwrap_or_else(PoisonError::into_inner);
+        // Numbers have no gaps, so the position follows from the number.
+        let oldest = ring.newest - ring.events.len() as u64;
+        let skip = usize::try_from(after.saturating_sub(oldest)).unwrap_or(usize::MAX);
+        ring.events.iter().skip(skip).take(BATCH).cloned().collect()
+    }
+
+    /// Events with numbers above `after` that are still kept, then, unless `kept_only`, those to come.
+    ///
+    /// A number that was not given out yet comes from an earlier life of the process: then all are sent. A
+    /// watcher slower than [`KEPT_EVENTS`] behind misses some and sees it by the numbers.
+    pub(crate) fn watch(&self, after: u64, kept_only: bool) -> impl Stream<Item = Arc<Event>> + use<> {
+        let newest = self.newest.subscribe();
+        let after = if after > *newest.borrow() { 0 } else { after };
+        let watcher = Watcher {
+            log: self.clone(),
+            newest,
+            after,
+            kept_only,
+            ready: VecDeque::new(),
+        };
+        stream::unfold(watcher, |mut watcher| async move {
+            let event = watcher.next().await?;
+            Some((event, watcher))
+        })
+    }
+}
+
+struct Watcher {
+    log: EventLog,
+    newest: watch::Receiver<u64>,
+    after: u64,
+    kept_only: bool,
+    ready: VecDeque<Arc<Event>>,
+}
+
+impl Watcher {
+    async fn next(&mut self) -> Option<Arc<Event>> {
+        if self.ready.is_empty() {
+            if !self.kept_only {
+                let after = self.after;
+                self.newest.wait_for(|newest| *newest > after).await.ok()?;
+            }
+            self.ready = self.log.batch(self.after).into();
+        }
+        let event = self.ready.pop_front()?;
+        self.after = event.number;
+        Some(event)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::{FutureExt as _, StreamExt as _};
+
+    use super::*;
+
+    fn log(events: u64) -> EventLog {
+        let log = EventLog::default();
+        for n in 1..=events {
+            assert_eq!(
+                log.push(event(Kind::Moved, Duration::from_nanos(n), Duration::ZERO)),
+                n
+            );
+        }
+        log
+    }
+
+    async fn kept(log: &EventLog, after: u64) -> Vec<u64> {
+        log.watch(after, true).map(|event| event.number).collect().await
+    }
+
+    #[tokio::test]
+    async fn kept_events_come_in_order_from_the_number_on() {
+        let log = log(200);
+        assert_eq!(kept(&log, 0).await, (1..=200).collect::<Vec<_>>());
+        assert_eq!(kept(&log, 150).await, (151..=200).collect::<Vec<_>>());
+        assert_eq!(kept(&log, 200).await, Vec::<u64>::new());
+    }
+
+    #[tokio::test]
+    async fn a_number_from_an_earlier_life_gives_everything() {
+        assert_eq!(kept(&log(3), 1000).await, [1, 2, 3]);
+    }
+
+    #[tokio::test]
+    async fn the_oldest_are_forgotten() {
+        let log = log(KEPT_EVENTS as u64 + 10);
+        let numbers = kept(&log, 0).await;
+        assert_eq!((numbers[0], numbers.len()), (11, KEPT_EVENTS));
+        assert_eq!(kept(&log, 5).await[0], 11);
+    }
+
+    #[tokio::test]
+    async fn a_watcher_waits_for_what_comes() {
+        let log = log(1);
+        let mut events = Box::pin(log.watch(0, false));
+        assert_eq!(events.next().await.unwrap().number, 1);
+        assert!(events.next().now_or_never().is_none());
+        log.push(event(Kind::Denied, Duration::ZERO, Duration::ZERO));
+        let next = events.next().await.unwrap();
+        assert_eq!((next.number, next.kind.as_str()), (2, "denied"));
+    }
+
+    #[tokio::test]
+    async fn a_slow_watcher_sees_the_gap() {
+        let log = log(1);
+        let mut events = Box::pin(log.watch(0, false));
+        assert_eq!(events.next().await.unwrap().number, 1);
+        for _ in 0..KEPT_EVENTS + 5 {
+            log.push(Event::default());
+        }
+        assert_eq!(events.next().await.unwrap().number, 7);
+    }
+}

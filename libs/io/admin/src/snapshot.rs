@@ -1,0 +1,117 @@
+//! What an agent's operator may see, as of one moment.
+
+use std::time::Instant;
+
+use proto::agent::{Association, Binding, StatusReply, Visitor};
+
+/// State of an agent when it was [`taken`](Self::taken).
+///
+/// The daemon's loop makes one when state changed and publishes it through a `tokio::sync::watch`; making one
+/// costs a copy of every row, so a busy agent makes them at intervals. `uptime_s` and every `lifetime_left_s`
+/// are as of `taken`; the service moves them on to the moment of its answer.
+#[derive(Clone, Debug)]
+pub struct AgentSnapshot {
+    /// When it was made.
+    pub taken: Instant,
+    /// Who the agent is and whether it works.
+    pub status: StatusReply,
+    /// Home agent: in order of home address.
+    pub bindings: Vec<Binding>,
+    /// Foreign agent: in order of home address.
+    pub visitors: Vec<Visitor>,
+    /// Security associations, without keys.
+    pub associations: Vec<Association>,
+}
+
+impl AgentSnapshot {
+    /// A snapshot taken now, with no rows.
+    #[must_use]
+    pub fn new(status: StatusReply) -> Self {
+        Self {
+            taken: Instant::now(),
+            status,
+            bindings: Vec::new(),
+            visitors: Vec::new(),
+            associations: Vec::new(),
+        }
+    }
+
+    /// Whole seconds since it was taken.
+    pub(crate) fn age_s(&self) -> u64 {
+        self.taken.elapsed().as_secs()
+    }
+
+    pub(crate) fn status_at(&self, age_s: u64) -> StatusReply {
+        let mut status = self.status.clone();
+        status.uptime_s += age_s;
+        if status.version.is_empty() {
+            status.version = env!("CARGO_PKG_VERSION").to_owned();
+        }
+        if let Some(node) = &mut status.mobile_node {
+            age(&mut node.lifetime_left_s, age_s);
+        }
+        status
+    }
+
+    pub(crate) fn binding_at(&self, row: usize, age_s: u64) -> Option<Binding> {
+        let mut binding = self.bindings.get(row)?.clone();
+        age(&mut binding.lifetime_left_s, age_s);
+        Some(binding)
+    }
+
+    pub(crate) fn visitor_at(&self, row: usize, age_s: u64) -> Option<Visitor> {
+        let mut visitor = self.visitors.get(row)?.clone();
+        age(&mut visitor.lifetime_left_s, age_s);
+        Some(visitor)
+    }
+
+    pub(crate) fn association_at(&self, row: usize, age_s: u64) -> Option<Association> {
+        let mut association = self.associations.get(row)?.clone();
+        age(&mut association.lifetime_left_s, age_s);
+        Some(association)
+    }
+}
+
+impl Default for AgentSnapshot {
+    fn default() -> Self {
+        Self::new(StatusReply::default())
+    }
+}
+
+fn age(lifetime_left_s: &mut u32, age_s: u64) {
+    *lifetime_left_s = lifetime_left_s.saturating_sub(u32::try_from(age_s).unwrap_or(u32::MAX));
+}
+
+#[cfg(test)]
+mod tests {
+    use proto::agent::MobileNode;
+
+    use super::*;
+
+    #[test]
+    fn lifetimes_run_down_and_uptime_runs_up() {
+        let snapshot = AgentSnapshot {
+            status: StatusReply {
+                uptime_s: 10,
+                mobile_node: Some(MobileNode {
+                    lifetime_left_s: 600,
+                    ..MobileNode::default()
+                }),
+                ..StatusReply::default()
+            },
+            bindings: vec![Binding {
+                lifetime_s: 600,
+                lifetime_left_s: 5,
+                ..Binding::default()
+            }],
+            ..AgentSnapshot::default()
+        };
+        let status = snapshot.status_at(7);
+        assert_eq!(status.uptime_s, 17);
+        assert_eq!(status.mobile_node.unwrap().lifetime_left_s, 593);
+        assert!(!status.version.is_empty());
+        let binding = snapshot.binding_at(0, 7).unwrap();
+        assert_eq!((binding.lifetime_s, binding.lifetime_left_s), (600, 0));
+        assert!(snapshot.binding_at(1, 7).is_none());
+    }
+}
