@@ -15,4 +15,4 @@ mod secret;
 pub use aead::Cipher;
 pub use mac::{digest, hmac, verify_hmac};
 pub use rng::Rng;
-pub use secret::Key;
+pub use secret::{Key, wipe};

@@ -3,6 +3,11 @@
 use subtle::ConstantTimeEq;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
+/// Overwrites bytes that held a secret.
+pub fn wipe(bytes: &mut [u8]) {
+    bytes.zeroize();
+}
+
 /// A secret of 32 bytes: KEY 0 to KEY 3, an association, or what is derived from them.
 ///
 /// It has neither `Debug` nor `Display` nor `Clone`, is wiped on drop and compared in constant time.

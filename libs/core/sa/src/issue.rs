@@ -1,14 +1,17 @@
 //! Keys on their way in a reply: the contents of security association extensions (docs/wire.md, SA info).
 
-use crypto::{Key, Rng};
+use crypto::{Cipher, Key, Rng};
 use record::{Association, AssociationKind};
 use wire::{
     Error, Reader, Writer,
     mip::{
         Spi,
-        ours::{AssociationInfo, Mode, association_between},
+        ours::{AssociationInfo, Mode, Numbers, Subtype, association_between},
+        part::{Held, Parts},
     },
 };
+
+use crate::{put_sealed, sealed_plain};
 
 /// The algorithms of an association, in IANA's IKEv2 numbers.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -51,6 +54,20 @@ pub struct KeyInfo {
 }
 
 impl KeyInfo {
+    /// A second copy, on purpose and by name, because it holds a key.
+    #[must_use]
+    pub fn duplicate(&self) -> Self {
+        Self {
+            kind: self.kind,
+            inbound: self.inbound,
+            outbound: self.outbound,
+            lifetime: self.lifetime,
+            key: self.key.duplicate(),
+            own: self.own.clone(),
+            peer: self.peer.clone(),
+        }
+    }
+
     /// The association that it makes at `now` (seconds since 1970).
     #[must_use]
     pub fn into_association(self, now: u64) -> Association {
@@ -74,6 +91,45 @@ const fn content(kind: AssociationKind) -> u8 {
         AssociationKind::Key2 => association_between::FA_HA,
         AssociationKind::Key3 => association_between::MN_FA,
     }
+}
+
+/// Seals a key for its receiver and appends it as an extension. `fixed` bytes of the message are additional
+/// data, as in [`put_sealed`].
+///
+/// # Errors
+/// [`Error::Length`] if a name does not fit.
+pub fn put_key(
+    w: &mut Writer,
+    fixed: usize,
+    numbers: Numbers,
+    spi: Spi,
+    (cipher, key): (Cipher, &Key),
+    rng: &mut Rng,
+    info: &KeyInfo,
+) -> Result<(), Error> {
+    let (content, mut plain) = key_extension(info)?;
+    let done = put_sealed(
+        w,
+        fixed,
+        numbers,
+        (Subtype::ASSOCIATION, content, spi),
+        (cipher, key),
+        rng,
+        &plain,
+    );
+    crypto::wipe(&mut plain);
+    done
+}
+
+/// Opens a security association extension that was sealed for us; the opened text is wiped.
+///
+/// # Errors
+/// [`Error::Value`] if it does not open, and what [`open_keys`] finds.
+pub fn take_key(parts: &Parts<'_>, held: &Held<'_>, cipher: Cipher, key: &Key) -> Result<KeyInfo, Error> {
+    let mut plain = sealed_plain(parts, held, cipher, key).ok_or(Error::Value("seal of a key"))?;
+    let info = open_keys(held.protected.content, &plain);
+    crypto::wipe(&mut plain);
+    info
 }
 
 /// Content-type and information of the extension that carries this key. The information holds the key:

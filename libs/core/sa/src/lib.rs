@@ -13,7 +13,9 @@ mod replay;
 mod schedule;
 
 pub use agents::AgentPath;
-pub use issue::{KeyInfo, LIFETIME_FOREVER, SUITE, Suite, key_extension, open_keys, visit_name};
+pub use issue::{
+    KeyInfo, LIFETIME_FOREVER, SUITE, Suite, key_extension, open_keys, put_key, take_key, visit_name,
+};
 pub use mobile::MobileHome;
 pub use proof::{Unverified, Verified};
 pub use replay::{Replay, check_identification};
