@@ -1,1 +1,378 @@
-//! Not yet written.
+//! The home agent (RFC 5944 section 3.8, docs/wire.md).
+//!
+//! A registration request is checked cheapest first: form, 34, candidates by security parameter index, 32,
+//! identification, seals, policy. Then the key distribution centre makes KEY 1 to KEY 3, the binding is
+//! committed, the tunnel stands, and only then the reply goes out. Until a 32 verified, nothing is answered.
+//!
+//! It never routes, never opens a store and never talks to the key distribution centre itself: it emits
+//! [`Effect`]s and takes their answers as [`Request`]s.
+
+mod advertise;
+mod answer;
+mod bind;
+mod intake;
+mod subscribers;
+#[cfg(test)]
+mod tests;
+
+use std::{collections::BTreeMap, net::Ipv4Addr, time::Duration};
+
+use crypto::{Cipher, Key, Rng};
+use record::{Binding, Change, CommitError, Nai, State, Subscriber, Tunnel};
+use sa::{AgentPath, MobileHome};
+use sansio::{Datagram, Input, Instant, LinkAddress, LinkId, Machine, Now, Outbox, Output, earliest};
+use wire::mip::{Spi, registration::Identification};
+
+use self::{
+    advertise::Advertiser,
+    answer::Repeat,
+    bind::{Bound, Work},
+};
+use crate::{Event, EventKind, Ticket};
+
+/// A foreign agent that this home agent was configured with.
+pub struct Neighbour {
+    /// Its name, at most 64 bytes.
+    pub nai: String,
+    /// Source of what it relays, and the care-of address that it offers.
+    pub address: Ipv4Addr,
+    /// Index of the association.
+    pub spi: Spi,
+    /// Key of the association.
+    pub key: Key,
+    /// Cipher of what is sealed under it.
+    pub cipher: Cipher,
+}
+
+/// What a home agent is told at start.
+pub struct Config {
+    /// Its name, at most 64 bytes.
+    pub nai: String,
+    /// The realm whose mobile nodes it serves.
+    pub realm: String,
+    /// Its address in registrations and tunnels.
+    pub address: Ipv4Addr,
+    /// Enterprise number that carries our extensions.
+    pub vendor: u32,
+    /// The home link.
+    pub home_link: LinkId,
+    /// Bits of the home link's prefix.
+    pub home_prefix_length: u8,
+    /// Longest lifetime granted, in seconds.
+    pub max_lifetime: u16,
+    /// How far a mobile node's clock may be off, in seconds (RFC 5944 section 5.7.1: 7).
+    pub timestamp_window: u32,
+    /// Most bindings kept.
+    pub max_bindings: usize,
+    /// Time between advertisements on the home link.
+    pub advertisement_interval: Duration,
+    /// Seconds between keepalives that a mobile node behind a NAT is told to send (RFC 3519: 110).
+    pub keepalive: u16,
+    /// Foreign agents.
+    pub neighbours: Vec<Neighbour>,
+}
+
+/// KEY 1, and KEY 2 and KEY 3 through a foreign agent, fresh from the key distribution centre.
+pub struct Keys {
+    /// KEY 1.
+    pub key1: Key,
+    /// KEY 2 and KEY 3.
+    pub with_agent: Option<(Key, Key)>,
+}
+
+/// Why the key distribution centre gave no keys.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KdcError {
+    /// It cannot be reached, or cannot write. The text is for the log.
+    Unavailable(String),
+    /// It refuses. The text is for the log.
+    Refused(String),
+}
+
+/// What the shell asks or answers.
+pub enum Request {
+    /// The store answers a [`Effect::Persist`].
+    Persisted {
+        /// Of which.
+        ticket: Ticket,
+        /// Committed, or nothing of it was.
+        result: Result<(), CommitError>,
+    },
+    /// The key distribution centre answers a [`Effect::AskKdc`].
+    Keys {
+        /// Of which.
+        ticket: Ticket,
+        /// Keys, or why not.
+        result: Result<Keys, KdcError>,
+    },
+    /// The key distribution centre hands over changed subscribers.
+    Subscribers {
+        /// New or changed ones; a revoked one loses its binding.
+        changed: Vec<Subscriber>,
+        /// All changes up to this number are included.
+        cursor: u64,
+        /// `changed` is everything there is: subscribers not named do not exist any more.
+        complete: bool,
+    },
+    /// An administrator revoked the keys that were issued with one of these indices inbound at the home agent.
+    AssociationsRevoked(Vec<Spi>),
+}
+
+/// What to ask of the key distribution centre.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyRequest {
+    /// A number of the question, so that asking twice gives the same keys.
+    pub request: [u8; 16],
+    /// For whom.
+    pub nai: Nai,
+    /// Through which foreign agent.
+    pub foreign_agent: Option<String>,
+    /// At which care-of address.
+    pub care_of: Ipv4Addr,
+    /// Seconds the keys live.
+    pub lifetime: u16,
+    /// KEY 1: index inbound at the mobile node, at the home agent.
+    pub key1: (Spi, Spi),
+    /// KEY 2: inbound at the foreign agent, at the home agent. KEY 3: inbound at the mobile node, at the
+    /// foreign agent.
+    pub with_agent: Option<((Spi, Spi), (Spi, Spi))>,
+}
+
+/// A change of tunnels and of what the home link is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TunnelChange {
+    /// Intercept packets for the home address and tunnel them.
+    Bind {
+        /// Home address.
+        home_address: Ipv4Addr,
+        /// Where to.
+        tunnel: Tunnel,
+    },
+    /// Stop that. `returned` is the mobile node's link address if it is back on the home link.
+    Unbind {
+        /// Home address.
+        home_address: Ipv4Addr,
+        /// Link address of the mobile node at home.
+        returned: Option<LinkAddress>,
+    },
+}
+
+/// What a home agent wants done.
+pub enum Effect {
+    /// Commit these changes as a whole and answer [`Request::Persisted`].
+    Persist {
+        /// Names the answer.
+        ticket: Ticket,
+        /// All or nothing.
+        changes: Vec<Change>,
+    },
+    /// Ask for keys and answer [`Request::Keys`].
+    AskKdc {
+        /// Names the answer.
+        ticket: Ticket,
+        /// The question.
+        request: KeyRequest,
+    },
+    /// Change tunnels, proxies and routes.
+    Tunnel(TunnelChange),
+    /// Tell the key distribution centre that all subscriber changes up to this number are durable here.
+    Acknowledge(u64),
+    /// Tell the operator.
+    Notify(Event),
+}
+
+/// A subscriber with what is derived from KEY 0 and what its last requests left.
+struct Known {
+    subscriber: Subscriber,
+    keys: MobileHome,
+    /// Highest identification that passed; replays are measured against it.
+    seen: Option<Identification>,
+    /// What the store holds.
+    stored: Option<Identification>,
+    /// What the store will hold once all that was sent to it is committed.
+    sent: Option<Identification>,
+    repeat: Option<Repeat>,
+    /// Transcripts that were answered with code 133 lately: each is answered once.
+    refused: Vec<[u8; 32]>,
+}
+
+struct Path {
+    nai: String,
+    address: Ipv4Addr,
+    keys: AgentPath,
+}
+
+/// The machine.
+pub struct HomeAgent {
+    config: Config,
+    rng: Rng,
+    outbox: Outbox<Effect>,
+    paths: Vec<Path>,
+    known: BTreeMap<Nai, Known>,
+    by_spi: BTreeMap<Spi, Vec<Nai>>,
+    bindings: BTreeMap<Ipv4Addr, Bound>,
+    work: BTreeMap<Ticket, Work>,
+    last_ticket: u64,
+    advertiser: Advertiser,
+    counters: BTreeMap<String, u64>,
+    revision: u64,
+}
+
+/// Subscribers tried for one index.
+const CANDIDATES: usize = 4;
+
+impl HomeAgent {
+    /// Starts with what the store held. The shell installs the tunnels of [`bindings`](Self::bindings)
+    /// before it hands in the first input.
+    #[must_use]
+    pub fn new(mut config: Config, seed: [u8; 32], state: State, now: Now) -> Self {
+        let neighbours = std::mem::take(&mut config.neighbours);
+        let paths = neighbours.into_iter().map(|n| Path {
+            keys: AgentPath::new(&n.nai, &config.nai, n.spi, n.cipher, n.key),
+            nai: n.nai,
+            address: n.address,
+        });
+        let paths = paths.collect();
+        let mut agent = Self {
+            advertiser: Advertiser::new(now),
+            config,
+            rng: Rng::from_seed(seed),
+            outbox: Outbox::default(),
+            paths,
+            known: BTreeMap::new(),
+            by_spi: BTreeMap::new(),
+            bindings: BTreeMap::new(),
+            work: BTreeMap::new(),
+            last_ticket: 0,
+            counters: BTreeMap::new(),
+            revision: 0,
+        };
+        agent.restore(state, now);
+        agent
+    }
+
+    fn restore(&mut self, state: State, now: Now) {
+        for subscriber in state.subscribers {
+            self.learn(subscriber);
+        }
+        for (nai, last) in state.identifications {
+            if let Some(known) = self.known.get_mut(&nai) {
+                known.seen = Some(Identification(last));
+                known.stored = known.seen;
+                known.sent = known.seen;
+            }
+        }
+        for binding in state.bindings {
+            let bound = Bound::restored(binding, now);
+            self.bindings.insert(bound.binding.home_address, bound);
+        }
+    }
+
+    /// The bindings, in order of home address.
+    pub fn bindings(&self) -> impl Iterator<Item = &Binding> {
+        self.bindings.values().map(|bound| &bound.binding)
+    }
+
+    /// Seconds until a binding ends; `None` if it never does or is not there.
+    #[must_use]
+    pub fn lifetime_left(&self, home_address: Ipv4Addr, now: Now) -> Option<u64> {
+        let ends = self.bindings.get(&home_address)?.ends?;
+        Some(ends.saturating_since(now.mono).as_secs())
+    }
+
+    /// How many subscribers may register here.
+    #[must_use]
+    pub fn subscribers(&self) -> usize {
+        self.known.len()
+    }
+
+    /// Requests whose keys or commit are awaited.
+    #[must_use]
+    pub fn pending(&self) -> usize {
+        self.work.len()
+    }
+
+    /// Counters by name.
+    #[must_use]
+    pub const fn counters(&self) -> &BTreeMap<String, u64> {
+        &self.counters
+    }
+
+    /// Rises with everything that an operator could see.
+    #[must_use]
+    pub const fn revision(&self) -> u64 {
+        self.revision
+    }
+
+    /// The configuration.
+    #[must_use]
+    pub const fn config(&self) -> &Config {
+        &self.config
+    }
+
+    fn ticket(&mut self) -> Ticket {
+        self.last_ticket += 1;
+        Ticket(self.last_ticket)
+    }
+
+    fn count(&mut self, what: impl Into<String>) {
+        *self.counters.entry(what.into()).or_default() += 1;
+        self.revision += 1;
+    }
+
+    fn notify(&mut self, event: Event) {
+        self.revision += 1;
+        self.outbox.effect(Effect::Notify(event));
+    }
+
+    /// Silence on the wire, a line for the operator.
+    fn discard(&mut self, counter: &'static str, text: impl Into<String>) {
+        self.count(counter);
+        self.notify(Event::new(EventKind::Discarded, text));
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        let bindings = self
+            .bindings
+            .values()
+            .filter(|b| !b.ending)
+            .filter_map(|b| b.ends)
+            .min();
+        let work = self.work.values().filter_map(|w| w.deadline).min();
+        earliest(earliest(bindings, work), Some(self.advertiser.next()))
+    }
+}
+
+impl Machine for HomeAgent {
+    type Request = Request;
+    type Effect = Effect;
+
+    fn handle(&mut self, input: Input<'_, Request>, now: Now) {
+        match input {
+            Input::Datagram(Datagram::Udp { source, payload, .. }) => self.take_message(source, payload, now),
+            Input::Datagram(Datagram::Link { link, from, packet }) => {
+                if link == self.config.home_link {
+                    self.take_solicitation(from, packet, now);
+                }
+            }
+            Input::Request(Request::Persisted { ticket, result }) => self.persisted(ticket, result, now),
+            Input::Request(Request::Keys { ticket, result }) => self.keys(ticket, result, now),
+            Input::Request(Request::Subscribers {
+                changed,
+                cursor,
+                complete,
+            }) => {
+                self.take_over(changed, cursor, complete);
+            }
+            Input::Request(Request::AssociationsRevoked(spis)) => self.revoke_associations(&spis),
+            Input::Tick => {}
+        }
+        self.advertise(now);
+        self.expire(now);
+    }
+
+    fn poll(&mut self) -> Output<Effect> {
+        let deadline = self.deadline();
+        self.outbox.poll(deadline)
+    }
+}

@@ -1,0 +1,376 @@
+//! Registration replies (RFC 5944 section 3.8.3, docs/wire.md): the mobile node's part through 32, then
+//! the foreign agent's through 34.
+
+use std::{
+    net::{Ipv4Addr, SocketAddrV4},
+    time::Duration,
+};
+
+use record::{AssociationKind, Nai};
+use sa::{Direction, KeyInfo, LIFETIME_FOREVER, Replay, Transcript, put_key, put_sealed};
+use sansio::{Instant, Now, Transmit};
+use wire::{
+    Error, Writer,
+    mip::{
+        PORT,
+        code::{Code, DetailCode},
+        extension::{self, FA_HA_AUTHENTICATION, MN_HA_AUTHENTICATION, UdpTunnelReply},
+        ours::{ErrorDetail, Numbers, Subtype, ip_owner},
+        part::Parts,
+        registration::{self, Identification, Request, ntp_seconds},
+    },
+};
+
+use super::{HomeAgent, Keys, intake::Asked};
+use crate::{Event, EventKey, EventKind};
+
+/// How long an answer is kept for a request that comes again.
+const REPEAT: Duration = Duration::from_secs(30);
+
+/// What to answer.
+pub(super) struct Reply {
+    pub(super) code: Code,
+    pub(super) lifetime: u16,
+    pub(super) detail: Option<DetailCode>,
+    pub(super) keys: Option<ReplyKeys>,
+}
+
+/// Keys as their receivers are told of them.
+pub(super) struct ReplyKeys {
+    mobile: Vec<KeyInfo>,
+    agent: Vec<KeyInfo>,
+}
+
+/// All views of the keys of one registration.
+pub(super) struct KeyInfos {
+    mobile: Vec<KeyInfo>,
+    agent: Vec<KeyInfo>,
+    pub(super) at_home_agent: Vec<KeyInfo>,
+}
+
+impl KeyInfos {
+    pub(super) fn for_reply(&self) -> Option<ReplyKeys> {
+        let copy = |infos: &[KeyInfo]| infos.iter().map(KeyInfo::duplicate).collect();
+        Some(ReplyKeys {
+            mobile: copy(&self.mobile),
+            agent: copy(&self.agent),
+        })
+    }
+
+    /// KEY 3 by name; the home agent itself does not keep it.
+    pub(super) fn fingerprint_of_key3(&self) -> Option<EventKey> {
+        let info = self.mobile.iter().find(|i| i.kind == AssociationKind::Key3)?;
+        Some(EventKey {
+            kind: info.kind,
+            spis: [info.inbound, info.outbound],
+            fingerprint: info.key.fingerprint_hex(),
+        })
+    }
+}
+
+impl Asked {
+    /// The keys of this registration in every receiver's view; `None` if keys are missing.
+    pub(super) fn key_infos(&self, keys: Keys, home_agent: &str) -> Option<KeyInfos> {
+        let forever = self.lifetime == u16::MAX;
+        let lifetime = if forever {
+            LIFETIME_FOREVER
+        } else {
+            u32::from(self.lifetime)
+        };
+        let pair = |kind, key: crypto::Key, spis: (_, _), first: &str, second: &str| {
+            let view = |inbound, outbound, own: &str, peer: &str| KeyInfo {
+                kind,
+                inbound,
+                outbound,
+                lifetime,
+                key: key.duplicate(),
+                own: own.to_owned(),
+                peer: peer.to_owned(),
+            };
+            (
+                view(spis.0, spis.1, first, second),
+                view(spis.1, spis.0, second, first),
+            )
+        };
+        let (mobile1, home1) = pair(
+            AssociationKind::Key1,
+            keys.key1,
+            self.key1,
+            self.nai.as_str(),
+            home_agent,
+        );
+        let mut infos = KeyInfos {
+            mobile: vec![mobile1],
+            agent: Vec::new(),
+            at_home_agent: vec![home1],
+        };
+        if let Some(agent) = &self.agent {
+            let (key2, key3) = keys.with_agent?;
+            let spis2 = (agent.handle.key2, self.key2_key3.0);
+            let (agent2, home2) = pair(AssociationKind::Key2, key2, spis2, &agent.nai, home_agent);
+            let spis3 = (self.key2_key3.1, agent.handle.key3);
+            let (mobile3, agent3) = pair(AssociationKind::Key3, key3, spis3, &self.visit_name, &agent.nai);
+            infos.mobile.insert(0, mobile3);
+            infos.agent = vec![agent2, agent3];
+            infos.at_home_agent.push(home2);
+        }
+        Some(infos)
+    }
+}
+
+/// What a request that came before deserves.
+pub(super) enum Repeated {
+    /// The stored answer.
+    Again(Vec<u8>),
+    /// It came through another agent this time.
+    ThroughAnother,
+    /// Nothing.
+    Silence,
+}
+
+/// An answer kept for a request that comes again: recognised by T1 alone.
+pub(super) struct Repeat {
+    t1: Transcript,
+    until: Instant,
+    mobile_part: Vec<u8>,
+    numbers: Numbers,
+    agent: Option<RepeatAgent>,
+}
+
+struct RepeatAgent {
+    path: usize,
+    handle: wire::mip::ours::Handle,
+    content: AgentContent,
+}
+
+/// What a foreign agent is told.
+struct AgentContent {
+    keys: Vec<KeyInfo>,
+    home_address: Option<Ipv4Addr>,
+    udp: Option<UdpTunnelReply>,
+}
+
+impl HomeAgent {
+    /// Builds the whole reply and what to keep of it.
+    pub(super) fn reply(&mut self, asked: &Asked, reply: Reply, now: Now) -> Option<(Transmit, Repeat)> {
+        let built = self.build(asked, reply, asked.identification, now);
+        if let Err(error) = &built {
+            self.discard("reply too long", format!("no reply can be written: {error}"));
+        }
+        built.ok()
+    }
+
+    /// Code 133 with our time (RFC 5944 section 5.7.1). It changes nothing, so nothing is committed first.
+    pub(super) fn mismatch(&mut self, asked: &Asked, replay: Replay, now: Now) {
+        let code = Code::HA_IDENTIFICATION;
+        self.count(format!("code {}", code.0));
+        let why = match replay {
+            Replay::OutOfWindow(off) => format!("the clock of the mobile node is off by {off} s"),
+            Replay::NotAbove | Replay::Fresh => "an identification not above the last one".to_owned(),
+        };
+        let mut event = Event::new(EventKind::Denied, format!("{code}: {why}"));
+        event.code = Some(code.0);
+        event.agent = asked.agent.as_ref().map(|a| a.nai.clone());
+        self.notify(event);
+        let time = Identification::new(ntp_seconds(now.unix.as_secs()), asked.identification.low());
+        let reply = Reply {
+            code,
+            lifetime: 0,
+            detail: None,
+            keys: None,
+        };
+        if let Ok((transmit, _)) = self.build(asked, reply, time, now) {
+            self.outbox.send(transmit);
+        }
+    }
+
+    fn build(
+        &mut self,
+        asked: &Asked,
+        reply: Reply,
+        identification: Identification,
+        now: Now,
+    ) -> Result<(Transmit, Repeat), Error> {
+        let parts = Parts::parse(&asked.message, Request::LEN, self.config.vendor)?;
+        let t1 = Transcript::of_mobile(&parts);
+        let (mobile_keys, agent_keys) = reply.keys.map_or_else(Default::default, |k| (k.mobile, k.agent));
+        let fixed = registration::Reply {
+            code: reply.code,
+            lifetime: reply.lifetime,
+            // At home the address is clear in the request and so in the reply (RFC 5944 section 3.8.3.1).
+            home_address: Request::parse(&asked.message)?.home_address,
+            home_agent: self.config.address,
+            identification,
+        };
+        let granted = (!mobile_keys.is_empty()).then_some(asked.home_address);
+        let mobile_part = self.mobile_part(asked, fixed, &t1, &mobile_keys, granted, reply.detail)?;
+        let agent = asked.agent.as_ref().map(|agent| RepeatAgent {
+            path: agent.path,
+            handle: agent.handle,
+            content: AgentContent {
+                keys: agent_keys,
+                home_address: granted,
+                udp: asked.agent_udp,
+            },
+        });
+        let message = match &agent {
+            Some(agent) => {
+                let t2 = Transcript::of_agent(&parts);
+                self.agent_part(mobile_part.clone(), asked.numbers, agent, agent.handle, &t2)?
+            }
+            None => mobile_part.clone(),
+        };
+        let until = now.mono + REPEAT;
+        let repeat = Repeat {
+            t1,
+            until,
+            mobile_part,
+            numbers: asked.numbers,
+            agent,
+        };
+        Ok((self.transmit(asked.source, message), repeat))
+    }
+
+    pub(super) const fn transmit(&self, destination: SocketAddrV4, payload: Vec<u8>) -> Transmit {
+        Transmit::Udp {
+            source: SocketAddrV4::new(self.config.address, PORT),
+            destination,
+            payload,
+        }
+    }
+
+    /// From the fixed part through 32.
+    fn mobile_part(
+        &mut self,
+        asked: &Asked,
+        fixed: registration::Reply,
+        t1: &Transcript,
+        keys: &[KeyInfo],
+        granted: Option<Ipv4Addr>,
+        detail: Option<DetailCode>,
+    ) -> Result<Vec<u8>, Error> {
+        let known = self.known.get(&asked.nai).ok_or(Error::Value("subscriber"))?;
+        let (spi, cipher, key) = (known.keys.spi(), known.keys.cipher(), known.keys.reply_key(t1));
+        let (len, numbers, rng) = (registration::Reply::LEN, asked.numbers, &mut self.rng);
+        let mut w = Writer::with_capacity(512);
+        fixed.emit(&mut w);
+        extension::put(
+            &mut w,
+            extension::MN_NAI,
+            format!("@{}", self.config.realm).as_bytes(),
+        )?;
+        for info in keys {
+            put_key(&mut w, len, numbers, spi, (cipher, &key), rng, info)?;
+        }
+        if let Some(address) = granted {
+            let slot = (Subtype::IP, ip_owner::HOST, spi);
+            put_sealed(&mut w, len, numbers, slot, (cipher, &key), rng, &address.octets())?;
+        }
+        if let Some(udp) = asked.mobile_udp {
+            udp.emit(&mut w);
+        }
+        if let Some(code) = detail {
+            let plain = ErrorDetail {
+                code,
+                text: code.meaning().to_owned(),
+            }
+            .emit();
+            let slot = (Subtype::ERROR_DETAIL, 0, spi);
+            put_sealed(&mut w, len, numbers, slot, (cipher, &key), rng, &plain)?;
+        }
+        extension::open_authentication(&mut w, MN_HA_AUTHENTICATION, spi, 32);
+        let authenticator = known.keys.authenticate(Direction::FromHome, w.bytes());
+        w.put(&authenticator);
+        Ok(w.into_bytes())
+    }
+
+    /// What follows 32, through 34.
+    fn agent_part(
+        &mut self,
+        mobile_part: Vec<u8>,
+        numbers: Numbers,
+        agent: &RepeatAgent,
+        handle: wire::mip::ours::Handle,
+        t2: &Transcript,
+    ) -> Result<Vec<u8>, Error> {
+        let path = self.paths.get(agent.path).ok_or(Error::Value("foreign agent"))?;
+        let (spi, cipher, key) = (path.keys.spi(), path.keys.cipher(), path.keys.reply_key(t2));
+        let (len, rng) = (registration::Reply::LEN, &mut self.rng);
+        let mut w = Writer::after(mobile_part);
+        handle.emit(&mut w, numbers)?;
+        for info in &agent.content.keys {
+            put_key(&mut w, len, numbers, spi, (cipher, &key), rng, info)?;
+        }
+        if let Some(address) = agent.content.home_address {
+            let slot = (Subtype::IP, ip_owner::HOST, spi);
+            put_sealed(&mut w, len, numbers, slot, (cipher, &key), rng, &address.octets())?;
+        }
+        if let Some(udp) = agent.content.udp {
+            udp.emit(&mut w);
+        }
+        extension::open_authentication(&mut w, FA_HA_AUTHENTICATION, spi, 32);
+        let authenticator = path.keys.authenticate(Direction::FromHome, w.bytes());
+        w.put(&authenticator);
+        Ok(w.into_bytes())
+    }
+
+    /// What to do with a request that came before; `None` if this one is new.
+    pub(super) fn repeated(
+        &mut self,
+        nai: &Nai,
+        parts: &Parts<'_>,
+        (path, relayed): (Option<usize>, bool),
+        t1: &Transcript,
+        now: Now,
+    ) -> Option<Repeated> {
+        let known = self.known.get_mut(nai)?;
+        let repeat = known.repeat.take_if(|r| r.t1 == *t1 && now.mono <= r.until)?;
+        let there = repeat.agent.as_ref().map(|a| a.path);
+        let action = if relayed && there != path {
+            Repeated::ThroughAnother
+        } else {
+            self.repeat_message(&repeat, parts, (path, relayed))
+                .map_or(Repeated::Silence, Repeated::Again)
+        };
+        if let Some(known) = self.known.get_mut(nai) {
+            known.repeat = Some(repeat);
+        }
+        Some(action)
+    }
+
+    /// Denies without recording anything: the identification was recorded before.
+    pub(super) fn deny_again(&mut self, asked: &Asked, code: Code, now: Now) {
+        self.count(format!("code {}", code.0));
+        let reply = Reply {
+            code,
+            lifetime: 0,
+            detail: None,
+            keys: None,
+        };
+        if let Ok((transmit, _)) = self.build(asked, reply, asked.identification, now) {
+            self.outbox.send(transmit);
+        }
+    }
+
+    /// The stored answer with a fresh agent's part; `None` where silence is due: another agent, another
+    /// handle's indices, or an agent that did not prove itself.
+    fn repeat_message(
+        &mut self,
+        repeat: &Repeat,
+        parts: &Parts<'_>,
+        (path, relayed): (Option<usize>, bool),
+    ) -> Option<Vec<u8>> {
+        let Some(agent) = &repeat.agent else {
+            return parts.foreign.handle.is_none().then(|| repeat.mobile_part.clone());
+        };
+        let handle = parts.foreign.handle?;
+        let same = (handle.key2, handle.key3) == (agent.handle.key2, agent.handle.key3);
+        let keyless = agent.content.keys.is_empty();
+        if path != Some(agent.path) || !relayed && !keyless || !same && !keyless {
+            return None;
+        }
+        let t2 = Transcript::of_agent(parts);
+        self.agent_part(repeat.mobile_part.clone(), repeat.numbers, agent, handle, &t2)
+            .ok()
+    }
+}

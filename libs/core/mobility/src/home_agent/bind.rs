@@ -1,0 +1,445 @@
+//! From keys to a committed binding: the second half of a registration.
+
+use std::{net::Ipv4Addr, time::Duration};
+
+use record::{Association, Binding, Change, CommitError, Nai, Subscriber};
+use sansio::{Instant, LinkAddress, Now, Transmit};
+use wire::mip::{
+    code::{Code, DetailCode},
+    registration::Identification,
+};
+
+use super::{
+    Effect, HomeAgent, KdcError, Keys, TunnelChange,
+    answer::{Repeat, Reply},
+    intake::Asked,
+};
+use crate::{Event, EventKey, EventKind, Ticket};
+
+/// How long keys are waited for before the request is given up; the mobile node has asked anew by then.
+const KEY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A binding in memory.
+pub(super) struct Bound {
+    pub(super) binding: Binding,
+    pub(super) ends: Option<Instant>,
+    /// Its removal was sent to the store.
+    pub(super) ending: bool,
+}
+
+impl Bound {
+    /// A binding that was just granted.
+    fn granted(binding: Binding, now: Now) -> Self {
+        let lives = Duration::from_secs(u64::from(binding.lifetime));
+        let ends = (binding.lifetime != u16::MAX).then(|| now.mono + lives);
+        Self {
+            binding,
+            ends,
+            ending: false,
+        }
+    }
+
+    /// A binding that the store held: what is left of its lifetime, by the wall clock, never more than all.
+    pub(super) fn restored(binding: Binding, now: Now) -> Self {
+        let left = binding.ends().map(|e| {
+            e.saturating_sub(now.unix.as_secs())
+                .min(u64::from(binding.lifetime))
+        });
+        let ends = left.map(|left| now.mono + Duration::from_secs(left));
+        Self {
+            binding,
+            ends,
+            ending: false,
+        }
+    }
+}
+
+/// What to do once the store has answered.
+pub(super) enum Step {
+    /// Keys are awaited.
+    Keys(Box<Asked>),
+    /// The binding is being committed.
+    Bind { binding: Box<Binding>, event: Event },
+    /// The removal of a binding is being committed, for a deregistration or at its end.
+    Unbind {
+        home_address: Ipv4Addr,
+        returned: Option<LinkAddress>,
+        why: &'static str,
+    },
+    /// Only the identification is being committed.
+    Record,
+    /// Subscribers are being committed.
+    Subscribers { changed: Vec<Subscriber>, cursor: u64 },
+}
+
+/// A piece of work in progress.
+pub(super) struct Work {
+    pub(super) deadline: Option<Instant>,
+    step: Step,
+    /// Whose, and with which identification.
+    of: Option<(Nai, Identification)>,
+    reply: Option<(Transmit, Repeat)>,
+}
+
+impl Work {
+    pub(super) const fn subscribers(changed: Vec<Subscriber>, cursor: u64) -> Self {
+        Self {
+            deadline: None,
+            step: Step::Subscribers { changed, cursor },
+            of: None,
+            reply: None,
+        }
+    }
+
+    pub(super) fn awaiting(asked: Asked, now: Now) -> Self {
+        let of = Some((asked.nai.clone(), asked.identification));
+        Self {
+            deadline: Some(now.mono + KEY_TIMEOUT),
+            step: Step::Keys(Box::new(asked)),
+            of,
+            reply: None,
+        }
+    }
+}
+
+impl HomeAgent {
+    /// Keys, or none, for a request that waits for them.
+    pub(super) fn keys(&mut self, ticket: Ticket, result: Result<Keys, KdcError>, now: Now) {
+        let Some(Work {
+            step: Step::Keys(asked),
+            ..
+        }) = self.work.remove(&ticket)
+        else {
+            return;
+        };
+        match result {
+            Ok(keys) => self.bind(*asked, keys, now),
+            Err(KdcError::Unavailable(why)) => {
+                self.count("key distribution centre unavailable");
+                self.notify(Event::new(EventKind::Denied, format!("no keys: {why}")));
+                self.deny(
+                    &asked,
+                    Code::HA_UNSPECIFIED,
+                    Some(DetailCode::KDC_UNAVAILABLE),
+                    now,
+                );
+            }
+            Err(KdcError::Refused(why)) => {
+                self.notify(Event::new(
+                    EventKind::Denied,
+                    format!("the key distribution centre refuses: {why}"),
+                ));
+                self.deny(&asked, Code::HA_PROHIBITED, None, now);
+            }
+        }
+    }
+
+    fn bind(&mut self, asked: Asked, keys: Keys, now: Now) {
+        let unix = now.unix.as_secs();
+        let Some(infos) = asked.key_infos(keys, &self.config.nai) else {
+            self.discard(
+                "key distribution centre broken",
+                "the key distribution centre gave too few keys",
+            );
+            return;
+        };
+        let reply = Reply {
+            code: if asked.simultaneous {
+                Code::ACCEPTED_NO_SIMULTANEOUS
+            } else {
+                Code::ACCEPTED
+            },
+            lifetime: asked.lifetime,
+            detail: None,
+            keys: infos.for_reply(),
+        };
+        let Some((transmit, repeat)) = self.reply(&asked, reply, now) else {
+            return;
+        };
+        let key3 = infos.fingerprint_of_key3();
+        let associations: Vec<Association> = infos
+            .at_home_agent
+            .into_iter()
+            .map(|info| info.into_association(unix))
+            .collect();
+        let mut event = Event::new(EventKind::BindingAdded, "");
+        event.keys = associations.iter().map(EventKey::of).chain(key3).collect();
+        let binding = Binding {
+            nai: asked.nai.clone(),
+            home_address: asked.home_address,
+            care_of: asked.care_of,
+            tunnel: asked.tunnel,
+            reverse_tunnel: asked.reverse_tunnel,
+            foreign_agent: asked.agent.as_ref().map(|a| a.nai.clone()),
+            lifetime: asked.lifetime,
+            granted: unix,
+            associations,
+        };
+        let changes = vec![Change::PutBinding(binding.duplicate())];
+        let step = Step::Bind {
+            binding: Box::new(binding),
+            event,
+        };
+        self.commit(
+            &asked.nai,
+            asked.identification,
+            changes,
+            step,
+            Some((transmit, repeat)),
+        );
+    }
+
+    /// Answers a request that is denied: the identification is recorded all the same.
+    pub(super) fn deny(&mut self, asked: &Asked, code: Code, detail: Option<DetailCode>, now: Now) {
+        self.count(format!("code {}", code.0));
+        let why = detail.map_or_else(|| code.to_string(), |d| format!("{code} ({})", d.meaning()));
+        let mut event = Event::new(EventKind::Denied, why);
+        event.code = Some(code.0);
+        event.agent = asked.agent.as_ref().map(|a| a.nai.clone());
+        event.home_address = Some(asked.home_address);
+        self.notify(event);
+        let reply = Reply {
+            code,
+            lifetime: 0,
+            detail,
+            keys: None,
+        };
+        let Some(reply) = self.reply(asked, reply, now) else {
+            return;
+        };
+        self.commit(
+            &asked.nai,
+            asked.identification,
+            Vec::new(),
+            Step::Record,
+            Some(reply),
+        );
+    }
+
+    /// Accepts a deregistration.
+    pub(super) fn deregister(&mut self, asked: &Asked, now: Now) {
+        let reply = Reply {
+            code: Code::ACCEPTED,
+            lifetime: 0,
+            detail: None,
+            keys: None,
+        };
+        let Some(reply) = self.reply(asked, reply, now) else {
+            return;
+        };
+        let current = self.bindings.get(&asked.home_address).map(|b| b.binding.care_of);
+        let all = asked.care_of.is_unspecified() || asked.care_of == asked.home_address;
+        let (changes, step) = if current.is_some_and(|c| all || c == asked.care_of) {
+            let step = Step::Unbind {
+                home_address: asked.home_address,
+                returned: asked.returned,
+                why: "deregistered",
+            };
+            (vec![Change::RemoveBinding(asked.home_address)], step)
+        } else {
+            (Vec::new(), Step::Record)
+        };
+        self.commit(&asked.nai, asked.identification, changes, step, Some(reply));
+    }
+
+    /// Sends changes to the store with the compare-and-set on (subscriber, last identification).
+    fn commit(
+        &mut self,
+        nai: &Nai,
+        identification: Identification,
+        mut changes: Vec<Change>,
+        step: Step,
+        reply: Option<(Transmit, Repeat)>,
+    ) {
+        let Some(known) = self.known.get_mut(nai) else {
+            return;
+        };
+        if known
+            .sent
+            .is_some_and(|s| identification.0.wrapping_sub(s.0).cast_signed() <= 0)
+        {
+            // A later request of the same mobile node overtook this one while its keys were made.
+            self.count("overtaken");
+            return;
+        }
+        let previous = known.sent.replace(identification).map(|i| i.0);
+        changes.insert(
+            0,
+            Change::Identification {
+                nai: nai.clone(),
+                previous,
+                next: identification.0,
+            },
+        );
+        let ticket = self.ticket();
+        let of = Some((nai.clone(), identification));
+        self.work.insert(
+            ticket,
+            Work {
+                deadline: None,
+                step,
+                of,
+                reply,
+            },
+        );
+        self.outbox.effect(Effect::Persist { ticket, changes });
+    }
+
+    /// The store has answered.
+    pub(super) fn persisted(&mut self, ticket: Ticket, result: Result<(), CommitError>, now: Now) {
+        let Some(work) = self.work.remove(&ticket) else {
+            return;
+        };
+        if let Err(error) = result {
+            self.not_persisted(work, &error);
+            return;
+        }
+        if let Some((nai, identification)) = &work.of
+            && let Some(known) = self.known.get_mut(nai)
+        {
+            known.stored = Some(*identification);
+        }
+        match work.step {
+            Step::Keys(_) | Step::Record => {}
+            Step::Bind { binding, event } => self.bound(*binding, event, now),
+            Step::Unbind {
+                home_address,
+                returned,
+                why,
+            } => self.unbind(home_address, returned, why),
+            Step::Subscribers { changed, cursor } => self.taken_over(changed, cursor),
+        }
+        if let Some((transmit, repeat)) = work.reply {
+            if let Some(known) = work.of.and_then(|(nai, _)| self.known.get_mut(&nai)) {
+                known.repeat = Some(repeat);
+            }
+            self.outbox.send(transmit);
+        }
+    }
+
+    /// No tunnel, no reply: the mobile node asks again. What the store holds is what it held.
+    fn not_persisted(&mut self, work: Work, error: &CommitError) {
+        if let Some((nai, identification)) = &work.of
+            && let Some(known) = self.known.get_mut(nai)
+            && known.sent == Some(*identification)
+        {
+            known.sent = known.stored;
+        }
+        if let Step::Unbind { home_address, .. } = work.step
+            && let Some(bound) = self.bindings.get_mut(&home_address)
+        {
+            bound.ending = false;
+        }
+        self.discard("not committed", format!("nothing was answered: {error}"));
+    }
+
+    fn bound(&mut self, binding: Binding, mut event: Event, now: Now) {
+        let home_address = binding.home_address;
+        event.home_address = Some(home_address);
+        event.care_of = Some(binding.care_of);
+        event.agent.clone_from(&binding.foreign_agent);
+        event.lifetime = Some(binding.lifetime);
+        event.encapsulation = Some(binding.tunnel.name());
+        event.code = Some(0);
+        let through = binding
+            .foreign_agent
+            .as_deref()
+            .unwrap_or("a co-located care-of address");
+        event.text = format!("{} is at {} through {through}", binding.nai, binding.care_of);
+        self.outbox.effect(Effect::Tunnel(TunnelChange::Bind {
+            home_address,
+            tunnel: binding.tunnel,
+        }));
+        self.bindings.insert(home_address, Bound::granted(binding, now));
+        self.count("code 0");
+        self.notify(event);
+    }
+
+    /// Takes a binding down: what was committed is done.
+    pub(super) fn unbind(&mut self, home_address: Ipv4Addr, returned: Option<LinkAddress>, why: &str) {
+        let Some(bound) = self.bindings.remove(&home_address) else {
+            return;
+        };
+        self.outbox.effect(Effect::Tunnel(TunnelChange::Unbind {
+            home_address,
+            returned,
+        }));
+        let mut event = Event::new(EventKind::BindingRemoved, format!("{}: {why}", bound.binding.nai));
+        event.home_address = Some(home_address);
+        event.care_of = Some(bound.binding.care_of);
+        event.agent = bound.binding.foreign_agent;
+        self.notify(event);
+    }
+
+    /// Removes a binding by our own will: commit first, then take it down. Not while a new one of the same
+    /// home address is on its way to the store, which would be removed in its place.
+    pub(super) fn end(&mut self, home_address: Ipv4Addr, why: &'static str) {
+        let renewing =
+            |w: &Work| matches!(&w.step, Step::Bind { binding, .. } if binding.home_address == home_address);
+        if self.work.values().any(renewing) {
+            return;
+        }
+        let Some(bound) = self.bindings.get_mut(&home_address) else {
+            return;
+        };
+        if std::mem::replace(&mut bound.ending, true) {
+            return;
+        }
+        let ticket = self.ticket();
+        let step = Step::Unbind {
+            home_address,
+            returned: None,
+            why,
+        };
+        self.work.insert(
+            ticket,
+            Work {
+                deadline: None,
+                step,
+                of: None,
+                reply: None,
+            },
+        );
+        let changes = vec![Change::RemoveBinding(home_address)];
+        self.outbox.effect(Effect::Persist { ticket, changes });
+    }
+
+    /// True if this request of the subscriber still waits for keys or for its commit.
+    pub(super) fn in_progress(&self, nai: &Nai, identification: Identification) -> bool {
+        self.work.values().any(|w| {
+            w.of.as_ref()
+                .is_some_and(|(n, i)| n == nai && *i == identification)
+        })
+    }
+
+    /// Ends bindings whose lifetime is over and gives up requests whose keys never came.
+    pub(super) fn expire(&mut self, now: Now) {
+        let over = |b: &&Bound| !b.ending && b.ends.is_some_and(|e| e <= now.mono);
+        let ended: Vec<_> = self
+            .bindings
+            .values()
+            .filter(over)
+            .map(|b| b.binding.home_address)
+            .collect();
+        for home_address in ended {
+            self.end(home_address, "its lifetime is over");
+            // Where a renewal is on its way to the store, look again when it must have arrived.
+            if let Some(bound) = self.bindings.get_mut(&home_address).filter(|b| !b.ending) {
+                bound.ends = Some(now.mono + Duration::from_secs(1));
+            }
+        }
+        let late: Vec<_> = self
+            .work
+            .iter()
+            .filter(|(_, w)| w.deadline.is_some_and(|d| d <= now.mono))
+            .map(|(t, _)| *t)
+            .collect();
+        for ticket in late {
+            self.keys(
+                ticket,
+                Err(KdcError::Unavailable("it did not answer in time".into())),
+                now,
+            );
+        }
+    }
+}

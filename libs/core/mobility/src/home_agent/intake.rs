@@ -1,0 +1,445 @@
+//! A registration request from its first byte to the decision what to do with it (RFC 5944 section 3.8.2,
+//! docs/wire.md, order of checks).
+
+use std::net::{Ipv4Addr, SocketAddrV4};
+
+use record::{Nai, Tunnel};
+use sa::{Direction, Replay, Transcript, Unverified, Verified, check_identification, sealed_plain};
+use sansio::{LinkAddress, Now};
+use wire::mip::{
+    Spi,
+    code::{Code, DetailCode},
+    extension::UdpTunnelReply,
+    ours::{Handle, Numbers, SealedLayer2, SealedNai, layer_2, nai_owner, parse_ip},
+    part::{Held, Parts},
+    registration::{Flags, Identification, Request},
+};
+
+use super::{CANDIDATES, Effect, HomeAgent, KeyRequest, Known, answer::Repeated, bind::Work};
+
+/// The foreign agent that relayed a request.
+#[derive(Clone)]
+pub(super) struct Agent {
+    pub(super) nai: String,
+    pub(super) path: usize,
+    pub(super) handle: Handle,
+}
+
+/// A request whose 32 verified, with all that an answer needs.
+#[derive(Clone)]
+pub(super) struct Asked {
+    pub(super) nai: Nai,
+    pub(super) identification: Identification,
+    pub(super) source: SocketAddrV4,
+    pub(super) message: Vec<u8>,
+    pub(super) numbers: Numbers,
+    pub(super) agent: Option<Agent>,
+    pub(super) home_address: Ipv4Addr,
+    pub(super) care_of: Ipv4Addr,
+    pub(super) tunnel: Tunnel,
+    pub(super) reverse_tunnel: bool,
+    pub(super) simultaneous: bool,
+    pub(super) lifetime: u16,
+    pub(super) returned: Option<LinkAddress>,
+    pub(super) mobile_udp: Option<UdpTunnelReply>,
+    pub(super) agent_udp: Option<UdpTunnelReply>,
+    /// KEY 1: inbound at the mobile node, at the home agent.
+    pub(super) key1: (Spi, Spi),
+    /// KEY 2 inbound at the home agent, KEY 3 inbound at the mobile node.
+    pub(super) key2_key3: (Spi, Spi),
+    pub(super) visit_name: String,
+}
+
+/// Why a request whose 32 verified is denied.
+type Denial = (Code, Option<DetailCode>);
+
+const fn denial(code: Code) -> Denial {
+    (code, None)
+}
+
+impl HomeAgent {
+    /// Takes a message of UDP port 434.
+    pub(super) fn take_message(&mut self, source: SocketAddrV4, payload: &[u8], now: Now) {
+        let fixed = match Request::parse(payload) {
+            Ok(fixed) => fixed,
+            Err(error) => return self.discard("malformed", format!("not a registration request: {error}")),
+        };
+        let parts = match Parts::parse(payload, Request::LEN, self.config.vendor) {
+            Ok(parts) => Unverified::new(parts),
+            Err(error) => return self.discard("malformed", format!("registration request: {error}")),
+        };
+        let path = self.path_of(parts.peek(), source);
+        if path.is_none() && parts.peek().foreign_home.is_some() {
+            return self.discard(
+                "no association with the agent",
+                "34 of an agent that is not configured",
+            );
+        }
+        let relayed = path.is_some_and(|p| self.paths[p].keys.matches(Direction::ToHome, parts.peek()));
+        let Some(nai) = self.author(&parts) else {
+            return self.discard("not authenticated", "unknown index, or 32 is wrong");
+        };
+        let Some(known) = self.known.get(&nai) else { return };
+        let Some(parts) = known.keys.verify(Direction::ToHome, &parts) else {
+            return;
+        };
+        self.authenticated(&nai, fixed, parts, source, (path, relayed), now);
+    }
+
+    /// The configured agent that a message came from: by index and source of 34, or by source alone.
+    fn path_of(&self, parts: &Parts<'_>, source: SocketAddrV4) -> Option<usize> {
+        let spi = parts.foreign_home.map(|claim| claim.spi);
+        let fits = |p: &super::Path| p.address == *source.ip() && spi.is_none_or(|spi| spi == p.keys.spi());
+        self.paths.iter().position(fits)
+    }
+
+    /// The subscriber whose 32 this is, of at most four with that index.
+    fn author(&self, parts: &Unverified<Parts<'_>>) -> Option<Nai> {
+        let candidates = self.by_spi.get(&parts.peek().mobile_home.spi)?;
+        let fits = |nai: &&Nai| {
+            self.known
+                .get(*nai)
+                .is_some_and(|k| k.keys.verify(Direction::ToHome, parts).is_some())
+        };
+        candidates.iter().take(CANDIDATES).find(fits).cloned()
+    }
+
+    fn authenticated(
+        &mut self,
+        nai: &Nai,
+        fixed: Request,
+        parts: Verified<&Parts<'_>>,
+        source: SocketAddrV4,
+        (path, relayed): (Option<usize>, bool),
+        now: Now,
+    ) {
+        let t1 = Transcript::of_mobile(&parts);
+        let repeated = self.repeated(nai, &parts, (path, relayed), &t1, now);
+        if repeated.is_none() && self.in_progress(nai, fixed.identification) {
+            // Its keys or its commit are awaited: the answer is on its way already.
+            return;
+        }
+        if let Some(Repeated::Again(message)) = repeated {
+            self.count("repeated");
+            let transmit = self.transmit(source, message);
+            return self.outbox.send(transmit);
+        }
+        if matches!(repeated, Some(Repeated::Silence)) {
+            return self.discard(
+                "repeated elsewhere",
+                "an answered request came again with other indices",
+            );
+        }
+        let Some(asked) = self.asked(nai, fixed, &parts, source, path) else {
+            return;
+        };
+        if repeated.is_some() {
+            return self.deny_again(&asked, Code::HA_PROHIBITED, now);
+        }
+        let Some(known) = self.known.get_mut(nai) else {
+            return;
+        };
+        let window = self.config.timestamp_window;
+        let replay = check_identification(fixed.identification, known.seen, now.unix.as_secs(), window);
+        if replay != Replay::Fresh {
+            if known.first_refusal(&t1) {
+                self.mismatch(&asked, replay, now);
+            } else {
+                self.discard("replayed", "an identification that was refused before");
+            }
+            return;
+        }
+        known.seen = Some(fixed.identification);
+        match self.decide(asked, fixed, &parts, relayed) {
+            Ok(asked) if asked.lifetime == 0 => self.deregister(&asked, now),
+            Ok(asked) => self.ask_keys(asked, now),
+            Err((asked, (code, detail))) => self.deny(&asked, code, detail, now),
+        }
+    }
+
+    /// What is known of a request before any policy. Silence if an agent relayed it without a handle: no
+    /// answer could find back.
+    fn asked(
+        &mut self,
+        nai: &Nai,
+        fixed: Request,
+        parts: &Parts<'_>,
+        source: SocketAddrV4,
+        path: Option<usize>,
+    ) -> Option<Asked> {
+        let through =
+            parts.foreign.nai.is_some() || parts.foreign.handle.is_some() || parts.foreign_home.is_some();
+        let agent = match (through, path, parts.foreign.handle) {
+            (true, Some(path), Some(handle)) => Some(Agent {
+                nai: self.paths[path].nai.clone(),
+                path,
+                handle,
+            }),
+            (true, _, _) => {
+                self.discard(
+                    "no way back",
+                    "relayed by an agent that is not configured, or without a handle",
+                );
+                return None;
+            }
+            (false, _, _) => None,
+        };
+        let home_address = self.known.get(nai)?.subscriber.home_address;
+        Some(Asked {
+            nai: nai.clone(),
+            identification: fixed.identification,
+            source,
+            message: parts.bytes.to_vec(),
+            numbers: parts
+                .mobile
+                .numbers
+                .unwrap_or(Numbers::Vendor(self.config.vendor)),
+            agent,
+            home_address,
+            care_of: fixed.care_of,
+            tunnel: Tunnel::IpInIp(fixed.care_of),
+            reverse_tunnel: fixed.flags.has(Flags::REVERSE_TUNNEL),
+            simultaneous: fixed.flags.has(Flags::SIMULTANEOUS),
+            lifetime: fixed.lifetime,
+            returned: None,
+            mobile_udp: None,
+            agent_udp: None,
+            key1: (self.free_spi(), self.free_spi()),
+            key2_key3: (self.free_spi(), self.free_spi()),
+            visit_name: sa::visit_name(&mut self.rng, &self.config.realm),
+        })
+    }
+
+    /// Policy, once 32 and identification have passed. The asked value comes back with what was granted.
+    fn decide(
+        &self,
+        mut asked: Asked,
+        fixed: Request,
+        parts: &Parts<'_>,
+        relayed: bool,
+    ) -> Result<Asked, (Asked, Denial)> {
+        let verdict = self
+            .check_agent(&asked, fixed, parts, relayed)
+            .and_then(|()| self.check_form(fixed, parts))
+            .and_then(|()| self.check_identity(&mut asked, fixed, parts))
+            .and_then(|()| self.check_encapsulation(&mut asked, fixed, parts))
+            .and_then(|()| self.check_limits(&mut asked));
+        match verdict {
+            Ok(()) => Ok(asked),
+            Err(denial) => Err((asked, denial)),
+        }
+    }
+
+    /// The foreign agent: authenticated, and the one that the mobile node heard.
+    fn check_agent(
+        &self,
+        asked: &Asked,
+        fixed: Request,
+        parts: &Parts<'_>,
+        relayed: bool,
+    ) -> Result<(), Denial> {
+        let Some(agent) = &asked.agent else {
+            let own = fixed.flags.has(Flags::DECAPSULATION) || fixed.lifetime == 0;
+            return if own {
+                Ok(())
+            } else {
+                Err(denial(Code::HA_FA_AUTHENTICATION))
+            };
+        };
+        // A relayed deregistration carries no 34 (RFC 5944 section 3.7.2.2).
+        let unsigned = fixed.lifetime == 0 && parts.foreign_home.is_none();
+        if !relayed && !unsigned {
+            return Err(denial(Code::HA_FA_AUTHENTICATION));
+        }
+        let mismatch = (Code::HA_FA_AUTHENTICATION, Some(DetailCode::AGENT_MISMATCH));
+        let named = parts.foreign.nai.is_some_and(|held| {
+            let p = held.protected;
+            !p.sealed && p.content == nai_owner::FOREIGN_AGENT && p.info == agent.nai.as_bytes()
+        });
+        let heard = parts
+            .mobile
+            .agent_heard
+            .is_some_and(|heard| heard.agent == agent.nai);
+        if !named || !heard {
+            return Err(mismatch);
+        }
+        let address = self.paths[agent.path].address;
+        let router = parts.foreign.ip.map(|held| parse_ip(held.protected.info));
+        let own_care_of = fixed.flags.has(Flags::DECAPSULATION);
+        let offered = fixed.care_of == address || fixed.care_of.is_unspecified() && fixed.lifetime == 0;
+        if router.is_some_and(|r| r != Ok(address)) || !own_care_of && !offered {
+            return Err(denial(Code::HA_PROHIBITED));
+        }
+        Ok(())
+    }
+
+    fn check_form(&self, fixed: Request, parts: &Parts<'_>) -> Result<(), Denial> {
+        if !parts.mobile.understood() {
+            return Err(denial(Code::HA_VENDOR_FROM_MN));
+        }
+        if !parts.foreign.understood() {
+            return Err(denial(Code::HA_VENDOR_FROM_FA));
+        }
+        let misplaced = parts.mobile.handle.is_some()
+            || !parts.mobile.associations.is_empty()
+            || !parts.foreign.associations.is_empty()
+            || parts.foreign.agent_heard.is_some();
+        if !fixed.flags.reserved_clear() || misplaced {
+            return Err(denial(Code::HA_BAD_REQUEST));
+        }
+        if fixed.home_agent != self.config.address {
+            return Err(denial(Code::HA_UNKNOWN_HOME_AGENT));
+        }
+        Ok(())
+    }
+
+    /// The seals: who it is, which home address, which link address.
+    fn check_identity(&self, asked: &mut Asked, fixed: Request, parts: &Parts<'_>) -> Result<(), Denial> {
+        let bad = denial(Code::HA_BAD_REQUEST);
+        let known = self.known.get(&asked.nai).ok_or(bad)?;
+        let open = |held: &Held<'_>| {
+            let named = held.protected.spi == known.subscriber.spi;
+            let key = known.keys.request_key();
+            named
+                .then(|| sealed_plain(parts, held, known.keys.cipher(), key))
+                .flatten()
+                .ok_or(bad)
+        };
+        let nai = parts.mobile.nai.ok_or(bad)?;
+        let user = SealedNai::parse(&open(&nai)?).map_err(|_| bad)?;
+        if nai.protected.content != nai_owner::MOBILE_NODE || user.user != asked.nai.user() {
+            return Err(bad);
+        }
+        let wanted = match &parts.mobile.ip {
+            Some(held) => parse_ip(&open(held)?).map_err(|_| bad)?,
+            None => fixed.home_address,
+        };
+        let clear = fixed.home_address;
+        if [wanted, clear]
+            .iter()
+            .any(|a| !a.is_unspecified() && *a != asked.home_address)
+        {
+            return Err(denial(Code::HA_PROHIBITED));
+        }
+        if let Some(held) = &parts.mobile.layer_2 {
+            let address = SealedLayer2::parse(&open(held)?).map_err(|_| bad)?;
+            let ethernet = (address.kind == layer_2::ETHERNET).then(|| address.address.try_into().ok());
+            asked.returned = ethernet.flatten();
+        }
+        // Only a node that is on the home link may have its link address told there.
+        if asked.agent.is_some() || *asked.source.ip() != asked.home_address {
+            asked.returned = None;
+        }
+        Ok(())
+    }
+
+    /// How it can be reached (RFC 2003, RFC 3519).
+    fn check_encapsulation(
+        &self,
+        asked: &mut Asked,
+        fixed: Request,
+        parts: &Parts<'_>,
+    ) -> Result<(), Denial> {
+        if fixed.lifetime == 0 {
+            return Ok(());
+        }
+        if fixed.flags.has(Flags::MINIMAL) || fixed.flags.has(Flags::GRE) {
+            return Err(denial(Code::HA_ENCAPSULATION));
+        }
+        let usable = !fixed.care_of.is_unspecified()
+            && !fixed.care_of.is_multicast()
+            && !fixed.care_of.is_broadcast()
+            && !fixed.care_of.is_loopback()
+            && fixed.care_of != self.config.address;
+        if !usable {
+            return Err(denial(Code::HA_BAD_REQUEST));
+        }
+        let translated = *asked.source.ip() != fixed.care_of;
+        let wish = if asked.agent.is_some() {
+            parts.foreign.udp_request
+        } else {
+            parts.mobile.udp_request
+        };
+        if wish.is_some_and(|w| !matches!(w.encapsulation, 0 | 4)) {
+            return Err(denial(Code::HA_UDP_UNAVAILABLE));
+        }
+        let udp = wish.is_some_and(|w| w.forced || translated);
+        if translated && !udp && asked.agent.is_none() {
+            return Err(denial(Code::HA_PROHIBITED));
+        }
+        let answer = wish.map(|_| UdpTunnelReply {
+            code: if udp { 0 } else { 64 },
+            forced: false,
+            keepalive: if udp { self.config.keepalive } else { 0 },
+        });
+        if udp {
+            asked.tunnel = Tunnel::Udp(asked.source);
+        }
+        if asked.agent.is_some() {
+            asked.agent_udp = answer
+        } else {
+            asked.mobile_udp = answer
+        }
+        Ok(())
+    }
+
+    fn check_limits(&self, asked: &mut Asked) -> Result<(), Denial> {
+        let known = self.known.get(&asked.nai).ok_or(denial(Code::HA_UNSPECIFIED))?;
+        let most = known
+            .subscriber
+            .max_lifetime
+            .unwrap_or(u16::MAX)
+            .min(self.config.max_lifetime);
+        asked.lifetime = asked.lifetime.min(most);
+        let new = asked.lifetime > 0 && !self.bindings.contains_key(&asked.home_address);
+        if new && self.bindings.len() >= self.config.max_bindings {
+            return Err(denial(Code::HA_RESOURCES));
+        }
+        Ok(())
+    }
+
+    fn ask_keys(&mut self, asked: Asked, now: Now) {
+        let request = KeyRequest {
+            request: self.rng.array(),
+            nai: asked.nai.clone(),
+            foreign_agent: asked.agent.as_ref().map(|a| a.nai.clone()),
+            care_of: asked.care_of,
+            lifetime: asked.lifetime,
+            key1: asked.key1,
+            with_agent: asked.agent.as_ref().map(|a| {
+                let (key2, key3) = asked.key2_key3;
+                ((a.handle.key2, key2), (key3, a.handle.key3))
+            }),
+        };
+        let ticket = self.ticket();
+        self.work.insert(ticket, Work::awaiting(asked, now));
+        self.outbox.effect(Effect::AskKdc { ticket, request });
+    }
+
+    /// A random index that names nothing of ours yet.
+    fn free_spi(&mut self) -> Spi {
+        loop {
+            let spi = Spi(self.rng.u32());
+            let taken = |b: &super::Bound| b.binding.associations.iter().any(|a| a.inbound == spi);
+            let subscriber = self.by_spi.contains_key(&spi);
+            if spi >= Spi::FIRST_MOBILE_NODE && !subscriber && !self.bindings.values().any(taken) {
+                return spi;
+            }
+        }
+    }
+}
+
+impl Known {
+    /// True the first time this transcript is refused for its identification.
+    fn first_refusal(&mut self, t1: &Transcript) -> bool {
+        const KEPT: usize = 8;
+        if self.refused.contains(&t1.0) {
+            return false;
+        }
+        if self.refused.len() == KEPT {
+            self.refused.remove(0);
+        }
+        self.refused.push(t1.0);
+        true
+    }
+}

@@ -1,0 +1,107 @@
+//! Subscribers as the key distribution centre hands them over.
+
+use record::{Change, Nai, Subscriber, SubscriberState};
+use sa::MobileHome;
+use wire::mip::Spi;
+
+use super::{Effect, HomeAgent, Known, bind::Work};
+
+impl HomeAgent {
+    /// Inserts or replaces a subscriber in memory; a revoked one is forgotten.
+    pub(super) fn learn(&mut self, subscriber: Subscriber) {
+        let nai = subscriber.nai.clone();
+        let before = self.forget(&nai);
+        if subscriber.state == SubscriberState::Revoked {
+            return;
+        }
+        self.by_spi.entry(subscriber.spi).or_default().push(nai.clone());
+        let keys = MobileHome::of(&subscriber);
+        let (seen, stored, sent) = before.map_or((None, None, None), |b| (b.seen, b.stored, b.sent));
+        let known = Known {
+            subscriber,
+            keys,
+            seen,
+            stored,
+            sent,
+            repeat: None,
+            refused: Vec::new(),
+        };
+        self.known.insert(nai, known);
+    }
+
+    fn forget(&mut self, nai: &Nai) -> Option<Known> {
+        let known = self.known.remove(nai)?;
+        if let Some(names) = self.by_spi.get_mut(&known.subscriber.spi) {
+            names.retain(|n| n != nai);
+            if names.is_empty() {
+                self.by_spi.remove(&known.subscriber.spi);
+            }
+        }
+        Some(known)
+    }
+
+    /// Makes changed subscribers durable; they count from the commit on.
+    pub(super) fn take_over(&mut self, changed: Vec<Subscriber>, cursor: u64, complete: bool) {
+        let mut gone = Vec::new();
+        if complete {
+            let named = |nai: &Nai| changed.iter().any(|s| s.nai == *nai);
+            gone.extend(
+                self.known
+                    .values()
+                    .map(|k| &k.subscriber)
+                    .filter(|s| !named(&s.nai))
+                    .map(|s| {
+                        let mut subscriber = s.duplicate();
+                        subscriber.state = SubscriberState::Revoked;
+                        subscriber
+                    }),
+            );
+        }
+        let changed: Vec<_> = changed.into_iter().chain(gone).collect();
+        let mut changes: Vec<_> = changed
+            .iter()
+            .map(|s| Change::PutSubscriber(s.duplicate()))
+            .collect();
+        for subscriber in changed.iter().filter(|s| s.state == SubscriberState::Revoked) {
+            // Even where no binding stands: one may be on its way to the store before this.
+            changes.push(Change::RemoveBinding(subscriber.home_address));
+        }
+        changes.push(Change::SubscriberCursor(cursor));
+        let ticket = self.ticket();
+        self.work.insert(ticket, Work::subscribers(changed, cursor));
+        self.outbox.effect(Effect::Persist { ticket, changes });
+    }
+
+    /// The changes are durable.
+    pub(super) fn taken_over(&mut self, changed: Vec<Subscriber>, cursor: u64) {
+        for subscriber in changed {
+            let revoked = subscriber.state == SubscriberState::Revoked;
+            if let Some(address) = revoked.then(|| self.binding_of(&subscriber.nai)).flatten() {
+                self.unbind(address, None, "subscriber revoked");
+            }
+            self.learn(subscriber);
+        }
+        self.outbox.effect(Effect::Acknowledge(cursor));
+        self.revision += 1;
+    }
+
+    fn binding_of(&self, nai: &Nai) -> Option<std::net::Ipv4Addr> {
+        self.bindings
+            .values()
+            .find(|b| b.binding.nai == *nai)
+            .map(|b| b.binding.home_address)
+    }
+
+    /// Ends the bindings that hold one of these indices inbound.
+    pub(super) fn revoke_associations(&mut self, spis: &[Spi]) {
+        let holds = |b: &record::Binding| b.associations.iter().any(|a| spis.contains(&a.inbound));
+        let addresses: Vec<_> = self
+            .bindings()
+            .filter(|b| holds(b))
+            .map(|b| b.home_address)
+            .collect();
+        for address in addresses {
+            self.end(address, "its keys were revoked");
+        }
+    }
+}
