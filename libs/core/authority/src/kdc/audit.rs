@@ -1,0 +1,171 @@
+//! The audit trail: one entry for every change and every refusal, in the same commit as the change.
+//!
+//! Refusals of one caller are limited, so that a broken or hostile client cannot fill the disk; what was left
+//! out is counted in its next entry.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use record::AuditEntry;
+use sansio::{Instant, Now};
+
+use super::{Answer, Ask, Caller, Kdc, check::shortened};
+
+/// Refusals recorded per caller and [`WINDOW`].
+const REFUSALS: u32 = 30;
+const WINDOW: Duration = Duration::from_secs(60);
+/// Longest text of an entry in characters; everything is shorter unless a caller sends nonsense.
+const TEXT: usize = 300;
+
+/// Counts refusals per caller.
+#[derive(Default)]
+pub(super) struct RefusalLimit(BTreeMap<String, Window>);
+
+struct Window {
+    start: Instant,
+    recorded: u32,
+    left_out: u32,
+}
+
+impl RefusalLimit {
+    /// `Some(left out before)` if one more may be recorded.
+    fn admit(&mut self, name: &str, now: Instant) -> Option<u32> {
+        let window = self.0.entry(name.to_owned()).or_insert(Window {
+            start: now,
+            recorded: 0,
+            left_out: 0,
+        });
+        if now - window.start >= WINDOW {
+            (window.start, window.recorded) = (now, 0);
+        }
+        if window.recorded >= REFUSALS {
+            window.left_out = window.left_out.saturating_add(1);
+            return None;
+        }
+        window.recorded += 1;
+        Some(std::mem::take(&mut window.left_out))
+    }
+}
+
+impl Ask {
+    /// What is wanted and on what, in the words of the audit trail, and whether it is a rehearsal.
+    pub(super) fn in_words(&self) -> (String, String, bool) {
+        let (action, subject, dry_run) = match self {
+            Self::Enrol(enrol) => ("enrol subscriber", enrol.nai.clone(), enrol.dry_run),
+            Self::RevokeSubscriber { nai, reason, dry_run } => {
+                ("revoke subscriber", with_reason(nai, reason), *dry_run)
+            }
+            Self::RevokeAssociation { id, reason, dry_run } => (
+                "revoke association",
+                with_reason(&id.to_string(), reason),
+                *dry_run,
+            ),
+            Self::RegisterHomeAgent { name, dry_run, .. } => ("register home agent", name.clone(), *dry_run),
+            Self::Issue(issue) => ("issue keys", issue.nai.clone(), false),
+            Self::Refuse { action, .. } => (action.as_str(), String::new(), false),
+            Self::Watch { since } => ("take over subscribers", format!("changes after {since}"), false),
+            Self::ChangesSince { .. } => ("take over subscribers", String::new(), false),
+            Self::Subscribers { .. } | Self::Subscriber { .. } => ("read subscribers", String::new(), false),
+            Self::Grants { .. } => ("read associations", String::new(), false),
+            Self::HomeAgents => ("read home agents", String::new(), false),
+        };
+        (action.to_owned(), subject, dry_run)
+    }
+
+    /// True if it changes nothing and is not recorded.
+    pub(super) const fn reads(&self) -> bool {
+        matches!(
+            self,
+            Self::ChangesSince { .. }
+                | Self::Subscribers { .. }
+                | Self::Subscriber { .. }
+                | Self::Grants { .. }
+                | Self::HomeAgents
+        )
+    }
+}
+
+fn with_reason(subject: &str, reason: &str) -> String {
+    if reason.is_empty() {
+        subject.to_owned()
+    } else {
+        format!("{subject} ({reason})")
+    }
+}
+
+/// What an entry says beyond "done".
+pub(super) fn details(answer: &Answer) -> String {
+    match answer {
+        Answer::Enrolled(s) => {
+            format!(
+                "home address {}, SPI {}, key {}",
+                s.home_address,
+                s.spi,
+                s.key0.fingerprint_hex()
+            )
+        }
+        Answer::Revoked {
+            associations: n @ 1..,
+            ..
+        } => format!("{n} associations ended"),
+        Answer::Revoked { .. }
+        | Answer::WouldDo
+        | Answer::Registered
+        | Answer::Issued(_)
+        | Answer::Noted
+        | Answer::Changes(_)
+        | Answer::Subscribers(_)
+        | Answer::Subscriber { .. }
+        | Answer::Grants(_)
+        | Answer::HomeAgents(_) => String::new(),
+    }
+}
+
+impl Kdc {
+    pub(super) fn audit_done(
+        &mut self,
+        caller: &Caller,
+        action: &str,
+        subject: &str,
+        details: &str,
+        now: Now,
+    ) {
+        let outcome = if details.is_empty() {
+            "done".to_owned()
+        } else {
+            format!("done: {details}")
+        };
+        self.ledger
+            .audit(|number| entry(number, caller, [action, subject, &outcome], now));
+    }
+
+    pub(super) fn audit_refusal(
+        &mut self,
+        caller: &Caller,
+        action: &str,
+        subject: &str,
+        why: &str,
+        now: Now,
+    ) {
+        let Some(left_out) = self.refusals.admit(&caller.name, now.mono) else {
+            return;
+        };
+        let mut outcome = format!("refused: {}", shortened(why, TEXT));
+        if left_out > 0 {
+            outcome += &format!(" (and {left_out} more refusals that are not listed)");
+        }
+        self.ledger
+            .audit(|number| entry(number, caller, [action, subject, &outcome], now));
+    }
+}
+
+fn entry(number: u64, caller: &Caller, [action, subject, outcome]: [&str; 3], now: Now) -> AuditEntry {
+    AuditEntry {
+        number,
+        unix_ms: u64::try_from(now.unix.as_millis()).unwrap_or(u64::MAX),
+        actor: shortened(&caller.name, TEXT),
+        role: shortened(&caller.role, TEXT),
+        action: shortened(action, TEXT),
+        subject: shortened(subject, TEXT),
+        outcome: shortened(outcome, 2 * TEXT),
+    }
+}

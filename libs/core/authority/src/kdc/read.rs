@@ -1,0 +1,114 @@
+//! What is only looked at: subscribers, grants, and what a home agent takes over.
+
+use record::{Grant, HomeAgent, Subscriber};
+
+use super::{Answer, Caller, ChangesPage, Kdc, Page, Refusal, RevokedAssociation, SubscriberView, check};
+
+impl Kdc {
+    /// The registered home agent that asks.
+    pub(super) fn asking_home_agent(&self, caller: &Caller) -> Result<&HomeAgent, Refusal> {
+        self.ledger
+            .home_agent(&caller.name)
+            .ok_or_else(|| Refusal::NotRegistered(caller.name.clone()))
+    }
+
+    pub(super) fn watch(&self, caller: &Caller) -> Result<Answer, Refusal> {
+        self.asking_home_agent(caller).map(|_| Answer::Noted)
+    }
+
+    /// Subscribers of the asking home agent that changed after `since`, and their revoked associations.
+    pub(super) fn changes_since(
+        &self,
+        caller: &Caller,
+        since: u64,
+        limit: usize,
+        time: u64,
+    ) -> Result<Answer, Refusal> {
+        let agent = self.asking_home_agent(caller)?;
+        let from_beginning = since == 0 || since > self.ledger.change();
+        let since = if from_beginning { 0 } else { since };
+        let mut of_agent = self.ledger.changed_since(since).filter(|s| serves(agent, s));
+        let subscribers: Vec<Subscriber> = of_agent.by_ref().take(limit).map(Subscriber::duplicate).collect();
+        let more = of_agent.next().is_some();
+        let revoked = subscribers
+            .iter()
+            .flat_map(|s| self.revoked_of(s, time))
+            .collect();
+        let last = subscribers.last().map_or(since, |s| s.change);
+        let next = if more { last } else { self.ledger.change() };
+        Ok(Answer::Changes(ChangesPage {
+            revoked,
+            subscribers,
+            next,
+            more,
+            from_beginning,
+        }))
+    }
+
+    fn revoked_of(&self, subscriber: &Subscriber, time: u64) -> Vec<RevokedAssociation> {
+        let grants = self
+            .ledger
+            .grants_of(&subscriber.nai, 0)
+            .filter(|g| g.revoked.is_some() && g.ends > time);
+        grants
+            .map(|grant| RevokedAssociation {
+                change: subscriber.change,
+                grant: grant.clone(),
+            })
+            .collect()
+    }
+
+    pub(super) fn subscribers(&self, after: &str, limit: usize, include_revoked: bool) -> Answer {
+        let all = self.ledger.subscribers_after(after);
+        let shown = all.filter(|s| include_revoked || s.state == record::SubscriberState::Active);
+        Answer::Subscribers(page(shown.map(SubscriberView::from), limit))
+    }
+
+    pub(super) fn subscriber(&self, nai: &str) -> Result<Answer, Refusal> {
+        let nai = check::any_nai("the subscriber", nai)?;
+        let Some(subscriber) = self.ledger.subscriber(&nai) else {
+            return Err(Refusal::UnknownSubscriber(nai));
+        };
+        let grants = self.ledger.grants_of(&nai, 0).cloned().collect();
+        Ok(Answer::Subscriber {
+            subscriber: subscriber.into(),
+            grants,
+        })
+    }
+
+    pub(super) fn grants(
+        &self,
+        after: u64,
+        limit: usize,
+        nai: &str,
+        include_ended: bool,
+        time: u64,
+    ) -> Result<Answer, Refusal> {
+        let shown = |grant: &&Grant| include_ended || (grant.revoked.is_none() && grant.ends > time);
+        let page = if nai.is_empty() {
+            page(self.ledger.grants_after(after).filter(shown).cloned(), limit)
+        } else {
+            let nai = check::any_nai("the subscriber", nai)?;
+            if self.ledger.subscriber(&nai).is_none() {
+                return Err(Refusal::UnknownSubscriber(nai));
+            }
+            page(self.ledger.grants_of(&nai, after).filter(shown).cloned(), limit)
+        };
+        Ok(Answer::Grants(page))
+    }
+}
+
+/// True if the subscriber belongs to this home agent.
+pub(super) fn serves(agent: &HomeAgent, subscriber: &Subscriber) -> bool {
+    agent
+        .address
+        .is_none_or(|address| address == subscriber.home_agent)
+}
+
+fn page<T>(mut items: impl Iterator<Item = T>, limit: usize) -> Page<T> {
+    let taken: Vec<T> = items.by_ref().take(limit).collect();
+    Page {
+        items: taken,
+        more: items.next().is_some(),
+    }
+}
