@@ -42,6 +42,31 @@ pub enum EventKind {
     Discarded,
 }
 
+impl EventKind {
+    /// The word for it in logs and in the operator's schema.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::LinkUp => "link_up",
+            Self::LinkDown => "link_down",
+            Self::AgentHeard => "agent_heard",
+            Self::AddressAppeared => "address_appeared",
+            Self::AddressGone => "address_gone",
+            Self::Moved => "moved",
+            Self::RequestSent => "request_sent",
+            Self::Registered => "registered",
+            Self::Deregistered => "deregistered",
+            Self::Denied => "denied",
+            Self::RouteInstalled => "route_installed",
+            Self::BindingAdded => "binding_added",
+            Self::BindingRemoved => "binding_removed",
+            Self::VisitorAdded => "visitor_added",
+            Self::VisitorRemoved => "visitor_removed",
+            Self::Discarded => "discarded",
+        }
+    }
+}
+
 /// A key that a registration made, by name only.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct EventKey {

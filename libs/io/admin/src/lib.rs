@@ -10,6 +10,7 @@ pub mod client;
 mod events;
 mod files;
 mod services;
+pub mod shown;
 mod snapshot;
 pub mod tls;
 pub mod unix;

@@ -130,7 +130,7 @@ impl HomeAgent {
                 "an answered request came again with other indices",
             );
         }
-        let Some(asked) = self.asked(nai, fixed, &parts, source, path) else {
+        let Some(mut asked) = self.asked(nai, fixed, &parts, source, path) else {
             return;
         };
         if repeated.is_some() {
@@ -150,10 +150,10 @@ impl HomeAgent {
             return;
         }
         known.seen = Some(fixed.identification);
-        match self.decide(asked, fixed, &parts, relayed) {
-            Ok(asked) if asked.lifetime == 0 => self.deregister(&asked, now),
-            Ok(asked) => self.ask_keys(asked, now),
-            Err((asked, (code, detail))) => self.deny(&asked, code, detail, now),
+        match self.decide(&mut asked, fixed, &parts, relayed) {
+            Ok(()) if asked.lifetime == 0 => self.deregister(&asked, now),
+            Ok(()) => self.ask_keys(asked, now),
+            Err((code, detail)) => self.deny(&asked, code, detail, now),
         }
     }
 
@@ -210,24 +210,19 @@ impl HomeAgent {
         })
     }
 
-    /// Policy, once 32 and identification have passed. The asked value comes back with what was granted.
+    /// Policy, once 32 and identification have passed. What is granted is written into `asked`.
     fn decide(
         &self,
-        mut asked: Asked,
+        asked: &mut Asked,
         fixed: Request,
         parts: &Parts<'_>,
         relayed: bool,
-    ) -> Result<Asked, (Asked, Denial)> {
-        let verdict = self
-            .check_agent(&asked, fixed, parts, relayed)
-            .and_then(|()| self.check_form(fixed, parts))
-            .and_then(|()| self.check_identity(&mut asked, fixed, parts))
-            .and_then(|()| self.check_encapsulation(&mut asked, fixed, parts))
-            .and_then(|()| self.check_limits(&mut asked));
-        match verdict {
-            Ok(()) => Ok(asked),
-            Err(denial) => Err((asked, denial)),
-        }
+    ) -> Result<(), Denial> {
+        self.check_agent(asked, fixed, parts, relayed)?;
+        self.check_form(fixed, parts)?;
+        self.check_identity(asked, fixed, parts)?;
+        self.check_encapsulation(asked, fixed, parts)?;
+        self.check_limits(asked)
     }
 
     /// The foreign agent: authenticated, and the one that the mobile node heard.
@@ -375,11 +370,11 @@ impl HomeAgent {
         if udp {
             asked.tunnel = Tunnel::Udp(asked.source);
         }
-        if asked.agent.is_some() {
-            asked.agent_udp = answer
+        *(if asked.agent.is_some() {
+            &mut asked.agent_udp
         } else {
-            asked.mobile_udp = answer
-        }
+            &mut asked.mobile_udp
+        }) = answer;
         Ok(())
     }
 
