@@ -238,7 +238,7 @@ impl Machine for Kdc {
         }
         match input {
             Input::Request(Request::Ask { ticket, caller, ask }) => {
-                self.queue.push_back((ticket, caller, ask))
+                self.queue.push_back((ticket, caller, ask));
             }
             Input::Request(Request::Persisted { commit, result }) => self.persisted(commit, result),
             Input::Datagram(_) | Input::Tick => {}

@@ -2,7 +2,7 @@
 
 use std::net::Ipv4Addr;
 
-use record::Nai;
+use record::{Nai, NaiError};
 
 use super::Refusal;
 
@@ -14,6 +14,14 @@ const REASON: usize = 200;
 /// A subscriber's or home agent's identifier in `realm`.
 pub(super) fn own_nai(what: &'static str, text: &str, realm: &str) -> Result<Nai, Refusal> {
     let nai = any_nai(what, text)?;
+    // RFC 7542 section 2.2: dots stand between something.
+    if nai.user().split('.').any(str::is_empty) {
+        return Err(Refusal::Nai {
+            what,
+            text: shortened(text, 80),
+            why: NaiError::Form,
+        });
+    }
     if nai.realm() == realm {
         Ok(nai)
     } else {

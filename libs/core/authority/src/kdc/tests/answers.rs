@@ -42,10 +42,15 @@ fn every_refused_enrolment_says_why_and_changes_nothing() {
         change(&mut enrol);
         enrol
     };
-    let wrong: [(Enrol, &str, Class); 20] = [
+    let wrong: [(Enrol, &str, Class); 21] = [
         (with(|e| e.nai = String::new()), "user@realm", Class::Invalid),
         (
             with(|e| e.nai = "@home.example".into()),
+            "user@realm",
+            Class::Invalid,
+        ),
+        (
+            with(|e| e.nai = "two..b@home.example".into()),
             "user@realm",
             Class::Invalid,
         ),
