@@ -183,6 +183,11 @@ fn sealed_nai_padding_and_text() {
     assert_eq!(SealedNai::parse(&no_text), Err(Error::Value("sealed NAI")));
     let mut empty = vec![0; 72];
     assert_eq!(SealedNai::parse(&empty), Err(Error::Value("sealed NAI")));
+    for length in [254, 255] {
+        let mut too_long = vec![b'u'; 264];
+        too_long[8] = length;
+        assert_eq!(SealedNai::parse(&too_long), Err(Error::Length("sealed NAI")));
+    }
     empty[8] = 64;
     assert_eq!(SealedNai::parse(&empty), Err(Error::Length("sealed NAI")));
 }

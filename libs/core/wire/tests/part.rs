@@ -193,6 +193,9 @@ fn authentications_stand_where_they_belong() {
     let mut after_34 = assemble(&[], &[]);
     after_34.extend([200, 0]);
     assert_eq!(parse(&after_34).unwrap_err(), Error::Misplaced(200));
+    let mut padded = assemble(&[], &[]);
+    padded.push(0);
+    assert_eq!(parse(&padded).unwrap_err(), Error::Trailing);
     let without_32 = [&[1; FIXED][..], &authentication(FA_HA_AUTHENTICATION)].concat();
     assert_eq!(
         parse(&without_32).unwrap_err(),
@@ -253,6 +256,19 @@ fn unknown_sub_types_and_other_vendors_are_noted() {
     let bytes = assemble(&[], &[other]);
     let parts = parse(&bytes).unwrap();
     assert!(parts.foreign.nai.is_none() && parts.foreign.foreign_vendor && !parts.foreign.understood());
+}
+
+/// RFC 3519: with another sub-type, or reserved bytes that are set, the extension counts as unknown.
+#[test]
+fn a_udp_tunnel_request_of_the_future_is_skipped() {
+    for data in [[1, 0, 0x80, 4, 0, 0], [0, 0, 0x80, 4, 0, 1]] {
+        let request = piece("144", |w| extension::put(w, 144, &data).unwrap());
+        let bytes = assemble(&[request], &[]);
+        let parts = parse(&bytes).unwrap();
+        assert!(parts.mobile.udp_request.is_none() && parts.mobile.understood());
+    }
+    let short = piece("144", |w| extension::put(w, 144, &[0, 0, 0x80]).unwrap());
+    assert_eq!(parse(&assemble(&[short], &[])).unwrap_err(), Error::Truncated);
 }
 
 #[test]

@@ -253,7 +253,7 @@ impl SealedNai {
         let index = r.u64()?;
         let length = usize::from(r.u8()?);
         let expected = if length > 63 { Self::LONG } else { Self::SHORT };
-        if info.len() != expected {
+        if info.len() != expected || length > 253 {
             return Err(Error::Length("sealed NAI"));
         }
         let user = r.take(length)?;

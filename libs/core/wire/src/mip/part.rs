@@ -90,9 +90,12 @@ impl<'a> Part<'a> {
         let kind = e.kind;
         match kind {
             extension::MN_NAI => once(&mut self.clear_nai, e.data, kind),
-            extension::UDP_TUNNEL_REQUEST => {
-                once(&mut self.udp_request, UdpTunnelRequest::parse(e.data)?, kind)
-            }
+            // One whose reserved bytes or sub-type are not known is skipped (RFC 3519 section 3.1).
+            extension::UDP_TUNNEL_REQUEST => match UdpTunnelRequest::parse(e.data) {
+                Ok(request) => once(&mut self.udp_request, request, kind),
+                Err(Error::Value(_)) => Ok(()),
+                Err(error) => Err(error),
+            },
             extension::UDP_TUNNEL_REPLY => once(&mut self.udp_reply, UdpTunnelReply::parse(e.data)?, kind),
             extension::MN_FA_CHALLENGE => once(&mut self.challenge, e.data, kind),
             extension::MN_FA_AUTHENTICATION => once(&mut self.mobile_foreign, e.authentication()?, kind),
@@ -192,6 +195,10 @@ impl<'a> Parts<'a> {
                 foreign.take(e, vendor)?;
             }
         }
+        // Padding is no extension, but behind 34 nothing would authenticate it.
+        if foreign_home.is_some() && extensions.last().is_some_and(|e| e.end() != bytes.len()) {
+            return Err(Error::Trailing);
+        }
         Ok(Self {
             bytes,
             fixed,
@@ -274,28 +281,28 @@ mod tests {
     #[test]
     fn repeated_misplaced_or_missing_is_refused() {
         for wrong in [
-            message(|w| handle(w)),
+            message(handle),
             message(|w| {
                 auth(w, 32);
                 handle(w);
-                handle(w)
+                handle(w);
             }),
             message(|w| {
                 auth(w, 32);
-                auth(w, 32)
+                auth(w, 32);
             }),
             message(|w| {
                 auth(w, 34);
-                auth(w, 32)
+                auth(w, 32);
             }),
             message(|w| {
                 auth(w, 32);
                 auth(w, 34);
-                handle(w)
+                handle(w);
             }),
             message(|w| {
                 auth(w, 33);
-                auth(w, 32)
+                auth(w, 32);
             }),
         ] {
             assert!(Parts::parse(&wrong, 20, VENDOR).is_err());
