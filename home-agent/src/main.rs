@@ -1,3 +1,118 @@
-//! The home agent daemon.
+//! The home agent daemon: registrations in, bindings kept, packets tunnelled to where a mobile node is.
 
-fn main() {}
+mod admin;
+mod config;
+mod effects;
+mod kdc;
+
+use std::{net::SocketAddrV4, process::ExitCode, sync::Arc, time::Duration};
+
+use ::admin::{Agent, AgentSnapshot, EventLog, unix::Socket};
+use anyhow::Context as _;
+use clap::Parser;
+use crypto::Key;
+use forward::{Side, Table};
+use futures_util::stream::{FuturesOrdered, FuturesUnordered};
+use keystore::Store;
+use mobility::home_agent::HomeAgent;
+use net::{
+    clock::Clock,
+    link::{Hears, LinkSocket},
+    netlink::Netlink,
+    plan, tunnel, udp,
+};
+use tokio::sync::{mpsc, watch};
+use wire::mip::PORT;
+
+use self::{admin::Publisher, config::Config, effects::World, kdc::Kdc};
+
+/// Keeps the bindings of mobile nodes that roam, and tunnels their packets to them.
+///
+/// It needs the right to open raw sockets and TUN devices (root, or CAP_NET_ADMIN and CAP_NET_RAW).
+/// Ask it what it does with `sojourn ha --socket ha.sock bindings`.
+#[derive(Parser)]
+#[command(version)]
+struct Cli {
+    #[command(flatten)]
+    daemon: daemon::Args,
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match daemon::start::<Config>(&cli.daemon) {
+        Ok(config) => daemon::run(serve(config)),
+        Err(code) => code,
+    }
+}
+
+async fn serve(config: Config) -> anyhow::Result<()> {
+    let clock = Clock;
+    let started = clock.now();
+    let (kek, _) = daemon::secret_file::create_if_absent(&config.state_key)?;
+    let store = Store::open(&config.state, Key::new(*kek.expose())).await?;
+    let state = store.load(started.unix.as_secs()).await?;
+    let cursor = state.subscriber_cursor;
+    let mut core = HomeAgent::new(config.core()?, daemon::seed()?, state, started);
+
+    let (events, (snapshots, watched)) =
+        (EventLog::default(), watch::channel(Arc::new(AgentSnapshot::default())));
+    let (kdc_state, kdc_watched) = watch::channel("connecting".to_owned());
+    let (to_core, requests) = mpsc::channel(64);
+    let (acknowledge, acknowledged) = mpsc::unbounded_channel();
+    let kdc = Kdc::new(&config.kdc)?;
+    let socket = Socket::bind(&config.admin.socket)?;
+
+    let entries = effects::entries(config.address, &core);
+    let table = Table::new(Side::HomeAgent, entries.values().copied());
+    let port = udp::Port::open(SocketAddrV4::new(config.address, PORT), None)?;
+    let device = config.tunnel.device.as_str();
+    let tunnel_config = tunnel::Config {
+        device: device.to_owned(),
+        mark: None,
+        ports: vec![port.clone()],
+        table: table.clone(),
+    };
+    let (tunnel, datagrams) = tunnel::Tunnel::open(tunnel_config)?;
+    let interface = config.home_link.interface.as_str();
+    let installed: Vec<_> = entries
+        .values()
+        .map(|e| plan::home_agent::Binding { home_address: e.home_address, mtu: e.mtu })
+        .collect();
+    let netlink = Netlink::connect()?;
+    let plan = plan::home_agent::HomeAgent::start(netlink, interface, device, &installed).await?;
+    let link = LinkSocket::open(interface, Hears::HomeAgent)?;
+
+    let mut publisher = Publisher::new(snapshots, kdc_watched, started.mono);
+    publisher.publish(&core, Vec::new(), started);
+    tokio::spawn(socket.serve(Agent::new(watched, events.clone()).routes()));
+    tokio::spawn(kdc.clone().follow(cursor, to_core, acknowledged, kdc_state));
+    let mut world = World {
+        address: config.address,
+        clock,
+        store,
+        kdc,
+        port,
+        link,
+        plan,
+        tunnel,
+        table,
+        datagrams,
+        requests,
+        acknowledge,
+        events,
+        publisher,
+        refresh: tokio::time::interval(Duration::from_millis(100)),
+        stop: Box::pin(async {
+            if let Err(error) = daemon::signals::terminated().await {
+                tracing::error!("signals: {error}");
+            }
+        }),
+        commits: FuturesOrdered::new(),
+        keys: FuturesUnordered::new(),
+    };
+    tracing::info!(bindings = installed.len(), subscribers = core.subscribers(), "ready");
+    net::drive::drive(&mut core, &mut world).await?;
+    let World { store, .. } = world;
+    store.close().await;
+    Ok(())
+}

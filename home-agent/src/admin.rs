@@ -1,0 +1,86 @@
+//! What the operator sees of a home agent.
+
+use std::{sync::Arc, time::Duration};
+
+use ::admin::{AgentSnapshot, shown};
+use mobility::home_agent::HomeAgent;
+use proto::agent::{Binding, Role, StatusReply};
+use record::Tunnel;
+use sansio::{Instant, Now};
+use tokio::sync::watch;
+
+/// Snapshots follow each other at least at this distance: making one copies every row.
+const SPACING: Duration = Duration::from_millis(20);
+
+/// Publishes snapshots as the core changes.
+pub(crate) struct Publisher {
+    snapshots: watch::Sender<Arc<AgentSnapshot>>,
+    kdc: watch::Receiver<String>,
+    started: Instant,
+    last: Option<(u64, Instant)>,
+}
+
+impl Publisher {
+    pub(crate) const fn new(
+        snapshots: watch::Sender<Arc<AgentSnapshot>>,
+        kdc: watch::Receiver<String>,
+        started: Instant,
+    ) -> Self {
+        Self { snapshots, kdc, started, last: None }
+    }
+
+    /// True if something has changed that was not published.
+    pub(crate) fn stale(&self, core: &HomeAgent) -> bool {
+        self.last.is_none_or(|(revision, _)| revision != core.revision())
+            || self.kdc.has_changed().unwrap_or(false)
+    }
+
+    /// Publishes what has changed, unless a snapshot was published just now; true if it is up to date.
+    pub(crate) fn publish(&mut self, core: &HomeAgent, counters: Vec<(String, u64)>, now: Now) -> bool {
+        if !self.stale(core) {
+            return true;
+        }
+        if self.last.is_some_and(|(_, at)| now.mono.saturating_since(at) < SPACING) {
+            return false;
+        }
+        self.last = Some((core.revision(), now.mono));
+        let status = self.status(core, counters, now);
+        let mut snapshot = AgentSnapshot::new(status);
+        snapshot.bindings = core.bindings().map(|b| binding(core, b, now)).collect();
+        let associations = core.bindings().flat_map(|b| &b.associations);
+        snapshot.associations = associations.map(|a| shown::association(a, now.unix)).collect();
+        self.snapshots.send_replace(Arc::new(snapshot));
+        true
+    }
+
+    fn status(&mut self, core: &HomeAgent, counters: Vec<(String, u64)>, now: Now) -> StatusReply {
+        StatusReply {
+            role: Role::HomeAgent.into(),
+            nai: core.config().nai.clone(),
+            uptime_s: now.mono.saturating_since(self.started).as_secs(),
+            counters: core.counters().iter().map(|(k, v)| (k.clone(), *v)).chain(counters).collect(),
+            bindings: core.bindings().count() as u64,
+            pending: core.pending() as u64,
+            kdc: self.kdc.borrow_and_update().clone(),
+            ..StatusReply::default()
+        }
+    }
+}
+
+fn binding(core: &HomeAgent, binding: &record::Binding, now: Now) -> Binding {
+    let left = core.lifetime_left(binding.home_address, now);
+    Binding {
+        nai: binding.nai.to_string(),
+        home_address: binding.home_address.to_string(),
+        care_of: binding.care_of.to_string(),
+        agent: binding.foreign_agent.clone().unwrap_or_default(),
+        encapsulation: binding.tunnel.name().to_owned(),
+        tunnel_to: match binding.tunnel {
+            Tunnel::IpInIp(address) => address.to_string(),
+            Tunnel::Udp(address) => address.to_string(),
+        },
+        reverse_tunnel: binding.reverse_tunnel,
+        lifetime_s: u32::from(binding.lifetime),
+        lifetime_left_s: left.map_or(u32::MAX, |s| u32::try_from(s).unwrap_or(u32::MAX)),
+    }
+}

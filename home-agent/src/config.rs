@@ -1,0 +1,191 @@
+//! The configuration of a home agent: `home-agent.toml` beside this crate shows every key.
+
+use std::{net::Ipv4Addr, path::PathBuf, time::Duration};
+
+use admin::client::Profile;
+use anyhow::Context as _;
+use crypto::{Cipher, Key};
+use daemon::config::{self, AdminSection, Check, Interface, Nai, PathKind, Prefix, Realm};
+use mobility::home_agent::{self, Neighbour};
+use sansio::LinkId;
+use serde::Deserialize;
+use wire::mip::{Spi, ours::DOCUMENTATION_VENDOR};
+
+/// The one home link.
+pub(crate) const HOME_LINK: LinkId = LinkId(0);
+
+/// The whole file.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Config {
+    pub(crate) nai: Nai,
+    pub(crate) realm: Realm,
+    pub(crate) address: Ipv4Addr,
+    pub(crate) state: PathBuf,
+    pub(crate) state_key: PathBuf,
+    #[serde(default)]
+    pub(crate) testbed: bool,
+    #[serde(default = "documentation_vendor")]
+    pub(crate) vendor: u32,
+    pub(crate) home_link: HomeLink,
+    #[serde(default)]
+    pub(crate) registration: Registration,
+    #[serde(default)]
+    pub(crate) advertisement: Advertisement,
+    #[serde(default)]
+    pub(crate) tunnel: Tunnel,
+    pub(crate) admin: AdminSection,
+    pub(crate) kdc: Profile,
+    #[serde(default)]
+    pub(crate) foreign_agents: Vec<ForeignAgent>,
+}
+
+const fn documentation_vendor() -> u32 {
+    DOCUMENTATION_VENDOR
+}
+
+/// The link whose addresses it looks after.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct HomeLink {
+    pub(crate) interface: Interface,
+    pub(crate) prefix: Prefix,
+}
+
+/// What it grants.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Registration {
+    pub(crate) max_lifetime: u16,
+    pub(crate) timestamp_window: u32,
+    pub(crate) max_bindings: usize,
+    pub(crate) keepalive: u16,
+}
+
+impl Default for Registration {
+    fn default() -> Self {
+        Self { max_lifetime: 1800, timestamp_window: 7, max_bindings: 100_000, keepalive: 110 }
+    }
+}
+
+/// How often it says that it is there.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Advertisement {
+    pub(crate) interval_ms: u64,
+}
+
+impl Default for Advertisement {
+    fn default() -> Self {
+        Self { interval_ms: 1000 }
+    }
+}
+
+/// The tunnel device.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Tunnel {
+    pub(crate) device: Interface,
+}
+
+impl Default for Tunnel {
+    fn default() -> Self {
+        let device = Interface::try_from("sojourn0".to_owned());
+        Self { device: device.unwrap_or_else(|_| unreachable!("sojourn0 is an interface name")) }
+    }
+}
+
+/// A foreign agent that may relay.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ForeignAgent {
+    pub(crate) nai: Nai,
+    pub(crate) address: Ipv4Addr,
+    pub(crate) spi: u32,
+    pub(crate) key: PathBuf,
+    pub(crate) path: PathKind,
+    pub(crate) no_fs: bool,
+    #[serde(default)]
+    pub(crate) cipher: config::Cipher,
+}
+
+impl config::Config for Config {
+    fn paths(&mut self) -> Vec<&mut PathBuf> {
+        let mut paths = vec![&mut self.state, &mut self.state_key, &mut self.admin.socket];
+        paths.extend(self.kdc.paths());
+        paths.extend(self.foreign_agents.iter_mut().map(|agent| &mut agent.key));
+        paths
+    }
+
+    fn validate(&self, check: &mut Check) {
+        if !self.home_link.prefix.contains(self.address) {
+            check.problem("address", format!("must lie in home_link.prefix, {}", self.home_link.prefix));
+        }
+        if self.nai.as_str().len() > 64 {
+            check.problem("nai", "an agent's name has at most 64 bytes");
+        }
+        if self.vendor == DOCUMENTATION_VENDOR && !self.testbed {
+            check.problem("vendor", "32473 is for documentation: set your own enterprise number, or testbed = true");
+        }
+        check.range("registration.max_lifetime", self.registration.max_lifetime, 1..=u16::MAX);
+        check.range("registration.timestamp_window", self.registration.timestamp_window, 4..=300);
+        check.range("registration.max_bindings", self.registration.max_bindings, 1..=10_000_000);
+        check.range("registration.keepalive", self.registration.keepalive, 5..=3600);
+        check.range("advertisement.interval_ms", self.advertisement.interval_ms, 20..=600_000);
+        for (key, message) in self.kdc.problems() {
+            check.problem(format!("kdc.{key}"), message);
+        }
+        for (i, agent) in self.foreign_agents.iter().enumerate() {
+            let key = |name: &str| format!("foreign_agents[{i}].{name}");
+            if agent.nai.as_str().len() > 64 {
+                check.problem(key("nai"), "an agent's name has at most 64 bytes");
+            }
+            check.range(key("spi"), agent.spi, 256..=u32::MAX);
+            check.key_file(key("key"), &agent.key);
+            if !agent.no_fs {
+                check.problem(key("no_fs"), "must be true: key shares between agents are not built yet");
+            }
+            if agent.path == PathKind::InsecureTestbed && !self.testbed {
+                check.problem(key("path"), "\"insecure-testbed\" needs testbed = true; else \"static\"");
+            }
+        }
+        let spis = self.foreign_agents.iter().enumerate();
+        check.unique(spis.map(|(i, a)| (format!("foreign_agents[{i}].spi"), a.spi)));
+        let names = self.foreign_agents.iter().enumerate();
+        check.unique(names.map(|(i, a)| (format!("foreign_agents[{i}].nai"), a.nai.as_str().to_owned())));
+    }
+}
+
+impl Config {
+    /// What the core is told.
+    pub(crate) fn core(&self) -> anyhow::Result<home_agent::Config> {
+        Ok(home_agent::Config {
+            nai: self.nai.as_str().to_owned(),
+            realm: self.realm.as_str().to_owned(),
+            address: self.address,
+            vendor: self.vendor,
+            home_link: HOME_LINK,
+            home_prefix_length: self.home_link.prefix.length(),
+            max_lifetime: self.registration.max_lifetime,
+            timestamp_window: self.registration.timestamp_window,
+            max_bindings: self.registration.max_bindings,
+            advertisement_interval: Duration::from_millis(self.advertisement.interval_ms),
+            keepalive: self.registration.keepalive,
+            neighbours: self.foreign_agents.iter().map(ForeignAgent::core).collect::<anyhow::Result<_>>()?,
+        })
+    }
+}
+
+impl ForeignAgent {
+    fn core(&self) -> anyhow::Result<Neighbour> {
+        let key = daemon::secret_file::read_key(&self.key)?;
+        let cipher = Cipher::from_name(self.cipher.as_str()).context("cipher of a foreign agent")?;
+        Ok(Neighbour {
+            nai: self.nai.as_str().to_owned(),
+            address: self.address,
+            spi: Spi(self.spi),
+            key: Key::new(*key.expose()),
+            cipher,
+        })
+    }
+}

@@ -1,0 +1,158 @@
+//! Carries out what the core wants, in order, and brings it what happens.
+
+use std::{collections::BTreeMap, future::Future, net::Ipv4Addr, pin::Pin};
+
+use ::admin::{EventLog, shown};
+use forward::{Entry, Peer, Table};
+use futures_util::{
+    StreamExt as _,
+    stream::{FuturesOrdered, FuturesUnordered},
+};
+use keystore::Store;
+use mobility::home_agent::{Effect, HomeAgent, Request, TunnelChange};
+use net::{
+    clock::Clock,
+    drive::{Applied, Event, Shell},
+    link::LinkSocket,
+    plan, tunnel, udp,
+};
+use record::Tunnel;
+use sansio::Transmit;
+use tokio::{sync::mpsc, time};
+
+use crate::{admin::Publisher, config::HOME_LINK, kdc::Kdc};
+
+type Answer = Pin<Box<dyn Future<Output = Request>>>;
+
+/// Everything that a home agent touches.
+pub(crate) struct World {
+    pub(crate) address: Ipv4Addr,
+    pub(crate) clock: Clock,
+    pub(crate) store: Store,
+    pub(crate) kdc: Kdc,
+    pub(crate) port: udp::Port,
+    pub(crate) link: LinkSocket,
+    pub(crate) plan: plan::home_agent::HomeAgent,
+    pub(crate) tunnel: tunnel::Tunnel,
+    pub(crate) table: Table,
+    pub(crate) datagrams: mpsc::Receiver<udp::Received>,
+    pub(crate) requests: mpsc::Receiver<Request>,
+    pub(crate) acknowledge: mpsc::UnboundedSender<u64>,
+    pub(crate) events: EventLog,
+    pub(crate) publisher: Publisher,
+    pub(crate) refresh: time::Interval,
+    pub(crate) stop: Pin<Box<dyn Future<Output = ()>>>,
+    /// Commits are answered in the order they were asked.
+    pub(crate) commits: FuturesOrdered<Answer>,
+    pub(crate) keys: FuturesUnordered<Answer>,
+}
+
+impl Shell<HomeAgent> for World {
+    type Error = anyhow::Error;
+
+    async fn next(&mut self) -> anyhow::Result<Event<Request>> {
+        tokio::select! {
+            biased;
+            () = &mut self.stop => Ok(Event::Stop),
+            Some(request) = self.commits.next(), if !self.commits.is_empty() => Ok(Event::Request(request)),
+            Some(request) = self.keys.next(), if !self.keys.is_empty() => Ok(Event::Request(request)),
+            Some(request) = self.requests.recv() => Ok(Event::Request(request)),
+            frame = self.link.receive() => Ok(Event::Link { link: HOME_LINK, frame: frame? }),
+            Some(datagram) = self.datagrams.recv() => Ok(Event::Udp(datagram)),
+            _ = self.refresh.tick() => Ok(Event::Tick),
+        }
+    }
+
+    async fn send(&mut self, transmit: Transmit) -> anyhow::Result<()> {
+        let sent = match &transmit {
+            Transmit::Link { to, packet, .. } => self.link.send(*to, packet),
+            Transmit::Udp { destination, payload, .. } => self.port.send(*destination, payload),
+        };
+        if let Err(error) = sent {
+            // A reply or advertisement that is lost here is one that the network could have lost.
+            tracing::warn!("not sent: {error}");
+        }
+        Ok(())
+    }
+
+    async fn apply(&mut self, effect: Effect) -> anyhow::Result<Applied<Request>> {
+        match effect {
+            Effect::Persist { ticket, changes } => {
+                let store = self.store.clone();
+                self.commits.push_back(Box::pin(async move {
+                    let result = store.commit(changes).await;
+                    if let Err(error) = &result {
+                        tracing::error!("{error}");
+                    }
+                    Request::Persisted { ticket, result }
+                }));
+            }
+            Effect::AskKdc { ticket, request } => {
+                self.keys.push(Box::pin(self.kdc.clone().issue(ticket, request)));
+            }
+            Effect::Tunnel(change) => self.change_tunnel(change).await,
+            Effect::Acknowledge(number) => {
+                // The line to the key distribution centre is gone only when the process stops.
+                let _ = self.acknowledge.send(number);
+            }
+            Effect::Notify(event) => self.notify(&event),
+        }
+        Ok(Applied::Done)
+    }
+
+    fn settled(&mut self, core: &HomeAgent) {
+        let counters = self.tunnel.counters();
+        let counters = counters.entries().map(|(name, value)| (name.to_owned(), value)).collect();
+        self.publisher.publish(core, counters, self.clock.now());
+    }
+}
+
+impl World {
+    async fn change_tunnel(&mut self, change: TunnelChange) {
+        let done = match change {
+            TunnelChange::Bind { home_address, tunnel } => {
+                let entry = entry(self.address, home_address, tunnel);
+                self.table.insert(entry);
+                self.tunnel.swap(self.table.clone());
+                let binding = plan::home_agent::Binding { home_address, mtu: entry.mtu };
+                self.plan.bind(&self.link, &binding).await
+            }
+            TunnelChange::Unbind { home_address, returned } => {
+                let done = self.plan.unbind(&self.link, home_address, returned).await;
+                self.table.remove(home_address);
+                self.tunnel.swap(self.table.clone());
+                done
+            }
+        };
+        if let Err(error) = done {
+            tracing::error!("tunnel: {error}");
+        }
+    }
+
+    fn notify(&self, event: &mobility::Event) {
+        use mobility::EventKind::{BindingAdded, BindingRemoved, Denied, Discarded};
+        let word = event.kind.word();
+        let agent = event.agent.as_deref().unwrap_or("no agent");
+        match event.kind {
+            BindingAdded | BindingRemoved => tracing::info!(word, "{}", event.text),
+            Denied => tracing::warn!(word, agent, "{}", event.text),
+            Discarded => tracing::warn!(word, "{}", event.text),
+            _ => tracing::debug!(word, "{}", event.text),
+        }
+        self.events.push(shown::event(event, self.clock.now()));
+    }
+}
+
+/// The tunnel of a binding as the packet path needs it.
+pub(crate) fn entry(local: Ipv4Addr, home_address: Ipv4Addr, tunnel: Tunnel) -> Entry {
+    let peer = match tunnel {
+        Tunnel::IpInIp(remote) => Peer::IpInIp { local, remote },
+        Tunnel::Udp(remote) => Peer::Udp { remote },
+    };
+    Entry::new(home_address, peer)
+}
+
+/// Tunnels of all bindings.
+pub(crate) fn entries(local: Ipv4Addr, core: &HomeAgent) -> BTreeMap<Ipv4Addr, Entry> {
+    core.bindings().map(|b| (b.home_address, entry(local, b.home_address, b.tunnel))).collect()
+}

@@ -1,0 +1,183 @@
+//! The line to the key distribution centre: subscribers come over it, keys are asked through it.
+
+use std::{net::Ipv4Addr, time::Duration};
+
+use admin::client::Profile;
+use anyhow::{Context as _, anyhow};
+use crypto::{Cipher, Key};
+use mobility::{
+    Ticket,
+    home_agent::{KdcError, KeyRequest, Keys, Request},
+};
+use proto::kdc::{
+    AcknowledgeChangesRequest, IssueKeysRequest, Spis, State, SubscriberRecord, WatchSubscribersRequest,
+    key_distribution_client::KeyDistributionClient, subscriber_change::What,
+};
+use record::{Nai, Subscriber, SubscriberState};
+use tokio::sync::{mpsc, watch};
+use tonic::{Code, transport::Channel};
+use wire::mip::Spi;
+
+/// How long one question for keys may take.
+const DEADLINE: Duration = Duration::from_secs(3);
+/// Between two attempts to reach it.
+const RETRY: Duration = Duration::from_millis(500);
+
+/// The client, cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Kdc {
+    channel: Channel,
+}
+
+impl Kdc {
+    /// Does not connect yet.
+    pub(crate) fn new(profile: &Profile) -> anyhow::Result<Self> {
+        Ok(Self { channel: admin::client::channel(profile)? })
+    }
+
+    fn client(&self) -> KeyDistributionClient<Channel> {
+        KeyDistributionClient::new(self.channel.clone())
+    }
+
+    /// Asks for keys, once more after a failure of the line: the request's number makes that safe.
+    pub(crate) async fn issue(self, ticket: Ticket, question: KeyRequest) -> Request {
+        let mut result = self.ask(&question).await;
+        if matches!(&result, Err(status) if status.code() == Code::Unavailable) {
+            result = self.ask(&question).await;
+        }
+        let result = result.map_err(|status| match status.code() {
+            Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled | Code::Unknown => {
+                KdcError::Unavailable(status.message().to_owned())
+            }
+            _ => KdcError::Refused(status.message().to_owned()),
+        });
+        Request::Keys { ticket, result }
+    }
+
+    async fn ask(&self, question: &KeyRequest) -> Result<Keys, tonic::Status> {
+        let spis = |(first, second): (Spi, Spi)| Some(Spis { first: first.0, second: second.0 });
+        let mut request = tonic::Request::new(IssueKeysRequest {
+            request_id: question.request.to_vec(),
+            subscriber: question.nai.to_string(),
+            foreign_agent: question.foreign_agent.clone().unwrap_or_default(),
+            care_of: question.care_of.to_string(),
+            lifetime_s: u32::from(question.lifetime),
+            key1: spis(question.key1),
+            key2: question.with_agent.and_then(|(key2, _)| spis(key2)),
+            key3: question.with_agent.and_then(|(_, key3)| spis(key3)),
+        });
+        request.set_timeout(DEADLINE);
+        let answer = self.client().issue_keys(request);
+        let answer = tokio::time::timeout(DEADLINE, answer).await;
+        let answer = answer.map_err(|_| tonic::Status::deadline_exceeded("no answer within 3 s"))??.into_inner();
+        let key = |bytes: &[u8]| {
+            Key::from_slice(bytes).ok_or_else(|| tonic::Status::data_loss("a key that has not 32 bytes"))
+        };
+        let with_agent = match question.with_agent {
+            Some(_) => Some((key(&answer.key2)?, key(&answer.key3)?)),
+            None => None,
+        };
+        Ok(Keys { key1: key(&answer.key1)?, with_agent })
+    }
+
+    /// Takes over subscribers for ever, from change number `cursor` on. `acknowledged` brings the numbers that
+    /// are durable here; `state` tells the operator how the line is.
+    pub(crate) async fn follow(
+        self,
+        mut cursor: u64,
+        to_core: mpsc::Sender<Request>,
+        mut acknowledged: mpsc::UnboundedReceiver<u64>,
+        state: watch::Sender<String>,
+    ) {
+        loop {
+            let end = self.follow_once(&mut cursor, &to_core, &mut acknowledged, &state).await;
+            let why = end.err().map_or_else(|| "it ended the stream".to_owned(), |error| format!("{error:#}"));
+            tracing::warn!("key distribution centre: {why}; trying again");
+            state.send_replace(why);
+            tokio::time::sleep(RETRY).await;
+        }
+    }
+
+    async fn follow_once(
+        &self,
+        cursor: &mut u64,
+        to_core: &mpsc::Sender<Request>,
+        acknowledged: &mut mpsc::UnboundedReceiver<u64>,
+        state: &watch::Sender<String>,
+    ) -> anyhow::Result<()> {
+        let mut client = self.client();
+        let request = WatchSubscribersRequest { since: *cursor };
+        let mut changes = client.watch_subscribers(request).await.map_err(said)?.into_inner();
+        let mut backlog = Some(Vec::new());
+        loop {
+            let change = tokio::select! {
+                change = changes.message() => match change.map_err(said)? {
+                    Some(change) => change,
+                    None => return Ok(()),
+                },
+                Some(number) = acknowledged.recv() => {
+                    *cursor = (*cursor).max(number);
+                    client.acknowledge_changes(AcknowledgeChangesRequest { change: number }).await.map_err(said)?;
+                    continue;
+                }
+            };
+            let request = match change.what {
+                Some(What::Subscriber(record)) => {
+                    let subscriber = subscriber(record, change.change)?;
+                    match &mut backlog {
+                        Some(backlog) => {
+                            backlog.push(subscriber);
+                            continue;
+                        }
+                        None => Request::Subscribers {
+                            changed: vec![subscriber],
+                            cursor: change.change,
+                            complete: false,
+                        },
+                    }
+                }
+                Some(What::CaughtUp(caught_up)) => {
+                    tracing::info!("key distribution centre connected");
+                    state.send_replace("connected".to_owned());
+                    let changed = backlog.take().unwrap_or_default();
+                    Request::Subscribers { changed, cursor: change.change, complete: caught_up.complete }
+                }
+                Some(What::AssociationRevoked(revoked)) => {
+                    let inbound = [revoked.key1, revoked.key2].into_iter().flatten().map(|s| Spi(s.second));
+                    Request::AssociationsRevoked(inbound.collect())
+                }
+                None => continue,
+            };
+            to_core.send(request).await.context("the home agent is stopping")?;
+        }
+    }
+}
+
+fn said(status: tonic::Status) -> anyhow::Error {
+    anyhow!("{}: {}", status.code(), status.message())
+}
+
+fn subscriber(record: SubscriberRecord, change: u64) -> anyhow::Result<Subscriber> {
+    let revoked = record.state() == State::Revoked;
+    let cipher = match record.cipher() {
+        proto::kdc::Cipher::Aes128Gcm => Cipher::Aes128Gcm,
+        proto::kdc::Cipher::Chacha20Poly1305 => Cipher::ChaCha20Poly1305,
+        proto::kdc::Cipher::Aes256Gcm | proto::kdc::Cipher::Unspecified => Cipher::Aes256Gcm,
+    };
+    let key0 = if revoked { Some(Key::new([0; 32])) } else { Key::from_slice(&record.key0) };
+    let address = |text: &str| text.parse::<Ipv4Addr>().with_context(|| format!("address {text:?}"));
+    Ok(Subscriber {
+        nai: Nai::parse(&record.nai)?,
+        key0: key0.context("a subscriber whose KEY 0 has not 32 bytes")?,
+        spi: Spi(record.spi),
+        cipher,
+        home_address: address(&record.home_address)?,
+        home_prefix_length: u8::try_from(record.home_prefix_length)?,
+        home_agent: address(&record.home_agent)?,
+        home_gateway: None,
+        no_fs: record.no_fs,
+        state: if revoked { SubscriberState::Revoked } else { SubscriberState::Active },
+        max_lifetime: u16::try_from(record.max_lifetime_s).ok().filter(|s| *s > 0),
+        change,
+    })
+}
