@@ -5,11 +5,20 @@
 //! happens in namespaces that die with the process.
 #![allow(dead_code)]
 
+mod agent;
+mod binaries;
 mod capture;
 mod clock;
+mod daemons;
+mod directory;
 mod nat;
 mod netns;
+mod network;
+mod privilege;
+mod provision;
 mod scenario;
 mod switch;
+mod terminal;
+mod traffic;
 
 fn main() {}

@@ -99,14 +99,17 @@ impl Switch {
         Ok(Port { interface, index, switch_index, link_address: mac.to_string() })
     }
 
-    /// Takes the carrier from a node. Hands back the time (boot nanoseconds) just before.
-    pub(crate) fn unplug(&self, port: &Port) -> Result<u64> {
-        let index = port.switch_index;
-        self.namespace.run(move |inside| {
+    /// Takes the carrier from a node and waits until it knows. Hands back the time (boot nanoseconds) just
+    /// before.
+    pub(crate) fn unplug(&self, node: &Namespace, port: &Port) -> Result<u64> {
+        let (index, inner) = (port.switch_index, port.index);
+        let at = self.namespace.run(move |inside| {
             let at = clock::boot_ns();
             inside.down(index)?;
             Ok(at)
-        })
+        })?;
+        node.run(move |inside| inside.await_carrier_loss(inner))?;
+        Ok(at)
     }
 
     /// Connects an unplugged node to a link. Hands back the time (boot nanoseconds) just before its carrier came.
@@ -204,7 +207,7 @@ mod tests {
             assert_eq!(from.to_string(), "10.9.0.7:5000");
         };
         talk(&left, &[b'a'; 900]);
-        let down = switch.unplug(&port).unwrap();
+        let down = switch.unplug(&mobile, &port).unwrap();
         let up = switch.replug(&port, "two").unwrap();
         assert!(down < up);
         talk(&right, b"second link");

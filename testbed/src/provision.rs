@@ -1,0 +1,224 @@
+//! Writes what an operator would write: the daemons' configuration files and keys, the key distribution
+//! centre's installation, certificates and enrolments.
+
+use std::{
+    fmt::Write as _,
+    net::SocketAddrV4,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use anyhow::{Context, Result, bail};
+
+use crate::{
+    binaries::Binaries,
+    daemons::{Answers, Daemon},
+    directory::{Directory, write_private},
+    netns::Namespace,
+    scenario::{Encapsulation, ForeignAgent, HomeAgent, Kdc, MobileNode, ReverseTunnel, Scenario},
+};
+
+/// The first security parameter index between a foreign and a home agent.
+const FIRST_SPI: usize = 1001;
+/// Apart from each other, the foreign agents' ranges of indexes.
+const SPIS_PER_AGENT: usize = 100;
+
+/// Writes for one network.
+pub(crate) struct Provision<'a> {
+    pub(crate) scenario: &'a Scenario,
+    pub(crate) directory: &'a Directory,
+    pub(crate) binaries: &'a Binaries,
+}
+
+impl Provision<'_> {
+    /// Installs a key distribution centre: `kdc init`.
+    pub(crate) fn kdc(&self, kdc: &Kdc) -> Result<Daemon> {
+        let name = kdc.name.get_ref();
+        let installation = self.installation(kdc)?;
+        let listen = SocketAddrV4::new(*kdc.address.get_ref(), kdc.port);
+        self.run("kdc", |command| {
+            command.arg("init").arg("--directory").arg(&installation);
+            command.args(["--realm", kdc.domain.get_ref(), "--listen", &listen.to_string()]);
+            command.args(["--server-name", &format!("{name}.{}", kdc.domain.get_ref())]);
+        })?;
+        let config = installation.join("kdc.toml");
+        Ok(Daemon::new(&self.binaries.program("kdc"), &config, Answers::Tcp(listen)))
+    }
+
+    /// The profile with which `sojourn` administers a key distribution centre.
+    pub(crate) fn profile(&self, kdc: &Kdc) -> Result<PathBuf> {
+        Ok(self.installation(kdc)?.join("admin.toml"))
+    }
+
+    /// Gives a home agent its certificate, registers it, and writes its configuration.
+    pub(crate) fn home_agent(&self, agent: &HomeAgent, at: &Namespace) -> Result<Daemon> {
+        let name = agent.name.get_ref();
+        let directory = self.directory.node(name)?;
+        let kdc = self.scenario.kdc_of(agent.domain.get_ref())?;
+        let installation = self.installation(kdc)?;
+        let nai = agent.nai();
+        self.run("kdc", |command| {
+            command.arg("certificate").arg("--directory").arg(&installation);
+            command.args(["--role", "home-agent", "--name", &nai, "--out"]).arg(&directory);
+        })?;
+        self.administer(kdc, at, |command| {
+            command.args(["register-home-agent", &nai]);
+        })?;
+        let prefix = self.scenario.link(agent.link.get_ref())?.prefix.get_ref();
+        let lifetime = self.scenario.registration.lifetime_s.get_ref();
+        let mut text = format!(
+            "nai = \"{nai}\"\nrealm = \"{realm}\"\naddress = \"{address}\"\nstate = \"ha.db\"\nstate_key = \"ha.kek\"\ntestbed = true\n\n\
+             [home_link]\ninterface = \"eth0\"\nprefix = \"{prefix}\"\n{gateway}\n\
+             [registration]\nmax_lifetime = {lifetime}\n\n\
+             [tunnel]\ndevice = \"sojourn0\"\n\n\
+             [admin]\nsocket = \"ha.sock\"\n\n\
+             [kdc]\nendpoint = \"https://{kdc_address}:{kdc_port}\"\nserver_name = \"{kdc_name}.{realm}\"\nca = \"ca.pem\"\n\
+             certificate = \"{nai}.pem\"\nkey = \"{nai}.key\"\n",
+            realm = agent.domain.get_ref(),
+            address = agent.address.get_ref(),
+            gateway = agent.gateway.map(|gateway| format!("gateway = \"{gateway}\"\n")).unwrap_or_default(),
+            kdc_address = kdc.address.get_ref(),
+            kdc_port = kdc.port,
+            kdc_name = kdc.name.get_ref(),
+        );
+        for visited in &self.scenario.foreign_agents {
+            let spi = self.association(agent, visited)?;
+            let key = format!("{}.key", visited.name.get_ref());
+            write!(
+                text,
+                "\n[[foreign_agents]]\nnai = \"{}\"\naddress = \"{}\"\nspi = {spi}\nkey = \"{key}\"\npath = \"static\"\nno_fs = true\ncipher = \"aes-256-gcm\"\n",
+                visited.nai(),
+                visited.core.address.get_ref(),
+            )?;
+        }
+        self.daemon("home-agent", &directory, &text, "ha.sock")
+    }
+
+    /// Writes a foreign agent's configuration.
+    pub(crate) fn foreign_agent(&self, agent: &ForeignAgent) -> Result<Daemon> {
+        let directory = self.directory.node(agent.name.get_ref())?;
+        let prefix = self.scenario.link(agent.visited.link.get_ref())?.prefix.get_ref();
+        let encapsulation = match agent.encapsulation {
+            Encapsulation::Ipip => "ipip",
+            Encapsulation::Udp => "udp",
+        };
+        let reverse_tunnel = match agent.reverse_tunnel {
+            ReverseTunnel::Optional => "optional",
+            ReverseTunnel::Required => "required",
+        };
+        let mut text = format!(
+            "nai = \"{nai}\"\ncare_of = \"{care_of}\"\nstate = \"fa.db\"\nstate_key = \"fa.kek\"\ntestbed = true\n\n\
+             [[links]]\ninterface = \"eth1\"\naddress = \"{address}\"\nprefix_length = {length}\n\n\
+             [registration]\nmax_lifetime = {lifetime}\nreverse_tunnel = \"{reverse_tunnel}\"\n\n\
+             [tunnel]\ndevice = \"sojourn0\"\nencapsulation = \"{encapsulation}\"\n\n\
+             [admin]\nsocket = \"fa.sock\"\n",
+            nai = agent.nai(),
+            care_of = agent.core.address.get_ref(),
+            address = agent.visited.address.get_ref(),
+            length = prefix.length,
+            lifetime = self.scenario.registration.lifetime_s.get_ref(),
+        );
+        for home in &self.scenario.home_agents {
+            let spi = self.association(home, agent)?;
+            let key = format!("{}.key", home.name.get_ref());
+            write!(
+                text,
+                "\n[[home_agents]]\nnai = \"{}\"\naddress = \"{}\"\nspi = {spi}\nkey = \"{key}\"\npath = \"static\"\nno_fs = true\ncipher = \"aes-256-gcm\"\n",
+                home.nai(),
+                home.address.get_ref(),
+            )?;
+        }
+        self.daemon("foreign-agent", &directory, &text, "fa.sock")
+    }
+
+    /// Writes a mobile node's configuration. Its enrolment comes from [`Provision::enrol`].
+    pub(crate) fn mobile_node(&self, node: &MobileNode) -> Result<Daemon> {
+        let directory = self.directory.node(node.name.get_ref())?;
+        let text = format!(
+            "enrolment = \"mn.enrolment.toml\"\nstate = \"mn.state\"\ntestbed = true\n\n\
+             [[links]]\ninterface = \"eth0\"\n\n\
+             [registration]\nlifetime = {}\nreverse_tunnel = true\n\n\
+             [tunnel]\ndevice = \"sojourn0\"\n\n[admin]\nsocket = \"mn.sock\"\n",
+            self.scenario.registration.lifetime_s.get_ref(),
+        );
+        self.daemon("mobile-node", &directory, &text, "mn.sock")
+    }
+
+    /// Makes a mobile node known to its realm and takes its enrolment file: `sojourn kdc enrol`.
+    pub(crate) fn enrol(&self, node: &MobileNode, at: &Namespace) -> Result<()> {
+        let home = self.scenario.home_agent_of(node)?;
+        let kdc = self.scenario.kdc_of(home.domain.get_ref())?;
+        let prefix = self.scenario.link(home.link.get_ref())?.prefix.get_ref();
+        let file = self.directory.node(node.name.get_ref())?.join("mn.enrolment.toml");
+        self.administer(kdc, at, |command| {
+            command.args(["enrol", node.nai.get_ref()]);
+            command.args(["--home-address", &node.home_address.get_ref().to_string()]);
+            command.args(["--home-prefix-length", &prefix.length.to_string()]);
+            command.args(["--home-agent", &home.address.get_ref().to_string()]);
+            if let Some(gateway) = home.gateway {
+                command.args(["--home-gateway", &gateway.to_string()]);
+            }
+            command.arg("--out").arg(file);
+        })?;
+        Ok(())
+    }
+
+    /// Runs `sojourn kdc …` with the administrator's profile, in a namespace from which the centre is reached.
+    fn administer(&self, kdc: &Kdc, at: &Namespace, arguments: impl FnOnce(&mut Command)) -> Result<String> {
+        let mut command = Command::new(self.binaries.program("sojourn"));
+        command.stdin(Stdio::null()).arg("kdc").env("SOJOURN_KDC", self.profile(kdc)?);
+        arguments(&mut command);
+        at.run(move |_| finish(command))
+    }
+
+    fn installation(&self, kdc: &Kdc) -> Result<PathBuf> {
+        Ok(self.directory.node(kdc.name.get_ref())?.join("kdc"))
+    }
+
+    fn daemon(&self, program: &str, directory: &Path, text: &str, socket: &str) -> Result<Daemon> {
+        let config = directory.join(program).with_extension("toml");
+        write_private(&config, text)?;
+        Ok(Daemon::new(&self.binaries.program(program), &config, Answers::Agent(directory.join(socket))))
+    }
+
+    /// The key between a foreign and a home agent: made once, written to both. Hands back its index.
+    fn association(&self, home: &HomeAgent, visited: &ForeignAgent) -> Result<usize> {
+        let at = |found: Option<usize>| found.context("an agent is not in its own scenario");
+        let row = at(self.scenario.foreign_agents.iter().position(|agent| agent.name == visited.name))?;
+        let column = at(self.scenario.home_agents.iter().position(|agent| agent.name == home.name))?;
+        let (home, visited) = (home.name.get_ref(), visited.name.get_ref());
+        let ours = self.directory.node(home)?.join(format!("{visited}.key"));
+        let theirs = self.directory.node(visited)?.join(format!("{home}.key"));
+        if !ours.exists() {
+            let mut key = [0_u8; 32];
+            getrandom::fill(&mut key).context("no randomness for a key")?;
+            let mut text = String::new();
+            for octet in key {
+                write!(text, "{octet:02x}")?;
+            }
+            text.push('\n');
+            write_private(&ours, &text)?;
+            write_private(&theirs, &text)?;
+        }
+        Ok(FIRST_SPI + row * SPIS_PER_AGENT + column)
+    }
+
+    /// Runs one of the programs to its end; what it says is shown only if it fails.
+    pub(crate) fn run(&self, program: &str, arguments: impl FnOnce(&mut Command)) -> Result<String> {
+        let mut command = Command::new(self.binaries.program(program));
+        command.stdin(Stdio::null());
+        arguments(&mut command);
+        finish(command)
+    }
+}
+
+/// Runs a command and hands back what it printed.
+pub(crate) fn finish(mut command: Command) -> Result<String> {
+    let shown = format!("{command:?}");
+    let output = command.output().with_context(|| format!("cannot run {shown}"))?;
+    if !output.status.success() {
+        let said = [output.stderr, output.stdout].concat();
+        bail!("{shown} failed ({}):\n{}", output.status, String::from_utf8_lossy(&said).trim_end());
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}

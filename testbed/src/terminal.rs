@@ -1,0 +1,20 @@
+//! Lines on standard output. Writing fails silently when nobody reads any more: the run goes on.
+
+use std::io::{self, IsTerminal, Write};
+
+/// Writes one line.
+pub(crate) fn line(text: &str) {
+    let mut out = io::stdout().lock();
+    let _ = writeln!(out, "{text}");
+    let _ = out.flush();
+}
+
+/// Writes one line to standard error.
+pub(crate) fn complain(text: &str) {
+    let _ = writeln!(io::stderr().lock(), "{text}");
+}
+
+/// Whether a person looks on.
+pub(crate) fn is_terminal() -> bool {
+    io::stdout().is_terminal()
+}
