@@ -7,6 +7,8 @@
 //!
 //! Nothing here reads a clock, a socket, a file or a source of randomness.
 
+#![forbid(unsafe_code)]
+
 use std::{
     collections::VecDeque,
     fmt,
