@@ -1,1 +1,363 @@
-//! Not yet written.
+//! The foreign agent (RFC 5944 section 3.7, RFC 3024, RFC 4721, docs/wire.md).
+//!
+//! It advertises itself on its links, relays registration requests to home agents that it was configured
+//! with, and keeps a visitor for every registration that such a home agent accepted. A request is found again
+//! by the handle that was added to it, never by an identity: the foreign agent learns none but the home
+//! address it has to deliver to.
+//!
+//! It never changes a byte that the mobile node or the home agent authenticated for the other, never believes
+//! a reply without a right 34, and never opens a store or a socket: it emits [`Effect`]s and takes their
+//! answers as [`Request`]s.
+
+mod advertise;
+mod challenge;
+mod limit;
+mod pending;
+mod relay;
+mod reply;
+mod request;
+mod sequence;
+mod visitors;
+
+#[cfg(test)]
+mod tests;
+
+use std::{collections::BTreeMap, net::Ipv4Addr, time::Duration};
+
+use crypto::{Cipher, Key, Rng};
+use record::{Change, CommitError, State, Tunnel};
+use sa::AgentPath;
+use sansio::{Datagram, Input, Instant, LinkAddress, LinkId, Machine, Now, Outbox, Output, earliest};
+use wire::mip::Spi;
+
+pub use self::visitors::Visit;
+use self::{
+    advertise::Beacon,
+    limit::{Budget, OncePerSecond},
+    pending::Pendings,
+    reply::Work,
+    visitors::Visitors,
+};
+use crate::{Event, EventKind, Ticket};
+
+/// Notices of refused requests and discarded messages that are given in a burst, and how fast more may follow.
+const NOTICES: (u32, Duration) = (20, Duration::from_millis(200));
+
+/// A link that mobile nodes may visit.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Link {
+    /// Number of the link; visitors and sequence numbers are stored under it.
+    pub id: LinkId,
+    /// Our address there.
+    pub address: Ipv4Addr,
+    /// Bits of its prefix, at most 32.
+    pub prefix_length: u8,
+}
+
+/// A home agent that this foreign agent was configured with.
+pub struct HomeAgent {
+    /// Its name, at most 64 bytes.
+    pub nai: String,
+    /// Its address in registrations and tunnels.
+    pub address: Ipv4Addr,
+    /// Index of the association.
+    pub spi: Spi,
+    /// Cipher of what is sealed under it.
+    pub cipher: Cipher,
+    /// Key of the association.
+    pub key: Key,
+}
+
+/// Whether mobile nodes get a reverse tunnel (RFC 3024).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum ReverseTunnel {
+    /// Never: flag T is answered with code 74.
+    Off,
+    /// If they ask.
+    #[default]
+    Optional,
+    /// Always: without flag T the answer is code 75.
+    Required,
+}
+
+/// How the home agent is asked to tunnel.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Encapsulation {
+    /// IP in IP (RFC 2003).
+    #[default]
+    IpInIp,
+    /// UDP (RFC 3519), asked with flag F whether or not a NAT is on the way.
+    Udp,
+}
+
+/// What a foreign agent is told at start.
+pub struct Config {
+    /// Its name, at most 64 bytes.
+    pub nai: String,
+    /// The care-of address that it offers; also where its messages to home agents come from.
+    pub care_of: Ipv4Addr,
+    /// Enterprise number that carries our extensions.
+    pub vendor: u32,
+    /// The links it serves.
+    pub links: Vec<Link>,
+    /// Longest lifetime that may be asked for, in seconds.
+    pub max_lifetime: u16,
+    /// Most visitors kept.
+    pub max_visitors: usize,
+    /// Most requests that may wait for their home agents at a time.
+    pub max_pending: usize,
+    /// Whether mobile nodes get a reverse tunnel.
+    pub reverse_tunnel: ReverseTunnel,
+    /// Flag R: mobile nodes with a co-located care-of address have to register through us.
+    pub registration_required: bool,
+    /// Longest time between two advertisements; they are sent after 90 to 100 per cent of it.
+    pub interval: Duration,
+    /// How long an advertisement holds, in seconds.
+    pub advertisement_lifetime: u16,
+    /// How home agents are asked to tunnel.
+    pub encapsulation: Encapsulation,
+    /// Home agents whose mobile nodes may visit.
+    pub home_agents: Vec<HomeAgent>,
+}
+
+/// How a home agent proved unreachable (RFC 5944 section 3.7.3).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Unreachable {
+    /// No route to its network: code 80.
+    Network,
+    /// The host does not answer: code 81.
+    Host,
+    /// Nothing listens on its port: code 82.
+    Port,
+    /// Another reason: code 88.
+    Other,
+}
+
+/// What the shell answers or reports.
+#[derive(Debug)]
+pub enum Request {
+    /// The store answers an [`Effect::Persist`]. Answers come in the order of the effects.
+    Persisted {
+        /// Of which.
+        ticket: Ticket,
+        /// Committed, or nothing of it was.
+        result: Result<(), CommitError>,
+    },
+    /// A relayed request could not be delivered.
+    Unreachable {
+        /// To whom.
+        home_agent: Ipv4Addr,
+        /// Why.
+        kind: Unreachable,
+    },
+}
+
+/// What the data path needs to know of a visitor.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct VisitorTunnel {
+    /// Its home address.
+    pub home_address: Ipv4Addr,
+    /// The link it is on.
+    pub link: LinkId,
+    /// Its link address there.
+    pub link_address: LinkAddress,
+    /// Its home agent.
+    pub home_agent: Ipv4Addr,
+    /// Our end of the tunnel.
+    pub care_of: Ipv4Addr,
+    /// How packets travel between us and its home agent.
+    pub tunnel: Tunnel,
+    /// Whether its own packets go back through the tunnel.
+    pub reverse_tunnel: bool,
+}
+
+/// A change of tunnels and of deliveries on the visited links.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum TunnelChange {
+    /// Deliver to this visitor; replaces what stands for its home address.
+    VisitorAdded(VisitorTunnel),
+    /// Deliver no longer.
+    VisitorRemoved {
+        /// Its home address.
+        home_address: Ipv4Addr,
+    },
+}
+
+/// What a foreign agent wants done.
+pub enum Effect {
+    /// Make these changes durable, and answer with [`Request::Persisted`].
+    Persist {
+        /// Names the answer.
+        ticket: Ticket,
+        /// All of them or none.
+        changes: Vec<Change>,
+    },
+    /// Change the data path.
+    Tunnel(TunnelChange),
+    /// Tell the operator.
+    Notify(Event),
+}
+
+/// A mobile node as it is known before anything was authenticated: by link and link address.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+struct Station {
+    link: LinkId,
+    address: LinkAddress,
+}
+
+/// A configured home agent.
+struct Home {
+    nai: String,
+    path: AgentPath,
+}
+
+/// The foreign agent: a [`Machine`].
+pub struct ForeignAgent {
+    /// As given, without the home agents.
+    config: Config,
+    homes: BTreeMap<Ipv4Addr, Home>,
+    beacons: BTreeMap<LinkId, Beacon>,
+    pendings: Pendings,
+    visitors: Visitors,
+    work: BTreeMap<Ticket, Work>,
+    last_ticket: Ticket,
+    refusals: OncePerSecond,
+    notices: Budget,
+    counters: BTreeMap<&'static str, u64>,
+    rng: Rng,
+    outbox: Outbox<Effect>,
+}
+
+impl ForeignAgent {
+    /// A foreign agent with the visitors and reserved sequence numbers that its store holds. Visitors that
+    /// ended, or that no longer fit the configuration, are dropped. Asks for the first sequence numbers.
+    #[must_use]
+    pub fn new(mut config: Config, seed: [u8; 32], state: State, now: Now) -> Self {
+        let homes = std::mem::take(&mut config.home_agents)
+            .into_iter()
+            .map(|home| {
+                let path = AgentPath::new(&config.nai, &home.nai, home.spi, home.cipher, home.key);
+                (home.address, Home { nai: home.nai, path })
+            })
+            .collect();
+        let mut agent = Self {
+            homes,
+            beacons: BTreeMap::new(),
+            pendings: Pendings::default(),
+            visitors: Visitors::default(),
+            work: BTreeMap::new(),
+            last_ticket: Ticket::default(),
+            refusals: OncePerSecond::default(),
+            notices: Budget::new(NOTICES.0, NOTICES.1, now.mono),
+            counters: BTreeMap::new(),
+            rng: Rng::from_seed(seed),
+            outbox: Outbox::default(),
+            config,
+        };
+        agent.restore_visitors(state.visitors, now);
+        agent.start_beacons(&state.sequences, now);
+        agent
+    }
+
+    /// The visitors, in order of home address.
+    pub fn visitors(&self) -> impl Iterator<Item = Visit<'_>> {
+        self.visitors.iter()
+    }
+
+    /// What the data path must hold now, in order of home address.
+    pub fn tunnels(&self) -> impl Iterator<Item = VisitorTunnel> {
+        self.visitors.tunnels()
+    }
+
+    /// How many requests wait for their home agents.
+    #[must_use]
+    pub const fn pending(&self) -> usize {
+        self.pendings.open()
+    }
+
+    /// What happened how often since the start, by name.
+    #[must_use]
+    pub const fn counters(&self) -> &BTreeMap<&'static str, u64> {
+        &self.counters
+    }
+
+    fn count(&mut self, what: &'static str) {
+        *self.counters.entry(what).or_default() += 1;
+    }
+
+    /// Emits changes to be made durable; `work` goes on when they are.
+    fn persist(&mut self, changes: Vec<Change>, work: Work) {
+        self.last_ticket.0 += 1;
+        let ticket = self.last_ticket;
+        self.work.insert(ticket, work);
+        self.outbox.effect(Effect::Persist { ticket, changes });
+    }
+
+    fn notify(&mut self, event: Event) {
+        self.outbox.effect(Effect::Notify(event));
+    }
+
+    /// A notice that whoever sends packets can cause: beyond a rate they are only counted.
+    fn notice(&mut self, event: Event, now: Now) {
+        if self.notices.take(now.mono) {
+            self.notify(event);
+        } else {
+            self.count("notices suppressed");
+        }
+    }
+
+    /// Counts a message that is passed over in silence, and says why.
+    fn discard(&mut self, why: &'static str, now: Now) {
+        self.count(why);
+        self.notice(
+            Event::new(EventKind::Discarded, format!("discarded a {why}")),
+            now,
+        );
+    }
+
+    fn tick(&mut self, now: Now) {
+        self.advertise_due(now);
+        self.time_out_requests(now);
+        self.expire_visitors(now);
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        let beacons = self.beacons.values().map(|beacon| beacon.due).min();
+        earliest(
+            beacons,
+            earliest(self.pendings.deadline(), self.visitors.deadline()),
+        )
+    }
+}
+
+impl Machine for ForeignAgent {
+    type Request = Request;
+    type Effect = Effect;
+
+    fn handle(&mut self, input: Input<'_, Request>, now: Now) {
+        match input {
+            Input::Datagram(Datagram::Link { link, from, packet }) => {
+                self.take_packet(link, from, packet, now)
+            }
+            Input::Datagram(Datagram::Udp {
+                source,
+                destination,
+                payload,
+            }) => self.take_datagram(source, destination, payload, now),
+            Input::Request(Request::Persisted { ticket, result }) => self.persisted(ticket, result, now),
+            Input::Request(Request::Unreachable { home_agent, kind }) => {
+                self.unreachable(home_agent, kind, now);
+            }
+            Input::Tick => {}
+        }
+        self.tick(now);
+    }
+
+    fn poll(&mut self) -> Output<Effect> {
+        if self.outbox.is_empty() {
+            Output::Wait(self.deadline())
+        } else {
+            self.outbox.poll(None)
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! Challenges in advertisements, and which of them a mobile node has used (RFC 4721 section 3.2).
+
+use std::collections::{BTreeSet, VecDeque};
+
+use crypto::Rng;
+use sansio::LinkAddress;
+use wire::mip::Spi;
+
+/// 128 random bits.
+pub(super) type Challenge = [u8; 16];
+
+/// What to think of a challenge that stands in a request.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Standing {
+    /// Offered not long ago, and unused.
+    Fresh,
+    /// This index has an accepted registration with it already.
+    Spent,
+    /// Not offered, or too long ago.
+    Unknown,
+}
+
+#[derive(Debug)]
+struct Offered {
+    value: Challenge,
+    /// The only station that may use it; `None` for all.
+    only: Option<LinkAddress>,
+    spent: BTreeSet<Spi>,
+    spent_at: BTreeSet<LinkAddress>,
+    /// Regular advertisements since.
+    age: usize,
+}
+
+/// The challenges of one link.
+#[derive(Debug)]
+pub(super) struct Challenges {
+    /// Latest last.
+    offered: VecDeque<Offered>,
+    window: usize,
+}
+
+impl Challenges {
+    /// Made for one station each and remembered at a time.
+    const SINGLE: usize = 64;
+
+    /// Remembers those of the last `window` regular advertisements.
+    pub(super) const fn new(window: usize) -> Self {
+        Self {
+            offered: VecDeque::new(),
+            window,
+        }
+    }
+
+    /// The challenge of a regular advertisement: always a new one.
+    pub(super) fn regular(&mut self, rng: &mut Rng) -> Challenge {
+        for offered in &mut self.offered {
+            offered.age += 1;
+        }
+        self.offered.retain(|offered| offered.age < self.window);
+        self.offer(None, rng)
+    }
+
+    /// The challenge of an answer to this station's solicitation: the latest one that it has not used, or
+    /// one of its own.
+    pub(super) fn solicited(&mut self, station: LinkAddress, rng: &mut Rng) -> Challenge {
+        let usable = |offered: &&Offered| {
+            offered.only.is_none_or(|only| only == station) && !offered.spent_at.contains(&station)
+        };
+        // An old regular one may leave the window any moment, so only the latest will do.
+        if let Some(found) = self
+            .offered
+            .iter()
+            .rev()
+            .filter(|offered| offered.age == 0)
+            .find(usable)
+        {
+            return found.value;
+        }
+        let single = |offered: &Offered| offered.only.is_some();
+        if self.offered.iter().filter(|offered| single(offered)).count() >= Self::SINGLE
+            && let Some(oldest) = self.offered.iter().position(single)
+        {
+            self.offered.remove(oldest);
+        }
+        self.offer(Some(station), rng)
+    }
+
+    fn offer(&mut self, only: Option<LinkAddress>, rng: &mut Rng) -> Challenge {
+        let value = rng.array();
+        self.offered.push_back(Offered {
+            value,
+            only,
+            spent: BTreeSet::new(),
+            spent_at: BTreeSet::new(),
+            age: 0,
+        });
+        value
+    }
+
+    /// What to think of this challenge from this station under this index.
+    pub(super) fn standing(&self, challenge: &[u8], spi: Spi, station: LinkAddress) -> Standing {
+        let offered = self.offered.iter().find(|offered| offered.value == challenge);
+        match offered {
+            Some(offered) if offered.only.is_some_and(|only| only != station) => Standing::Unknown,
+            Some(offered) if offered.spent.contains(&spi) => Standing::Spent,
+            Some(_) => Standing::Fresh,
+            None => Standing::Unknown,
+        }
+    }
+
+    /// A registration with this challenge and index was accepted.
+    pub(super) fn spend(&mut self, challenge: &[u8], spi: Spi, station: LinkAddress) {
+        if let Some(offered) = self.offered.iter_mut().find(|offered| offered.value == challenge) {
+            offered.spent.insert(spi);
+            offered.spent_at.insert(station);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const A: LinkAddress = [2, 0, 0, 0, 0, 0xa];
+    const B: LinkAddress = [2, 0, 0, 0, 0, 0xb];
+
+    #[test]
+    fn the_last_two_regular_ones_are_known() {
+        let mut rng = Rng::from_seed([1; 32]);
+        let mut challenges = Challenges::new(2);
+        let first = challenges.regular(&mut rng);
+        let second = challenges.regular(&mut rng);
+        assert_ne!(first, second);
+        for challenge in [first, second] {
+            assert_eq!(challenges.standing(&challenge, Spi(512), A), Standing::Fresh);
+        }
+        let third = challenges.regular(&mut rng);
+        assert_eq!(challenges.standing(&first, Spi(512), A), Standing::Unknown);
+        assert_eq!(challenges.standing(&second, Spi(512), A), Standing::Fresh);
+        assert_eq!(challenges.standing(&third[..15], Spi(512), A), Standing::Unknown);
+        assert_eq!(challenges.standing(&[], Spi(512), A), Standing::Unknown);
+    }
+
+    #[test]
+    fn a_pair_is_spent_and_not_the_challenge() {
+        let mut rng = Rng::from_seed([1; 32]);
+        let mut challenges = Challenges::new(2);
+        let value = challenges.regular(&mut rng);
+        challenges.spend(&value, Spi(512), A);
+        assert_eq!(challenges.standing(&value, Spi(512), B), Standing::Spent);
+        assert_eq!(challenges.standing(&value, Spi(513), B), Standing::Fresh);
+    }
+
+    #[test]
+    fn an_answer_repeats_the_latest_until_this_station_used_it() {
+        let mut rng = Rng::from_seed([1; 32]);
+        let mut challenges = Challenges::new(2);
+        let regular = challenges.regular(&mut rng);
+        assert_eq!(challenges.solicited(A, &mut rng), regular);
+        challenges.spend(&regular, Spi(512), A);
+        let own = challenges.solicited(A, &mut rng);
+        assert_ne!(own, regular);
+        assert_eq!(
+            challenges.solicited(A, &mut rng),
+            own,
+            "repeated while it is unused"
+        );
+        assert_eq!(
+            challenges.solicited(B, &mut rng),
+            regular,
+            "the other one's is not given away"
+        );
+        assert_eq!(challenges.standing(&own, Spi(512), A), Standing::Fresh);
+        assert_eq!(challenges.standing(&own, Spi(513), B), Standing::Unknown);
+        challenges.spend(&own, Spi(512), A);
+        assert_ne!(challenges.solicited(A, &mut rng), own);
+    }
+
+    #[test]
+    fn stations_cannot_fill_the_memory_nor_push_out_regular_ones() {
+        let mut rng = Rng::from_seed([1; 32]);
+        let mut challenges = Challenges::new(2);
+        let regular = challenges.regular(&mut rng);
+        for n in 0..1000_u16 {
+            let [high, low] = n.to_be_bytes();
+            let station = [2, 0, 0, 0, high, low];
+            challenges.spend(&regular, Spi(512 + u32::from(n)), station);
+            challenges.solicited(station, &mut rng);
+        }
+        assert!(challenges.offered.len() <= Challenges::SINGLE + 1);
+        assert_eq!(challenges.standing(&regular, Spi(9999), A), Standing::Fresh);
+    }
+}

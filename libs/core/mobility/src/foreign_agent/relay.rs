@@ -1,0 +1,137 @@
+//! What is sent on: requests with our part to home agents, replies without it to mobile nodes.
+
+use std::net::{Ipv4Addr, SocketAddrV4};
+
+use sa::Direction;
+use sansio::{Now, Transmit};
+use wire::{
+    Error, Writer, ip,
+    mip::{
+        MAX_MESSAGE, PORT,
+        code::Code,
+        extension::{FA_HA_AUTHENTICATION, UdpTunnelRequest, open_authentication},
+        ours::{Handle, Numbers, Protected, Subtype, ip_owner, nai_owner},
+        registration::{Identification, Reply},
+    },
+};
+
+use super::{
+    Encapsulation, ForeignAgent, Home,
+    pending::{Asker, Purpose, counter},
+};
+use crate::{Event, EventKind};
+
+/// Time to live of packets to mobile nodes: they are on the link.
+const TTL: u8 = 255;
+
+/// Bytes of a SHA-256 authenticator.
+const AUTHENTICATOR: u8 = 32;
+
+impl ForeignAgent {
+    /// The mobile node's bytes through 32, unchanged, and our part: with 34, except for deregistrations (RFC
+    /// 5944 section 3.5.4) and for mobile nodes that decapsulate themselves.
+    pub(super) fn with_our_part(
+        &self,
+        home: &Home,
+        purpose: Purpose,
+        mobile: &[u8],
+        numbers: Numbers,
+        handle: Handle,
+    ) -> Result<Vec<u8>, Error> {
+        let mut w = Writer::with_capacity(mobile.len() + 256);
+        w.put(mobile);
+        plain(nai_owner::FOREIGN_AGENT, self.config.nai.as_bytes()).emit(&mut w, numbers, Subtype::NAI)?;
+        if purpose == Purpose::Visit {
+            let care_of = self.config.care_of.octets();
+            plain(ip_owner::ROUTER, &care_of).emit(&mut w, numbers, Subtype::IP)?;
+        }
+        handle.emit(&mut w, numbers)?;
+        if purpose == Purpose::Visit {
+            if self.config.encapsulation == Encapsulation::Udp {
+                let asked = UdpTunnelRequest {
+                    forced: true,
+                    through_foreign_agent: false,
+                    encapsulation: 0,
+                };
+                asked.emit(&mut w);
+            }
+            open_authentication(&mut w, FA_HA_AUTHENTICATION, home.path.spi(), AUTHENTICATOR);
+            let authenticator = home.path.authenticate(Direction::ToHome, w.bytes());
+            w.put(&authenticator);
+        }
+        if w.len() > MAX_MESSAGE {
+            return Err(Error::TooLong);
+        }
+        Ok(w.into_bytes())
+    }
+
+    pub(super) fn send_home(&mut self, home_agent: Ipv4Addr, payload: Vec<u8>) {
+        self.outbox.send(Transmit::Udp {
+            source: SocketAddrV4::new(self.config.care_of, PORT),
+            destination: SocketAddrV4::new(home_agent, PORT),
+            payload,
+        });
+    }
+
+    /// Sends a reply to the recorded link address (RFC 5944 section 3.7.2.3). By IP it goes to the home
+    /// address if that stands there in clear, else to everybody.
+    pub(super) fn send_to_station(&mut self, asker: &Asker, home_address: Ipv4Addr, reply: &[u8]) {
+        let Some(beacon) = self.beacons.get(&asker.station.link) else {
+            return;
+        };
+        let to = if home_address.is_unspecified() {
+            Ipv4Addr::BROADCAST
+        } else {
+            home_address
+        };
+        let source = SocketAddrV4::new(beacon.link.address, PORT);
+        // Replies are bounded by the size that a receiver takes, far below that of a datagram.
+        if let Ok(packet) = ip::udp_packet(source, SocketAddrV4::new(to, asker.port), TTL, reply) {
+            self.outbox.send(Transmit::Link {
+                link: asker.station.link,
+                to: asker.station.address,
+                packet,
+            });
+        }
+    }
+
+    /// Refuses a request with a code of our own, unauthenticated, at most once a second for each station.
+    pub(super) fn refuse(&mut self, asker: &Asker, code: Code, now: Now) {
+        if !self.refusals.allows(asker.station, now.mono) {
+            return self.count("refusals suppressed");
+        }
+        self.count(counter(code));
+        let request = &asker.request;
+        let reply = Reply {
+            code,
+            lifetime: if code == Code::FA_LIFETIME {
+                self.config.max_lifetime
+            } else {
+                request.lifetime
+            },
+            home_address: request.home_address,
+            home_agent: request.home_agent,
+            identification: Identification(request.identification.0),
+        };
+        let mut w = Writer::with_capacity(Reply::LEN);
+        reply.emit(&mut w);
+        let mut event = Event::new(
+            EventKind::Denied,
+            format!("refused a request on link {}: {code}", asker.station.link.0),
+        );
+        event.code = Some(code.0);
+        event.agent = self.homes.get(&request.home_agent).map(|home| home.nai.clone());
+        self.notice(event, now);
+        self.send_to_station(asker, request.home_address, w.bytes());
+    }
+}
+
+/// Information in clear.
+const fn plain(content: u8, info: &[u8]) -> Protected<'_> {
+    Protected {
+        content,
+        sealed: false,
+        spi: wire::mip::Spi(0),
+        info,
+    }
+}

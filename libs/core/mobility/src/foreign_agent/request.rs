@@ -1,0 +1,330 @@
+//! What arrives on the visited links: solicitations and registration requests (RFC 5944 section 3.7.2).
+
+use std::net::Ipv4Addr;
+
+use sansio::{LinkAddress, LinkId, Now};
+use wire::{
+    Error,
+    ip::{self, Protocol, UdpPacket, icmp::ROUTER_SOLICITATION},
+    mip::{
+        PORT, Spi,
+        advertisement::ALL_AGENTS,
+        code::Code,
+        ours::{Handle, Numbers},
+        part::Parts,
+        registration::{Flags, REQUEST, Request},
+    },
+};
+
+use super::{
+    ForeignAgent, ReverseTunnel, Station, Unreachable,
+    challenge::Standing,
+    pending::{Asker, INVALID_HOME_AGENT, PER_STATION, Pending, Progress, Purpose, WAIT},
+};
+
+/// Why a request is not relayed.
+enum Refusal {
+    /// The mobile node is told.
+    Code(Code),
+    /// Nobody is.
+    Silence(&'static str),
+}
+
+impl From<Code> for Refusal {
+    fn from(code: Code) -> Self {
+        Self::Code(code)
+    }
+}
+
+/// What the checks found in a good request.
+struct Admitted<'a> {
+    purpose: Purpose,
+    mobile: &'a [u8],
+    digest: [u8; 32],
+    numbers: Numbers,
+    spi: Spi,
+    challenge: &'a [u8],
+}
+
+impl ForeignAgent {
+    pub(super) fn take_packet(&mut self, link: LinkId, from: LinkAddress, packet: &[u8], now: Now) {
+        let Some(address) = self.beacons.get(&link).map(|beacon| beacon.link.address) else {
+            return;
+        };
+        // A group cannot send, and would make us answer everybody.
+        if from[0] & 1 != 0 {
+            return self.count("sender is no single station");
+        }
+        match ip::parse_icmp(packet) {
+            Ok(icmp) if icmp.kind() == Some(ROUTER_SOLICITATION) => {
+                return self.solicited(link, from, icmp.message, now);
+            }
+            Ok(_) => return,
+            Err(ip::Error::OtherProtocol(Protocol::UDP)) => {}
+            Err(_) => return self.count("packet malformed"),
+        }
+        let Ok(udp) = ip::parse_udp(packet) else {
+            return self.count("packet malformed");
+        };
+        let to_us = [address, Ipv4Addr::BROADCAST, ALL_AGENTS].contains(udp.destination.ip());
+        if to_us && udp.destination.port() == PORT {
+            let station = Station { link, address: from };
+            self.request(station, &udp, now);
+        }
+    }
+
+    fn request(&mut self, station: Station, udp: &UdpPacket<'_>, now: Now) {
+        if udp.payload.first() != Some(&REQUEST) || udp.source.port() == 0 {
+            return self.count("request: another message");
+        }
+        let Ok(request) = Request::parse(udp.payload) else {
+            return self.discard("request: cut or too long", now);
+        };
+        let asker = Asker {
+            station,
+            port: udp.source.port(),
+            request,
+        };
+        match self.examine(&asker, udp) {
+            Ok(admitted) => self.admit(asker, &admitted, now),
+            Err(Refusal::Code(code)) => self.refuse(&asker, code, now),
+            Err(Refusal::Silence(why)) => self.discard(why, now),
+        }
+    }
+
+    /// All checks that need no memory of other requests.
+    fn examine<'a>(&self, asker: &Asker, udp: &UdpPacket<'a>) -> Result<Admitted<'a>, Refusal> {
+        // RFC 3024 section 4.2.1; the group of all agents is never forwarded.
+        if udp.ttl != 255 && !(udp.ttl == 1 && *udp.destination.ip() == ALL_AGENTS) {
+            return Err(Code::FA_TOO_DISTANT.into());
+        }
+        let parts = Parts::parse(udp.payload, Request::LEN, self.config.vendor).map_err(|e| match e {
+            Error::UnknownCritical(_) => {
+                Refusal::Silence("request: unknown extension that may not be skipped")
+            }
+            _ => Code::FA_BAD_REQUEST.into(),
+        })?;
+        self.check_form(&asker.request, &parts)?;
+        let purpose = self.check_offer(&asker.request, &parts)?;
+        let (challenge, numbers) = self.check_agent_heard(&parts)?;
+        let mobile = parts.mobile_bytes();
+        Ok(Admitted {
+            purpose,
+            mobile,
+            digest: crypto::digest(&[mobile]),
+            numbers,
+            spi: parts.mobile_home.spi,
+            challenge,
+        })
+    }
+
+    fn check_form(&self, request: &Request, parts: &Parts<'_>) -> Result<(), Code> {
+        if !parts.mobile.understood() || !parts.foreign.understood() {
+            return Err(Code::FA_VENDOR_FROM_MN);
+        }
+        // 34 and our extensions behind 32 are a foreign agent's to write.
+        let ours = parts.foreign_home.is_some() || parts.foreign.numbers.is_some();
+        if ours || !request.flags.reserved_clear() {
+            return Err(Code::FA_BAD_REQUEST);
+        }
+        // No association with a mobile node is confirmed yet, so none can be proved.
+        if parts.foreign.mobile_foreign.is_some() {
+            return Err(Code::FA_MN_AUTHENTICATION);
+        }
+        Ok(())
+    }
+
+    /// Whether we offer what is asked for.
+    fn check_offer(&self, request: &Request, parts: &Parts<'_>) -> Result<Purpose, Code> {
+        let home_agent = request.home_agent;
+        if home_agent.is_unspecified() || home_agent.is_broadcast() {
+            return Err(Code::FA_MISSING_HOME_AGENT);
+        }
+        if home_agent == self.config.care_of || self.config.links.iter().any(|l| l.address == home_agent) {
+            return Err(INVALID_HOME_AGENT);
+        }
+        if !self.homes.contains_key(&home_agent) {
+            return Err(Code::FA_PROHIBITED);
+        }
+        if request.lifetime > self.config.max_lifetime {
+            return Err(Code::FA_LIFETIME);
+        }
+        if parts.foreign.delivery_style || parts.mobile.delivery_style {
+            return Err(Code::FA_DELIVERY_STYLE);
+        }
+        if request.lifetime == 0 {
+            return Ok(Purpose::Leave);
+        }
+        if request.flags.has(Flags::DECAPSULATION) {
+            return if request.care_of == self.config.care_of {
+                Err(Code::FA_CARE_OF)
+            } else {
+                Ok(Purpose::CoLocated)
+            };
+        }
+        if request.flags.has(Flags::MINIMAL) || request.flags.has(Flags::GRE) {
+            return Err(Code::FA_ENCAPSULATION);
+        }
+        if request.care_of != self.config.care_of {
+            return Err(Code::FA_CARE_OF);
+        }
+        match (
+            self.config.reverse_tunnel,
+            request.flags.has(Flags::REVERSE_TUNNEL),
+        ) {
+            (ReverseTunnel::Off, true) => Err(Code::FA_REVERSE_UNAVAILABLE),
+            (ReverseTunnel::Required, false) => Err(Code::FA_REVERSE_MANDATORY),
+            _ => Ok(Purpose::Visit),
+        }
+    }
+
+    /// The challenge that the mobile node answers, under what 32 covers, and the numbering it speaks.
+    fn check_agent_heard<'a>(&self, parts: &Parts<'a>) -> Result<(&'a [u8], Numbers), Code> {
+        let (Some(heard), Some(numbers)) = (parts.mobile.agent_heard, parts.mobile.numbers) else {
+            return Err(Code::FA_MISSING_CHALLENGE);
+        };
+        let repeated = [parts.mobile.challenge, parts.foreign.challenge];
+        let contradicted = repeated
+            .iter()
+            .flatten()
+            .any(|challenge| *challenge != heard.challenge);
+        if contradicted || heard.agent != self.config.nai {
+            return Err(Code::FA_UNKNOWN_CHALLENGE);
+        }
+        Ok((heard.challenge, numbers))
+    }
+
+    /// Relays a good request, unless it was answered already, is stale, or there are too many.
+    fn admit(&mut self, asker: Asker, admitted: &Admitted<'_>, now: Now) {
+        if self.repeat(&asker, admitted.digest) {
+            return;
+        }
+        let (station, home_agent) = (asker.station, asker.request.home_agent);
+        if let Err(code) = self
+            .check_challenge(station, admitted)
+            .and_then(|()| self.check_room(station, admitted.purpose))
+        {
+            return self.refuse(&asker, code, now);
+        }
+        let handle = self.new_handle();
+        let Some(home) = self.homes.get(&home_agent) else {
+            return;
+        };
+        let relayed = self.with_our_part(home, admitted.purpose, admitted.mobile, admitted.numbers, handle);
+        let Ok(relayed) = relayed else {
+            return self.refuse(&asker, Code::FA_BAD_REQUEST, now);
+        };
+        self.pendings.insert(Pending {
+            asker,
+            purpose: admitted.purpose,
+            digest: admitted.digest,
+            spi: admitted.spi,
+            challenge: admitted.challenge.to_vec(),
+            handle,
+            relayed: relayed.clone(),
+            deadline: now.mono + WAIT,
+            progress: Progress::Waiting,
+            told: false,
+        });
+        self.count("requests relayed");
+        self.send_home(home_agent, relayed);
+    }
+
+    /// The same bytes from the same station: relayed again with the same part, or answered as before. The
+    /// answer goes to the port of the latest one.
+    fn repeat(&mut self, asker: &Asker, digest: [u8; 32]) -> bool {
+        let Some(pending) = self.pendings.repeated(asker.station, digest) else {
+            return false;
+        };
+        pending.asker.port = asker.port;
+        match &pending.progress {
+            Progress::Waiting => {
+                let relayed = pending.relayed.clone();
+                self.count("requests relayed again");
+                self.send_home(asker.request.home_agent, relayed);
+            }
+            Progress::Committing => {}
+            Progress::Answered(answer) => {
+                let answer = answer.clone();
+                self.count("replies relayed again");
+                self.send_answer(asker, &answer);
+            }
+        }
+        true
+    }
+
+    fn check_challenge(&self, station: Station, admitted: &Admitted<'_>) -> Result<(), Code> {
+        let challenges = self.beacons.get(&station.link).map(|beacon| &beacon.challenges);
+        let standing = challenges.map_or(Standing::Unknown, |challenges| {
+            challenges.standing(admitted.challenge, admitted.spi, station.address)
+        });
+        match standing {
+            Standing::Fresh => Ok(()),
+            Standing::Spent => Err(Code::FA_STALE_CHALLENGE),
+            Standing::Unknown => Err(Code::FA_UNKNOWN_CHALLENGE),
+        }
+    }
+
+    fn check_room(&self, station: Station, purpose: Purpose) -> Result<(), Code> {
+        let crowded =
+            self.pendings.open() >= self.config.max_pending || self.pendings.open_of(station) >= PER_STATION;
+        // Whoever visits already may renew; newcomers whose home agents were asked count as visitors.
+        let full = purpose == Purpose::Visit && !self.visitors.knows(station) && {
+            let mut arriving = self.pendings.arriving();
+            arriving.remove(&station);
+            let newcomers = arriving.iter().filter(|s| !self.visitors.knows(**s)).count();
+            self.visitors.len() + newcomers >= self.config.max_visitors
+        };
+        if crowded || full {
+            Err(Code::FA_RESOURCES)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// A handle that no request has, and two indices that name no association of ours.
+    fn new_handle(&mut self) -> Handle {
+        let handle = loop {
+            let handle = self.rng.u64();
+            if self.pendings.find(handle).is_none() {
+                break handle;
+            }
+        };
+        let key2 = self.new_index(None);
+        let key3 = self.new_index(Some(key2));
+        Handle { handle, key2, key3 }
+    }
+
+    fn new_index(&mut self, other: Option<Spi>) -> Spi {
+        loop {
+            let spi = Spi(self.rng.u32());
+            let taken = other == Some(spi) || self.visitors.uses(spi) || self.pendings.uses(spi);
+            if spi >= Spi::FIRST && !taken {
+                return spi;
+            }
+        }
+    }
+
+    /// Requests that waited long enough are refused; remembered answers are forgotten.
+    pub(super) fn time_out_requests(&mut self, now: Now) {
+        while let Some(pending) = self.pendings.over(now.mono) {
+            if matches!(pending.progress, Progress::Waiting) && !pending.told {
+                self.refuse(&pending.asker, Code::FA_TIMEOUT, now);
+            }
+        }
+    }
+
+    /// Tells the mobile nodes that wait for this home agent. Their requests go on waiting: the network may
+    /// be wrong, and a reply that still comes is authenticated.
+    pub(super) fn unreachable(&mut self, home_agent: Ipv4Addr, kind: Unreachable, now: Now) {
+        let code = match kind {
+            Unreachable::Network => Code::FA_HOME_NETWORK,
+            Unreachable::Host => Code::FA_HOME_AGENT_HOST,
+            Unreachable::Port => Code::FA_HOME_AGENT_PORT,
+            Unreachable::Other => Code::FA_HOME_AGENT_UNREACHABLE,
+        };
+        for asker in self.pendings.tell(home_agent) {
+            self.refuse(&asker, code, now);
+        }
+    }
+}
