@@ -1,0 +1,245 @@
+//! What is asked of agents, over their Unix sockets.
+
+mod json;
+mod show;
+
+use std::{path::PathBuf, time::Duration};
+
+use clap::{Args, Subcommand};
+use proto::agent::{
+    DeregisterRequest, ListAssociationsRequest, ListBindingsRequest, ListVisitorsRequest, Role, StatusReply,
+    StatusRequest, WatchEventsRequest, agent_client::AgentClient,
+};
+use serde_json::Value;
+use tonic::{Request, Streaming, transport::Channel};
+
+use crate::{
+    failure::Failure,
+    output::{json_value, line},
+};
+
+/// How long an agent may take to answer; it answers from memory.
+const ANSWER: Duration = Duration::from_secs(10);
+/// How long a deregistration may take: the mobile node's retransmissions take most of it.
+const DEREGISTRATION: Duration = Duration::from_secs(60);
+
+/// What a home agent can be asked.
+#[derive(Subcommand)]
+pub(crate) enum HomeAgent {
+    /// Who it is, since when it serves, whether it reaches its key distribution centre, its counters.
+    Status,
+    /// The mobile nodes that are away, with the tunnel to each.
+    Bindings,
+    /// Its security associations, by fingerprint; no keys are shown.
+    Associations,
+    /// What happened, oldest first.
+    Events(Events),
+}
+
+/// What a foreign agent can be asked.
+#[derive(Subcommand)]
+pub(crate) enum ForeignAgent {
+    /// Who it is, since when it serves, its counters.
+    Status,
+    /// The mobile nodes that visit its links.
+    Visitors,
+    /// Its security associations, by fingerprint; no keys are shown.
+    Associations,
+    /// What happened, oldest first.
+    Events(Events),
+}
+
+/// What a mobile node can be asked.
+#[derive(Subcommand)]
+pub(crate) enum MobileNode {
+    /// Where it is, through which agent, and how long its registration lasts.
+    Status,
+    /// What happened, oldest first.
+    Events(Events),
+    /// Gives up the binding at the home agent, as at a shutdown, and waits for the confirmation.
+    Deregister,
+}
+
+/// Which events.
+#[derive(Args)]
+pub(crate) struct Events {
+    /// Go on with events as they happen, until interrupted.
+    #[arg(long, short)]
+    follow: bool,
+
+    /// Only events with a higher number; the agent keeps the last 4096.
+    #[arg(long, value_name = "NUMBER", default_value_t = 0)]
+    after: u64,
+}
+
+/// A question to an agent of a certain role.
+pub(crate) struct Command {
+    role: Role,
+    question: Question,
+}
+
+enum Question {
+    Status,
+    Bindings,
+    Visitors,
+    Associations,
+    Events(Events),
+    Deregister,
+}
+
+impl From<HomeAgent> for Command {
+    fn from(command: HomeAgent) -> Self {
+        let question = match command {
+            HomeAgent::Status => Question::Status,
+            HomeAgent::Bindings => Question::Bindings,
+            HomeAgent::Associations => Question::Associations,
+            HomeAgent::Events(events) => Question::Events(events),
+        };
+        Self {
+            role: Role::HomeAgent,
+            question,
+        }
+    }
+}
+
+impl From<ForeignAgent> for Command {
+    fn from(command: ForeignAgent) -> Self {
+        let question = match command {
+            ForeignAgent::Status => Question::Status,
+            ForeignAgent::Visitors => Question::Visitors,
+            ForeignAgent::Associations => Question::Associations,
+            ForeignAgent::Events(events) => Question::Events(events),
+        };
+        Self {
+            role: Role::ForeignAgent,
+            question,
+        }
+    }
+}
+
+impl From<MobileNode> for Command {
+    fn from(command: MobileNode) -> Self {
+        let question = match command {
+            MobileNode::Status => Question::Status,
+            MobileNode::Events(events) => Question::Events(events),
+            MobileNode::Deregister => Question::Deregister,
+        };
+        Self {
+            role: Role::MobileNode,
+            question,
+        }
+    }
+}
+
+/// Asks the agent behind `socket` and writes its answer.
+pub(crate) async fn run(command: Command, socket: Option<PathBuf>, json: bool) -> Result<(), Failure> {
+    let socket = socket.ok_or_else(|| {
+        Failure::Unreachable(
+            "which agent? Give --socket PATH, or set SOJOURN_SOCKET, to [admin] socket of its configuration"
+                .to_owned(),
+        )
+    })?;
+    let mut client = AgentClient::new(admin::client::unix(&socket).await?);
+    let status = client
+        .status(within(ANSWER, StatusRequest {}))
+        .await?
+        .into_inner();
+    check_role(command.role, &status)?;
+    match command.question {
+        Question::Status if json => json_value(&json::status(&status)),
+        Question::Status => show::status(&status),
+        Question::Bindings => {
+            let reply = client
+                .list_bindings(within(ANSWER, ListBindingsRequest {}))
+                .await?;
+            answer(reply.into_inner(), json, json::binding, show::bindings).await?;
+        }
+        Question::Visitors => {
+            let reply = client
+                .list_visitors(within(ANSWER, ListVisitorsRequest {}))
+                .await?;
+            answer(reply.into_inner(), json, json::visitor, show::visitors).await?;
+        }
+        Question::Associations => {
+            let reply = client
+                .list_associations(within(ANSWER, ListAssociationsRequest {}))
+                .await?;
+            answer(reply.into_inner(), json, json::association, show::associations).await?;
+        }
+        Question::Events(which) => events(&mut client, &which, json).await?,
+        Question::Deregister => {
+            client
+                .deregister(within(DEREGISTRATION, DeregisterRequest {}))
+                .await?;
+            if json {
+                json_value(&Value::Object(serde_json::Map::new()));
+            } else {
+                line("The home agent confirmed that the binding is gone.");
+            }
+        }
+    }
+    Ok(())
+}
+
+fn within<T>(time: Duration, message: T) -> Request<T> {
+    let mut request = Request::new(message);
+    request.set_timeout(time);
+    request
+}
+
+fn check_role(asked: Role, status: &StatusReply) -> Result<(), Failure> {
+    let found = status.role();
+    if found == asked {
+        return Ok(());
+    }
+    let (found, word) = match found {
+        Role::HomeAgent => ("a home agent", "ha"),
+        Role::ForeignAgent => ("a foreign agent", "fa"),
+        Role::MobileNode => ("a mobile node", "mn"),
+        Role::Unspecified => {
+            return Err(Failure::Refused(
+                "the agent behind this socket is still starting".to_owned(),
+            ));
+        }
+    };
+    Err(Failure::Refused(format!(
+        "behind this socket is {found}, {}: use `sojourn {word} …`, or another socket",
+        status.nai
+    )))
+}
+
+/// Takes all rows of `reply`, so that the table's columns fit all of them.
+async fn answer<T>(
+    mut reply: Streaming<T>,
+    json: bool,
+    to_json: fn(&T) -> Value,
+    show: fn(&[T]),
+) -> Result<(), Failure> {
+    let mut rows = Vec::new();
+    while let Some(row) = reply.message().await? {
+        rows.push(row);
+    }
+    if json {
+        json_value(&rows.iter().map(to_json).collect());
+    } else {
+        show(&rows);
+    }
+    Ok(())
+}
+
+/// Without a deadline: whoever follows waits as long as he likes.
+async fn events(client: &mut AgentClient<Channel>, which: &Events, json: bool) -> Result<(), Failure> {
+    let request = WatchEventsRequest {
+        after: which.after,
+        kept_only: !which.follow,
+    };
+    let mut events = client.watch_events(request).await?.into_inner();
+    while let Some(event) = events.message().await? {
+        line(&if json {
+            json::event(&event).to_string()
+        } else {
+            show::event(&event)
+        });
+    }
+    Ok(())
+}

@@ -1,0 +1,214 @@
+//! Answers of agents for people.
+
+use std::collections::BTreeMap;
+
+use proto::agent::{Association, Binding, Event, MobileNode, Role, StatusReply, Visitor};
+
+use crate::{
+    output::{Table, facts, line},
+    time::{span, utc_ms},
+};
+
+pub(super) fn status(status: &StatusReply) {
+    let role = match status.role() {
+        Role::Unspecified => "starting",
+        Role::HomeAgent => "home agent",
+        Role::ForeignAgent => "foreign agent",
+        Role::MobileNode => "mobile node",
+    };
+    let mut lines = vec![
+        ("role", role.to_owned()),
+        ("name", status.nai.clone()),
+        ("version", status.version.clone()),
+        ("serving for", span(status.uptime_s)),
+    ];
+    match status.role() {
+        Role::HomeAgent => {
+            lines.push(("bindings", status.bindings.to_string()));
+            lines.push(("key centre", status.kdc.clone()));
+        }
+        Role::ForeignAgent => {
+            lines.push(("visitors", status.visitors.to_string()));
+            lines.push(("pending", status.pending.to_string()));
+        }
+        Role::MobileNode | Role::Unspecified => {}
+    }
+    if let Some(node) = &status.mobile_node {
+        lines.extend(mobile_node(node));
+    }
+    facts(&lines);
+    // The schema's map has no order of its own.
+    let counters: BTreeMap<_, _> = status.counters.iter().collect();
+    if !counters.is_empty() {
+        line("");
+        let mut table = Table::new(&["COUNTER", "VALUE"]);
+        for (name, value) in counters {
+            table.row(vec![name.clone(), value.to_string()]);
+        }
+        table.print("");
+    }
+}
+
+fn mobile_node(node: &MobileNode) -> Vec<(&'static str, String)> {
+    let or_none = |text: &str| {
+        if text.is_empty() {
+            "-".to_owned()
+        } else {
+            text.to_owned()
+        }
+    };
+    let through = match (node.agent.is_empty(), node.care_of.is_empty()) {
+        (false, _) => node.agent.clone(),
+        (true, false) => "itself (co-located care-of address)".to_owned(),
+        (true, true) => "-".to_owned(),
+    };
+    let offset = match node.clock_offset_s {
+        0 => "agrees with the home agent".to_owned(),
+        ahead @ 1.. => format!("{} behind the home agent", span(ahead.unsigned_abs())),
+        behind => format!("{} ahead of the home agent", span(behind.unsigned_abs())),
+    };
+    vec![
+        ("state", node.state.clone()),
+        ("home address", node.home_address.clone()),
+        ("home agent", node.home_agent.clone()),
+        ("care-of address", or_none(&node.care_of)),
+        ("through", through),
+        ("tunnel", or_none(&node.encapsulation)),
+        ("registered for", span(node.lifetime_left_s.into())),
+        ("registrations", node.registrations.to_string()),
+        ("clock", offset),
+    ]
+}
+
+pub(super) fn bindings(bindings: &[Binding]) {
+    let mut table = Table::new(&[
+        "HOME ADDRESS",
+        "NAME",
+        "CARE-OF ADDRESS",
+        "FOREIGN AGENT",
+        "TUNNEL",
+        "REVERSE",
+        "LEFT",
+    ]);
+    for binding in bindings {
+        table.row(vec![
+            binding.home_address.clone(),
+            binding.nai.clone(),
+            binding.care_of.clone(),
+            binding.agent.clone(),
+            format!("{} {}", binding.encapsulation, binding.tunnel_to),
+            if binding.reverse_tunnel { "yes" } else { "no" }.to_owned(),
+            left(binding.lifetime_left_s, binding.lifetime_s),
+        ]);
+    }
+    table.print("No mobile node is away.");
+}
+
+pub(super) fn visitors(visitors: &[Visitor]) {
+    let mut table = Table::new(&[
+        "HOME ADDRESS",
+        "LINK ADDRESS",
+        "INTERFACE",
+        "HOME AGENT",
+        "TUNNEL",
+        "LEFT",
+    ]);
+    for visitor in visitors {
+        table.row(vec![
+            visitor.home_address.clone(),
+            visitor.link_address.clone(),
+            visitor.interface.clone(),
+            visitor.home_agent.clone(),
+            visitor.encapsulation.clone(),
+            left(visitor.lifetime_left_s, visitor.lifetime_s),
+        ]);
+    }
+    table.print("No mobile node is visiting.");
+}
+
+pub(super) fn associations(associations: &[Association]) {
+    let mut table = Table::new(&[
+        "KEY",
+        "OWN NAME",
+        "PEER",
+        "SPI IN",
+        "SPI OUT",
+        "FINGERPRINT",
+        "LEFT",
+    ]);
+    for association in associations {
+        table.row(vec![
+            association.kind.clone(),
+            association.own_name.clone(),
+            association.peer_name.clone(),
+            association.inbound_spi.to_string(),
+            association.outbound_spi.to_string(),
+            association.fingerprint.clone(),
+            span(association.lifetime_left_s.into()),
+        ]);
+    }
+    table.print("There are no security associations.");
+}
+
+fn left(left_s: u32, of_s: u32) -> String {
+    format!("{} of {}", span(left_s.into()), span(of_s.into()))
+}
+
+/// One line: when, number, what, and the sentence.
+pub(super) fn event(event: &Event) -> String {
+    let mut line = format!("{} {:>6} {:<16}", utc_ms(event.unix_ns), event.number, event.kind);
+    for (name, value) in [
+        ("home", &event.home_address),
+        ("care-of", &event.care_of),
+        ("agent", &event.agent),
+        ("tunnel", &event.encapsulation),
+    ] {
+        if !value.is_empty() {
+            line.push_str(&format!(" {name} {value}"));
+        }
+    }
+    if ["registered", "deregistered", "denied"].contains(&event.kind.as_str()) {
+        line.push_str(&format!(" code {}", event.code));
+    }
+    if event.lifetime_s > 0 {
+        line.push_str(&format!(" for {}", span(event.lifetime_s.into())));
+    }
+    if !event.text.is_empty() {
+        line.push_str(&format!(": {}", event.text));
+    }
+    line.trim_end().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_is_one_line() {
+        let moved = Event {
+            number: 7,
+            unix_ns: 1_795_251_600_042_000_000,
+            kind: "denied".to_owned(),
+            agent: "fa-a@visited-a.example".to_owned(),
+            code: 133,
+            text: "the clock is wrong".to_owned(),
+            ..Event::default()
+        };
+        assert_eq!(
+            event(&moved),
+            "2026-11-21T09:00:00.042Z      7 denied           agent fa-a@visited-a.example code 133: the clock is wrong"
+        );
+    }
+
+    #[test]
+    fn a_mobile_node_at_home_needs_nobody() {
+        let node = MobileNode {
+            state: "at home".to_owned(),
+            clock_offset_s: -61,
+            ..MobileNode::default()
+        };
+        let lines = mobile_node(&node);
+        assert!(lines.contains(&("through", "-".to_owned())));
+        assert!(lines.contains(&("clock", "1m 1s ahead of the home agent".to_owned())));
+    }
+}
