@@ -1,0 +1,107 @@
+//! What must hold of every message, and of a world that has had time to heal.
+
+use mobility::mobile_node::State;
+use record::{AssociationKind, Tunnel};
+
+use crate::{
+    model::Verdict,
+    nodes::{agent_nai, care_of, home_address, node_link, translated_address},
+    plan::Place,
+    world::World,
+};
+
+/// Off the home link no message names a mobile node or its link address.
+pub(crate) fn private(bytes: &[u8], away: bool) -> Verdict {
+    if !away {
+        return Ok(());
+    }
+    let holds = |needle: &[u8]| bytes.windows(needle.len()).any(|w| w == needle);
+    if holds(b"traveller") || (0..4).any(|n| holds(&node_link(n))) {
+        return Err("a message off the home link names a mobile node".to_owned());
+    }
+    Ok(())
+}
+
+/// At the end every mobile node is registered where it is, and everybody agrees on it.
+pub(crate) fn healed(world: &World) -> Verdict {
+    (0..world.mobile_nodes.len()).try_for_each(|node| {
+        let place = world.mobile_nodes[node].place;
+        at_rest(world, node).map_err(|words| format!("mobile node {node} at {place:?}: {words}"))
+    })
+}
+
+fn at_rest(world: &World, node: usize) -> Verdict {
+    let here = &world.mobile_nodes[node];
+    let address = home_address(node);
+    let machine = here.machine.as_ref().ok_or("its daemon is down")?;
+    let state = machine.status().state;
+    let binding = world.home_agent.disk.binding(address);
+    let tunnelled = world.home_agent.tunnels.contains(&address);
+    let expect = |holds: bool, words: &str| {
+        if holds {
+            Ok(())
+        } else {
+            Err(format!("{words} ({state:?})"))
+        }
+    };
+    match here.place {
+        Place::Nowhere => Ok(()),
+        Place::Home => {
+            expect(state == State::AtHome, "does not know that it is at home")?;
+            expect(binding.is_none() && !tunnelled, "still has a binding at home")
+        }
+        Place::Visited(_) | Place::Translated => {
+            expect(state == State::Registered, "is not registered")?;
+            let binding = binding.ok_or("the home agent has no binding")?;
+            expect(tunnelled, "the home agent has no tunnel")?;
+            agreed(world, node, binding)
+        }
+    }
+}
+
+fn agreed(world: &World, node: usize, binding: &record::Binding) -> Verdict {
+    let here = &world.mobile_nodes[node];
+    let machine = here.machine.as_ref().ok_or("its daemon is down")?;
+    let fingerprint = |held: Vec<&record::Association>, kind| {
+        held.into_iter()
+            .find(|a| a.kind == kind)
+            .map(|a| a.key.fingerprint_hex())
+    };
+    let mine = |kind| fingerprint(machine.associations().collect(), kind);
+    let expect = |holds: bool, words: &str| if holds { Ok(()) } else { Err(words.to_owned()) };
+    let key1 = fingerprint(binding.associations.iter().collect(), AssociationKind::Key1);
+    expect(
+        key1.is_some() && mine(AssociationKind::Key1) == key1,
+        "KEY 1 differs from the home agent's",
+    )?;
+    let Place::Visited(agent) = here.place else {
+        expect(binding.care_of == translated_address(node), "bound elsewhere")?;
+        let tunnel = world.translated(node).map(Tunnel::Udp);
+        return expect(
+            Some(binding.tunnel) == tunnel,
+            "the tunnel does not end at the NAT",
+        );
+    };
+    expect(binding.care_of == care_of(agent), "bound elsewhere")?;
+    expect(
+        binding.foreign_agent == Some(agent_nai(agent)),
+        "bound through another agent",
+    )?;
+    let visited = &world.foreign_agents[agent];
+    let link = visited.visitors.get(&home_address(node));
+    expect(link == Some(&node_link(node)), "the foreign agent has no visitor")?;
+    let visitors = visited.disk.load().visitors;
+    let visitor = visitors.iter().find(|v| v.home_address == home_address(node));
+    let visitor = visitor.ok_or("the foreign agent's store has no visitor")?;
+    let theirs = |kind| fingerprint(visitor.associations.iter().collect(), kind);
+    let key2 = fingerprint(binding.associations.iter().collect(), AssociationKind::Key2);
+    expect(
+        key2.is_some() && theirs(AssociationKind::Key2) == key2,
+        "KEY 2 differs between the agents",
+    )?;
+    let key3 = mine(AssociationKind::Key3);
+    expect(
+        key3.is_some() && theirs(AssociationKind::Key3) == key3,
+        "KEY 3 differs from the foreign agent's",
+    )
+}

@@ -1,0 +1,96 @@
+//! A store in memory with the semantics of the real one: all or nothing, compare-and-set, and a crash that
+//! may or may not have written what was not yet acknowledged.
+
+use std::net::Ipv4Addr;
+
+use record::{Change, CommitError, Nai, State, Subscriber};
+
+/// What survives a crash.
+#[derive(Default)]
+pub(crate) struct Disk {
+    state: State,
+}
+
+impl Disk {
+    pub(crate) fn enrol(&mut self, subscriber: Subscriber) {
+        self.state.subscribers.push(subscriber);
+    }
+
+    /// A copy, as a start reads it.
+    pub(crate) fn load(&self) -> State {
+        let s = &self.state;
+        State {
+            subscribers: s.subscribers.iter().map(Subscriber::duplicate).collect(),
+            subscriber_cursor: s.subscriber_cursor,
+            identifications: s.identifications.clone(),
+            bindings: s.bindings.iter().map(record::Binding::duplicate).collect(),
+            visitors: s.visitors.iter().map(record::Visitor::duplicate).collect(),
+            sequences: s.sequences.clone(),
+            ..State::default()
+        }
+    }
+
+    pub(crate) fn identification(&self, nai: &Nai) -> Option<u64> {
+        self.state
+            .identifications
+            .iter()
+            .find(|(n, _)| n == nai)
+            .map(|(_, id)| *id)
+    }
+
+    pub(crate) fn binding(&self, home_address: Ipv4Addr) -> Option<&record::Binding> {
+        self.state
+            .bindings
+            .iter()
+            .find(|b| b.home_address == home_address)
+    }
+
+    /// A disk on which every visitor is gone, as after a loss of the file.
+    pub(crate) fn lose(&mut self) {
+        self.state.visitors.clear();
+        self.state.sequences.clear();
+    }
+
+    /// Commits a list as a whole.
+    pub(crate) fn commit(&mut self, changes: Vec<Change>) -> Result<(), CommitError> {
+        for change in &changes {
+            if let Change::Identification { nai, previous, .. } = change
+                && self.identification(nai) != *previous
+            {
+                return Err(CommitError::Conflict);
+            }
+        }
+        changes.into_iter().for_each(|change| self.apply(change));
+        Ok(())
+    }
+
+    fn apply(&mut self, change: Change) {
+        let s = &mut self.state;
+        match change {
+            Change::PutSubscriber(subscriber) => {
+                s.subscribers.retain(|x| x.nai != subscriber.nai);
+                s.subscribers.push(subscriber);
+            }
+            Change::SubscriberCursor(cursor) => s.subscriber_cursor = cursor,
+            Change::Identification { nai, next, .. } => {
+                s.identifications.retain(|(n, _)| *n != nai);
+                s.identifications.push((nai, next));
+            }
+            Change::PutBinding(binding) => {
+                s.bindings.retain(|b| b.home_address != binding.home_address);
+                s.bindings.push(binding);
+            }
+            Change::RemoveBinding(address) => s.bindings.retain(|b| b.home_address != address),
+            Change::PutVisitor(visitor) => {
+                s.visitors.retain(|v| v.home_address != visitor.home_address);
+                s.visitors.push(visitor);
+            }
+            Change::RemoveVisitor(address) => s.visitors.retain(|v| v.home_address != address),
+            Change::ReserveSequence { link, below } => {
+                s.sequences.retain(|(l, _)| *l != link);
+                s.sequences.push((link, below));
+            }
+            Change::PutGrant(_) | Change::Audit(_) | Change::PutHomeAgent(_) => {}
+        }
+    }
+}

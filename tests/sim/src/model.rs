@@ -1,0 +1,223 @@
+//! The reference model: what may be true, kept apart from how the machines make it true.
+
+use std::{collections::BTreeMap, net::Ipv4Addr};
+
+use record::{Association, AssociationKind, Binding, Change, Visitor};
+use wire::mip::registration::{Flags, Request};
+
+use crate::{
+    disk::Disk,
+    nodes::{agent_nai, care_of, home_address, nai, node_link},
+    plan::Place,
+};
+
+/// A request that a mobile node really sent.
+#[derive(Clone, Copy)]
+struct Sent {
+    request: Request,
+    place: Place,
+}
+
+/// A key that the key distribution centre really made.
+#[derive(Clone, PartialEq, Eq)]
+struct Issued {
+    node: usize,
+    agent: Option<String>,
+    kind: AssociationKind,
+}
+
+/// What was really said, and what follows from it.
+#[derive(Default)]
+pub(crate) struct Model {
+    sent: BTreeMap<(usize, u64), Sent>,
+    issued: BTreeMap<String, Issued>,
+}
+
+/// A broken promise, in words.
+pub(crate) type Verdict = Result<(), String>;
+
+fn must(holds: bool, words: impl FnOnce() -> String) -> Verdict {
+    if holds { Ok(()) } else { Err(words()) }
+}
+
+pub(crate) fn node_of(address: Ipv4Addr) -> Option<usize> {
+    (0..16).find(|n| home_address(*n) == address)
+}
+
+impl Model {
+    /// A mobile node sends a request: its identification has never been used by it.
+    pub(crate) fn request(&mut self, node: usize, payload: &[u8], place: Place) -> Verdict {
+        let Ok(request) = Request::parse(payload) else {
+            return Ok(());
+        };
+        let before = self
+            .sent
+            .insert((node, request.identification.0), Sent { request, place });
+        must(before.is_none(), || {
+            format!("mobile node {node} used an identification twice")
+        })
+    }
+
+    /// The key distribution centre makes a key: no key is ever made twice.
+    pub(crate) fn issue(
+        &mut self,
+        node: usize,
+        agent: Option<String>,
+        kind: AssociationKind,
+        key: &crypto::Key,
+    ) -> Verdict {
+        let before = self
+            .issued
+            .insert(key.fingerprint_hex(), Issued { node, agent, kind });
+        must(before.is_none(), || "a key was made twice".to_owned())
+    }
+
+    /// Whose request had this identification.
+    pub(crate) fn author(&self, identification: u64) -> Option<usize> {
+        self.sent
+            .keys()
+            .find(|(_, id)| *id == identification)
+            .map(|(node, _)| *node)
+    }
+
+    /// The home agent commits: only what a mobile node asked for, never backwards.
+    pub(crate) fn home_commits(&self, disk: &Disk, changes: &[Change], unix: u64) -> Verdict {
+        let identified = changes.iter().find_map(|c| match c {
+            Change::Identification { nai, next, .. } => Some((nai, *next)),
+            _ => None,
+        });
+        if let Some((name, next)) = identified {
+            let node = (0..16).find(|n| nai(*n) == *name);
+            must(node.is_some_and(|n| self.sent.contains_key(&(n, next))), || {
+                format!("{name}: an identification was recorded that {name} never sent")
+            })?;
+            must(
+                disk.identification(name)
+                    .is_none_or(|last| next.wrapping_sub(last).cast_signed() > 0),
+                || format!("{name}: the identification did not rise"),
+            )?;
+        }
+        for change in changes {
+            match change {
+                Change::PutBinding(binding) => self.binding(binding, identified.map(|(_, id)| id))?,
+                Change::RemoveBinding(address) => {
+                    self.removal(disk, *address, identified.map(|(_, id)| id), unix)?
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn binding(&self, binding: &Binding, identification: Option<u64>) -> Verdict {
+        let node = node_of(binding.home_address).filter(|n| nai(*n) == binding.nai);
+        let node = node.ok_or_else(|| format!("a binding of {} for another's address", binding.nai))?;
+        let sent = identification.and_then(|id| self.sent.get(&(node, id)));
+        let sent = sent.ok_or_else(|| format!("{}: a binding that nobody asked for", binding.nai))?;
+        let request = sent.request;
+        must(
+            request.care_of == binding.care_of
+                && binding.lifetime > 0
+                && binding.lifetime <= request.lifetime,
+            || format!("{}: the binding is not what was asked for", binding.nai),
+        )?;
+        let expected = match sent.place {
+            Place::Visited(agent) if !request.flags.has(Flags::DECAPSULATION) => Some(agent_nai(agent)),
+            _ => None,
+        };
+        must(binding.foreign_agent == expected, || {
+            format!(
+                "{}: bound through {:?}, heard {expected:?}",
+                binding.nai, binding.foreign_agent
+            )
+        })?;
+        self.associations(node, expected.as_deref(), &binding.associations)
+    }
+
+    fn removal(&self, disk: &Disk, address: Ipv4Addr, identification: Option<u64>, unix: u64) -> Verdict {
+        let node = node_of(address).ok_or("a binding of nobody is removed")?;
+        match identification {
+            Some(id) => {
+                let asked = self
+                    .sent
+                    .get(&(node, id))
+                    .is_some_and(|s| s.request.lifetime == 0);
+                must(asked, || {
+                    format!("mobile node {node}: deregistered without asking")
+                })
+            }
+            None => {
+                let ends = disk.binding(address).and_then(Binding::ends);
+                // Monotonic and wall time are rounded apart by up to a second.
+                must(ends.is_none_or(|e| e <= unix + 1), || {
+                    format!("mobile node {node}: ended before its time")
+                })
+            }
+        }
+    }
+
+    /// Keys stand only with those for whom they were made.
+    pub(crate) fn associations(&self, node: usize, agent: Option<&str>, held: &[Association]) -> Verdict {
+        for association in held {
+            self.held(node, agent, association.kind, &association.key.fingerprint_hex())?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn held(
+        &self,
+        node: usize,
+        agent: Option<&str>,
+        kind: AssociationKind,
+        fingerprint: &str,
+    ) -> Verdict {
+        let issued = self
+            .issued
+            .get(fingerprint)
+            .ok_or_else(|| format!("{}: nobody made this key", kind.name()))?;
+        let right = issued.node == node && issued.kind == kind && issued.agent.as_deref() == agent;
+        must(right, || {
+            format!("{} of mobile node {node} is somebody else's", kind.name())
+        })
+    }
+
+    /// A foreign agent commits a visitor: one that it relayed for, with its own keys.
+    pub(crate) fn visitor(&self, agent: usize, visitor: &Visitor) -> Verdict {
+        let node = node_of(visitor.home_address).ok_or("a visitor of nobody")?;
+        must(visitor.link_address == node_link(node), || {
+            format!("mobile node {node}: visitor at another's link address")
+        })?;
+        let asked = self.sent.iter().any(|((n, _), s)| {
+            *n == node
+                && s.place == Place::Visited(agent)
+                && s.request.care_of == care_of(agent)
+                && s.request.lifetime > 0
+        });
+        must(asked, || {
+            format!("mobile node {node}: visitor at {agent} without asking")
+        })?;
+        self.associations(node, Some(&agent_nai(agent)), &visitor.associations)
+    }
+
+    /// An acceptance leaves the home agent: it is durable, or something later is.
+    pub(crate) fn acknowledged(
+        &self,
+        disk: &Disk,
+        node: usize,
+        identification: u64,
+        lifetime: u16,
+    ) -> Verdict {
+        let last = disk
+            .identification(&nai(node))
+            .ok_or("acknowledged before anything was durable")?;
+        let ahead = last.wrapping_sub(identification).cast_signed();
+        must(ahead >= 0, || {
+            format!("mobile node {node}: acknowledged before it was durable")
+        })?;
+        let bound = disk.binding(home_address(node)).is_some();
+        let ended = ahead > 0 || lifetime == 0;
+        must(bound || ended, || {
+            format!("mobile node {node}: acknowledged without a durable binding")
+        })
+    }
+}

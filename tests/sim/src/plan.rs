@@ -1,0 +1,150 @@
+//! What happens in a world, drawn from its seed before it begins.
+
+use std::time::Duration;
+
+use crypto::Rng;
+
+/// Where a mobile node can be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Place {
+    /// The home link.
+    Home,
+    /// The link of this foreign agent.
+    Visited(usize),
+    /// A network without an agent, behind a NAT.
+    Translated,
+    /// Nowhere.
+    Nowhere,
+}
+
+/// One thing that happens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// This mobile node moves there.
+    Move(usize, Place),
+    /// The home agent crashes and starts again after this time.
+    CrashHomeAgent(Duration),
+    /// This foreign agent crashes and starts again after this time; `true` if its store is lost.
+    CrashForeignAgent(usize, Duration, bool),
+    /// This mobile node's daemon crashes and starts again after this time.
+    CrashMobileNode(usize, Duration),
+    /// The key distribution centre is away for this time.
+    KdcAway(Duration),
+    /// The home agent's store refuses for this time.
+    HomeStoreFails(Duration),
+    /// This foreign agent's store refuses for this time.
+    ForeignStoreFails(usize, Duration),
+    /// Nothing passes between the agents for this time.
+    CutCore(Duration),
+    /// This mobile node's clock jumps by so many seconds.
+    ClockJump(usize, i64),
+    /// Somebody sends a captured message again; the number picks one.
+    Replay(u64),
+    /// Somebody sends a captured message with a byte changed; the numbers pick message, place and bits.
+    Forge(u64, u64, u8),
+    /// Somebody sends a captured message cut short; the numbers pick message and length.
+    Truncate(u64, u64),
+    /// Somebody sends a message captured on one link or path elsewhere; the numbers pick both.
+    Divert(u64, u64),
+}
+
+/// How bad the links are.
+#[derive(Clone, Copy, Debug)]
+pub struct Weather {
+    /// Lost, in thousandths.
+    pub loss: u64,
+    /// Delivered twice, in thousandths.
+    pub duplicates: u64,
+    /// Delay is drawn up to this, which reorders.
+    pub delay: Duration,
+}
+
+/// A whole world.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Mobile nodes.
+    pub mobile_nodes: usize,
+    /// Foreign agents.
+    pub foreign_agents: usize,
+    /// Lifetime asked for, in seconds.
+    pub lifetime: u16,
+    /// Links until [`calm`](Self::calm).
+    pub weather: Weather,
+    /// What happens, by time.
+    pub actions: Vec<(Duration, Action)>,
+    /// From here on nothing bad happens any more.
+    pub calm: Duration,
+    /// The end; what must have healed by then is checked.
+    pub end: Duration,
+}
+
+impl Plan {
+    /// Draws a world.
+    #[must_use]
+    pub fn draw(seed: u64) -> Self {
+        let mut bytes = [0; 32];
+        bytes[..8].copy_from_slice(&seed.to_be_bytes());
+        bytes[8] = 1;
+        let rng = &mut Rng::from_seed(bytes);
+        let mobile_nodes = 1 + rng.below(3) as usize;
+        let foreign_agents = 1 + rng.below(3) as usize;
+        let calm = Duration::from_secs(20 + rng.below(40));
+        let weather = Weather {
+            loss: [0, 20, 100, 300][rng.below(4) as usize],
+            duplicates: [0, 50, 200][rng.below(3) as usize],
+            delay: Duration::from_micros([100, 5_000, 80_000, 1_500_000][rng.below(4) as usize]),
+        };
+        let count = 4 + rng.below(24);
+        let mut actions: Vec<_> = (0..count)
+            .map(|_| {
+                let at = Duration::from_millis(rng.below(calm.as_millis() as u64));
+                (at, Self::action(rng, mobile_nodes, foreign_agents))
+            })
+            .collect();
+        actions.sort_by_key(|(at, _)| *at);
+        // Every node ends somewhere in the calm.
+        for node in 0..mobile_nodes {
+            actions.push((calm, Action::Move(node, Self::place(rng, foreign_agents))));
+        }
+        let lifetime = [40, 600, u16::MAX][rng.below(3) as usize];
+        Self {
+            mobile_nodes,
+            foreign_agents,
+            lifetime,
+            weather,
+            actions,
+            calm,
+            end: calm + Duration::from_secs(150),
+        }
+    }
+
+    fn place(rng: &mut Rng, foreign_agents: usize) -> Place {
+        match rng.below(8) {
+            0 | 1 => Place::Home,
+            2 => Place::Translated,
+            _ => Place::Visited(rng.below(foreign_agents as u64) as usize),
+        }
+    }
+
+    fn action(rng: &mut Rng, mobile_nodes: usize, foreign_agents: usize) -> Action {
+        let node = rng.below(mobile_nodes as u64) as usize;
+        let agent = rng.below(foreign_agents as u64) as usize;
+        let some = Duration::from_millis(1 + rng.below(8_000));
+        match rng.below(26) {
+            0..=8 => Action::Move(node, Self::place(rng, foreign_agents)),
+            9 => Action::Move(node, Place::Nowhere),
+            10 => Action::CrashHomeAgent(some),
+            11 => Action::CrashForeignAgent(agent, some, rng.below(3) == 0),
+            12 => Action::CrashMobileNode(node, some),
+            13 => Action::KdcAway(some),
+            14 => Action::HomeStoreFails(some),
+            15 => Action::ForeignStoreFails(agent, some),
+            16 => Action::CutCore(some),
+            17 => Action::ClockJump(node, [-86_400, -30, -8, 8, 30, 86_400][rng.below(6) as usize]),
+            18..=20 => Action::Replay(rng.u64()),
+            21 | 22 => Action::Forge(rng.u64(), rng.u64(), 1 << rng.below(8)),
+            23 => Action::Truncate(rng.u64(), rng.u64()),
+            _ => Action::Divert(rng.u64(), rng.u64()),
+        }
+    }
+}

@@ -1,0 +1,966 @@
+//! One world from its first event to its last.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    fmt::Write as _,
+    net::{Ipv4Addr, SocketAddrV4},
+    time::Duration,
+};
+
+use crypto::Rng;
+use mobility::{Ticket, foreign_agent, home_agent, mobile_node};
+use record::{AssociationKind, Change, CommitError};
+use sansio::{Datagram, Input, Instant, LinkAddress, Machine, Now, Output, Transmit};
+use wire::{ip, mip::registration};
+
+use crate::{
+    check,
+    model::{Model, Verdict},
+    nodes::{
+        self, ForeignAgent, HOME_AGENT, HOME_AGENT_LINK, HomeAgent, LINK, MobileNode, NAT, agent_link,
+        care_of, home_address, nai, node_link, translated_address,
+    },
+    plan::{Action, Place, Plan},
+};
+
+/// Seconds since 1970 at which every world begins.
+const EPOCH: u64 = 1_800_000_000;
+/// Events at one and the same moment before a machine is taken to spin.
+const SPIN: u32 = 20_000;
+/// Messages kept for the attacker.
+const CAPTURED: usize = 256;
+
+/// What became of a world.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The first broken promise, with its time; `None` if all held.
+    pub violation: Option<String>,
+    /// Readable lines, if asked for.
+    pub trace: Vec<String>,
+    /// Registrations that mobile nodes saw accepted.
+    pub registrations: u64,
+    /// A digest of everything that was sent, to compare two runs of one seed.
+    pub digest: [u8; 32],
+}
+
+/// A party.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Party {
+    HomeAgent,
+    ForeignAgent(usize),
+    MobileNode(usize),
+}
+
+#[derive(Clone)]
+enum Message {
+    Link {
+        place: Place,
+        from: LinkAddress,
+        to: LinkAddress,
+        packet: Vec<u8>,
+    },
+    Udp {
+        source: SocketAddrV4,
+        destination: SocketAddrV4,
+        payload: Vec<u8>,
+    },
+}
+
+enum Happening {
+    Act(Action),
+    Tick(Party),
+    Link {
+        party: Party,
+        place: Place,
+        from: LinkAddress,
+        packet: Vec<u8>,
+    },
+    Udp {
+        party: Party,
+        source: SocketAddrV4,
+        destination: SocketAddrV4,
+        payload: Vec<u8>,
+    },
+    Commit {
+        party: Party,
+        life: u64,
+        ticket: Ticket,
+        changes: Vec<Change>,
+    },
+    Home(u64, home_agent::Request),
+    Mobile(usize, mobile_node::Request),
+    Start(Party),
+}
+
+pub(crate) struct World {
+    pub(crate) plan: Plan,
+    rng: Rng,
+    pub(crate) now: Duration,
+    queue: BTreeMap<(Duration, u64), Happening>,
+    order: u64,
+    wakes: BTreeMap<Party, Instant>,
+    pub(crate) home_agent: HomeAgent,
+    pub(crate) foreign_agents: Vec<ForeignAgent>,
+    pub(crate) mobile_nodes: Vec<MobileNode>,
+    kdc_away_until: Duration,
+    core_cut_until: Duration,
+    nat: BTreeMap<SocketAddrV4, u16>,
+    captured: VecDeque<Message>,
+    pub(crate) model: Model,
+    trace: Option<Vec<String>>,
+    violation: Option<String>,
+    sent: [u8; 32],
+}
+
+/// Runs the world of a seed; `traced` keeps readable lines.
+#[must_use]
+pub fn run(seed: u64, traced: bool) -> Outcome {
+    run_plan(Plan::draw(seed), seed, traced)
+}
+
+fn run_plan(plan: Plan, seed: u64, traced: bool) -> Outcome {
+    let mut bytes = [0; 32];
+    bytes[..8].copy_from_slice(&seed.to_be_bytes());
+    let mut world = World {
+        rng: Rng::from_seed(bytes),
+        now: Duration::ZERO,
+        queue: BTreeMap::new(),
+        order: 0,
+        wakes: BTreeMap::new(),
+        home_agent: nodes::home_agent(&plan),
+        foreign_agents: (0..plan.foreign_agents).map(|_| nodes::foreign_agent()).collect(),
+        mobile_nodes: (0..plan.mobile_nodes).map(|_| nodes::mobile_node()).collect(),
+        kdc_away_until: Duration::ZERO,
+        core_cut_until: Duration::ZERO,
+        nat: BTreeMap::new(),
+        captured: VecDeque::new(),
+        model: Model::default(),
+        trace: traced.then(Vec::new),
+        violation: None,
+        sent: [0; 32],
+        plan,
+    };
+    world.begin();
+    world.go();
+    let registrations = world.mobile_nodes.iter().map(|n| n.state.registrations).sum();
+    Outcome {
+        violation: world.violation,
+        trace: world.trace.unwrap_or_default(),
+        registrations,
+        digest: world.sent,
+    }
+}
+
+impl World {
+    fn begin(&mut self) {
+        self.start(Party::HomeAgent);
+        (0..self.foreign_agents.len()).for_each(|a| self.start(Party::ForeignAgent(a)));
+        (0..self.mobile_nodes.len()).for_each(|n| self.start(Party::MobileNode(n)));
+        for node in 0..self.mobile_nodes.len() {
+            self.at(Duration::ZERO, Happening::Act(Action::Move(node, Place::Home)));
+        }
+        for (at, action) in self.plan.actions.clone() {
+            self.at(at, Happening::Act(action));
+        }
+    }
+
+    fn go(&mut self) {
+        let (mut last, mut same) = (Duration::ZERO, 0);
+        while let Some(((at, _), happening)) = self.queue.pop_first() {
+            if at > self.plan.end || self.violation.is_some() {
+                break;
+            }
+            same = if at == last { same + 1 } else { 0 };
+            last = at;
+            self.now = at;
+            if same > SPIN {
+                self.verdict(Err(
+                    "a machine asks to be called again and again at one moment".into()
+                ));
+                break;
+            }
+            self.happen(happening);
+        }
+        if self.violation.is_none() {
+            let healed = check::healed(self);
+            self.verdict(healed);
+        }
+    }
+
+    fn at(&mut self, at: Duration, happening: Happening) {
+        self.order += 1;
+        self.queue.insert((at, self.order), happening);
+    }
+
+    fn say(&mut self, line: impl FnOnce() -> String) {
+        let now = self.now;
+        if let Some(trace) = &mut self.trace {
+            trace.push(format!("{:>10.6}  {}", now.as_secs_f64(), line()));
+        }
+    }
+
+    fn verdict(&mut self, verdict: Verdict) {
+        if let Err(words) = verdict
+            && self.violation.is_none()
+        {
+            self.say(|| format!("BROKEN: {words}"));
+            self.violation = Some(format!("at {:.6} s: {words}", self.now.as_secs_f64()));
+        }
+    }
+
+    fn clock(&self, party: Party) -> Now {
+        let offset = match party {
+            Party::MobileNode(n) => self.mobile_nodes[n].clock_offset,
+            Party::HomeAgent | Party::ForeignAgent(_) => 0,
+        };
+        let unix = Duration::from_secs(EPOCH.saturating_add_signed(offset)) + self.now;
+        Now {
+            mono: Instant::new(self.now),
+            unix,
+        }
+    }
+
+    fn start(&mut self, party: Party) {
+        let now = self.clock(party);
+        match party {
+            Party::HomeAgent => self.home_agent.start(&self.plan, &mut self.rng, now),
+            Party::ForeignAgent(a) => self.foreign_agents[a].start(a, &mut self.rng, now),
+            Party::MobileNode(n) => {
+                self.mobile_nodes[n].start(n, &self.plan, &mut self.rng, now);
+                for request in self.mobile_nodes[n].link_requests(n) {
+                    self.at(self.now, Happening::Mobile(n, request));
+                }
+            }
+        }
+        self.say(|| format!("{party:?} starts"));
+        self.tick(party);
+    }
+
+    fn tick(&mut self, party: Party) {
+        match party {
+            Party::HomeAgent => self.home(Input::Tick),
+            Party::ForeignAgent(a) => self.foreign(a, Input::Tick),
+            Party::MobileNode(n) => self.mobile(n, Input::Tick),
+        }
+    }
+
+    fn happen(&mut self, happening: Happening) {
+        match happening {
+            Happening::Act(action) => self.act(action),
+            Happening::Start(party) => {
+                if !self.alive(party) {
+                    self.start(party);
+                }
+            }
+            Happening::Tick(party) => {
+                if self
+                    .wakes
+                    .get(&party)
+                    .is_some_and(|w| w.since_start() <= self.now)
+                {
+                    self.wakes.remove(&party);
+                    self.tick(party);
+                }
+            }
+            Happening::Link {
+                party,
+                place,
+                from,
+                packet,
+            } => {
+                let datagram = Datagram::Link {
+                    link: LINK,
+                    from,
+                    packet: &packet,
+                };
+                match party {
+                    Party::HomeAgent => self.home(Input::Datagram(datagram)),
+                    Party::ForeignAgent(a) => self.foreign(a, Input::Datagram(datagram)),
+                    Party::MobileNode(n) if self.mobile_nodes[n].place == place => {
+                        self.mobile(n, Input::Datagram(datagram));
+                    }
+                    Party::MobileNode(_) => {}
+                }
+            }
+            Happening::Udp {
+                party,
+                source,
+                destination,
+                payload,
+            } => {
+                let datagram = Datagram::Udp {
+                    source,
+                    destination,
+                    payload: &payload,
+                };
+                match party {
+                    Party::HomeAgent => self.home(Input::Datagram(datagram)),
+                    Party::ForeignAgent(a) => self.foreign(a, Input::Datagram(datagram)),
+                    Party::MobileNode(n) => self.mobile(n, Input::Datagram(datagram)),
+                }
+            }
+            Happening::Commit {
+                party,
+                life,
+                ticket,
+                changes,
+            } => self.commit(party, life, ticket, changes),
+            Happening::Home(life, request) => {
+                if life == self.home_agent.life {
+                    self.home(Input::Request(request));
+                }
+            }
+            Happening::Mobile(n, request) => self.mobile(n, Input::Request(request)),
+        }
+    }
+
+    fn alive(&self, party: Party) -> bool {
+        match party {
+            Party::HomeAgent => self.home_agent.machine.is_some(),
+            Party::ForeignAgent(a) => self.foreign_agents[a].machine.is_some(),
+            Party::MobileNode(n) => self.mobile_nodes[n].machine.is_some(),
+        }
+    }
+
+    fn act(&mut self, action: Action) {
+        self.say(|| format!("-- {action:?}"));
+        let until = |d: Duration| self.now + d;
+        match action {
+            Action::Move(node, place) => self.move_to(node, place),
+            Action::CrashHomeAgent(d) => {
+                let at = until(d);
+                self.home_agent.machine = None;
+                self.at(at, Happening::Start(Party::HomeAgent));
+            }
+            Action::CrashForeignAgent(agent, d, lost) => {
+                let at = until(d);
+                self.foreign_agents[agent].machine = None;
+                if lost {
+                    self.foreign_agents[agent].disk.lose();
+                }
+                self.at(at, Happening::Start(Party::ForeignAgent(agent)));
+            }
+            Action::CrashMobileNode(node, d) => {
+                let at = until(d);
+                self.mobile_nodes[node].machine = None;
+                self.at(at, Happening::Start(Party::MobileNode(node)));
+            }
+            Action::KdcAway(d) => self.kdc_away_until = until(d),
+            Action::HomeStoreFails(d) => self.home_agent.store_fails_until = until(d),
+            Action::ForeignStoreFails(agent, d) => self.foreign_agents[agent].store_fails_until = until(d),
+            Action::CutCore(d) => self.core_cut_until = until(d),
+            Action::ClockJump(node, seconds) => self.mobile_nodes[node].clock_offset += seconds,
+            Action::Replay(_) | Action::Forge(..) | Action::Truncate(..) | Action::Divert(..) => {
+                self.attack(action)
+            }
+        }
+    }
+
+    fn move_to(&mut self, node: usize, place: Place) {
+        let before = self.mobile_nodes[node].place;
+        if before != Place::Nowhere {
+            self.mobile_nodes[node].place = Place::Nowhere;
+            if before == Place::Translated {
+                let address = translated_address(node);
+                self.mobile(
+                    node,
+                    Input::Request(mobile_node::Request::AddressGone { link: LINK, address }),
+                );
+            }
+            self.mobile(
+                node,
+                Input::Request(mobile_node::Request::LinkDown { link: LINK }),
+            );
+        }
+        self.mobile_nodes[node].place = place;
+        for request in self.mobile_nodes[node].link_requests(node) {
+            self.mobile(node, Input::Request(request));
+        }
+    }
+
+    fn attack(&mut self, action: Action) {
+        if self.captured.is_empty() {
+            return;
+        }
+        let pick = |n: u64, len: usize| (n % len as u64) as usize;
+        let chosen = match action {
+            Action::Replay(n) | Action::Forge(n, ..) | Action::Truncate(n, _) | Action::Divert(n, _) => n,
+            _ => return,
+        };
+        let mut message = self.captured[pick(chosen, self.captured.len())].clone();
+        let bytes = match &mut message {
+            Message::Link { packet, .. } => packet,
+            Message::Udp { payload, .. } => payload,
+        };
+        match action {
+            Action::Forge(_, place, bits) => {
+                let at = pick(place, bytes.len());
+                bytes[at] ^= bits;
+            }
+            Action::Truncate(_, length) => bytes.truncate(pick(length, bytes.len())),
+            Action::Divert(_, n) => self.divert(&mut message, n),
+            _ => {}
+        }
+        self.deliver(message);
+    }
+
+    /// The same bytes elsewhere: another link, or another agent.
+    fn divert(&self, message: &mut Message, n: u64) {
+        let agent = (n % self.foreign_agents.len() as u64) as usize;
+        match message {
+            Message::Link { place, .. } => *place = Place::Visited(agent),
+            Message::Udp { destination, .. } if *destination.ip() == HOME_AGENT => {}
+            Message::Udp { destination, .. } => {
+                *destination = SocketAddrV4::new(care_of(agent), destination.port())
+            }
+        }
+        if let Message::Udp {
+            source, destination, ..
+        } = message
+            && *destination.ip() == HOME_AGENT
+        {
+            *source = SocketAddrV4::new(care_of(agent), source.port());
+        }
+    }
+
+    fn schedule(&mut self, party: Party, deadline: Option<Instant>) {
+        let Some(deadline) = deadline else { return };
+        let at = deadline.since_start().max(self.now);
+        if self.wakes.get(&party).is_none_or(|w| w.since_start() > at) {
+            self.wakes.insert(party, Instant::new(at));
+            self.at(at, Happening::Tick(party));
+        }
+    }
+
+    fn home(&mut self, input: Input<'_, home_agent::Request>) {
+        let now = self.clock(Party::HomeAgent);
+        let Some(machine) = &mut self.home_agent.machine else {
+            return;
+        };
+        machine.handle(input, now);
+        loop {
+            let Some(machine) = &mut self.home_agent.machine else {
+                return;
+            };
+            match machine.poll() {
+                Output::Send(transmit) => self.home_sends(transmit),
+                Output::Effect(effect) => self.home_effect(effect),
+                Output::Wait(deadline) => return self.schedule(Party::HomeAgent, deadline),
+            }
+        }
+    }
+
+    fn home_effect(&mut self, effect: home_agent::Effect) {
+        match effect {
+            home_agent::Effect::Persist { ticket, changes } => {
+                self.write(Party::HomeAgent, self.home_agent.life, ticket, changes);
+            }
+            home_agent::Effect::AskKdc { ticket, request } => self.kdc(ticket, &request),
+            home_agent::Effect::Tunnel(home_agent::TunnelChange::Bind { home_address, .. }) => {
+                self.home_agent.tunnels.insert(home_address);
+            }
+            home_agent::Effect::Tunnel(home_agent::TunnelChange::Unbind { home_address, .. }) => {
+                self.home_agent.tunnels.remove(&home_address);
+            }
+            home_agent::Effect::Acknowledge(_) => {}
+            home_agent::Effect::Notify(event) => {
+                self.say(|| format!("HA   {}: {}", event.kind.word(), event.text));
+            }
+        }
+    }
+
+    fn home_sends(&mut self, transmit: Transmit) {
+        if let Transmit::Udp { payload, .. } = &transmit
+            && let Ok(reply) = registration::Reply::parse(payload)
+            && reply.code.accepted()
+            && let Some(node) = self.model.author(reply.identification.0)
+        {
+            let id = reply.identification.0;
+            let verdict = self
+                .model
+                .acknowledged(&self.home_agent.disk, node, id, reply.lifetime);
+            self.verdict(verdict);
+        }
+        self.transmit(Party::HomeAgent, transmit);
+    }
+
+    fn kdc(&mut self, ticket: Ticket, request: &home_agent::KeyRequest) {
+        let life = self.home_agent.life;
+        if self.now < self.kdc_away_until {
+            let result = Err(home_agent::KdcError::Unavailable("away".into()));
+            return self.at(
+                self.now + Duration::from_secs(3),
+                Happening::Home(life, home_agent::Request::Keys { ticket, result }),
+            );
+        }
+        let Some(node) = (0..self.mobile_nodes.len()).find(|n| nai(*n) == request.nai) else {
+            return;
+        };
+        let agent = request.foreign_agent.clone();
+        let mut make = |kind| {
+            let key = self.rng.key();
+            let verdict = self.model.issue(node, agent.clone(), kind, &key);
+            (key, verdict)
+        };
+        let (key1, one) = make(AssociationKind::Key1);
+        let (key2, two) = make(AssociationKind::Key2);
+        let (key3, three) = make(AssociationKind::Key3);
+        [one, two, three].into_iter().for_each(|v| self.verdict(v));
+        let keys = home_agent::Keys {
+            key1,
+            with_agent: agent.is_some().then_some((key2, key3)),
+        };
+        let delay = Duration::from_micros(300 + self.rng.below(3_000));
+        self.at(
+            self.now + delay,
+            Happening::Home(
+                life,
+                home_agent::Request::Keys {
+                    ticket,
+                    result: Ok(keys),
+                },
+            ),
+        );
+    }
+
+    fn foreign(&mut self, agent: usize, input: Input<'_, foreign_agent::Request>) {
+        let party = Party::ForeignAgent(agent);
+        let now = self.clock(party);
+        let Some(machine) = &mut self.foreign_agents[agent].machine else {
+            return;
+        };
+        machine.handle(input, now);
+        loop {
+            let Some(machine) = &mut self.foreign_agents[agent].machine else {
+                return;
+            };
+            match machine.poll() {
+                Output::Send(transmit) => self.transmit(party, transmit),
+                Output::Effect(foreign_agent::Effect::Persist { ticket, changes }) => {
+                    self.write(party, self.foreign_agents[agent].life, ticket, changes);
+                }
+                Output::Effect(foreign_agent::Effect::Tunnel(change)) => self.visitor(agent, change),
+                Output::Effect(foreign_agent::Effect::Notify(event)) => {
+                    self.say(|| format!("FA{agent}  {}: {}", event.kind.word(), event.text));
+                }
+                Output::Wait(deadline) => return self.schedule(party, deadline),
+            }
+        }
+    }
+
+    fn visitor(&mut self, agent: usize, change: foreign_agent::TunnelChange) {
+        let visitors = &mut self.foreign_agents[agent].visitors;
+        match change {
+            foreign_agent::TunnelChange::VisitorAdded(v) => {
+                visitors.insert(v.home_address, v.link_address);
+            }
+            foreign_agent::TunnelChange::VisitorRemoved { home_address } => {
+                visitors.remove(&home_address);
+            }
+        }
+    }
+
+    fn mobile(&mut self, node: usize, input: Input<'_, mobile_node::Request>) {
+        let party = Party::MobileNode(node);
+        let now = self.clock(party);
+        let Some(machine) = &mut self.mobile_nodes[node].machine else {
+            return;
+        };
+        machine.handle(input, now);
+        loop {
+            let Some(machine) = &mut self.mobile_nodes[node].machine else {
+                return;
+            };
+            match machine.poll() {
+                Output::Send(transmit) => self.mobile_sends(node, transmit),
+                Output::Effect(effect) => self.mobile_effect(node, effect),
+                Output::Wait(deadline) => return self.schedule(party, deadline),
+            }
+        }
+    }
+
+    fn mobile_sends(&mut self, node: usize, transmit: Transmit) {
+        let place = self.mobile_nodes[node].place;
+        let verdict = match &transmit {
+            Transmit::Link { packet, .. } => match ip::parse_udp(packet) {
+                Ok(udp) => self.model.request(node, udp.payload, place),
+                Err(_) => Ok(()),
+            },
+            Transmit::Udp { payload, .. } => self.model.request(node, payload, place),
+        };
+        self.verdict(verdict);
+        self.transmit(Party::MobileNode(node), transmit);
+    }
+
+    fn mobile_effect(&mut self, node: usize, effect: mobile_node::Effect) {
+        match effect {
+            mobile_node::Effect::Route(route) => {
+                self.mobile_nodes[node].bound = match route {
+                    mobile_node::Route::Home { port, .. } => {
+                        Some(SocketAddrV4::new(home_address(node), port))
+                    }
+                    mobile_node::Route::CareOf { care_of, port, .. }
+                    | mobile_node::Route::CoLocated { care_of, port, .. } => {
+                        Some(SocketAddrV4::new(care_of.address, port))
+                    }
+                    mobile_node::Route::Detached | mobile_node::Route::ViaForeignAgent { .. } => None,
+                };
+                self.mobile_nodes[node].route = Some(route);
+                self.say(|| format!("MN{node}  route {route:?}"));
+            }
+            mobile_node::Effect::Persist(state) => self.mobile_nodes[node].state = state,
+            mobile_node::Effect::Notify(event) => {
+                for key in &event.keys {
+                    let verdict = self
+                        .model
+                        .held(node, event.agent.as_deref(), key.kind, &key.fingerprint);
+                    self.verdict(verdict);
+                }
+                self.say(|| format!("MN{node}  {}: {}", event.kind.word(), event.text));
+            }
+            mobile_node::Effect::Deregistered(_) => {}
+        }
+    }
+
+    fn write(&mut self, party: Party, life: u64, ticket: Ticket, changes: Vec<Change>) {
+        // A group commit answers in the order it was asked, so the delay is one and the same for all.
+        let at = self.now + Duration::from_millis(4);
+        self.at(
+            at,
+            Happening::Commit {
+                party,
+                life,
+                ticket,
+                changes,
+            },
+        );
+    }
+
+    fn commit(&mut self, party: Party, life: u64, ticket: Ticket, changes: Vec<Change>) {
+        let (alive, of, fails) = match party {
+            Party::HomeAgent => (
+                self.alive(party),
+                self.home_agent.life,
+                self.home_agent.store_fails_until,
+            ),
+            Party::ForeignAgent(a) => (
+                self.alive(party),
+                self.foreign_agents[a].life,
+                self.foreign_agents[a].store_fails_until,
+            ),
+            Party::MobileNode(_) => return,
+        };
+        // After a crash nobody knows whether the last transaction was written; after a restart it is settled.
+        let lost = life != of || !alive && self.rng.below(2) == 0;
+        if lost {
+            return;
+        }
+        let result = if self.now < fails {
+            Err(CommitError::Unavailable("no space left".into()))
+        } else {
+            self.apply(party, changes)
+        };
+        if !alive {
+            return;
+        }
+        match party {
+            Party::HomeAgent => {
+                self.home(Input::Request(home_agent::Request::Persisted { ticket, result }));
+            }
+            Party::ForeignAgent(a) => {
+                self.foreign(
+                    a,
+                    Input::Request(foreign_agent::Request::Persisted { ticket, result }),
+                );
+            }
+            Party::MobileNode(_) => {}
+        }
+    }
+
+    fn apply(&mut self, party: Party, changes: Vec<Change>) -> Result<(), CommitError> {
+        let unix = self.clock(party).unix.as_secs();
+        match party {
+            Party::HomeAgent => {
+                let verdict = self.model.home_commits(&self.home_agent.disk, &changes, unix);
+                let result = self.home_agent.disk.commit(changes);
+                if result.is_ok() {
+                    self.verdict(verdict);
+                }
+                result
+            }
+            Party::ForeignAgent(agent) => {
+                for change in &changes {
+                    if let Change::PutVisitor(visitor) = change {
+                        let verdict = self.model.visitor(agent, visitor);
+                        self.verdict(verdict);
+                    }
+                }
+                self.foreign_agents[agent].disk.commit(changes)
+            }
+            Party::MobileNode(_) => Ok(()),
+        }
+    }
+
+    fn place(&self, party: Party) -> Place {
+        match party {
+            Party::HomeAgent => Place::Home,
+            Party::ForeignAgent(a) => Place::Visited(a),
+            Party::MobileNode(n) => self.mobile_nodes[n].place,
+        }
+    }
+
+    /// Sends over the network, bad weather and all.
+    fn transmit(&mut self, party: Party, transmit: Transmit) {
+        let place = self.place(party);
+        let message = match transmit {
+            Transmit::Link { to, packet, .. } => {
+                let from = match party {
+                    Party::HomeAgent => HOME_AGENT_LINK,
+                    Party::ForeignAgent(a) => agent_link(a),
+                    Party::MobileNode(n) => node_link(n),
+                };
+                Message::Link {
+                    place,
+                    from,
+                    to,
+                    packet,
+                }
+            }
+            Transmit::Udp {
+                source,
+                destination,
+                payload,
+            } => {
+                let source = self.translate(party, source);
+                Message::Udp {
+                    source,
+                    destination,
+                    payload,
+                }
+            }
+        };
+        self.digest(&message);
+        let verdict = check::private(
+            &message_bytes(&message),
+            place != Place::Home || is_core(&message),
+        );
+        self.verdict(verdict);
+        self.capture(&message);
+        if place != Place::Nowhere {
+            self.deliver(message);
+        }
+    }
+
+    fn translate(&mut self, party: Party, source: SocketAddrV4) -> SocketAddrV4 {
+        let Party::MobileNode(n) = party else {
+            return source;
+        };
+        if *source.ip() != translated_address(n) {
+            return source;
+        }
+        let next = 20_000 + self.nat.len() as u16;
+        let port = *self.nat.entry(source).or_insert(next);
+        SocketAddrV4::new(NAT, port)
+    }
+
+    fn digest(&mut self, message: &Message) {
+        let bytes = message_bytes(message);
+        self.sent = crypto::digest(&[&self.sent, &(self.now.as_nanos() as u64).to_be_bytes(), &bytes]);
+        self.say(|| {
+            let (label, bytes) = match message {
+                Message::Link { place, packet, .. } => (format!("on {place:?}"), packet),
+                Message::Udp {
+                    source,
+                    destination,
+                    payload,
+                } => (format!("{source} > {destination}"), payload),
+            };
+            let mut line = format!("     {label} {} bytes ", bytes.len());
+            let _ = write!(line, "{}", describe(message));
+            line
+        });
+    }
+
+    fn capture(&mut self, message: &Message) {
+        let worth = match message {
+            Message::Link { packet, .. } => ip::parse_udp(packet).is_ok(),
+            Message::Udp { .. } => true,
+        };
+        if worth {
+            if self.captured.len() == CAPTURED {
+                self.captured.pop_front();
+            }
+            self.captured.push_back(message.clone());
+        }
+    }
+
+    fn deliver(&mut self, message: Message) {
+        let calm = self.now >= self.plan.calm;
+        let weather = self.plan.weather;
+        let copies = if calm {
+            1
+        } else if self.rng.below(1000) < weather.loss {
+            0
+        } else if self.rng.below(1000) < weather.duplicates {
+            2
+        } else {
+            1
+        };
+        for _ in 0..copies {
+            let most = if calm {
+                Duration::from_millis(1)
+            } else {
+                weather.delay
+            };
+            let delay = Duration::from_micros(20 + self.rng.below(most.as_micros() as u64 + 1));
+            self.route(message.clone(), self.now + delay);
+        }
+    }
+
+    fn route(&mut self, message: Message, at: Duration) {
+        match message {
+            Message::Link {
+                place,
+                from,
+                to,
+                packet,
+            } => {
+                for party in self.parties_at(place) {
+                    let own = match party {
+                        Party::HomeAgent => HOME_AGENT_LINK,
+                        Party::ForeignAgent(a) => agent_link(a),
+                        Party::MobileNode(n) => node_link(n),
+                    };
+                    if own != from && (to == own || to[0] & 1 == 1) {
+                        self.at(
+                            at,
+                            Happening::Link {
+                                party,
+                                place,
+                                from,
+                                packet: packet.clone(),
+                            },
+                        );
+                    }
+                }
+            }
+            Message::Udp {
+                source,
+                destination,
+                payload,
+            } => {
+                let local = self.is_home(*source.ip()) && self.is_home(*destination.ip());
+                if self.now < self.core_cut_until && !local {
+                    return;
+                }
+                if let Some((party, destination)) = self.receiver(destination) {
+                    self.at(
+                        at,
+                        Happening::Udp {
+                            party,
+                            source,
+                            destination,
+                            payload,
+                        },
+                    );
+                }
+            }
+        }
+    }
+
+    fn is_home(&self, address: Ipv4Addr) -> bool {
+        address.octets()[..3] == HOME_AGENT.octets()[..3]
+    }
+
+    /// Who gets a datagram, and at which of its own addresses.
+    fn receiver(&self, destination: SocketAddrV4) -> Option<(Party, SocketAddrV4)> {
+        let ip = *destination.ip();
+        if ip == HOME_AGENT {
+            return Some((Party::HomeAgent, destination));
+        }
+        if let Some(agent) = (0..self.foreign_agents.len()).find(|a| care_of(*a) == ip) {
+            return Some((Party::ForeignAgent(agent), destination));
+        }
+        let inside = if ip == NAT {
+            self.nat
+                .iter()
+                .find(|(_, port)| **port == destination.port())
+                .map(|(inside, _)| *inside)?
+        } else if self.home_agent.tunnels.contains(&ip) {
+            // The home agent's own host would send it into the tunnel.
+            return None;
+        } else {
+            destination
+        };
+        let place = if ip == NAT { Place::Translated } else { Place::Home };
+        let node = self
+            .mobile_nodes
+            .iter()
+            .position(|n| n.bound == Some(inside) && n.place == place)?;
+        Some((Party::MobileNode(node), inside))
+    }
+
+    fn parties_at(&self, place: Place) -> Vec<Party> {
+        let agent = match place {
+            Place::Home => Some(Party::HomeAgent),
+            Place::Visited(a) => Some(Party::ForeignAgent(a)),
+            Place::Translated | Place::Nowhere => None,
+        };
+        let nodes = self
+            .mobile_nodes
+            .iter()
+            .enumerate()
+            .filter(|(_, n)| n.place == place);
+        agent
+            .into_iter()
+            .chain(nodes.map(|(n, _)| Party::MobileNode(n)))
+            .collect()
+    }
+
+    /// The public side of a mobile node behind the NAT.
+    pub(crate) fn translated(&self, node: usize) -> Option<SocketAddrV4> {
+        let port = self.mobile_nodes[node]
+            .bound
+            .and_then(|inside| self.nat.get(&inside))?;
+        Some(SocketAddrV4::new(NAT, *port))
+    }
+}
+
+fn message_bytes(message: &Message) -> Vec<u8> {
+    match message {
+        Message::Link { packet, .. } => packet.clone(),
+        Message::Udp { payload, .. } => payload.clone(),
+    }
+}
+
+fn is_core(message: &Message) -> bool {
+    match message {
+        Message::Link { .. } => false,
+        Message::Udp {
+            source, destination, ..
+        } => {
+            let home = |a: &SocketAddrV4| a.ip().octets()[..3] == HOME_AGENT.octets()[..3];
+            !home(source) || !home(destination)
+        }
+    }
+}
+
+fn describe(message: &Message) -> String {
+    let payload = match message {
+        Message::Link { packet, .. } => match ip::parse_udp(packet) {
+            Ok(udp) => udp.payload.to_vec(),
+            Err(_) => return "ICMP".to_owned(),
+        },
+        Message::Udp { payload, .. } => payload.clone(),
+    };
+    if let Ok(r) = registration::Request::parse(&payload) {
+        return format!(
+            "request {:?} {} s to {} id {:016x}",
+            r.flags, r.lifetime, r.care_of, r.identification.0
+        );
+    }
+    match registration::Reply::parse(&payload) {
+        Ok(r) => format!("reply {} {} s id {:016x}", r.code, r.lifetime, r.identification.0),
+        Err(_) => "other".to_owned(),
+    }
+}
