@@ -337,7 +337,7 @@ impl Machine for ForeignAgent {
     fn handle(&mut self, input: Input<'_, Request>, now: Now) {
         match input {
             Input::Datagram(Datagram::Link { link, from, packet }) => {
-                self.take_packet(link, from, packet, now)
+                self.take_packet(link, from, packet, now);
             }
             Input::Datagram(Datagram::Udp {
                 source,
