@@ -8,6 +8,7 @@
 pub(crate) mod filter;
 pub(crate) mod pcap;
 mod ring;
+pub(crate) mod words;
 
 use std::{
     collections::BTreeMap,
@@ -44,19 +45,40 @@ impl Capture {
     pub(crate) fn start(switch: &Namespace, links: Vec<String>, directory: &Path) -> Result<Self> {
         fs::create_dir_all(directory)
             .with_context(|| format!("cannot make the directory {}", directory.display()))?;
-        let paths: Vec<PathBuf> = links.iter().map(|link| directory.join(format!("{link}.pcap"))).collect();
-        let files = paths.iter().map(|path| PcapFile::create(path, pcap::ETHERNET)).collect::<Result<Vec<_>>>()?;
+        let paths: Vec<PathBuf> = links
+            .iter()
+            .map(|link| directory.join(format!("{link}.pcap")))
+            .collect();
+        let files = paths
+            .iter()
+            .map(|path| PcapFile::create(path, pcap::ETHERNET))
+            .collect::<Result<Vec<_>>>()?;
         let ring = Ring::new(switch.run(|_| packet_socket())?)?;
         let ports = Ports::default();
         let stop = Arc::new(AtomicBool::new(false));
-        let writer = Writer { ring, files, ports: Arc::clone(&ports), stop: Arc::clone(&stop) };
-        let thread = thread::Builder::new().name("capture".into()).spawn(move || writer.run())?;
-        Ok(Self { links, paths, ports, stop, thread: Some(thread) })
+        let writer = Writer {
+            ring,
+            files,
+            ports: Arc::clone(&ports),
+            stop: Arc::clone(&stop),
+        };
+        let thread = thread::Builder::new()
+            .name("capture".into())
+            .spawn(move || writer.run())?;
+        Ok(Self {
+            links,
+            paths,
+            ports,
+            stop,
+            thread: Some(thread),
+        })
     }
 
     /// From now on, frames from this switch port belong to this link.
     pub(crate) fn attach(&self, port: u32, link: &str) {
-        let Some(position) = self.links.iter().position(|known| known == link) else { return };
+        let Some(position) = self.links.iter().position(|known| known == link) else {
+            return;
+        };
         if let Ok(mut ports) = self.ports.lock() {
             ports.entry(port).or_default().push((clock::unix_ns(), position));
         }
@@ -64,14 +86,19 @@ impl Capture {
 
     /// Link names and their files.
     pub(crate) fn files(&self) -> impl Iterator<Item = (&str, &Path)> {
-        self.links.iter().map(String::as_str).zip(self.paths.iter().map(PathBuf::as_path))
+        self.links
+            .iter()
+            .map(String::as_str)
+            .zip(self.paths.iter().map(PathBuf::as_path))
     }
 
     /// Empties the ring, closes the files and says how many frames the kernel had no room for.
     pub(crate) fn stop(&mut self) -> Result<u32> {
         self.stop.store(true, Ordering::Relaxed);
         match self.thread.take() {
-            Some(thread) => thread.join().map_err(|_| anyhow!("the capture thread panicked"))?,
+            Some(thread) => thread
+                .join()
+                .map_err(|_| anyhow!("the capture thread panicked"))?,
             None => Ok(0),
         }
     }
@@ -121,8 +148,8 @@ impl Writer {
 fn link_at(ports: &Ports, port: u32, unix_ns: u64) -> Option<usize> {
     let ports = ports.lock().ok()?;
     let history = ports.get(&port)?;
-    let newest_first = history.iter().rev();
-    newest_first.clone().find(|(since, _)| *since <= unix_ns).or_else(|| newest_first.last()).map(|(_, link)| *link)
+    let at_the_time = history.iter().rev().find(|(since, _)| *since <= unix_ns);
+    at_the_time.or(history.first()).map(|(_, link)| *link)
 }
 
 /// A packet socket on every interface of this namespace, with the filter in place before the first frame.
@@ -143,7 +170,11 @@ mod tests {
         ports.lock().unwrap().insert(4, vec![(100, 0), (200, 1)]);
         assert_eq!(link_at(&ports, 4, 150), Some(0));
         assert_eq!(link_at(&ports, 4, 200), Some(1));
-        assert_eq!(link_at(&ports, 4, 50), Some(0), "seen before the first entry was made");
+        assert_eq!(
+            link_at(&ports, 4, 50),
+            Some(0),
+            "seen before the first entry was made"
+        );
         assert_eq!(link_at(&ports, 5, 150), None, "a bridge, not a port");
     }
 }

@@ -74,7 +74,11 @@ impl Daemon {
             .open(&self.log)
             .with_context(|| format!("cannot write {}", self.log.display()))?;
         let mut command = Command::new(&self.program);
-        command.args(&self.arguments).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+        command
+            .args(&self.arguments)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log);
         if std::env::var_os("SOJOURN_LOG").is_none() {
             command.env("SOJOURN_LOG", "info");
         }
@@ -85,7 +89,9 @@ impl Daemon {
         unsafe {
             command.pre_exec(|| Ok(prctl::set_pdeathsig(signal::Signal::SIGKILL)?));
         }
-        let child = namespace.run(move |_| Ok(command.spawn()?)).with_context(|| format!("cannot start {}", self.name()))?;
+        let child = namespace
+            .run(move |_| Ok(command.spawn()?))
+            .with_context(|| format!("cannot start {}", self.name()))?;
         *self.child()? = Some(child);
         self.wait_ready(namespace)
     }
@@ -98,10 +104,20 @@ impl Daemon {
                 Err(error) => error,
             };
             if let State::Stopped(how) = self.state()? {
-                bail!("{} ended at once ({how}); its log, {}, ends with:\n{}", self.name(), self.log.display(), self.last_words());
+                bail!(
+                    "{} ended at once ({how}); its log, {}, ends with:\n{}",
+                    self.name(),
+                    self.log.display(),
+                    self.last_words()
+                );
             }
             if Instant::now() > limit {
-                bail!("{} does not answer after {} s: {error:#}; log: {}", self.name(), READY.as_secs(), self.log.display());
+                bail!(
+                    "{} does not answer after {} s: {error:#}; log: {}",
+                    self.name(),
+                    READY.as_secs(),
+                    self.log.display()
+                );
             }
             thread::sleep(STEP);
         }
@@ -122,7 +138,9 @@ impl Daemon {
         let wanted = signal::Signal::try_from(number).map_err(|_| anyhow!("{number} is no signal"))?;
         {
             let guard = self.child()?;
-            let Some(child) = guard.as_ref() else { bail!("{} does not run", self.name()) };
+            let Some(child) = guard.as_ref() else {
+                bail!("{} does not run", self.name())
+            };
             signal::kill(Pid::from_raw(child.id().cast_signed()), wanted)
                 .with_context(|| format!("cannot send signal {number} to {}", self.name()))?;
         }
@@ -131,7 +149,11 @@ impl Daemon {
             return Ok(());
         }
         if !self.wait_end(DEATH)? {
-            bail!("{} still runs {} s after signal {number}", self.name(), DEATH.as_secs());
+            bail!(
+                "{} still runs {} s after signal {number}",
+                self.name(),
+                DEATH.as_secs()
+            );
         }
         Ok(())
     }
@@ -160,7 +182,9 @@ impl Daemon {
     /// Whether the process runs.
     pub(crate) fn state(&self) -> Result<State> {
         let mut guard = self.child()?;
-        let Some(child) = guard.as_mut() else { return Ok(State::Stopped("not started".into())) };
+        let Some(child) = guard.as_mut() else {
+            return Ok(State::Stopped("not started".into()));
+        };
         Ok(match child.try_wait()? {
             None => State::Running,
             Some(status) => {
@@ -185,13 +209,21 @@ impl Daemon {
     }
 
     fn name(&self) -> String {
-        self.program.file_name().unwrap_or_default().to_string_lossy().into_owned()
+        self.program
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned()
     }
 
     fn last_words(&self) -> String {
         let text = fs::read_to_string(&self.log).unwrap_or_default();
         let lines: Vec<&str> = text.lines().collect();
-        lines.iter().skip(lines.len().saturating_sub(8)).map(|line| format!("    {line}\n")).collect()
+        lines
+            .iter()
+            .skip(lines.len().saturating_sub(8))
+            .map(|line| format!("    {line}\n"))
+            .collect()
     }
 
     fn child(&self) -> Result<MutexGuard<'_, Option<Child>>> {
@@ -225,17 +257,26 @@ mod tests {
     #[test]
     fn a_daemon_that_ends_at_once_is_told_with_its_last_words() {
         let directory = tempfile::tempdir().unwrap();
-        let Ok(namespace) = Namespace::new("one") else { return };
+        let Ok(namespace) = Namespace::new("one") else {
+            return;
+        };
         let daemon = shell("echo line 3: unknown key; exit 2", directory.path());
         let error = format!("{:#}", daemon.start(&namespace).unwrap_err());
-        assert!(error.contains("exit status: 2") && error.contains("line 3: unknown key"), "{error}");
+        assert!(
+            error.contains("exit status: 2") && error.contains("line 3: unknown key"),
+            "{error}"
+        );
     }
 
     #[test]
     fn a_killed_daemon_is_gone_when_kill_returns() {
         let directory = tempfile::tempdir().unwrap();
-        let Ok(namespace) = Namespace::new("one") else { return };
-        let listener = namespace.run(|_| Ok(std::net::TcpListener::bind("127.0.0.1:9")?)).unwrap();
+        let Ok(namespace) = Namespace::new("one") else {
+            return;
+        };
+        let listener = namespace
+            .run(|_| Ok(std::net::TcpListener::bind("127.0.0.1:9")?))
+            .unwrap();
         let daemon = shell("exec sleep 600", directory.path());
         daemon.start(&namespace).unwrap();
         assert!(daemon.start(&namespace).is_err(), "it runs");

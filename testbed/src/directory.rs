@@ -3,9 +3,9 @@
 use std::{
     env, fs,
     fs::DirBuilder,
+    io::Write,
     os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
-    io::Write,
 };
 
 use anyhow::{Context, Result, bail};
@@ -18,11 +18,18 @@ const SOCKET_PATH: usize = 107;
 pub(crate) struct Directory(PathBuf);
 
 impl Directory {
-    /// Where networks that stay up have their directories, by name.
+    /// Where networks that stay up have their directories, by name. Must be asked before a user namespace makes
+    /// everybody root.
     pub(crate) fn base() -> PathBuf {
         let mine = nix::unistd::geteuid();
-        let runtime = env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|path| path.is_dir());
-        let system = || mine.is_root().then(|| PathBuf::from("/run")).filter(|path| path.is_dir());
+        let runtime = env::var_os("XDG_RUNTIME_DIR")
+            .map(PathBuf::from)
+            .filter(|path| path.is_dir());
+        let system = || {
+            mine.is_root()
+                .then(|| PathBuf::from("/run"))
+                .filter(|path| path.is_dir())
+        };
         match runtime.or_else(system) {
             Some(directory) => directory.join("sojourn-testbed"),
             None => env::temp_dir().join(format!("sojourn-testbed-{mine}")),
@@ -39,17 +46,23 @@ impl Directory {
         let found = fs::symlink_metadata(path)?;
         let mine = nix::unistd::geteuid().as_raw();
         if !found.is_dir() || found.uid() != mine || found.mode() & 0o077 != 0 {
-            bail!("{} is not a directory of mode 0700 that belongs to user {mine}", path.display());
+            bail!(
+                "{} is not a directory of mode 0700 that belongs to user {mine}",
+                path.display()
+            );
         }
         if path.as_os_str().len() + "/nodes/123456789012/mn.sock".len() > SOCKET_PATH {
-            bail!("{} is too long a path for sockets; set XDG_RUNTIME_DIR to a shorter one", path.display());
+            bail!(
+                "{} is too long a path for sockets; set XDG_RUNTIME_DIR to a shorter one",
+                path.display()
+            );
         }
         Ok(Self(path.to_owned()))
     }
 
     /// A new directory with a name that nobody has.
-    pub(crate) fn fresh() -> Result<Self> {
-        let base = Self::take(&Self::base())?;
+    pub(crate) fn fresh(base: &Path) -> Result<Self> {
+        let base = Self::take(base)?;
         for number in 0..10_000 {
             let path = base.0.join(format!("run-{}-{number}", std::process::id()));
             match DirBuilder::new().mode(0o700).create(&path) {
@@ -68,6 +81,16 @@ impl Directory {
         Ok(path)
     }
 
+    /// Removes what an earlier network left.
+    pub(crate) fn forget_nodes(&self) -> Result<()> {
+        match fs::remove_dir_all(self.0.join("nodes")) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(error).with_context(|| format!("cannot remove {}/nodes", self.0.display()))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// The directory itself.
     pub(crate) fn path(&self) -> &Path {
         &self.0
@@ -81,9 +104,15 @@ impl Directory {
 
 /// Writes a file of mode 0600.
 pub(crate) fn write_private(path: &Path, text: &str) -> Result<()> {
-    let open = fs::OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(path);
+    let open = fs::OpenOptions::new()
+        .create(true)
+        .truncate(true)
+        .write(true)
+        .mode(0o600)
+        .open(path);
     let mut file = open.with_context(|| format!("cannot write {}", path.display()))?;
-    file.write_all(text.as_bytes()).with_context(|| format!("cannot write {}", path.display()))
+    file.write_all(text.as_bytes())
+        .with_context(|| format!("cannot write {}", path.display()))
 }
 
 #[cfg(test)]

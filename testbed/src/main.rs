@@ -3,22 +3,174 @@
 //!
 //! The testbed needs nothing of the host but its kernel. It never touches the host's own network: everything
 //! happens in namespaces that die with the process.
-#![allow(dead_code)]
 
 mod agent;
 mod binaries;
 mod capture;
 mod clock;
+mod commands;
+mod control;
 mod daemons;
 mod directory;
+mod interrupt;
 mod nat;
 mod netns;
 mod network;
+mod picture;
 mod privilege;
 mod provision;
+mod report;
 mod scenario;
 mod switch;
 mod terminal;
+mod timeline;
 mod traffic;
+mod walk;
 
-fn main() {}
+use std::{ffi::OsString, path::PathBuf, process::ExitCode};
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+use crate::{
+    commands::{Name, Results},
+    scenario::{DEMO, Scenario},
+};
+
+#[derive(Debug, Parser)]
+#[command(version, about = "A network that roams, on one machine")]
+struct Cli {
+    #[command(subcommand)]
+    command: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Walk a mobile node from its home through two foreign agents and a NATed network and back, with traffic
+    Demo {
+        #[command(flatten)]
+        results: Results,
+    },
+    /// Run the schedule of a scenario file with traffic
+    Run {
+        file: PathBuf,
+        #[command(flatten)]
+        results: Results,
+    },
+    /// Build the network of a scenario file and keep it up, each node where its schedule begins
+    Up {
+        file: PathBuf,
+        #[command(flatten)]
+        name: Name,
+        /// Write one capture file per link into this directory
+        #[arg(long, value_name = "DIR")]
+        pcap: Option<PathBuf>,
+    },
+    /// Show every node
+    Status {
+        #[command(flatten)]
+        name: Name,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Run a command in a node; it finds `sojourn`, which asks that node
+    Exec {
+        #[command(flatten)]
+        name: Name,
+        node: String,
+        #[arg(last = true, required = true, value_name = "COMMAND")]
+        command: Vec<OsString>,
+    },
+    /// Move a mobile node to a link and wait until it is registered
+    Move {
+        #[command(flatten)]
+        name: Name,
+        node: String,
+        #[arg(long, value_name = "LINK")]
+        to: String,
+    },
+    /// Send a signal to a node's daemon; wait for its end if it is one that ends it
+    Kill {
+        #[command(flatten)]
+        name: Name,
+        node: String,
+        #[arg(long, default_value_t = libc::SIGKILL)]
+        signal: i32,
+    },
+    /// Start a node's daemon again and wait until it answers, a mobile node until it is registered
+    Start {
+        #[command(flatten)]
+        name: Name,
+        node: String,
+    },
+    /// Capture what a node sends and receives: in words at a terminal, else as pcap
+    Pcap {
+        #[command(flatten)]
+        name: Name,
+        node: String,
+        /// Write pcap to this file
+        #[arg(short, long, value_name = "FILE")]
+        write: Option<PathBuf>,
+    },
+    /// Run the scenario's transfer and probes without moves, and print how they fared as JSON
+    Traffic {
+        #[command(flatten)]
+        name: Name,
+        /// Size of the transfer in units of 1,000,000 bytes
+        #[arg(long, default_value_t = 100)]
+        megabytes: u32,
+        /// Time over which it is spread
+        #[arg(long, default_value_t = 20)]
+        seconds: u32,
+    },
+    /// End the network
+    Down {
+        #[command(flatten)]
+        name: Name,
+    },
+    /// The process that holds a network for `up`
+    #[command(hide = true)]
+    Hold {
+        file: PathBuf,
+        #[arg(long)]
+        directory: PathBuf,
+        #[arg(long)]
+        pcap: Option<PathBuf>,
+    },
+}
+
+fn main() -> ExitCode {
+    match carry_out(Cli::parse().command) {
+        Ok(code) => code,
+        Err(error) => {
+            terminal::complain(&format!("testbed: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn carry_out(action: Action) -> Result<ExitCode> {
+    match action {
+        Action::Demo { results } => commands::run(Scenario::parse(DEMO.0, DEMO.1)?, &results),
+        Action::Run { file, results } => commands::run(Scenario::load(&file)?, &results),
+        Action::Up { file, name, pcap } => commands::up(&name, &file, pcap.as_deref()),
+        Action::Status { name, json } => commands::status(&name, json),
+        Action::Exec { name, node, command } => commands::exec(&name, node, &command),
+        Action::Move { name, node, to } => commands::move_to(&name, node, to),
+        Action::Kill { name, node, signal } => commands::kill(&name, node, signal),
+        Action::Start { name, node } => commands::start(&name, node),
+        Action::Pcap { name, node, write } => commands::pcap(&name, node, write.as_deref()),
+        Action::Traffic {
+            name,
+            megabytes,
+            seconds,
+        } => commands::traffic(&name, megabytes, seconds),
+        Action::Down { name } => commands::down(&name),
+        Action::Hold {
+            file,
+            directory,
+            pcap,
+        } => commands::hold(&file, &directory, pcap.as_deref()),
+    }
+}

@@ -84,7 +84,9 @@ impl Namespace {
         let (answer, result) = mpsc::channel();
         {
             let jobs = self.jobs.lock().map_err(|_| anyhow!("a thread panicked"))?;
-            let Some(jobs) = jobs.as_ref() else { bail!("the namespace of {} is gone", self.name) };
+            let Some(jobs) = jobs.as_ref() else {
+                bail!("the namespace of {} is gone", self.name)
+            };
             jobs.send(Box::new(move |inside| {
                 let _ = answer.send(job(inside));
             }))
@@ -122,7 +124,9 @@ impl Inside {
     fn enter() -> Result<(Self, OwnedFd)> {
         unshare(CloneFlags::CLONE_NEWNET)?;
         let fd = File::open("/proc/thread-self/ns/net")?;
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
         let guard = runtime.enter();
         let (connection, netlink, _) = rtnetlink::new_connection()?;
         drop(guard);
@@ -155,7 +159,9 @@ mod tests {
 
     #[test]
     fn sockets_of_two_namespaces_do_not_meet() {
-        let (Some(one), Some(two)) = (namespace("one"), namespace("two")) else { return };
+        let (Some(one), Some(two)) = (namespace("one"), namespace("two")) else {
+            return;
+        };
         let bind = |inside: &Inside| {
             let _ = inside;
             Ok(UdpSocket::bind("127.0.0.1:434")?)

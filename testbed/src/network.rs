@@ -7,17 +7,14 @@ mod status;
 use std::{
     collections::BTreeMap,
     ffi::OsString,
-    path::{Path, PathBuf},
+    path::Path,
     sync::{Mutex, MutexGuard},
     time::Duration,
 };
 
 use anyhow::{Context, Result, anyhow, bail};
 
-pub(crate) use self::{
-    roam::{Arrival, Move},
-    status::{NodeStatus, Status},
-};
+pub(crate) use self::roam::Move;
 use crate::{
     binaries::Binaries,
     daemons::Daemon,
@@ -84,7 +81,9 @@ impl Node {
     }
 
     fn daemon(&self, name: &str) -> Result<&Daemon> {
-        self.daemon.as_ref().with_context(|| format!("{name} runs no daemon"))
+        self.daemon
+            .as_ref()
+            .with_context(|| format!("{name} runs no daemon"))
     }
 }
 
@@ -98,7 +97,9 @@ impl Network {
 
     /// Every node, in the order of the scenario.
     pub(crate) fn nodes(&self) -> impl Iterator<Item = (&str, &Node)> {
-        self.order.iter().filter_map(|name| Some((name.as_str(), self.nodes.get(name)?)))
+        self.order
+            .iter()
+            .filter_map(|name| Some((name.as_str(), self.nodes.get(name)?)))
     }
 
     /// Sends a signal to a node's daemon.
@@ -132,18 +133,16 @@ impl Network {
 
     /// The Unix socket of a node's daemon.
     pub(crate) fn socket(&self, name: &str) -> Result<&Path> {
-        self.node(name)?.daemon(name)?.socket().with_context(|| format!("{name} has no agent socket"))
-    }
-
-    /// Where each daemon logs.
-    pub(crate) fn logs(&self) -> Vec<PathBuf> {
-        self.nodes().filter_map(|(_, node)| Some(node.daemon.as_ref()?.log().to_owned())).collect()
+        self.node(name)?
+            .daemon(name)?
+            .socket()
+            .with_context(|| format!("{name} has no agent socket"))
     }
 }
 
-/// All daemons are asked to end at once, and killed if they do not.
-impl Drop for Network {
-    fn drop(&mut self) {
+impl Network {
+    /// Asks all daemons to end at once; those that do not are killed when the network is dropped.
+    pub(crate) fn end(&self) {
         const GRACE: Duration = Duration::from_millis(1500);
         let daemons = || self.nodes.values().filter_map(|node| node.daemon.as_ref());
         daemons().for_each(Daemon::ask_to_end);

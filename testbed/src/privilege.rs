@@ -39,7 +39,11 @@ fn refusal(error: Errno) -> String {
         ("user/max_user_namespaces", "15000"),
     ] {
         if let Ok(now) = fs::read_to_string(format!("/proc/sys/{setting}")) {
-            text += &format!("\n    sysctl -w {}={value}    (now {})", setting.replace('/', "."), now.trim());
+            text += &format!(
+                "\n    sysctl -w {}={value}    (now {})",
+                setting.replace('/', "."),
+                now.trim()
+            );
         }
     }
     text + "\nIn a container it needs the capability SYS_ADMIN (and /dev/net/tun)."
@@ -52,6 +56,9 @@ mod tests {
     #[test]
     fn a_refusal_says_what_to_do() {
         let text = refusal(Errno::EPERM);
-        assert!(text.contains("as root") && text.contains("user.max_user_namespaces=15000"), "{text}");
+        assert!(
+            text.contains("as root") && text.contains("user.max_user_namespaces=15000"),
+            "{text}"
+        );
     }
 }

@@ -5,6 +5,7 @@
 
 use std::{
     collections::BTreeMap,
+    net::Ipv4Addr,
     path::{Path, PathBuf},
     sync::Mutex,
 };
@@ -36,6 +37,10 @@ pub(crate) struct Port {
     pub(crate) switch_index: u32,
     /// The node's link address on it, as text.
     pub(crate) link_address: String,
+    /// The link that it was first plugged into.
+    pub(crate) first_link: String,
+    /// The node's fixed address on it.
+    pub(crate) address: Option<Ipv4Addr>,
 }
 
 /// A capture file of a link.
@@ -51,9 +56,16 @@ impl Switch {
         let namespace = Namespace::new("switch")?;
         let names = links.to_vec();
         let bridges = namespace.run(move |inside| {
-            names.into_iter().map(|link| Ok((link.clone(), inside.bridge(&format!("br-{link}"))?))).collect()
+            names
+                .into_iter()
+                .map(|link| Ok((link.clone(), inside.bridge(&format!("br-{link}"))?)))
+                .collect()
         })?;
-        Ok(Self { namespace, bridges, capture: Mutex::new(None) })
+        Ok(Self {
+            namespace,
+            bridges,
+            capture: Mutex::new(None),
+        })
     }
 
     /// Starts to write one file per link into a directory. Nodes plugged in earlier are not seen.
@@ -67,11 +79,16 @@ impl Switch {
     /// Ends the capture: its files, and how many frames are missing in them.
     pub(crate) fn end_record(&self) -> Result<(Vec<CaptureFile>, u32)> {
         let mut capture = self.capture.lock().map_err(|_| anyhow!("a thread panicked"))?;
-        let Some(mut capture) = capture.take() else { return Ok((Vec::new(), 0)) };
+        let Some(mut capture) = capture.take() else {
+            return Ok((Vec::new(), 0));
+        };
         let dropped = capture.stop()?;
         let files = capture
             .files()
-            .map(|(link, path)| CaptureFile { link: link.to_owned(), path: path.to_owned() })
+            .map(|(link, path)| CaptureFile {
+                link: link.to_owned(),
+                path: path.to_owned(),
+            })
             .collect();
         Ok((files, dropped))
     }
@@ -96,7 +113,14 @@ impl Switch {
             inside.up(index)
         })?;
         self.namespace.run(move |inside| inside.up(switch_index))?;
-        Ok(Port { interface, index, switch_index, link_address: mac.to_string() })
+        Ok(Port {
+            interface,
+            index,
+            switch_index,
+            link_address: mac.to_string(),
+            first_link: link.to_owned(),
+            address: None,
+        })
     }
 
     /// Takes the carrier from a node and waits until it knows. Hands back the time (boot nanoseconds) just
@@ -124,17 +148,20 @@ impl Switch {
         })
     }
 
-    /// The namespace of the bridges.
-    pub(crate) fn namespace(&self) -> &Namespace {
-        &self.namespace
-    }
-
     fn bridge(&self, link: &str) -> Result<u32> {
-        self.bridges.get(link).copied().with_context(|| format!("there is no link {link}"))
+        self.bridges
+            .get(link)
+            .copied()
+            .with_context(|| format!("there is no link {link}"))
     }
 
     fn attribute(&self, port: u32, link: &str) -> Result<()> {
-        if let Some(capture) = self.capture.lock().map_err(|_| anyhow!("a thread panicked"))?.as_ref() {
+        if let Some(capture) = self
+            .capture
+            .lock()
+            .map_err(|_| anyhow!("a thread panicked"))?
+            .as_ref()
+        {
             capture.attach(port, link);
         }
         Ok(())
@@ -146,7 +173,11 @@ impl Switch {
 fn link_address(node: &str, number: usize) -> Mac {
     let digest = Sha256::digest(format!("{node}/{number}"));
     let mut mac = [0x02; 6];
-    for (octet, random) in mac.iter_mut().skip(1).zip(digest.iter().filter(|octet| **octet != 0)) {
+    for (octet, random) in mac
+        .iter_mut()
+        .skip(1)
+        .zip(digest.iter().filter(|octet| **octet != 0))
+    {
         *octet = *random;
     }
     Mac(mac)
@@ -154,11 +185,7 @@ fn link_address(node: &str, number: usize) -> Mac {
 
 #[cfg(test)]
 mod tests {
-    use std::{
-        fs,
-        net::{Ipv4Addr, UdpSocket},
-        time::Duration,
-    };
+    use std::{fs, net::UdpSocket, time::Duration};
 
     use super::*;
 
@@ -168,7 +195,9 @@ mod tests {
         let namespace = Namespace::new(name).unwrap();
         let port = switch.plug(&namespace, name, 0, link).unwrap();
         let (index, address) = (port.index, address.parse::<Ipv4Addr>().unwrap());
-        namespace.run(move |inside| inside.add_address(index, address, PREFIX)).unwrap();
+        namespace
+            .run(move |inside| inside.add_address(index, address, PREFIX))
+            .unwrap();
         (namespace, port)
     }
 
@@ -191,7 +220,9 @@ mod tests {
 
     #[test]
     fn a_moved_node_talks_on_its_new_link_and_the_capture_follows() {
-        let Some(switch) = switch(&["one", "two"]) else { return };
+        let Some(switch) = switch(&["one", "two"]) else {
+            return;
+        };
         let directory = tempfile::tempdir().unwrap();
         switch.record(directory.path()).unwrap();
         let (left, _) = node(&switch, "left", "one", "10.9.0.1");
@@ -221,12 +252,17 @@ mod tests {
         assert!(holds(&read("one"), &[b'a'; 86]), "128 bytes with 42 of headers");
         assert!(!holds(&read("one"), &[b'a'; 87]), "bulk is cut");
         let resolution = [&[0, 1, 8, 0, 6, 4, 0, 1, 2][..]].concat();
-        assert!(holds(&read("one"), &resolution) && holds(&read("two"), &resolution), "ARP on both");
+        assert!(
+            holds(&read("one"), &resolution) && holds(&read("two"), &resolution),
+            "ARP on both"
+        );
     }
 
     #[test]
     fn a_masquerading_router_hides_its_inner_side() {
-        let Some(switch) = switch(&["inner", "outer"]) else { return };
+        let Some(switch) = switch(&["inner", "outer"]) else {
+            return;
+        };
         let (host, port) = node(&switch, "host", "inner", "192.168.77.10");
         let (server, _) = node(&switch, "server", "outer", "10.53.1.1");
         let (router, inner) = node(&switch, "router", "inner", "192.168.77.1");
@@ -241,7 +277,8 @@ mod tests {
             })
             .unwrap();
         let index = port.index;
-        host.run(move |inside| inside.add_dhcp_default(index, "192.168.77.1".parse()?)).unwrap();
+        host.run(move |inside| inside.add_dhcp_default(index, "192.168.77.1".parse()?))
+            .unwrap();
 
         let (here, there) = (socket(&host, "0.0.0.0:434"), socket(&server, "10.53.1.1:434"));
         here.send_to(b"request", "10.53.1.1:434").unwrap();

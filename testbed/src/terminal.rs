@@ -1,6 +1,6 @@
 //! Lines on standard output. Writing fails silently when nobody reads any more: the run goes on.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 
 /// Writes one line.
 pub(crate) fn line(text: &str) {
@@ -9,12 +9,14 @@ pub(crate) fn line(text: &str) {
     let _ = out.flush();
 }
 
+/// Writes text that ends its own lines.
+pub(crate) fn text(text: &str) {
+    let mut out = io::stdout().lock();
+    let _ = write!(out, "{text}");
+    let _ = out.flush();
+}
+
 /// Writes one line to standard error.
 pub(crate) fn complain(text: &str) {
     let _ = writeln!(io::stderr().lock(), "{text}");
-}
-
-/// Whether a person looks on.
-pub(crate) fn is_terminal() -> bool {
-    io::stdout().is_terminal()
 }

@@ -4,7 +4,52 @@
 pub(crate) mod probe;
 pub(crate) mod transfer;
 
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use serde_json::{Value, json};
+
+use crate::{
+    network::Network,
+    traffic::{probe::Probe, transfer::Transfer},
+};
+
 /// UDP port of the probes at the mobile node.
 pub(crate) const PROBE_PORT: u16 = 7007;
 /// TCP port of the transfer at the mobile node.
 pub(crate) const TRANSFER_PORT: u16 = 7008;
+
+/// Runs the scenario's transfer and probes for a while and says how they fared, whatever else happens to the
+/// network meanwhile.
+pub(crate) fn measure(network: &Network, megabytes: u32, seconds: u32) -> Result<Value> {
+    let traffic = network
+        .scenario
+        .traffic
+        .as_ref()
+        .context("the scenario has no [traffic]")?;
+    let from = &network.node(traffic.from.get_ref())?.namespace;
+    let to = &network.node(traffic.to.get_ref())?.namespace;
+    let address = *network
+        .scenario
+        .mobile_node(traffic.to.get_ref())?
+        .home_address
+        .get_ref();
+    let probe = Probe::start(from, to, address, *traffic.probes_per_second.get_ref())?;
+    let bytes = u64::from(megabytes) * 1_000_000;
+    let transfer = Transfer::start(from, to, address, bytes, Duration::from_secs(seconds.into()))?;
+    let outcome = transfer.finish();
+    let log = probe.finish()?;
+    Ok(json!({
+        "transfer": {
+            "bytes": outcome.bytes,
+            "sha256_match": outcome.sha256_match,
+            "connections": outcome.connections,
+            "error": outcome.error,
+        },
+        "ping": {
+            "sent": log.sent.len(),
+            "received": log.received().iter().flatten().count(),
+            "longest_gap_ms": log.longest_gap() as f64 / 1e6,
+        },
+    }))
+}

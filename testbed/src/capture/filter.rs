@@ -100,7 +100,12 @@ fn assemble(body: &[Draft]) -> Vec<libc::sock_filter> {
     };
     let mut program: Vec<_> = body.iter().enumerate().map(instruction).collect();
     for keep in [WHOLE, BEGINNING, NOTHING] {
-        program.push(libc::sock_filter { code: RETURN, jt: 0, jf: 0, k: keep });
+        program.push(libc::sock_filter {
+            code: RETURN,
+            jt: 0,
+            jf: 0,
+            k: keep,
+        });
     }
     program
 }
@@ -190,9 +195,21 @@ mod tests {
         assert_eq!(keep(&frame(1, 0, 0, &[0; 8])), WHOLE);
         assert_eq!(keep(&frame(17, 0, 0, &udp(40000, 434, &[1; 200]))), WHOLE);
         assert_eq!(keep(&frame(17, 0, 0, &udp(434, 40000, &[3; 200]))), WHOLE);
-        assert_eq!(keep(&frame(17, 3, 0, &udp(40000, 434, &[1; 200]))), WHOLE, "behind IP options");
-        assert_eq!(keep(&frame(17, 0, 0x00b9, &[0; 40])), WHOLE, "a later fragment may belong to one");
-        assert_eq!(keep(&frame(17, 0, 0, &udp(1, 434, &[]))), WHOLE, "nothing to look at");
+        assert_eq!(
+            keep(&frame(17, 3, 0, &udp(40000, 434, &[1; 200]))),
+            WHOLE,
+            "behind IP options"
+        );
+        assert_eq!(
+            keep(&frame(17, 0, 0x00b9, &[0; 40])),
+            WHOLE,
+            "a later fragment may belong to one"
+        );
+        assert_eq!(
+            keep(&frame(17, 0, 0, &udp(1, 434, &[]))),
+            WHOLE,
+            "nothing to look at"
+        );
     }
 
     #[test]
@@ -200,8 +217,14 @@ mod tests {
         let program = links();
         assert_eq!(run(&program, &frame(6, 0, 0, &[0; 900]), false), BEGINNING);
         assert_eq!(run(&program, &frame(4, 0, 0, &[0; 900]), false), BEGINNING);
-        assert_eq!(run(&program, &frame(17, 0, 0, &udp(434, 434, &[4; 900])), false), BEGINNING);
-        assert_eq!(run(&program, &frame(17, 2, 0, &udp(7000, 7001, &[1; 900])), false), BEGINNING);
+        assert_eq!(
+            run(&program, &frame(17, 0, 0, &udp(434, 434, &[4; 900])), false),
+            BEGINNING
+        );
+        assert_eq!(
+            run(&program, &frame(17, 2, 0, &udp(7000, 7001, &[1; 900])), false),
+            BEGINNING
+        );
         assert_eq!(run(&program, &frame(1, 0, 0, &[0; 8]), true), NOTHING);
     }
 }

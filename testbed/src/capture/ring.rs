@@ -46,7 +46,11 @@ unsafe impl Send for Ring {}
 impl Ring {
     /// Gives the socket its ring and starts to receive every protocol.
     pub(crate) fn new(socket: OwnedFd) -> Result<Self> {
-        set(&socket, libc::PACKET_VERSION, &(libc::tpacket_versions::TPACKET_V3 as libc::c_int))?;
+        set(
+            &socket,
+            libc::PACKET_VERSION,
+            &(libc::tpacket_versions::TPACKET_V3 as libc::c_int),
+        )?;
         let wanted = libc::tpacket_req3 {
             tp_block_size: BLOCK as u32,
             tp_block_nr: BLOCKS as u32,
@@ -60,10 +64,21 @@ impl Ring {
         let size = NonZeroUsize::new(BLOCK * BLOCKS).context("a ring has a size")?;
         // SAFETY: a fresh shared mapping of the socket's ring; nothing else refers to it.
         let memory = unsafe {
-            mmap(None, size, ProtFlags::PROT_READ | ProtFlags::PROT_WRITE, MapFlags::MAP_SHARED, &socket, 0)
+            mmap(
+                None,
+                size,
+                ProtFlags::PROT_READ | ProtFlags::PROT_WRITE,
+                MapFlags::MAP_SHARED,
+                &socket,
+                0,
+            )
         }
         .context("cannot map a packet ring")?;
-        let ring = Self { socket, memory, next: 0 };
+        let ring = Self {
+            socket,
+            memory,
+            next: 0,
+        };
         ring.receive_everything()?;
         Ok(ring)
     }
@@ -94,7 +109,9 @@ impl Ring {
             let packet = unsafe { &*block.add(at).cast::<libc::tpacket3_hdr>() };
             // SAFETY: the link-layer address stands behind the aligned header, as packet(7) lays it out.
             let from = unsafe {
-                &*block.add(at + size_of::<libc::tpacket3_hdr>().next_multiple_of(16)).cast::<libc::sockaddr_ll>()
+                &*block
+                    .add(at + size_of::<libc::tpacket3_hdr>().next_multiple_of(16))
+                    .cast::<libc::sockaddr_ll>()
             };
             // SAFETY: `tp_snaplen` bytes from `tp_mac` on were written by the kernel inside this block.
             let bytes = unsafe {

@@ -2,7 +2,7 @@
 //! cost.
 
 use std::{
-    io::{IoSliceMut, ErrorKind},
+    io::{ErrorKind, IoSliceMut},
     net::{Ipv4Addr, SocketAddrV4, UdpSocket},
     os::fd::AsRawFd,
     sync::{
@@ -66,13 +66,23 @@ impl Probe {
         let (stop_sending, stop_receiving) = <(Arc<AtomicBool>, Arc<AtomicBool>)>::default();
         let sender = {
             let (log, stop) = (Arc::clone(&log), Arc::clone(&stop_sending));
-            thread::Builder::new().name("probe out".into()).spawn(move || send(&out, target, rate, &log, &stop))?
+            thread::Builder::new()
+                .name("probe out".into())
+                .spawn(move || send(&out, target, rate, &log, &stop))?
         };
         let receiver = {
             let (log, stop) = (Arc::clone(&log), Arc::clone(&stop_receiving));
-            thread::Builder::new().name("probe in".into()).spawn(move || receive(&inward, &log, &stop))?
+            thread::Builder::new()
+                .name("probe in".into())
+                .spawn(move || receive(&inward, &log, &stop))?
         };
-        Ok(Self { log, stop_sending, stop_receiving, sender: Some(sender), receiver: Some(receiver) })
+        Ok(Self {
+            log,
+            stop_sending,
+            stop_receiving,
+            sender: Some(sender),
+            receiver: Some(receiver),
+        })
     }
 
     /// Waits for the first packet that was sent and received after these times (boot nanoseconds), and hands
@@ -102,7 +112,13 @@ impl Probe {
         while Instant::now() < end {
             let log = self.log()?;
             let last = log.sent.len().checked_sub(1);
-            if log.arrivals.iter().rev().take(64).any(|arrival| Some(arrival.number) == last) {
+            if log
+                .arrivals
+                .iter()
+                .rev()
+                .take(64)
+                .any(|arrival| Some(arrival.number) == last)
+            {
                 break;
             }
             drop(log);
@@ -132,7 +148,12 @@ impl Log {
         let fits = |arrival: &&Arrival| {
             arrival.at >= received && self.sent.get(arrival.number).is_some_and(|time| *time >= sent)
         };
-        let found = self.arrivals.get(*seen..)?.iter().find(fits).map(|arrival| arrival.at);
+        let found = self
+            .arrivals
+            .get(*seen..)?
+            .iter()
+            .find(fits)
+            .map(|arrival| arrival.at);
         *seen = self.arrivals.len();
         found
     }
@@ -153,12 +174,19 @@ impl Log {
     /// The longest time without an arrival, in nanoseconds.
     pub(crate) fn longest_gap(&self) -> u64 {
         let times = self.arrivals.iter().map(|arrival| arrival.at);
-        times.clone().zip(times.skip(1)).map(|(one, next)| next.saturating_sub(one)).max().unwrap_or(0)
+        times
+            .clone()
+            .zip(times.skip(1))
+            .map(|(one, next)| next.saturating_sub(one))
+            .max()
+            .unwrap_or(0)
     }
 }
 
 fn join(thread: Option<JoinHandle<()>>) -> Result<()> {
-    thread.map_or(Ok(()), |thread| thread.join().map_err(|_| anyhow!("a probe thread panicked")))
+    thread.map_or(Ok(()), |thread| {
+        thread.join().map_err(|_| anyhow!("a probe thread panicked"))
+    })
 }
 
 fn send(socket: &UdpSocket, target: SocketAddrV4, rate: u32, log: &Mutex<Log>, stop: &AtomicBool) {
@@ -183,7 +211,9 @@ fn send(socket: &UdpSocket, target: SocketAddrV4, rate: u32, log: &Mutex<Log>, s
 
 fn receive(socket: &UdpSocket, log: &Mutex<Log>, stop: &AtomicBool) {
     while !stop.load(Ordering::Relaxed) {
-        let Ok(Some(arrival)) = receive_one(socket) else { continue };
+        let Ok(Some(arrival)) = receive_one(socket) else {
+            continue;
+        };
         let Ok(mut log) = log.lock() else { return };
         log.arrivals.push(arrival);
     }
@@ -194,7 +224,12 @@ fn receive_one(socket: &UdpSocket) -> Result<Option<Arrival>> {
     let mut packet = [0_u8; LENGTH];
     let mut space = nix::cmsg_space!(nix::sys::time::TimeSpec);
     let mut parts = [IoSliceMut::new(&mut packet)];
-    let message = match recvmsg::<SockaddrIn>(socket.as_raw_fd(), &mut parts, Some(&mut space), MsgFlags::empty()) {
+    let message = match recvmsg::<SockaddrIn>(
+        socket.as_raw_fd(),
+        &mut parts,
+        Some(&mut space),
+        MsgFlags::empty(),
+    ) {
         Ok(message) => message,
         Err(Errno::EAGAIN | Errno::EINTR) => return Ok(None),
         Err(error) => return Err(error.into()),
@@ -212,7 +247,10 @@ fn receive_one(socket: &UdpSocket) -> Result<Option<Arrival>> {
         return Err(std::io::Error::from(ErrorKind::InvalidData).into());
     };
     let number = usize::try_from(u64::from_be_bytes(*number))?;
-    Ok(Some(Arrival { number, at: boot.saturating_sub(waited) }))
+    Ok(Some(Arrival {
+        number,
+        at: boot.saturating_sub(waited),
+    }))
 }
 
 #[cfg(test)]
@@ -221,10 +259,15 @@ mod tests {
 
     #[test]
     fn probes_are_counted_and_timed() {
-        let Ok(namespace) = Namespace::new("one") else { return };
+        let Ok(namespace) = Namespace::new("one") else {
+            return;
+        };
         let probe = Probe::start(&namespace, &namespace, Ipv4Addr::LOCALHOST, 1000).unwrap();
         let from = clock::boot_ns();
-        let first = probe.first_after(from, from, Duration::from_secs(5)).unwrap().unwrap();
+        let first = probe
+            .first_after(from, from, Duration::from_secs(5))
+            .unwrap()
+            .unwrap();
         assert!(first >= from);
         assert!(probe.first_after(u64::MAX, 0, Duration::ZERO).unwrap().is_none());
         let log = probe.finish().unwrap();
@@ -238,8 +281,15 @@ mod tests {
     #[test]
     fn the_first_packet_after_a_move_was_also_sent_after_it() {
         let arrivals = [(0, 110), (1, 220), (2, 260)].map(|(number, at)| Arrival { number, at });
-        let log = Log { sent: vec![100, 190, 210], arrivals: arrivals.to_vec() };
-        assert_eq!(log.first_after(&mut 0, 200, 205), Some(260), "number 1 was on the old link's way");
+        let log = Log {
+            sent: vec![100, 190, 210],
+            arrivals: arrivals.to_vec(),
+        };
+        assert_eq!(
+            log.first_after(&mut 0, 200, 205),
+            Some(260),
+            "number 1 was on the old link's way"
+        );
         assert_eq!(log.first_after(&mut 3, 200, 205), None);
         assert_eq!(log.longest_gap(), 110);
     }

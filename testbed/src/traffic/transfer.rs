@@ -68,10 +68,15 @@ impl Transfer {
     ) -> Result<Self> {
         let listener = to.run(|_| Ok(TcpListener::bind((Ipv4Addr::UNSPECIFIED, TRANSFER_PORT))?))?;
         listener.set_nonblocking(true)?;
-        let progress = Arc::new(Progress { total: bytes, ..Progress::default() });
+        let progress = Arc::new(Progress {
+            total: bytes,
+            ..Progress::default()
+        });
         let receiver = {
             let progress = Arc::clone(&progress);
-            thread::Builder::new().name("transfer in".into()).spawn(move || accept(&listener, &progress))?
+            thread::Builder::new()
+                .name("transfer in".into())
+                .spawn(move || accept(&listener, &progress))?
         };
         let target = SocketAddrV4::new(address, TRANSFER_PORT);
         let stream = from.run(move |_| {
@@ -91,7 +96,11 @@ impl Transfer {
             let send = move || Ok((started, send(stream, &progress, duration)?));
             thread::Builder::new().name("transfer out".into()).spawn(send)?
         };
-        Ok(Self { progress, sender, receiver })
+        Ok(Self {
+            progress,
+            sender,
+            receiver,
+        })
     }
 
     /// How far it is.
@@ -107,15 +116,27 @@ impl Transfer {
     /// Releases, and waits for both ends.
     pub(crate) fn finish(self) -> Outcome {
         self.release();
-        let sent = self.sender.join().unwrap_or_else(|_| Err(anyhow!("the sending thread panicked")));
+        let sent = self
+            .sender
+            .join()
+            .unwrap_or_else(|_| Err(anyhow!("the sending thread panicked")));
         if sent.is_err() {
             self.progress.stop.store(true, Ordering::Relaxed);
         }
-        let received = self.receiver.join().unwrap_or_else(|_| Err(anyhow!("the receiving thread panicked")));
+        let received = self
+            .receiver
+            .join()
+            .unwrap_or_else(|_| Err(anyhow!("the receiving thread panicked")));
         let connections = self.progress.connections.load(Ordering::Relaxed);
         let bytes = self.progress.received.load(Ordering::Relaxed);
-        let mut outcome =
-            Outcome { bytes, sha256_match: false, connections, started: 0, ended: 0, error: None };
+        let mut outcome = Outcome {
+            bytes,
+            sha256_match: false,
+            connections,
+            started: 0,
+            ended: 0,
+            error: None,
+        };
         match (sent, received) {
             (Ok((started, sent)), Ok((ended, received))) => {
                 (outcome.started, outcome.ended) = (started, ended);
@@ -144,13 +165,21 @@ fn send(mut stream: TcpStream, progress: &Progress, duration: Duration) -> Resul
         }
         let released = progress.released.load(Ordering::Relaxed);
         let due = u64::try_from(u128::from(total) * begin.elapsed().as_nanos() / whole)?;
-        let limit = if released { total } else { (total - total * KEPT_BACK / 100).min(due) };
+        let limit = if released {
+            total
+        } else {
+            (total - total * KEPT_BACK / 100).min(due)
+        };
         let mut quota = limit.saturating_sub(sent).min(most_per_tick);
         while quota > 0 {
             let part = usize::try_from(quota)?.min(CHUNK);
-            let Some(chunk) = buffer.get_mut(..part) else { bail!("a chunk is larger than its buffer") };
+            let Some(chunk) = buffer.get_mut(..part) else {
+                bail!("a chunk is larger than its buffer")
+            };
             source.fill(chunk);
-            stream.write_all(chunk).with_context(|| format!("the sender is stuck after {sent} bytes"))?;
+            stream
+                .write_all(chunk)
+                .with_context(|| format!("the sender is stuck after {sent} bytes"))?;
             hash.update(&chunk);
             sent += part as u64;
             quota -= part as u64;
@@ -184,7 +213,10 @@ fn accept(listener: &TcpListener, progress: &Progress) -> Result<(u64, [u8; 32])
             None => thread::sleep(TICK),
         }
         if progress.stop.load(Ordering::Relaxed) {
-            bail!("stopped after {} bytes", progress.received.load(Ordering::Relaxed));
+            bail!(
+                "stopped after {} bytes",
+                progress.received.load(Ordering::Relaxed)
+            );
         }
     }
 }
@@ -200,7 +232,12 @@ impl Incoming {
     fn new(stream: TcpStream) -> Result<Self> {
         stream.set_nonblocking(false)?;
         stream.set_read_timeout(Some(Duration::from_millis(50)))?;
-        Ok(Self { stream, hash: Sha256::new(), buffer: vec![0; 256 * 1024], heard: Instant::now() })
+        Ok(Self {
+            stream,
+            hash: Sha256::new(),
+            buffer: vec![0; 256 * 1024],
+            heard: Instant::now(),
+        })
     }
 
     /// Reads what is there; `true` at the end of the stream.
@@ -212,7 +249,11 @@ impl Incoming {
                 progress.received.fetch_add(length as u64, Ordering::Relaxed);
                 self.heard = Instant::now();
             }
-            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted) => {}
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted
+                ) => {}
             Err(error) => return Err(error).context("the connection broke at the receiver"),
         }
         if self.heard.elapsed() > STALL {
@@ -243,10 +284,18 @@ mod tests {
 
     #[test]
     fn a_transfer_ends_only_after_its_release() {
-        let Ok(namespace) = Namespace::new("one") else { return };
+        let Ok(namespace) = Namespace::new("one") else {
+            return;
+        };
         let bytes = 3_000_000;
-        let transfer =
-            Transfer::start(&namespace, &namespace, Ipv4Addr::LOCALHOST, bytes, Duration::from_millis(50)).unwrap();
+        let transfer = Transfer::start(
+            &namespace,
+            &namespace,
+            Ipv4Addr::LOCALHOST,
+            bytes,
+            Duration::from_millis(50),
+        )
+        .unwrap();
         let progress = transfer.progress();
         let kept = bytes * KEPT_BACK / 100;
         let limit = Instant::now() + Duration::from_secs(20);
@@ -263,8 +312,15 @@ mod tests {
 
     #[test]
     fn nobody_listening_is_an_error() {
-        let (Ok(one), Ok(two)) = (Namespace::new("one"), Namespace::new("two")) else { return };
-        let error = Transfer::start(&one, &two, Ipv4Addr::LOCALHOST, 1, Duration::from_millis(1)).err().unwrap();
-        assert!(format!("{error:#}").contains("cannot connect to 127.0.0.1"), "{error:#}");
+        let (Ok(one), Ok(two)) = (Namespace::new("one"), Namespace::new("two")) else {
+            return;
+        };
+        let error = Transfer::start(&one, &two, Ipv4Addr::LOCALHOST, 1, Duration::from_millis(1))
+            .err()
+            .unwrap();
+        assert!(
+            format!("{error:#}").contains("cannot connect to 127.0.0.1"),
+            "{error:#}"
+        );
     }
 }

@@ -1,0 +1,219 @@
+//! The result of a run as a picture in text: one bar per handover, a table, and the verdict.
+
+use std::fmt::Write as _;
+
+use crate::report::{Handover, Report};
+
+/// Columns of a bar.
+const WIDTH: usize = 48;
+
+/// Draws a report.
+pub(crate) fn draw(report: &Report) -> String {
+    let mut out = String::new();
+    // Writing to a String cannot fail.
+    let _ = network(&mut out, report);
+    let _ = bars(&mut out, report);
+    let _ = table(&mut out, report);
+    let _ = summary(&mut out, report);
+    out
+}
+
+fn network(out: &mut String, report: &Report) -> std::fmt::Result {
+    writeln!(out, "\n{}\n", report.topology.scenario)?;
+    for link in &report.topology.links {
+        let on = |node: &&crate::report::Node| {
+            node.interfaces
+                .iter()
+                .any(|interface| interface.link == link.name)
+        };
+        let nodes: Vec<&str> = report
+            .topology
+            .nodes
+            .iter()
+            .filter(on)
+            .map(|node| node.name.as_str())
+            .collect();
+        writeln!(
+            out,
+            "  {:<12} {:<8} {:<18} ──┬── {}",
+            link.name,
+            link.kind,
+            link.prefix,
+            nodes.join(" ── ")
+        )?;
+    }
+    Ok(())
+}
+
+fn bars(out: &mut String, report: &Report) -> std::fmt::Result {
+    let scale = nice(report.handovers.iter().map(end).fold(1.0, f64::max));
+    writeln!(
+        out,
+        "\nHandovers, from carrier at the mobile node: ░ discovery  ▒ registration  ▓ tunnel  ● first packet\n"
+    )?;
+    let half = format!("{:.0}", scale / 2.0);
+    let right = format!("{scale:.0} ms");
+    let gap = WIDTH / 2;
+    writeln!(out, "  {:<26} 0{:>gap$}{:>gap$}", "", half, right)?;
+    for line in &report.handovers {
+        let name = format!("{}: {} → {}", line.node, line.from, line.to);
+        let first = line
+            .link_up_to_first_packet_ms
+            .map_or("never".into(), |ms| format!("{ms:.1} ms"));
+        writeln!(
+            out,
+            "  {name:<26} {} {first:>9}, {} lost",
+            bar(line, scale),
+            line.packets_lost
+        )?;
+    }
+    Ok(())
+}
+
+/// Where the last thing of a handover happened.
+fn end(line: &Handover) -> f64 {
+    let steps = line.discovery_ms.unwrap_or(0.0)
+        + line.registration_ms.unwrap_or(0.0)
+        + line.tunnel_ms.unwrap_or(0.0);
+    steps.max(line.link_up_to_first_packet_ms.unwrap_or(0.0))
+}
+
+fn bar(line: &Handover, scale: f64) -> String {
+    let column = |ms: f64| ((ms / scale * WIDTH as f64).round() as usize).min(WIDTH);
+    let mut cells = vec!['·'; WIDTH + 1];
+    let mut from = 0.0;
+    for (length, mark) in [
+        (line.discovery_ms, '░'),
+        (line.registration_ms, '▒'),
+        (line.tunnel_ms, '▓'),
+    ] {
+        let to = from + length.unwrap_or(0.0);
+        for cell in cells.iter_mut().take(column(to)).skip(column(from)) {
+            *cell = mark;
+        }
+        from = to;
+    }
+    if let Some(first) = line.link_up_to_first_packet_ms
+        && let Some(cell) = cells.get_mut(column(first))
+    {
+        *cell = '●';
+    }
+    cells.into_iter().collect()
+}
+
+/// The next of 1, 2, 5, 10, 20, 50, … that is not below.
+fn nice(value: f64) -> f64 {
+    let mut power = 1.0;
+    loop {
+        for step in [1.0, 2.0, 5.0] {
+            if power * step >= value {
+                return power * step;
+            }
+        }
+        power *= 10.0;
+    }
+}
+
+fn table(out: &mut String, report: &Report) -> std::fmt::Result {
+    let ms = |value: Option<f64>| value.map_or("-".into(), |ms| format!("{ms:.1}"));
+    writeln!(
+        out,
+        "\n  {:<26} {:<15} {:>9} {:>12} {:>7} {:>12} {:>5}   transfer before → after",
+        "move", "care-of", "discovery", "registration", "tunnel", "first packet", "lost"
+    )?;
+    for line in &report.handovers {
+        writeln!(
+            out,
+            "  {:<26} {:<15} {:>9} {:>12} {:>7} {:>12} {:>5}   {} → {} MB",
+            format!("{} → {}", line.from, line.to),
+            if line.care_of.is_empty() {
+                "at home"
+            } else {
+                &line.care_of
+            },
+            ms(line.discovery_ms),
+            ms(line.registration_ms),
+            ms(line.tunnel_ms),
+            ms(line.link_up_to_first_packet_ms),
+            line.packets_lost,
+            line.transfer_bytes_before / 1_000_000,
+            line.transfer_bytes_after / 1_000_000,
+        )?;
+    }
+    Ok(())
+}
+
+fn summary(out: &mut String, report: &Report) -> std::fmt::Result {
+    let transfer = &report.transfer;
+    let hash = if transfer.sha256_match {
+        "SHA-256 right"
+    } else {
+        "SHA-256 WRONG"
+    };
+    let seconds = (transfer.ended_ms - transfer.started_ms) / 1000.0;
+    writeln!(
+        out,
+        "\n  transfer   {} MB over {} connection{} in {seconds:.1} s, {hash}",
+        transfer.bytes / 1_000_000,
+        transfer.connections,
+        if transfer.connections == 1 { "" } else { "s" },
+    )?;
+    let ping = &report.ping;
+    writeln!(
+        out,
+        "  probes     {} of {} arrived, longest gap {:.1} ms, {} lost outside handovers",
+        ping.received, ping.sent, ping.longest_gap_ms, ping.lost_outside_handovers
+    )?;
+    for keys in &report.keys {
+        let agent = if keys.agent.is_empty() {
+            "co-located"
+        } else {
+            &keys.agent
+        };
+        writeln!(
+            out,
+            "  keys       {} at {} ({agent}): {}",
+            keys.node,
+            keys.care_of,
+            keys.fingerprints.join(" ")
+        )?;
+    }
+    for capture in &report.captures {
+        writeln!(out, "  capture    {}", capture.path)?;
+    }
+    writeln!(out)?;
+    for fault in &report.faults {
+        writeln!(out, "  FAULT      {fault}")?;
+    }
+    if report.faults.is_empty() {
+        writeln!(out, "  Nothing was lost that should not be.")?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bar_shows_each_step_in_its_place() {
+        let line = Handover {
+            discovery_ms: Some(10.0),
+            registration_ms: Some(20.0),
+            tunnel_ms: Some(0.0),
+            link_up_to_first_packet_ms: Some(40.0),
+            ..Handover::default()
+        };
+        let bar: Vec<char> = bar(&line, 48.0).chars().collect();
+        assert_eq!(bar.iter().filter(|cell| **cell == '░').count(), 10);
+        assert_eq!(bar.iter().filter(|cell| **cell == '▒').count(), 20);
+        assert_eq!(bar.iter().position(|cell| *cell == '●'), Some(40));
+    }
+
+    #[test]
+    fn the_scale_is_a_round_number() {
+        assert_eq!(nice(0.3), 1.0);
+        assert_eq!(nice(37.0), 50.0);
+        assert_eq!(nice(120.0), 200.0);
+    }
+}

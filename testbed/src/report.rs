@@ -1,0 +1,216 @@
+//! The report of a run: numbers for programs, and what must not have happened.
+
+mod figures;
+mod verdict;
+
+use std::{fs, path::Path};
+
+use anyhow::{Context, Result};
+use serde::Serialize;
+
+use crate::{network::Network, scenario::Scenario, switch::CaptureFile, walk::Walk};
+
+/// Everything that a run shows, as JSON.
+#[derive(Debug, Serialize)]
+pub(crate) struct Report {
+    pub(crate) topology: Topology,
+    pub(crate) mobile_nodes: Vec<MobileNode>,
+    pub(crate) handovers: Vec<Handover>,
+    pub(crate) transfer: Transfer,
+    pub(crate) ping: Ping,
+    pub(crate) keys: Vec<Keys>,
+    pub(crate) captures: Vec<Capture>,
+    /// What should not have happened; empty after a good run.
+    pub(crate) faults: Vec<String>,
+}
+
+/// Links and the nodes on them.
+#[derive(Debug, Serialize)]
+pub(crate) struct Topology {
+    pub(crate) scenario: String,
+    pub(crate) links: Vec<Link>,
+    pub(crate) nodes: Vec<Node>,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct Link {
+    pub(crate) name: String,
+    pub(crate) kind: &'static str,
+    pub(crate) prefix: String,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct Node {
+    pub(crate) name: String,
+    pub(crate) role: &'static str,
+    pub(crate) interfaces: Vec<Interface>,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct Interface {
+    pub(crate) name: String,
+    pub(crate) link: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) address: Option<String>,
+    pub(crate) link_address: String,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct MobileNode {
+    pub(crate) name: String,
+    pub(crate) nai: String,
+    pub(crate) home_address: String,
+    pub(crate) link_address: String,
+}
+
+/// One change of links. Times in milliseconds; `*_at_ms` since the schedule began.
+#[derive(Clone, Debug, Default, Serialize)]
+pub(crate) struct Handover {
+    pub(crate) node: String,
+    pub(crate) from: String,
+    pub(crate) to: String,
+    /// Empty at home.
+    pub(crate) care_of: String,
+    pub(crate) link_down_at_ms: f64,
+    pub(crate) link_up_at_ms: f64,
+    /// From carrier at the mobile node to the first probe that came after it.
+    pub(crate) link_up_to_first_packet_ms: Option<f64>,
+    /// From carrier to the first registration request.
+    pub(crate) discovery_ms: Option<f64>,
+    /// From that request to the accepted reply.
+    pub(crate) registration_ms: Option<f64>,
+    /// From that reply to routes and tunnel in place; 0 if they were before.
+    pub(crate) tunnel_ms: Option<f64>,
+    pub(crate) packets_lost: usize,
+    pub(crate) transfer_bytes_before: u64,
+    pub(crate) transfer_bytes_after: u64,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct Transfer {
+    pub(crate) bytes: u64,
+    pub(crate) sha256_match: bool,
+    pub(crate) connections: u32,
+    pub(crate) started_ms: f64,
+    pub(crate) ended_ms: f64,
+    pub(crate) error: Option<String>,
+}
+
+#[derive(Debug, Default, Serialize)]
+pub(crate) struct Ping {
+    pub(crate) sent: usize,
+    pub(crate) received: usize,
+    pub(crate) longest_gap_ms: f64,
+    /// Lost although no handover was under way.
+    pub(crate) lost_outside_handovers: usize,
+}
+
+/// The keys of one accepted registration.
+#[derive(Debug, Serialize)]
+pub(crate) struct Keys {
+    /// The mobile node.
+    pub(crate) node: String,
+    /// The foreign agent; empty with a co-located care-of address.
+    pub(crate) agent: String,
+    pub(crate) care_of: String,
+    pub(crate) spis: Vec<u32>,
+    /// One per key: three through a foreign agent, one without.
+    pub(crate) fingerprints: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct Capture {
+    pub(crate) link: String,
+    pub(crate) kind: &'static str,
+    pub(crate) path: String,
+}
+
+impl Report {
+    /// Works out what a walk showed.
+    pub(crate) fn new(
+        network: &Network,
+        walk: &Walk,
+        captures: &[CaptureFile],
+        missing_frames: u32,
+    ) -> Result<Self> {
+        let scenario = &network.scenario;
+        let mut report = Self {
+            topology: topology(network)?,
+            mobile_nodes: mobile_nodes(network)?,
+            handovers: walk
+                .handovers
+                .iter()
+                .map(|handover| figures::handover(walk, handover))
+                .collect(),
+            transfer: figures::transfer(walk),
+            ping: figures::ping(walk),
+            keys: figures::keys(scenario, walk),
+            captures: captures
+                .iter()
+                .map(|file| capture(scenario, file))
+                .collect::<Result<_>>()?,
+            faults: Vec::new(),
+        };
+        report.faults = verdict::faults(&report, missing_frames);
+        Ok(report)
+    }
+
+    /// Writes the report as JSON.
+    pub(crate) fn write(&self, path: &Path) -> Result<()> {
+        let text = serde_json::to_string_pretty(self)? + "\n";
+        fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
+    }
+}
+
+fn topology(network: &Network) -> Result<Topology> {
+    let scenario = &network.scenario;
+    let links = scenario.links.iter().map(|link| Link {
+        name: link.name.get_ref().clone(),
+        kind: link.kind.word(),
+        prefix: link.prefix.get_ref().to_string(),
+    });
+    let nodes = network.nodes().map(|(name, node)| {
+        let interfaces = node.ports.iter().map(|port| Interface {
+            name: port.interface.clone(),
+            link: port.first_link.clone(),
+            address: port.address.map(|address| address.to_string()),
+            link_address: port.link_address.clone(),
+        });
+        Node {
+            name: name.to_owned(),
+            role: node.role.word(),
+            interfaces: interfaces.collect(),
+        }
+    });
+    Ok(Topology {
+        scenario: scenario.title.clone(),
+        links: links.collect(),
+        nodes: nodes.collect(),
+    })
+}
+
+fn mobile_nodes(network: &Network) -> Result<Vec<MobileNode>> {
+    let describe = |mobile: &crate::scenario::MobileNode| {
+        let name = mobile.name.get_ref();
+        let port = network
+            .node(name)?
+            .ports
+            .first()
+            .context("a mobile node has an interface")?;
+        Ok(MobileNode {
+            name: name.clone(),
+            nai: mobile.nai.get_ref().clone(),
+            home_address: mobile.home_address.get_ref().to_string(),
+            link_address: port.link_address.clone(),
+        })
+    };
+    network.scenario.mobile_nodes.iter().map(describe).collect()
+}
+
+fn capture(scenario: &Scenario, file: &CaptureFile) -> Result<Capture> {
+    Ok(Capture {
+        link: file.link.clone(),
+        kind: scenario.link(&file.link)?.kind.word(),
+        path: std::path::absolute(&file.path)?.display().to_string(),
+    })
+}

@@ -1,0 +1,196 @@
+//! What must not have happened in a run.
+
+use std::collections::BTreeSet;
+
+use super::{Handover, Report};
+
+/// Longest handover that is acceptable, in milliseconds.
+const LONGEST: f64 = 2000.0;
+
+/// One sentence per fault.
+pub(super) fn faults(report: &Report, missing_frames: u32) -> Vec<String> {
+    let mut faults: Vec<String> = report.handovers.iter().filter_map(handover).collect();
+    let ping = &report.ping;
+    if ping.lost_outside_handovers > 0 {
+        faults.push(format!(
+            "{} probes were lost although no handover was under way",
+            ping.lost_outside_handovers
+        ));
+    }
+    transfer(report, &mut faults);
+    keys(report, &mut faults);
+    if missing_frames > 0 {
+        faults.push(format!("the captures lack {missing_frames} frames"));
+    }
+    faults
+}
+
+fn handover(line: &Handover) -> Option<String> {
+    let what = format!("{}: {} -> {}", line.node, line.from, line.to);
+    match line.link_up_to_first_packet_ms {
+        None => Some(format!("{what}: no packet came")),
+        Some(ms) if ms > LONGEST => Some(format!("{what}: {ms:.0} ms to the first packet")),
+        Some(_) => {
+            let unknown = [line.discovery_ms, line.registration_ms, line.tunnel_ms].contains(&None);
+            unknown.then(|| format!("{what}: the mobile node did not tell of each step"))
+        }
+    }
+}
+
+fn transfer(report: &Report, faults: &mut Vec<String>) {
+    let transfer = &report.transfer;
+    if let Some(error) = &transfer.error {
+        faults.push(format!("the transfer failed: {error}"));
+        return;
+    }
+    if !transfer.sha256_match {
+        faults.push("the transfer arrived with another SHA-256 than it left with".into());
+    }
+    if transfer.connections != 1 {
+        faults.push(format!("the transfer took {} connections", transfer.connections));
+    }
+    let first = report
+        .handovers
+        .iter()
+        .map(|line| line.link_down_at_ms)
+        .fold(f64::INFINITY, f64::min);
+    let last = report
+        .handovers
+        .iter()
+        .map(|line| line.link_up_at_ms)
+        .fold(0.0, f64::max);
+    if transfer.started_ms > first || transfer.ended_ms < last {
+        faults.push("the transfer did not span the whole walk".into());
+    }
+}
+
+fn keys(report: &Report, faults: &mut Vec<String>) {
+    let mut seen = BTreeSet::new();
+    for keys in &report.keys {
+        let wanted = if keys.agent.is_empty() { 1 } else { 3 };
+        if keys.fingerprints.len() != wanted {
+            faults.push(format!(
+                "{} keys for {} at {}",
+                keys.fingerprints.len(),
+                keys.node,
+                keys.care_of
+            ));
+        }
+        for fingerprint in &keys.fingerprints {
+            if !seen.insert(fingerprint) {
+                faults.push(format!("the key {fingerprint} was handed out twice"));
+            }
+        }
+    }
+    let away = report
+        .handovers
+        .iter()
+        .filter(|line| !line.care_of.is_empty())
+        .count();
+    if report.keys.len() < away {
+        faults.push(format!(
+            "{away} registrations away from home, and keys of only {}",
+            report.keys.len()
+        ));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::{Keys, Ping, Topology, Transfer};
+
+    fn report() -> Report {
+        let line = |to: &str, care_of: &str| Handover {
+            node: "mn".into(),
+            from: "x".into(),
+            to: to.into(),
+            care_of: care_of.into(),
+            link_down_at_ms: 10.0,
+            link_up_at_ms: 11.0,
+            link_up_to_first_packet_ms: Some(40.0),
+            discovery_ms: Some(1.0),
+            registration_ms: Some(1.0),
+            tunnel_ms: Some(1.0),
+            ..Handover::default()
+        };
+        let keys = |agent: &str, care_of: &str, fingerprints: &[&str]| Keys {
+            node: "mn".into(),
+            agent: agent.into(),
+            care_of: care_of.into(),
+            spis: vec![],
+            fingerprints: fingerprints.iter().map(|text| (*text).to_owned()).collect(),
+        };
+        Report {
+            topology: Topology {
+                scenario: String::new(),
+                links: vec![],
+                nodes: vec![],
+            },
+            mobile_nodes: vec![],
+            handovers: vec![
+                line("a", "10.51.1.2"),
+                line("c", "192.168.77.10"),
+                line("home", ""),
+            ],
+            transfer: Transfer {
+                bytes: 1,
+                sha256_match: true,
+                connections: 1,
+                started_ms: 0.0,
+                ended_ms: 100.0,
+                error: None,
+            },
+            ping: Ping::default(),
+            keys: vec![
+                keys("fa-a", "10.51.1.2", &["1", "2", "3"]),
+                keys("", "192.168.77.10", &["4"]),
+            ],
+            captures: vec![],
+            faults: vec![],
+        }
+    }
+
+    #[test]
+    fn a_good_run_has_no_fault() {
+        assert_eq!(faults(&report(), 0), Vec::<String>::new());
+    }
+
+    #[test]
+    fn every_wrong_thing_is_a_fault() {
+        type Spoil = fn(&mut Report);
+        let ways: [(&str, Spoil); 11] = [
+            ("no packet came", |report| {
+                report.handovers[0].link_up_to_first_packet_ms = None;
+            }),
+            ("2001 ms", |report| {
+                report.handovers[2].link_up_to_first_packet_ms = Some(2000.6);
+            }),
+            ("each step", |report| report.handovers[1].tunnel_ms = None),
+            ("3 probes", |report| report.ping.lost_outside_handovers = 3),
+            ("broken pipe", |report| {
+                report.transfer.error = Some("broken pipe".into());
+            }),
+            ("SHA-256", |report| report.transfer.sha256_match = false),
+            ("2 connections", |report| report.transfer.connections = 2),
+            ("span", |report| report.transfer.ended_ms = 10.5),
+            ("handed out twice", |report| {
+                report.keys[1].fingerprints = vec!["2".into()];
+            }),
+            ("2 keys", |report| {
+                report.keys[0].fingerprints.pop();
+            }),
+            ("only 1", |report| {
+                report.keys.pop();
+            }),
+        ];
+        for (words, spoil) in ways {
+            let mut report = report();
+            spoil(&mut report);
+            let faults = faults(&report, 0);
+            assert_eq!(faults.len(), 1, "{words}: {faults:?}");
+            assert!(faults[0].contains(words), "{words}: {faults:?}");
+        }
+        assert_eq!(faults(&report(), 7), ["the captures lack 7 frames"]);
+    }
+}

@@ -1,0 +1,261 @@
+//! One run of a scenario's schedule with traffic: what happened, as raw times. The report is made of it.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, atomic::Ordering},
+    thread,
+    time::Duration,
+};
+
+use anyhow::{Context, Result, anyhow, bail};
+use proto::agent::Event;
+
+use crate::{
+    agent::Watch,
+    clock,
+    network::{Move, Network, Role},
+    scenario::{MobileNode, Scenario, Traffic},
+    timeline::{Moment, Timeline},
+    traffic::{
+        probe::{Log, Probe},
+        transfer::{Outcome, Progress, Transfer},
+    },
+};
+
+/// A handover without a packet after this long is given up.
+const FIRST_PACKET: Duration = Duration::from_secs(10);
+/// What the schedule allows for each move beside the stays.
+const PER_MOVE: Duration = Duration::from_millis(300);
+
+/// Everything that was seen; times in boot nanoseconds.
+pub(crate) struct Walk {
+    /// When the schedule began.
+    pub(crate) zero: u64,
+    /// In order of time.
+    pub(crate) handovers: Vec<Handover>,
+    /// By mobile node.
+    pub(crate) probes: BTreeMap<String, Log>,
+    pub(crate) transfer: Outcome,
+    /// By node: mobile nodes and home agents.
+    pub(crate) events: BTreeMap<String, Vec<Event>>,
+}
+
+/// One change of links and what came of it.
+#[derive(Clone, Debug)]
+pub(crate) struct Handover {
+    pub(crate) node: String,
+    pub(crate) moved: Move,
+    /// When the first probe sent and received after the move came.
+    pub(crate) first_packet: Option<u64>,
+    /// When the stay on the new link ended.
+    pub(crate) until: u64,
+    /// Received by the transfer when the old link went, and at the end of the stay.
+    pub(crate) bytes_before: u64,
+    pub(crate) bytes_after: u64,
+}
+
+/// Walks the schedule of every mobile node.
+pub(crate) fn walk(network: &Network, timeline: &Timeline) -> Result<Walk> {
+    let scenario = &network.scenario;
+    let traffic = scenario
+        .traffic
+        .as_ref()
+        .context("the scenario has no [traffic]: there is nothing to measure")?;
+    let watches = watch(network, timeline)?;
+    let probes = start_probes(network, traffic)?;
+    let transfer = start_transfer(network, traffic)?;
+    let progress = transfer.progress();
+    let zero = clock::boot_ns();
+    timeline.begin(zero, Arc::clone(&progress));
+
+    let mut handovers = roam_all(network, &probes, &progress, zero, timeline)?;
+    handovers.sort_by_key(|handover| handover.moved.link_down);
+    let outcome = transfer.finish();
+    let probes = probes
+        .into_iter()
+        .map(|(name, probe)| Ok((name, probe.finish()?)))
+        .collect::<Result<_>>()?;
+    let events = watches
+        .into_iter()
+        .map(|(name, watch)| (name, watch.events()))
+        .collect();
+    Ok(Walk {
+        zero,
+        handovers,
+        probes,
+        transfer: outcome,
+        events,
+    })
+}
+
+/// How long the schedule of a mobile node takes.
+pub(crate) fn planned(mobile: &MobileNode) -> Duration {
+    let moves = u32::try_from(mobile.roam.len().saturating_sub(1)).unwrap_or(u32::MAX);
+    mobile
+        .roam
+        .iter()
+        .map(crate::scenario::Step::stay)
+        .sum::<Duration>()
+        + PER_MOVE * moves
+}
+
+/// How long the longest schedule takes.
+pub(crate) fn longest(scenario: &Scenario) -> Duration {
+    scenario
+        .mobile_nodes
+        .iter()
+        .map(planned)
+        .max()
+        .unwrap_or_default()
+}
+
+fn watch(network: &Network, timeline: &Timeline) -> Result<BTreeMap<String, Watch>> {
+    let mut watches = BTreeMap::new();
+    for (name, node) in network.nodes() {
+        if matches!(node.role, Role::MobileNode | Role::HomeAgent) {
+            let watch = Watch::start(name, network.socket(name)?, Some(timeline.listener()))?;
+            watches.insert(name.to_owned(), watch);
+        }
+    }
+    Ok(watches)
+}
+
+/// Starts the probes to every mobile node, and waits until they arrive.
+fn start_probes(network: &Network, traffic: &Traffic) -> Result<BTreeMap<String, Probe>> {
+    let from = &network.node(traffic.from.get_ref())?.namespace;
+    let mut probes = BTreeMap::new();
+    for mobile in &network.scenario.mobile_nodes {
+        let name = mobile.name.get_ref();
+        let to = &network.node(name)?.namespace;
+        let probe = Probe::start(
+            from,
+            to,
+            *mobile.home_address.get_ref(),
+            *traffic.probes_per_second.get_ref(),
+        )?;
+        if probe.first_after(0, 0, FIRST_PACKET)?.is_none() {
+            bail!(
+                "no probe of {} reaches {name} at {}",
+                traffic.from.get_ref(),
+                mobile.home_address.get_ref()
+            );
+        }
+        probes.insert(name.clone(), probe);
+    }
+    Ok(probes)
+}
+
+/// Starts the one transfer, and waits for its first bytes.
+pub(crate) fn start_transfer(network: &Network, traffic: &Traffic) -> Result<Transfer> {
+    let mobile = network.scenario.mobile_node(traffic.to.get_ref())?;
+    let transfer = Transfer::start(
+        &network.node(traffic.from.get_ref())?.namespace,
+        &network.node(traffic.to.get_ref())?.namespace,
+        *mobile.home_address.get_ref(),
+        u64::from(traffic.transfer_mb) * 1_000_000,
+        longest(&network.scenario),
+    )?;
+    Ok(transfer)
+}
+
+fn roam_all(
+    network: &Network,
+    probes: &BTreeMap<String, Probe>,
+    progress: &Progress,
+    zero: u64,
+    timeline: &Timeline,
+) -> Result<Vec<Handover>> {
+    thread::scope(|scope| {
+        let mut walkers = Vec::new();
+        for mobile in &network.scenario.mobile_nodes {
+            let probe = probes
+                .get(mobile.name.get_ref())
+                .context("a mobile node has a probe")?;
+            let walker = Walker {
+                network,
+                mobile,
+                probe,
+                progress,
+                timeline,
+            };
+            walkers.push(scope.spawn(move || walker.roam(zero)));
+        }
+        let mut handovers = Vec::new();
+        for walker in walkers {
+            handovers.extend(
+                walker
+                    .join()
+                    .map_err(|_| anyhow!("a walking thread panicked"))??,
+            );
+        }
+        Ok(handovers)
+    })
+}
+
+struct Walker<'a> {
+    network: &'a Network,
+    mobile: &'a MobileNode,
+    probe: &'a Probe,
+    progress: &'a Progress,
+    timeline: &'a Timeline,
+}
+
+impl Walker<'_> {
+    fn roam(&self, zero: u64) -> Result<Vec<Handover>> {
+        let mut handovers: Vec<Handover> = Vec::new();
+        let mut arrived = zero;
+        let mut steps = self.mobile.roam.iter().peekable();
+        while let Some(step) = steps.next() {
+            sleep_until(arrived + u64::try_from(step.stay().as_nanos())?);
+            if let Some(last) = handovers.last_mut() {
+                (last.until, last.bytes_after) = (clock::boot_ns(), self.received());
+            }
+            if let Some(next) = steps.peek() {
+                let handover = self.change(next.link.get_ref())?;
+                arrived = handover.moved.link_up;
+                handovers.push(handover);
+            }
+        }
+        Ok(handovers)
+    }
+
+    fn change(&self, to: &str) -> Result<Handover> {
+        let name = self.mobile.name.get_ref();
+        let bytes_before = self.received();
+        let moved = self.network.move_to(name, to)?;
+        self.timeline.tell(
+            moved.link_down,
+            Moment::Moved {
+                node: name.clone(),
+                moved: moved.clone(),
+            },
+        );
+        let first_packet = self
+            .probe
+            .first_after(moved.link_down, moved.link_up, FIRST_PACKET)?;
+        let at = first_packet.unwrap_or_else(clock::boot_ns);
+        self.timeline.tell(
+            at,
+            Moment::FirstPacket {
+                node: name.clone(),
+                came: first_packet.is_some(),
+            },
+        );
+        Ok(Handover {
+            node: name.clone(),
+            moved,
+            first_packet,
+            until: u64::MAX,
+            bytes_before,
+            bytes_after: 0,
+        })
+    }
+
+    fn received(&self) -> u64 {
+        self.progress.received.load(Ordering::Relaxed)
+    }
+}
+
+fn sleep_until(boot_ns: u64) {
+    thread::sleep(Duration::from_nanos(boot_ns.saturating_sub(clock::boot_ns())));
+}
