@@ -30,6 +30,16 @@ pub fn ip_in_ip(packet: &[u8]) -> Result<(Outer, Range<usize>), Reason> {
     Ok((from, outer.header_length()..outer.bytes().len()))
 }
 
+/// Finds the inner packet in the beginning of an outer one, as an ICMP error quotes it.
+///
+/// None if it is not of protocol 4 or not the first fragment.
+#[must_use]
+pub fn quoted_ip_in_ip(quoted: &[u8]) -> Option<Range<usize>> {
+    let outer = Packet::quoted(quoted).ok()?;
+    let first = outer.protocol() == IPIP && outer.fragment_offset() == 0;
+    first.then(|| outer.header_length()..quoted.len())
+}
+
 /// Unwraps the payload of a UDP datagram of type 4.
 ///
 /// # Errors
@@ -77,6 +87,18 @@ mod tests {
                 .fragment(offset, more);
             assert_eq!(ip_in_ip(&part.payload(40).build()), Err(Reason::Malformed));
         }
+    }
+
+    #[test]
+    fn a_quotation_may_be_cut_short() {
+        let inner = Inner::new("10.11.1.50", "10.11.1.90").payload(90).build();
+        let outer = Inner::new("10.51.1.2", "10.11.1.2").protocol(IPIP).bytes(&inner).build();
+        assert_eq!(quoted_ip_in_ip(&outer[..48]), Some(20..48));
+        assert_eq!(quoted_ip_in_ip(&outer[..19]), None);
+        let other = Inner::new("10.51.1.2", "10.11.1.2").protocol(17).payload(40).build();
+        assert_eq!(quoted_ip_in_ip(&other), None);
+        let later = Inner::new("10.51.1.2", "10.11.1.2").protocol(IPIP).fragment(3, false).payload(40);
+        assert_eq!(quoted_ip_in_ip(&later.build()), None);
     }
 
     #[test]

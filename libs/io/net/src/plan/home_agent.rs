@@ -1,0 +1,120 @@
+//! Home agent: packets for bound home addresses come here and go into the tunnel (RFC 5944 §4.2, §4.6).
+
+use std::net::Ipv4Addr;
+
+use sansio::LinkAddress;
+
+use super::configure_agent;
+use crate::{
+    error::Error,
+    link::LinkSocket,
+    netlink::{Netlink, Owner, Route},
+    sysctl,
+};
+
+/// A home address whose packets we catch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Binding {
+    /// The home address.
+    pub home_address: Ipv4Addr,
+    /// The largest packet for the tunnel in octets, as in the tunnel's entry.
+    pub mtu: u16,
+}
+
+/// A home agent's host, prepared.
+#[derive(Clone, Debug)]
+pub struct HomeAgent {
+    netlink: Netlink,
+    /// Index of the interface on the home link.
+    home: u32,
+    /// Index of the TUN device.
+    tunnel: u32,
+}
+
+impl HomeAgent {
+    /// Prepares the host and makes routes and ARP proxies exactly those of `bindings`. No ARP is sent: after a
+    /// restart the neighbours know us still.
+    ///
+    /// # Errors
+    /// The kernel refused, or one of the interfaces does not exist.
+    pub async fn start(
+        netlink: Netlink,
+        home_interface: &str,
+        device: &str,
+        bindings: &[Binding],
+    ) -> Result<Self, Error> {
+        configure_agent(&[home_interface, device])?;
+        // By default a proxy waits for most of a second whether the owner answers himself.
+        sysctl::set(&format!("net/ipv4/neigh/{home_interface}/proxy_delay"), "0")?;
+        let home = netlink.link(home_interface).await?.index;
+        let tunnel = netlink.link(device).await?.index;
+        let plan = Self {
+            netlink,
+            home,
+            tunnel,
+        };
+        let routes: Vec<Route> = bindings.iter().map(|binding| plan.route(binding)).collect();
+        plan.netlink.settle_routes(Owner::HomeAgent, &routes).await?;
+        plan.settle_proxies(bindings).await?;
+        Ok(plan)
+    }
+
+    /// Catches the packets of a home address. The neighbours on the home link learn at once.
+    ///
+    /// # Errors
+    /// The kernel refused.
+    pub async fn bind(&self, link: &LinkSocket, binding: &Binding) -> Result<(), Error> {
+        // A proxy answers only for what is routed elsewhere: the route comes first.
+        self.netlink.replace_route(&self.route(binding)).await?;
+        self.netlink.add_proxy(self.home, binding.home_address).await?;
+        link.gratuitous_arp(binding.home_address)
+    }
+
+    /// Lets a home address go; call it before the reply is sent, which would go into the tunnel.
+    ///
+    /// `returned` is the link address of the mobile node if it is on the home link again: the neighbours are told
+    /// in its name (RFC 5944 §4.6). Without it nothing is sent.
+    ///
+    /// # Errors
+    /// The kernel refused.
+    pub async fn unbind(
+        &self,
+        link: &LinkSocket,
+        home_address: Ipv4Addr,
+        returned: Option<LinkAddress>,
+    ) -> Result<(), Error> {
+        self.netlink.del_proxy(self.home, home_address).await?;
+        self.netlink
+            .del_route(&Route::to(Owner::HomeAgent, home_address, 32).dev(self.tunnel))
+            .await?;
+        if let Some(owner) = returned {
+            // Our own reply need not ask for what the request said.
+            self.netlink
+                .learn_neighbour(self.home, home_address, owner)
+                .await?;
+            link.gratuitous_arp_for(home_address, owner)?;
+        }
+        Ok(())
+    }
+
+    fn route(&self, binding: &Binding) -> Route {
+        Route::to(Owner::HomeAgent, binding.home_address, 32)
+            .dev(self.tunnel)
+            .mtu(binding.mtu)
+    }
+
+    async fn settle_proxies(&self, bindings: &[Binding]) -> Result<(), Error> {
+        let present = self.netlink.proxies(self.home).await?;
+        for binding in bindings {
+            if !present.contains(&binding.home_address) {
+                self.netlink.add_proxy(self.home, binding.home_address).await?;
+            }
+        }
+        for address in present {
+            if !bindings.iter().any(|binding| binding.home_address == address) {
+                self.netlink.del_proxy(self.home, address).await?;
+            }
+        }
+        Ok(())
+    }
+}

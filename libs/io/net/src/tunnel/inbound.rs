@@ -1,0 +1,185 @@
+//! From the tunnels to the TUN device, and from the UDP ports to control.
+
+use std::{
+    io::PipeReader,
+    net::SocketAddrV4,
+    ops::Range,
+    os::fd::{AsFd as _, BorrowedFd},
+    sync::Arc,
+    time::Duration,
+};
+
+use forward::{Outer, Reason, Table, Verdict, decap, encap::TUNNEL_DATA, mtu::Paths};
+use nix::poll::{PollFd, PollFlags, PollTimeout};
+use tokio::sync::mpsc;
+
+use super::{
+    SLOT, Shared, Wake,
+    counters::Count,
+    now, read_wake,
+    trouble::{self, Troubles},
+};
+use crate::{
+    batch::Receiver,
+    udp::{Port, Received},
+};
+
+/// How often outdated path MTUs are looked for.
+const SWEEP: Duration = Duration::from_secs(10);
+/// How many batches one socket may take before the others have their turn.
+const TURN: usize = 8;
+
+/// The thread that reads the network.
+pub(super) struct Inbound {
+    shared: Arc<Shared>,
+    control: mpsc::Sender<Received>,
+}
+
+/// The arrays of the thread, made inside it.
+struct Work {
+    receiver: Receiver,
+    troubles: Troubles,
+    swept: Duration,
+}
+
+impl Inbound {
+    pub(super) const fn new(shared: Arc<Shared>, control: mpsc::Sender<Received>) -> Self {
+        Self { shared, control }
+    }
+
+    /// Runs until the other end of `wake` is closed.
+    pub(super) fn run(self, wake: &PipeReader) {
+        let mut work = Work {
+            receiver: Receiver::new(SLOT),
+            troubles: Troubles::new(),
+            swept: now(),
+        };
+        while self.serve(wake, &mut work) == Wake::PortsChanged {}
+    }
+
+    /// Serves the present ports until they change or the end comes.
+    fn serve(&self, wake: &PipeReader, work: &mut Work) -> Wake {
+        let ports = self.shared.ports.load_full();
+        let fixed = [wake.as_fd(), self.shared.raw.as_fd()];
+        let sockets = fixed.into_iter().chain(ports.iter().map(|port| port.as_fd()));
+        let mut ready: Vec<PollFd<'_>> = sockets
+            .map(|socket| PollFd::new(socket, PollFlags::POLLIN))
+            .collect();
+        loop {
+            // Only a signal interrupts it, and then there is nothing to do.
+            let _ = nix::poll::poll(
+                &mut ready,
+                PollTimeout::try_from(SWEEP).unwrap_or(PollTimeout::NONE),
+            );
+            let (fixed, of_ports) = ready.split_at(2);
+            if happened(&fixed[0]) {
+                return read_wake(wake);
+            }
+            let in_error = |socket: &PollFd<'_>| {
+                socket
+                    .revents()
+                    .unwrap_or(PollFlags::empty())
+                    .contains(PollFlags::POLLERR)
+            };
+            if ready.iter().any(in_error) {
+                trouble::drain(&self.shared, &mut work.troubles);
+            }
+            if happened(&fixed[1]) {
+                self.turn(work, fixed[1].as_fd(), |packet, _| self.take_raw(packet));
+            }
+            for (socket, port) in of_ports.iter().zip(ports.iter()) {
+                if happened(socket) {
+                    self.turn(work, socket.as_fd(), |payload, source| {
+                        self.take_udp(port, payload, source)
+                    });
+                }
+            }
+            work.sweep(&self.shared);
+        }
+    }
+
+    /// Takes what waits at one socket, but not for ever.
+    fn turn(&self, work: &mut Work, socket: BorrowedFd<'_>, mut take: impl FnMut(&[u8], SocketAddrV4)) {
+        for _ in 0..TURN {
+            // An error here is a report that the error queue explains, or says that nothing is left.
+            let Ok(count) = work.receiver.receive(socket) else {
+                return;
+            };
+            for (packet, source) in work.receiver.packets(count) {
+                match packet {
+                    Some(packet) => take(packet, source),
+                    None => self.shared.tally.add(Count::TooLong, 1),
+                }
+            }
+        }
+    }
+
+    fn take_raw(&self, packet: &[u8]) {
+        match decap::ip_in_ip(packet) {
+            Ok((outer, inner)) => self.deliver(outer, packet, inner),
+            Err(reason) => self.shared.tally.drop(reason),
+        }
+    }
+
+    fn take_udp(&self, port: &Port, payload: &[u8], source: SocketAddrV4) {
+        if payload.first() == Some(&TUNNEL_DATA) {
+            match decap::udp(payload) {
+                Ok(inner) => self.deliver(Outer::Udp { source }, payload, inner),
+                Err(reason) => self.shared.tally.drop(reason),
+            }
+            return;
+        }
+        let received = Received {
+            source,
+            destination: port.local(),
+            payload: payload.to_vec(),
+        };
+        if self.control.try_send(received).is_err() {
+            self.shared.tally.add(Count::ControlOverflow, 1);
+        }
+    }
+
+    fn deliver(&self, outer: Outer, packet: &[u8], inner: Range<usize>) {
+        let tally = &self.shared.tally;
+        let Some(inner) = packet.get(inner) else {
+            return tally.drop(Reason::Malformed);
+        };
+        match Table::inbound(&self.shared.table.load(), outer, inner) {
+            Verdict::Deliver { length } => match self.shared.tun.write(&inner[..length]) {
+                Ok(()) => {
+                    tally.add(Count::PacketsIn, 1);
+                    tally.add(Count::OctetsIn, length as u64);
+                }
+                Err(error) => {
+                    tally.add(Count::DeliveryFailed, 1);
+                    tracing::trace!(%error, "packet not delivered");
+                }
+            },
+            Verdict::Drop(reason) => tally.drop(reason),
+            Verdict::Encap(_) | Verdict::TooBig { .. } => {}
+        }
+    }
+}
+
+impl Work {
+    /// Forgets path MTUs that were learned long ago.
+    fn sweep(&mut self, shared: &Shared) {
+        if shared.paths.load().is_empty() {
+            return;
+        }
+        let now = now();
+        if now < self.swept + SWEEP {
+            return;
+        }
+        self.swept = now;
+        shared.paths.rcu(|paths| {
+            let mut paths = Paths::clone(paths);
+            paths.expire(now);
+            paths
+        });
+    }
+}
+
+fn happened(socket: &PollFd<'_>) -> bool {
+    socket.any().unwrap_or(false)
+}
