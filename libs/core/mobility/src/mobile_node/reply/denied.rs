@@ -1,0 +1,172 @@
+//! Denials: what each code makes us do (RFC 5944 sections 3.4 and 3.6.2.3, docs/wire.md).
+
+use std::time::Duration;
+
+use sa::Verified;
+use sansio::Now;
+use wire::mip::{
+    code::{Code, DetailCode},
+    part::Parts,
+    registration::Reply,
+};
+
+use super::super::{
+    MobileNode,
+    register::{LONGEST_WAIT, Purpose},
+    request::Sent,
+};
+use crate::{Event, EventKind};
+
+/// A foreign agent that takes only less than this is of no use: a hint must not make us renew all the time.
+const LEAST_LIFETIME: u16 = 10;
+/// Waits after a denial that time alone may heal.
+const SOON: Duration = Duration::from_secs(2);
+/// Waits after a denial that a person must heal.
+const LATE: Duration = Duration::from_secs(10);
+/// Longest wait between requests while a person must heal something.
+const LATEST: Duration = Duration::from_secs(300);
+
+/// How an unauthenticated denial is taken.
+enum Hint {
+    /// Ask again for a shorter lifetime.
+    Shorter(u16),
+    /// Wait for a new challenge.
+    NewChallenge,
+    /// Ask again with a reverse tunnel.
+    ReverseTunnel,
+    /// Ask again later; others are preferred for this many seconds.
+    Later(u64),
+    /// No use here; others are preferred for this many seconds.
+    Elsewhere(u64),
+}
+
+fn hint(reply: &Reply, sent: &Sent) -> Hint {
+    match reply.code {
+        Code::FA_LIFETIME if (LEAST_LIFETIME..sent.lifetime).contains(&reply.lifetime) => {
+            Hint::Shorter(reply.lifetime)
+        }
+        Code::FA_UNKNOWN_CHALLENGE | Code::FA_MISSING_CHALLENGE | Code::FA_STALE_CHALLENGE => {
+            Hint::NewChallenge
+        }
+        Code::FA_REVERSE_MANDATORY if !sent.reverse_tunnel => Hint::ReverseTunnel,
+        Code::FA_RESOURCES
+        | Code::FA_TIMEOUT
+        | Code::FA_HOME_NETWORK
+        | Code::FA_HOME_AGENT_HOST
+        | Code::FA_HOME_AGENT_PORT
+        | Code::FA_HOME_AGENT_UNREACHABLE => Hint::Later(10),
+        // Among them 96, 97 and 99: an agent that asks for our identity in clear never gets it.
+        _ => Hint::Elsewhere(60),
+    }
+}
+
+impl MobileNode {
+    /// A foreign agent, or somebody on its link, says no.
+    pub(super) fn hint(&mut self, reply: &Reply, sent: &Sent, now: Now) {
+        let Some(a) = &mut self.attachment else { return };
+        let known = a
+            .sent
+            .iter_mut()
+            .find(|s| s.identification == sent.identification);
+        // One reaction to one request; the request itself stays answerable by the home agent.
+        if known.is_none_or(|s| std::mem::replace(&mut s.hinted, true)) {
+            return;
+        }
+        let (target, soonest) = (a.target, self.not_before);
+        let agent = a.agent_name().map(str::to_owned);
+        self.tell_denied(reply, agent, reply.code.to_string());
+        let Some(a) = &mut self.attachment else { return };
+        let Some(attempt) = a.attempt.as_mut().filter(|t| t.purpose == Purpose::Register) else {
+            return;
+        };
+        match hint(reply, sent) {
+            Hint::Shorter(most) => {
+                a.most = most;
+                attempt.next = soonest;
+            }
+            Hint::NewChallenge => {
+                a.spent.clone_from(&sent.challenge);
+                // The next advertisement is what helps; asking again with the same challenge does not.
+                attempt.back_off(SOON, LONGEST_WAIT, now);
+                self.solicit_soon(target.link(), now);
+            }
+            Hint::ReverseTunnel => {
+                a.force_reverse = true;
+                attempt.next = soonest;
+            }
+            Hint::Later(seconds) => {
+                attempt.back_off(SOON, LONGEST_WAIT, now);
+                self.avoid(target, seconds, now);
+            }
+            Hint::Elsewhere(seconds) => {
+                attempt.back_off(LATE, LATEST, now);
+                self.avoid(target, seconds, now);
+            }
+        }
+    }
+
+    /// Code 133 under the home agent's authenticator: its time is in the high half of the identification.
+    pub(super) fn learn_time(&mut self, reply: &Reply, now: Now) {
+        self.clock.learn(reply.identification.seconds(), now);
+        let offset = self.clock.offset();
+        let text = format!("the home agent's clock is {offset} s ahead of ours; registering by its time");
+        let agent = self.status().agent.map(str::to_owned);
+        self.tell_denied(reply, agent, text);
+        if let Some(attempt) = self.attachment.as_mut().and_then(|a| a.attempt.as_mut()) {
+            if attempt.resynchronised {
+                attempt.back_off(SOON, LONGEST_WAIT, now);
+            } else {
+                attempt.resynchronised = true;
+                attempt.at_once = true;
+                attempt.next = now.mono;
+            }
+        }
+        self.persist();
+    }
+
+    /// The home agent says no, for any other reason than our clock.
+    pub(super) fn denied(&mut self, reply: &Reply, parts: &Verified<&Parts<'_>>, sent: &Sent, now: Now) {
+        let detail = self.open_detail(parts, sent);
+        let why = match &detail {
+            Some((code, text)) if text.is_empty() => format!("{} ({})", reply.code, code.meaning()),
+            Some((code, text)) => format!("{} ({}: {text})", reply.code, code.meaning()),
+            None => reply.code.to_string(),
+        };
+        self.tell_denied(reply, sent.agent.clone(), why.clone());
+        if sent.purpose == Purpose::Deregister {
+            if let Some(a) = &mut self.attachment {
+                a.attempt = None;
+            }
+            self.answer_deregistration(Err(why));
+            return;
+        }
+        let code = detail.map(|(code, _)| code);
+        let passing = matches!(reply.code, Code::HA_RESOURCES) || code == Some(DetailCode::KDC_UNAVAILABLE);
+        let about_agent = matches!(reply.code, Code::HA_FA_AUTHENTICATION | Code::HA_VENDOR_FROM_FA)
+            || matches!(
+                code,
+                Some(DetailCode::ROAMING_POLICY | DetailCode::AGENT_MISMATCH | DetailCode::PATH_NOT_SECURED)
+            );
+        let Some(a) = &mut self.attachment else { return };
+        let target = a.target;
+        if let Some(attempt) = &mut a.attempt {
+            let (least, longest) = if passing {
+                (SOON, LONGEST_WAIT)
+            } else {
+                (LATE, LATEST)
+            };
+            attempt.back_off(least, longest, now);
+        }
+        if about_agent && sent.agent.is_some() {
+            self.avoid(target, 60, now);
+        }
+    }
+
+    fn tell_denied(&mut self, reply: &Reply, agent: Option<String>, why: String) {
+        self.count(format!("code {}", reply.code.0));
+        let mut event = Event::new(EventKind::Denied, why);
+        event.agent = agent;
+        event.code = Some(reply.code.0);
+        self.notify(event);
+    }
+}

@@ -1,0 +1,8 @@
+//! The mobile node against agents that do right, wrong, or nothing.
+
+mod discovering;
+mod moving;
+mod random;
+mod registering;
+mod replies;
+mod world;
