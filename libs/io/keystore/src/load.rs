@@ -1,0 +1,245 @@
+//! Everything that a start finds.
+
+use std::{collections::BTreeMap, net::Ipv4Addr};
+
+use crypto::{Cipher, Key};
+use record::{
+    Association, AssociationKind, Binding, HomeAgent, Nai, State, Subscriber, SubscriberState, Visitor,
+};
+use sqlx::{Connection as _, SqliteConnection, sqlite::SqliteRow};
+use wire::mip::Spi;
+
+use crate::{
+    ReadError,
+    query::{self, GrantFilter},
+    row::Reading,
+    seal::{Place, Vault},
+};
+
+/// Seconds for which a grant that has ended is still loaded.
+const LATELY: u64 = 24 * 60 * 60;
+
+type Associations = BTreeMap<Ipv4Addr, Vec<Association>>;
+
+/// Reads the whole state at one point of time.
+pub(crate) async fn load(
+    connection: &mut SqliteConnection,
+    vault: &Vault,
+    now: u64,
+) -> Result<State, ReadError> {
+    let mut snapshot = connection.begin().await?;
+    let load = Load {
+        connection: &mut snapshot,
+        vault,
+    };
+    let state = load.state(now).await?;
+    snapshot.commit().await?;
+    Ok(state)
+}
+
+struct Load<'a> {
+    connection: &'a mut SqliteConnection,
+    vault: &'a Vault,
+}
+
+impl Load<'_> {
+    async fn state(mut self, now: u64) -> Result<State, ReadError> {
+        let lately = GrantFilter {
+            ends_after: now.checked_sub(LATELY),
+            limit: u32::MAX,
+            ..GrantFilter::default()
+        };
+        Ok(State {
+            subscribers: self.subscribers().await?,
+            subscriber_cursor: self.number("SELECT change FROM subscriber_cursor").await?,
+            identifications: self
+                .rows("identifications", IDENTIFICATIONS, identification)
+                .await?,
+            bindings: self.bindings().await?,
+            visitors: self.visitors().await?,
+            sequences: self.rows("sequences", SEQUENCES, sequence).await?,
+            grants: query::grants(self.connection, &lately).await?,
+            last_audit: self.number("SELECT max(number) FROM audit").await?,
+            home_agents: self.rows("home_agents", HOME_AGENTS, home_agent).await?,
+        })
+    }
+
+    /// The number that a statement yields, 0 if it yields none.
+    async fn number(&mut self, sql: &'static str) -> Result<u64, ReadError> {
+        let number: Option<Option<i64>> = sqlx::query_scalar(sql)
+            .fetch_optional(&mut *self.connection)
+            .await?;
+        Ok(number.flatten().unwrap_or_default().cast_unsigned())
+    }
+
+    async fn fetch(&mut self, sql: &'static str) -> Result<Vec<SqliteRow>, ReadError> {
+        Ok(sqlx::query(sql).fetch_all(&mut *self.connection).await?)
+    }
+
+    async fn rows<T>(
+        &mut self,
+        table: &'static str,
+        sql: &'static str,
+        read: fn(&Reading<'_>) -> Result<T, ReadError>,
+    ) -> Result<Vec<T>, ReadError> {
+        let rows = self.fetch(sql).await?;
+        rows.iter().map(|row| read(&Reading::new(table, row))).collect()
+    }
+
+    async fn subscribers(&mut self) -> Result<Vec<Subscriber>, ReadError> {
+        let rows = self
+            .fetch("SELECT rowid, * FROM subscribers ORDER BY nai")
+            .await?;
+        rows.iter()
+            .map(|row| subscriber(&Reading::new("subscribers", row), self.vault))
+            .collect()
+    }
+
+    async fn bindings(&mut self) -> Result<Vec<Binding>, ReadError> {
+        let mut associations = self
+            .associations("binding_associations", BINDING_ASSOCIATIONS)
+            .await?;
+        let rows = self.fetch("SELECT rowid, * FROM bindings").await?;
+        let read = |row| binding(&Reading::new("bindings", row), &mut associations);
+        let mut bindings = rows.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+        bindings.sort_by_key(|binding| binding.home_address);
+        Ok(bindings)
+    }
+
+    async fn visitors(&mut self) -> Result<Vec<Visitor>, ReadError> {
+        let mut associations = self
+            .associations("visitor_associations", VISITOR_ASSOCIATIONS)
+            .await?;
+        let rows = self.fetch("SELECT rowid, * FROM visitors").await?;
+        let read = |row| visitor(&Reading::new("visitors", row), &mut associations);
+        let mut visitors = rows.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+        visitors.sort_by_key(|visitor| visitor.home_address);
+        Ok(visitors)
+    }
+
+    async fn associations(
+        &mut self,
+        table: &'static str,
+        sql: &'static str,
+    ) -> Result<Associations, ReadError> {
+        let rows = self.fetch(sql).await?;
+        let mut associations = Associations::new();
+        for row in &rows {
+            let row = Reading::new(table, row);
+            let of = associations.entry(row.address("home_address")?).or_default();
+            of.push(association(table, &row, self.vault)?);
+        }
+        Ok(associations)
+    }
+}
+
+const IDENTIFICATIONS: &str = "SELECT rowid, * FROM identifications ORDER BY nai";
+const SEQUENCES: &str = "SELECT rowid, * FROM sequences ORDER BY link";
+const HOME_AGENTS: &str = "SELECT rowid, * FROM home_agents ORDER BY name";
+const BINDING_ASSOCIATIONS: &str =
+    "SELECT rowid, * FROM binding_associations ORDER BY home_address, position";
+const VISITOR_ASSOCIATIONS: &str =
+    "SELECT rowid, * FROM visitor_associations ORDER BY home_address, position";
+
+fn subscriber(row: &Reading<'_>, vault: &Vault) -> Result<Subscriber, ReadError> {
+    let nai = row.nai("nai")?;
+    let key0 = unsealed(row, vault, &Place::key0(nai.as_str()), "sealed_key0")?;
+    let cipher = Cipher::from_name(row.column("cipher")?);
+    let state = match row.column("state")? {
+        "active" => SubscriberState::Active,
+        "revoked" => SubscriberState::Revoked,
+        _ => return Err(row.damaged("the state is unknown")),
+    };
+    Ok(Subscriber {
+        nai,
+        key0,
+        spi: Spi(row.number("spi")?),
+        cipher: cipher.ok_or_else(|| row.damaged("the cipher is unknown"))?,
+        home_address: row.address("home_address")?,
+        home_prefix_length: row.number("home_prefix_length")?,
+        home_agent: row.address("home_agent")?,
+        home_gateway: row.optional_address("home_gateway")?,
+        no_fs: row.column("no_fs")?,
+        state,
+        max_lifetime: row.optional_number("max_lifetime")?,
+        change: row.u64("change")?,
+    })
+}
+
+fn identification(row: &Reading<'_>) -> Result<(Nai, u64), ReadError> {
+    Ok((row.nai("nai")?, row.u64("identification")?))
+}
+
+fn sequence(row: &Reading<'_>) -> Result<(u32, u32), ReadError> {
+    Ok((row.number("link")?, row.number("below")?))
+}
+
+fn home_agent(row: &Reading<'_>) -> Result<HomeAgent, ReadError> {
+    Ok(HomeAgent {
+        name: row.column("name")?,
+        address: row.optional_address("address")?,
+        registered: row.u64("registered")?,
+    })
+}
+
+fn binding(row: &Reading<'_>, associations: &mut Associations) -> Result<Binding, ReadError> {
+    let home_address = row.address("home_address")?;
+    Ok(Binding {
+        nai: row.nai("nai")?,
+        home_address,
+        care_of: row.address("care_of")?,
+        tunnel: row.tunnel()?,
+        reverse_tunnel: row.column("reverse_tunnel")?,
+        foreign_agent: row.column("foreign_agent")?,
+        lifetime: row.number("lifetime")?,
+        granted: row.u64("granted")?,
+        associations: associations.remove(&home_address).unwrap_or_default(),
+    })
+}
+
+fn visitor(row: &Reading<'_>, associations: &mut Associations) -> Result<Visitor, ReadError> {
+    let home_address = row.address("home_address")?;
+    Ok(Visitor {
+        home_address,
+        link: row.number("link")?,
+        link_address: row.bytes("link_address")?,
+        home_agent: row.address("home_agent")?,
+        care_of: row.address("care_of")?,
+        tunnel: row.tunnel()?,
+        reverse_tunnel: row.column("reverse_tunnel")?,
+        lifetime: row.number("lifetime")?,
+        granted: row.u64("granted")?,
+        associations: associations.remove(&home_address).unwrap_or_default(),
+    })
+}
+
+fn association(table: &str, row: &Reading<'_>, vault: &Vault) -> Result<Association, ReadError> {
+    let kind = AssociationKind::from_number(row.number("kind")?);
+    let mut association = Association {
+        kind: kind.ok_or_else(|| row.damaged("the kind of key is unknown"))?,
+        inbound: Spi(row.number("inbound_spi")?),
+        outbound: Spi(row.number("outbound_spi")?),
+        key: Key::new([0; Key::LEN]),
+        own: row.column("own")?,
+        peer: row.column("peer")?,
+        made: row.u64("made")?,
+        ends: row.u64("ends")?,
+    };
+    let place = Place::association(
+        table,
+        row.column("home_address")?,
+        row.column("position")?,
+        &association,
+    );
+    association.key = unsealed(row, vault, &place, "sealed_key")?;
+    Ok(association)
+}
+
+fn unsealed(row: &Reading<'_>, vault: &Vault, place: &Place, column: &str) -> Result<Key, ReadError> {
+    let key = vault.open(place, row.column(column)?);
+    key.ok_or_else(|| {
+        row.damaged(format!(
+            "{column} does not open; the row was changed or its key moved"
+        ))
+    })
+}

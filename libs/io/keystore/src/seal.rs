@@ -1,0 +1,139 @@
+//! Sealing of keys in rows.
+//!
+//! The key-encryption key seals nothing itself: each place in the database has a key derived from it, so
+//! that random nonces meet under one key only when one row is rewritten, however many rows there are.
+
+use crypto::{Cipher, Key, Rng, aead, kdf};
+use record::Association;
+use zeroize::Zeroizing;
+
+/// Where a sealed value stands: table, column and row, each with its length before it.
+pub(crate) struct Place(Vec<u8>);
+
+impl Place {
+    fn new(table: &str, column: &str) -> Self {
+        let mut place = Self(Vec::with_capacity(96));
+        kdf::length_prefixed(&mut place.0, table.as_bytes());
+        kdf::length_prefixed(&mut place.0, column.as_bytes());
+        place
+    }
+
+    fn with(mut self, part: &[u8]) -> Self {
+        kdf::length_prefixed(&mut self.0, part);
+        self
+    }
+
+    /// KEY 0 of a subscriber.
+    pub(crate) fn key0(nai: &str) -> Self {
+        Self::new("subscribers", "sealed_key0").with(nai.as_bytes())
+    }
+
+    /// The key of the association at `position` of what has this home address. Kind and indices belong to the
+    /// place as well: a key must not become good for another use by an edit of its row.
+    pub(crate) fn association(table: &str, home_address: &str, position: i64, of: &Association) -> Self {
+        Self::new(table, "sealed_key")
+            .with(home_address.as_bytes())
+            .with(&position.to_be_bytes())
+            .with(&[of.kind.number()])
+            .with(&of.inbound.0.to_be_bytes())
+            .with(&of.outbound.0.to_be_bytes())
+    }
+
+    fn check() -> Self {
+        Self::new("key_check", "sealed_value").with(&1_i64.to_be_bytes())
+    }
+}
+
+/// The key-encryption key and what is done with it.
+pub(crate) struct Vault(Key);
+
+impl Vault {
+    pub(crate) const fn new(kek: Key) -> Self {
+        Self(kek)
+    }
+
+    fn key_of(&self, place: &Place) -> Key {
+        Key::new(kdf::derive(&self.0, None, "store", &place.0))
+    }
+
+    /// 60 bytes: nonce, sealed key, tag.
+    pub(crate) fn seal(&self, rng: &mut Rng, place: &Place, key: &Key) -> Vec<u8> {
+        aead::seal(
+            Cipher::Aes256Gcm,
+            &self.key_of(place),
+            rng,
+            &place.0,
+            key.expose(),
+        )
+    }
+
+    /// The key, `None` if it was sealed elsewhere, under another key-encryption key, or changed.
+    pub(crate) fn open(&self, place: &Place, sealed: &[u8]) -> Option<Key> {
+        let plain =
+            aead::open(Cipher::Aes256Gcm, &self.key_of(place), &place.0, sealed).map(Zeroizing::new)?;
+        Key::from_slice(&plain)
+    }
+
+    /// A value that only the same key-encryption key accepts.
+    pub(crate) fn seal_check(&self, rng: &mut Rng) -> Vec<u8> {
+        self.seal(rng, &Place::check(), &Key::new([0; Key::LEN]))
+    }
+
+    /// True if [`Self::seal_check`] made the value under the same key-encryption key.
+    pub(crate) fn accepts(&self, sealed: &[u8]) -> bool {
+        self.open(&Place::check(), sealed).is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use record::AssociationKind;
+    use wire::mip::Spi;
+
+    use super::*;
+
+    fn association() -> Association {
+        Association {
+            kind: AssociationKind::Key1,
+            inbound: Spi(600),
+            outbound: Spi(601),
+            key: Key::new([9; 32]),
+            own: "ha@home.example".into(),
+            peer: "traveller-one@home.example".into(),
+            made: 1,
+            ends: 2,
+        }
+    }
+
+    #[test]
+    fn a_sealed_key_opens_in_its_place_only() {
+        let vault = Vault::new(Key::new([1; 32]));
+        let mut rng = Rng::from_seed([2; 32]);
+        let of = association();
+        let place = || Place::association("binding_associations", "10.11.1.50", 0, &of);
+        let sealed = vault.seal(&mut rng, &place(), &of.key);
+        assert!(vault.open(&place(), &sealed) == Some(of.key.duplicate()));
+        let mut other = association();
+        other.kind = AssociationKind::Key2;
+        let mut index = association();
+        index.outbound = Spi(602);
+        for elsewhere in [
+            Place::association("visitor_associations", "10.11.1.50", 0, &of),
+            Place::association("binding_associations", "10.11.1.51", 0, &of),
+            Place::association("binding_associations", "10.11.1.50", 1, &of),
+            Place::association("binding_associations", "10.11.1.50", 0, &other),
+            Place::association("binding_associations", "10.11.1.50", 0, &index),
+            Place::key0("10.11.1.50"),
+        ] {
+            assert!(vault.open(&elsewhere, &sealed).is_none());
+        }
+        assert!(Vault::new(Key::new([2; 32])).open(&place(), &sealed).is_none());
+        assert_ne!(sealed, vault.seal(&mut rng, &place(), &of.key));
+    }
+
+    #[test]
+    fn parts_of_a_place_do_not_run_together() {
+        assert_ne!(Place::new("ab", "c").0, Place::new("a", "bc").0);
+        assert_ne!(Place::new("a", "b").with(b"").0, Place::new("a", "b").0);
+    }
+}

@@ -1,0 +1,161 @@
+//! The handle that daemons hold.
+
+use std::{
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use crypto::Key;
+use record::{AuditEntry, Change, CommitError, Grant, State};
+use sqlx::{Connection as _, SqliteConnection};
+use tokio::sync::{Mutex, mpsc, oneshot};
+
+use crate::{
+    GrantFilter, OpenError, ReadError,
+    error::CLOSED,
+    load,
+    open::{self, Settings},
+    query,
+    seal::Vault,
+    writer::{Job, QUEUE, Writer},
+};
+
+/// A handle on one store; clones share its file, its lock and its one writer.
+///
+/// The writer is a task of the runtime that opened the store. When the last handle goes without
+/// [`Self::close`], it commits what waits and ends by itself.
+#[derive(Clone)]
+pub struct Store {
+    jobs: mpsc::Sender<Job>,
+    reading: Arc<Mutex<Option<SqliteConnection>>>,
+    vault: Arc<Vault>,
+    transactions: Arc<AtomicU64>,
+}
+
+impl Store {
+    /// Opens the store in the file `path`, or makes it, readable by its owner alone, and brings it to the
+    /// newest schema. Must be called inside a tokio runtime.
+    ///
+    /// # Errors
+    /// [`OpenError`]: the file is in use, is no store, belongs to another key-encryption key or to a newer
+    /// program, or the disk refuses.
+    pub async fn open(path: &Path, kek: Key) -> Result<Self, OpenError> {
+        Self::open_with(path, kek, Settings::default()).await
+    }
+
+    pub(crate) async fn open_with(path: &Path, kek: Key, settings: Settings) -> Result<Self, OpenError> {
+        let vault = Arc::new(Vault::new(kek));
+        let opened = open::open(path, &vault, settings).await?;
+        let (jobs, waiting) = mpsc::channel(QUEUE);
+        let transactions = Arc::new(AtomicU64::new(0));
+        let writer = Writer {
+            options: opened.options,
+            connection: Some(opened.writing),
+            vault: Arc::clone(&vault),
+            rng: opened.rng,
+            jobs: waiting,
+            transactions: Arc::clone(&transactions),
+            lock: opened.lock,
+        };
+        tokio::spawn(writer.run());
+        let reading = Arc::new(Mutex::new(Some(opened.reading)));
+        Ok(Self {
+            jobs,
+            reading,
+            vault,
+            transactions,
+        })
+    }
+
+    /// Commits a list of changes: all of them, durably, when it yields `Ok`; none of them otherwise.
+    ///
+    /// The call itself puts the list in the queue, so lists are committed in the order of the calls, whenever
+    /// their futures are polled; dropping the future takes nothing back. An empty list succeeds at once.
+    ///
+    /// # Errors
+    /// [`CommitError::Conflict`] if a compare-and-set of an identification found another value, or the number
+    /// of an audit entry is taken. [`CommitError::Unavailable`] if the disk is full, the database locked, the
+    /// store closed, or more lists wait than the disk can keep up with.
+    pub fn commit(
+        &self,
+        changes: Vec<Change>,
+    ) -> impl Future<Output = Result<(), CommitError>> + Send + use<> {
+        let (answer, result) = oneshot::channel();
+        let queued = if changes.is_empty() {
+            let _ = answer.send(Ok(()));
+            Ok(())
+        } else {
+            self.jobs.try_send(Job::Commit { changes, answer })
+        };
+        async move {
+            match queued {
+                Ok(()) => result
+                    .await
+                    .unwrap_or_else(|_| Err(CommitError::Unavailable(CLOSED.to_owned()))),
+                Err(mpsc::error::TrySendError::Closed(_)) => Err(CommitError::Unavailable(CLOSED.to_owned())),
+                Err(mpsc::error::TrySendError::Full(_)) => Err(CommitError::Unavailable(format!(
+                    "{QUEUE} lists of changes wait for the disk already"
+                ))),
+            }
+        }
+    }
+
+    /// Everything that a start needs: the whole store but audit entries and grants that ended more than a
+    /// day ago.
+    ///
+    /// # Errors
+    /// [`ReadError`]: the database does not answer, or a row was changed by something else than a store.
+    pub async fn load(&self) -> Result<State, ReadError> {
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |since| since.as_secs());
+        self.load_at(now).await
+    }
+
+    pub(crate) async fn load_at(&self, now: u64) -> Result<State, ReadError> {
+        load::load(open(&mut *self.reading.lock().await)?, &self.vault, now).await
+    }
+
+    /// Audit entries with a number above `since`, in order of number, at most `limit`.
+    ///
+    /// # Errors
+    /// [`ReadError`]: as [`Self::load`].
+    pub async fn audit(&self, since: u64, limit: u32) -> Result<Vec<AuditEntry>, ReadError> {
+        query::audit(open(&mut *self.reading.lock().await)?, since, limit).await
+    }
+
+    /// Grants in order of number, old and revoked ones too unless the filter leaves them out.
+    ///
+    /// # Errors
+    /// [`ReadError`]: as [`Self::load`].
+    pub async fn grants(&self, filter: &GrantFilter) -> Result<Vec<Grant>, ReadError> {
+        query::grants(open(&mut *self.reading.lock().await)?, filter).await
+    }
+
+    /// Transactions committed since the store was opened: far fewer than lists when many come at once.
+    #[must_use]
+    pub fn transactions(&self) -> u64 {
+        self.transactions.load(Ordering::Relaxed)
+    }
+
+    /// Commits what waits, closes the file and lets go of its lock. Other handles find the store closed.
+    pub async fn close(self) {
+        if let Some(reading) = self.reading.lock().await.take() {
+            let _ = reading.close().await;
+        }
+        let (answer, closed) = oneshot::channel();
+        if self.jobs.send(Job::Close(answer)).await.is_ok() {
+            let _ = closed.await;
+        }
+    }
+}
+
+fn open(reading: &mut Option<SqliteConnection>) -> Result<&mut SqliteConnection, ReadError> {
+    reading
+        .as_mut()
+        .ok_or_else(|| ReadError::Unavailable(CLOSED.to_owned()))
+}

@@ -1,0 +1,305 @@
+//! Changes as SQL.
+
+use crypto::Rng;
+use record::{
+    Association, AuditEntry, Binding, Change, CommitError, Grant, HomeAgent, Nai, Subscriber,
+    SubscriberState, Visitor,
+};
+use sqlx::{
+    Sqlite, SqliteConnection,
+    query::Query,
+    sqlite::{SqliteArguments, SqliteQueryResult},
+};
+
+use crate::{
+    error,
+    row::{signed, tunnel_columns},
+    seal::{Place, Vault},
+};
+
+/// Why a list stops: it is refused alone, or the whole transaction has failed.
+pub(crate) enum Stop {
+    Refused(CommitError),
+    Failed(sqlx::Error),
+}
+
+impl From<sqlx::Error> for Stop {
+    fn from(failure: sqlx::Error) -> Self {
+        if error::is_constraint(&failure) {
+            return Self::Refused(CommitError::Unavailable(error::reason(&failure)));
+        }
+        Self::Failed(failure)
+    }
+}
+
+/// Executes changes inside the transaction that is open on a connection.
+pub(crate) struct Changes<'a> {
+    pub(crate) connection: &'a mut SqliteConnection,
+    pub(crate) vault: &'a Vault,
+    pub(crate) rng: &'a mut Rng,
+}
+
+impl Changes<'_> {
+    /// Executes one change.
+    pub(crate) async fn apply(&mut self, change: &Change) -> Result<(), Stop> {
+        match change {
+            Change::PutSubscriber(subscriber) => self.put_subscriber(subscriber).await,
+            Change::SubscriberCursor(change) => self.run(sqlx::query(PUT_CURSOR).bind(signed(*change))).await,
+            Change::Identification { nai, previous, next } => {
+                self.put_identification(nai, *previous, *next).await
+            }
+            Change::PutBinding(binding) => self.put_binding(binding).await,
+            Change::RemoveBinding(home) => self.run(sqlx::query(REMOVE_BINDING).bind(home.to_string())).await,
+            Change::PutVisitor(visitor) => self.put_visitor(visitor).await,
+            Change::RemoveVisitor(home) => self.run(sqlx::query(REMOVE_VISITOR).bind(home.to_string())).await,
+            Change::ReserveSequence { link, below } => {
+                self.run(
+                    sqlx::query(PUT_SEQUENCE)
+                        .bind(i64::from(*link))
+                        .bind(i64::from(*below)),
+                )
+                .await
+            }
+            Change::PutGrant(grant) => self.put_grant(grant).await,
+            Change::Audit(entry) => self.append_audit(entry).await,
+            Change::PutHomeAgent(home_agent) => self.put_home_agent(home_agent).await,
+        }
+    }
+
+    async fn execute(
+        &mut self,
+        query: Query<'_, Sqlite, SqliteArguments>,
+    ) -> Result<SqliteQueryResult, sqlx::Error> {
+        query.execute(&mut *self.connection).await
+    }
+
+    async fn run(&mut self, query: Query<'_, Sqlite, SqliteArguments>) -> Result<(), Stop> {
+        self.execute(query).await?;
+        Ok(())
+    }
+
+    async fn put_subscriber(&mut self, of: &Subscriber) -> Result<(), Stop> {
+        let nai = of.nai.as_str();
+        let sealed = self.vault.seal(self.rng, &Place::key0(nai), &of.key0);
+        let state = match of.state {
+            SubscriberState::Active => "active",
+            SubscriberState::Revoked => "revoked",
+        };
+        let query = sqlx::query(PUT_SUBSCRIBER)
+            .bind(nai)
+            .bind(sealed)
+            .bind(i64::from(of.spi.0))
+            .bind(of.cipher.name())
+            .bind(of.home_address.to_string())
+            .bind(i64::from(of.home_prefix_length))
+            .bind(of.home_agent.to_string())
+            .bind(of.home_gateway.map(|address| address.to_string()))
+            .bind(of.no_fs)
+            .bind(state)
+            .bind(of.max_lifetime.map(i64::from))
+            .bind(signed(of.change));
+        self.run(query).await
+    }
+
+    async fn put_identification(&mut self, of: &Nai, previous: Option<u64>, next: u64) -> Result<(), Stop> {
+        let query = match previous {
+            None => sqlx::query(FIRST_IDENTIFICATION)
+                .bind(of.as_str())
+                .bind(signed(next)),
+            Some(previous) => sqlx::query(NEXT_IDENTIFICATION)
+                .bind(of.as_str())
+                .bind(signed(next))
+                .bind(signed(previous)),
+        };
+        match self.execute(query).await?.rows_affected() {
+            1 => Ok(()),
+            _ => Err(Stop::Refused(CommitError::Conflict)),
+        }
+    }
+
+    async fn put_binding(&mut self, of: &Binding) -> Result<(), Stop> {
+        let home = of.home_address.to_string();
+        let (tunnel, address, port) = tunnel_columns(of.tunnel);
+        let query = sqlx::query(PUT_BINDING)
+            .bind(&home)
+            .bind(of.nai.as_str())
+            .bind(of.care_of.to_string())
+            .bind(tunnel)
+            .bind(address)
+            .bind(port.map(i64::from))
+            .bind(of.reverse_tunnel)
+            .bind(of.foreign_agent.as_deref())
+            .bind(i64::from(of.lifetime))
+            .bind(signed(of.granted));
+        self.run(query).await?;
+        self.put_associations(
+            "binding_associations",
+            PUT_BINDING_ASSOCIATION,
+            &home,
+            &of.associations,
+        )
+        .await
+    }
+
+    async fn put_visitor(&mut self, of: &Visitor) -> Result<(), Stop> {
+        let home = of.home_address.to_string();
+        let (tunnel, address, port) = tunnel_columns(of.tunnel);
+        let query = sqlx::query(PUT_VISITOR)
+            .bind(&home)
+            .bind(i64::from(of.link))
+            .bind(&of.link_address[..])
+            .bind(of.home_agent.to_string())
+            .bind(of.care_of.to_string())
+            .bind(tunnel)
+            .bind(address)
+            .bind(port.map(i64::from))
+            .bind(of.reverse_tunnel)
+            .bind(i64::from(of.lifetime))
+            .bind(signed(of.granted));
+        self.run(query).await?;
+        self.put_associations(
+            "visitor_associations",
+            PUT_VISITOR_ASSOCIATION,
+            &home,
+            &of.associations,
+        )
+        .await
+    }
+
+    async fn put_associations(
+        &mut self,
+        table: &str,
+        sql: &'static str,
+        home: &str,
+        associations: &[Association],
+    ) -> Result<(), Stop> {
+        for (position, of) in (0_i64..).zip(associations) {
+            let place = Place::association(table, home, position, of);
+            let query = sqlx::query(sql)
+                .bind(home)
+                .bind(position)
+                .bind(i64::from(of.kind.number()))
+                .bind(i64::from(of.inbound.0))
+                .bind(i64::from(of.outbound.0))
+                .bind(self.vault.seal(self.rng, &place, &of.key))
+                .bind(&of.own)
+                .bind(&of.peer)
+                .bind(signed(of.made))
+                .bind(signed(of.ends));
+            self.run(query).await?;
+        }
+        Ok(())
+    }
+
+    async fn put_grant(&mut self, of: &Grant) -> Result<(), Stop> {
+        let query = sqlx::query(PUT_GRANT)
+            .bind(signed(of.id))
+            .bind(&of.request[..])
+            .bind(of.nai.as_str())
+            .bind(&of.home_agent)
+            .bind(of.foreign_agent.as_deref())
+            .bind(&of.care_of)
+            .bind(signed(of.issued))
+            .bind(signed(of.ends))
+            .bind(of.revoked.map(signed));
+        self.run(query).await?;
+        for (position, key) in (0_i64..).zip(&of.keys) {
+            let query = sqlx::query(PUT_GRANT_KEY)
+                .bind(signed(of.id))
+                .bind(position)
+                .bind(i64::from(key.kind.number()))
+                .bind(i64::from(key.first.0))
+                .bind(i64::from(key.second.0))
+                .bind(&key.fingerprint);
+            self.run(query).await?;
+        }
+        Ok(())
+    }
+
+    async fn append_audit(&mut self, of: &AuditEntry) -> Result<(), Stop> {
+        let query = sqlx::query(APPEND_AUDIT)
+            .bind(signed(of.number))
+            .bind(signed(of.unix_ms))
+            .bind(&of.actor)
+            .bind(&of.role)
+            .bind(&of.action)
+            .bind(&of.subject)
+            .bind(&of.outcome);
+        match self.execute(query).await?.rows_affected() {
+            1 => Ok(()),
+            _ => Err(Stop::Refused(CommitError::Conflict)),
+        }
+    }
+
+    async fn put_home_agent(&mut self, of: &HomeAgent) -> Result<(), Stop> {
+        let query = sqlx::query(PUT_HOME_AGENT)
+            .bind(&of.name)
+            .bind(of.address.map(|address| address.to_string()))
+            .bind(signed(of.registered));
+        self.run(query).await
+    }
+}
+
+const PUT_SUBSCRIBER: &str = "INSERT INTO subscribers (nai, sealed_key0, spi, cipher, home_address,
+        home_prefix_length, home_agent, home_gateway, no_fs, state, max_lifetime, change)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
+    ON CONFLICT (nai) DO UPDATE SET sealed_key0 = ?2, spi = ?3, cipher = ?4, home_address = ?5,
+        home_prefix_length = ?6, home_agent = ?7, home_gateway = ?8, no_fs = ?9, state = ?10,
+        max_lifetime = ?11, change = ?12";
+
+const PUT_CURSOR: &str = "INSERT INTO subscriber_cursor (id, change) VALUES (1, ?1)
+    ON CONFLICT (id) DO UPDATE SET change = ?1";
+
+const FIRST_IDENTIFICATION: &str = "INSERT INTO identifications (nai, identification) VALUES (?1, ?2)
+    ON CONFLICT (nai) DO NOTHING";
+
+const NEXT_IDENTIFICATION: &str =
+    "UPDATE identifications SET identification = ?2 WHERE nai = ?1 AND identification = ?3";
+
+/// Its associations go with it and come back one by one: never a mixture of old and new keys.
+const PUT_BINDING: &str = "DELETE FROM binding_associations WHERE home_address = ?1;
+    INSERT INTO bindings (home_address, nai, care_of, tunnel, tunnel_address, tunnel_port, reverse_tunnel,
+        foreign_agent, lifetime, granted)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
+    ON CONFLICT (home_address) DO UPDATE SET nai = ?2, care_of = ?3, tunnel = ?4, tunnel_address = ?5,
+        tunnel_port = ?6, reverse_tunnel = ?7, foreign_agent = ?8, lifetime = ?9, granted = ?10";
+
+const REMOVE_BINDING: &str = "DELETE FROM bindings WHERE home_address = ?1";
+
+const PUT_BINDING_ASSOCIATION: &str = "INSERT INTO binding_associations (home_address, position, kind,
+        inbound_spi, outbound_spi, sealed_key, own, peer, made, ends)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
+
+const PUT_VISITOR: &str = "DELETE FROM visitor_associations WHERE home_address = ?1;
+    INSERT INTO visitors (home_address, link, link_address, home_agent, care_of, tunnel, tunnel_address,
+        tunnel_port, reverse_tunnel, lifetime, granted)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
+    ON CONFLICT (home_address) DO UPDATE SET link = ?2, link_address = ?3, home_agent = ?4, care_of = ?5,
+        tunnel = ?6, tunnel_address = ?7, tunnel_port = ?8, reverse_tunnel = ?9, lifetime = ?10,
+        granted = ?11";
+
+const REMOVE_VISITOR: &str = "DELETE FROM visitors WHERE home_address = ?1";
+
+const PUT_VISITOR_ASSOCIATION: &str = "INSERT INTO visitor_associations (home_address, position, kind,
+        inbound_spi, outbound_spi, sealed_key, own, peer, made, ends)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
+
+const PUT_SEQUENCE: &str = "INSERT INTO sequences (link, below) VALUES (?1, ?2)
+    ON CONFLICT (link) DO UPDATE SET below = ?2";
+
+const PUT_GRANT: &str = "DELETE FROM grant_keys WHERE grant_id = ?1;
+    INSERT INTO grants (id, request, nai, home_agent, foreign_agent, care_of, issued, ends, revoked)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
+    ON CONFLICT (id) DO UPDATE SET request = ?2, nai = ?3, home_agent = ?4, foreign_agent = ?5, care_of = ?6,
+        issued = ?7, ends = ?8, revoked = ?9";
+
+const PUT_GRANT_KEY: &str = "INSERT INTO grant_keys (grant_id, position, kind, first_spi, second_spi,
+        fingerprint)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+
+const APPEND_AUDIT: &str = "INSERT INTO audit (number, unix_ms, actor, role, action, subject, outcome)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+    ON CONFLICT (number) DO NOTHING";
+
+const PUT_HOME_AGENT: &str = "INSERT INTO home_agents (name, address, registered) VALUES (?1, ?2, ?3)
+    ON CONFLICT (name) DO UPDATE SET address = ?2, registered = ?3";

@@ -1,0 +1,170 @@
+//! The one writer: takes every list that waits, commits them in one transaction, answers them together.
+
+use std::{
+    fs::File,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use crypto::Rng;
+use record::{Change, CommitError};
+use sqlx::{Connection as _, SqliteConnection, sqlite::SqliteConnectOptions};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::{
+    error,
+    open::{connect, execute},
+    seal::Vault,
+    write::{Changes, Stop},
+};
+
+/// Lists that may wait. At some ten thousand a second this is what a mobile node's patience of a second
+/// allows; a longer queue would be answered too late anyway.
+pub(crate) const QUEUE: usize = 8192;
+
+/// Lists in one transaction, so that the first of them does not wait long for the last.
+const BATCH: usize = 512;
+
+/// Asked of the writer.
+pub(crate) enum Job {
+    /// Commit a list.
+    Commit {
+        changes: Vec<Change>,
+        answer: oneshot::Sender<Result<(), CommitError>>,
+    },
+    /// Take no more, commit what waits, close the file.
+    Close(oneshot::Sender<()>),
+}
+
+/// The writer's own things.
+pub(crate) struct Writer {
+    pub(crate) options: SqliteConnectOptions,
+    /// `None` after a failure that may have left the connection in doubt.
+    pub(crate) connection: Option<SqliteConnection>,
+    pub(crate) vault: Arc<Vault>,
+    pub(crate) rng: Rng,
+    pub(crate) jobs: mpsc::Receiver<Job>,
+    pub(crate) transactions: Arc<AtomicU64>,
+    /// Held until the file is closed.
+    pub(crate) lock: File,
+}
+
+/// Commits that wait for their answer.
+#[derive(Default)]
+struct Batch {
+    lists: Vec<Vec<Change>>,
+    answers: Vec<oneshot::Sender<Result<(), CommitError>>>,
+}
+
+impl Writer {
+    /// Serves until every handle is gone or one of them closes the store.
+    pub(crate) async fn run(mut self) {
+        let mut jobs = Vec::with_capacity(BATCH);
+        let mut closing = Vec::new();
+        while self.jobs.recv_many(&mut jobs, BATCH).await > 0 {
+            let mut batch = Batch::default();
+            for job in jobs.drain(..) {
+                match job {
+                    Job::Commit { changes, answer } => {
+                        batch.lists.push(changes);
+                        batch.answers.push(answer);
+                    }
+                    Job::Close(answer) => {
+                        self.jobs.close();
+                        closing.push(answer);
+                    }
+                }
+            }
+            self.commit(batch).await;
+        }
+        self.close().await;
+        for answer in closing {
+            let _ = answer.send(());
+        }
+    }
+
+    async fn commit(&mut self, batch: Batch) {
+        if batch.lists.is_empty() {
+            return;
+        }
+        let results = match self.transact(&batch.lists).await {
+            Ok(results) => results,
+            Err(failure) => {
+                let reason = error::reason(&failure);
+                tracing::warn!(%reason, lists = batch.lists.len(), "the store cannot write");
+                self.abandon().await;
+                vec![Err(CommitError::Unavailable(reason)); batch.lists.len()]
+            }
+        };
+        for (answer, result) in batch.answers.into_iter().zip(results) {
+            // Whoever asked may have gone; the change stands all the same.
+            let _ = answer.send(result);
+        }
+    }
+
+    /// One transaction with one flush. An error means that nothing of it is visible.
+    async fn transact(&mut self, lists: &[Vec<Change>]) -> Result<Vec<Result<(), CommitError>>, sqlx::Error> {
+        let connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => connect(&self.options).await?,
+        };
+        let connection = self.connection.insert(connection);
+        execute(connection, "BEGIN IMMEDIATE").await?;
+        let mut results = Vec::with_capacity(lists.len());
+        let mut changes = Changes {
+            connection,
+            vault: &self.vault,
+            rng: &mut self.rng,
+        };
+        for list in lists {
+            results.push(apply_list(&mut changes, list).await?);
+        }
+        execute(connection, "COMMIT").await?;
+        self.transactions.fetch_add(1, Ordering::Relaxed);
+        Ok(results)
+    }
+
+    /// Rolls back after a failure. Some failures have rolled back already, and then, as after any doubt, the
+    /// connection is replaced.
+    async fn abandon(&mut self) {
+        let Some(mut connection) = self.connection.take() else {
+            return;
+        };
+        if execute(&mut connection, "ROLLBACK").await.is_ok() {
+            self.connection = Some(connection);
+        } else {
+            let _ = connection.close().await;
+        }
+    }
+
+    async fn close(self) {
+        let Self { connection, lock, .. } = self;
+        if let Some(connection) = connection {
+            // The last connection to close writes the log back into the file; if it cannot, the next start does.
+            let _ = connection.close().await;
+        }
+        drop(lock);
+    }
+}
+
+/// Applies one list behind a savepoint: refused, it leaves nothing and disturbs no other list.
+async fn apply_list(
+    changes: &mut Changes<'_>,
+    list: &[Change],
+) -> Result<Result<(), CommitError>, sqlx::Error> {
+    execute(changes.connection, "SAVEPOINT list").await?;
+    for change in list {
+        match changes.apply(change).await {
+            Ok(()) => {}
+            Err(Stop::Failed(failure)) => return Err(failure),
+            Err(Stop::Refused(refusal)) => {
+                execute(changes.connection, "ROLLBACK TO list; RELEASE list").await?;
+                return Ok(Err(refusal));
+            }
+        }
+    }
+    execute(changes.connection, "RELEASE list").await?;
+    Ok(Ok(()))
+}

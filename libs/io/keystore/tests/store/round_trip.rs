@@ -1,0 +1,148 @@
+//! What went in comes out, in every field.
+
+use record::{AssociationKind, Change, HomeAgent, State};
+
+use crate::sample::{
+    association, audit, binding, count, grant, home, nai, open, place, show, subscriber, visitor,
+};
+
+fn home_agents() -> Vec<HomeAgent> {
+    vec![
+        HomeAgent {
+            name: "ha2@home.example".into(),
+            address: Some(home(3)),
+            registered: u64::MAX,
+        },
+        HomeAgent {
+            name: "ha@home.example".into(),
+            address: None,
+            registered: 1,
+        },
+    ]
+}
+
+/// One of everything, both ways where there are two, in the order of a load.
+fn full() -> State {
+    State {
+        subscribers: vec![subscriber(50), subscriber(51)],
+        subscriber_cursor: u64::MAX,
+        identifications: vec![(nai(50), 0xe9b8_5aa0_ffff_ffff), (nai(51), 0)],
+        bindings: vec![binding(9), binding(50)],
+        visitors: vec![visitor(9), visitor(50)],
+        sequences: vec![(0, 65_536), (u32::MAX, 256)],
+        grants: vec![grant(3), grant(4)],
+        last_audit: 4,
+        home_agents: home_agents(),
+    }
+}
+
+/// The changes that lead to a state, in the reverse of its order.
+fn changes(of: State) -> Vec<Change> {
+    let mut changes = vec![Change::SubscriberCursor(of.subscriber_cursor)];
+    changes.extend(of.subscribers.into_iter().rev().map(Change::PutSubscriber));
+    let first = |(nai, next)| Change::Identification {
+        nai,
+        previous: None,
+        next,
+    };
+    changes.extend(of.identifications.into_iter().rev().map(first));
+    changes.extend(of.bindings.into_iter().rev().map(Change::PutBinding));
+    changes.extend(of.visitors.into_iter().rev().map(Change::PutVisitor));
+    changes.extend(
+        of.sequences
+            .into_iter()
+            .rev()
+            .map(|(link, below)| Change::ReserveSequence { link, below }),
+    );
+    changes.extend(of.grants.into_iter().rev().map(Change::PutGrant));
+    changes.extend((1..=of.last_audit).map(|number| Change::Audit(audit(number))));
+    changes.extend(of.home_agents.into_iter().rev().map(Change::PutHomeAgent));
+    changes
+}
+
+#[tokio::test]
+async fn a_new_store_is_empty() {
+    let (_folder, path) = place();
+    assert_eq!(
+        show(&open(&path).await.load().await.unwrap()),
+        show(&State::default())
+    );
+}
+
+#[tokio::test]
+async fn every_field_comes_back() {
+    let (_folder, path) = place();
+    let store = open(&path).await;
+    store.commit(changes(full())).await.unwrap();
+    assert_eq!(show(&store.load().await.unwrap()), show(&full()));
+    store.close().await;
+    let store = open(&path).await;
+    assert_eq!(show(&store.load().await.unwrap()), show(&full()));
+    assert_eq!(store.audit(2, 10).await.unwrap(), [audit(3), audit(4)]);
+    assert_eq!(store.audit(0, 2).await.unwrap(), [audit(1), audit(2)]);
+}
+
+#[tokio::test]
+async fn putting_again_replaces_whole_rows_with_their_associations() {
+    let (_folder, path) = place();
+    let store = open(&path).await;
+    store.commit(changes(full())).await.unwrap();
+
+    let mut expected = full();
+    expected.subscriber_cursor = 3;
+    expected.subscribers[0] = subscriber(51);
+    expected.subscribers[0].nai = nai(50);
+    expected.identifications[0].1 = 1;
+    expected.bindings[1] = binding(51);
+    expected.bindings[1].home_address = home(50);
+    expected.visitors[1] = visitor(51);
+    expected.visitors[1].home_address = home(50);
+    expected.visitors[1].associations = vec![association(AssociationKind::Key3, 77)];
+    expected.sequences[0].1 = 256;
+    expected.grants[1] = grant(5);
+    expected.grants[1].id = 4;
+    expected.home_agents[1].address = Some(home(4));
+    let list = vec![
+        Change::SubscriberCursor(3),
+        Change::PutSubscriber(expected.subscribers[0].duplicate()),
+        Change::Identification {
+            nai: nai(50),
+            previous: Some(0xe9b8_5aa0_ffff_ffff),
+            next: 1,
+        },
+        Change::PutBinding(expected.bindings[1].duplicate()),
+        Change::PutVisitor(expected.visitors[1].duplicate()),
+        Change::ReserveSequence { link: 0, below: 256 },
+        Change::PutGrant(expected.grants[1].clone()),
+        Change::PutHomeAgent(expected.home_agents[1].clone()),
+    ];
+    store.commit(list).await.unwrap();
+    assert_eq!(show(&store.load().await.unwrap()), show(&expected));
+}
+
+#[tokio::test]
+async fn removed_bindings_and_visitors_leave_no_keys() {
+    let (_folder, path) = place();
+    let store = open(&path).await;
+    store.commit(changes(full())).await.unwrap();
+    let list = [9, 50]
+        .into_iter()
+        .flat_map(|n| [Change::RemoveBinding(home(n)), Change::RemoveVisitor(home(n))]);
+    store.commit(list.collect()).await.unwrap();
+    let expected = State {
+        bindings: vec![],
+        visitors: vec![],
+        ..full()
+    };
+    assert_eq!(show(&store.load().await.unwrap()), show(&expected));
+    assert_eq!(count(&path, "SELECT count(*) FROM binding_associations").await, 0);
+    assert_eq!(count(&path, "SELECT count(*) FROM visitor_associations").await, 0);
+    // Removing what is not there is no failure.
+    store
+        .commit(vec![
+            Change::RemoveBinding(home(9)),
+            Change::RemoveVisitor(home(9)),
+        ])
+        .await
+        .unwrap();
+}

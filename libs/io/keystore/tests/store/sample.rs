@@ -1,0 +1,291 @@
+//! Values to store, and texts to compare them by: keys have no `Debug`, so fingerprints stand for them.
+
+use std::{
+    net::{Ipv4Addr, SocketAddrV4},
+    path::{Path, PathBuf},
+};
+
+use crypto::{Cipher, Key};
+use keystore::Store;
+use record::{
+    Association, AssociationKind, AuditEntry, Binding, Grant, GrantKey, Nai, State, Subscriber,
+    SubscriberState, Tunnel, Visitor,
+};
+use sqlx::{ConnectOptions as _, SqliteConnection, sqlite::SqliteConnectOptions};
+use tempfile::TempDir;
+use wire::mip::Spi;
+
+pub(crate) const KEK: [u8; 32] = [0x4b; 32];
+
+/// A folder that goes away, and a path in it.
+pub(crate) fn place() -> (TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ha.db");
+    (folder, path)
+}
+
+pub(crate) async fn open(path: &Path) -> Store {
+    Store::open(path, Key::new(KEK)).await.unwrap()
+}
+
+/// A connection that is not the store's: another program.
+pub(crate) async fn other_program(path: &Path) -> SqliteConnection {
+    SqliteConnectOptions::new()
+        .filename(path)
+        .connect()
+        .await
+        .unwrap()
+}
+
+pub(crate) async fn sql(connection: &mut SqliteConnection, text: &'static str) {
+    sqlx::query(text).execute(connection).await.unwrap();
+}
+
+pub(crate) async fn count(path: &Path, text: &'static str) -> i64 {
+    let mut connection = other_program(path).await;
+    sqlx::query_scalar(text).fetch_one(&mut connection).await.unwrap()
+}
+
+pub(crate) fn nai(n: u8) -> Nai {
+    Nai::parse(&format!("traveller-{n}@home.example")).unwrap()
+}
+
+pub(crate) const fn home(n: u8) -> Ipv4Addr {
+    Ipv4Addr::new(10, 11, 1, n)
+}
+
+pub(crate) fn subscriber(n: u8) -> Subscriber {
+    Subscriber {
+        nai: nai(n),
+        key0: Key::new([n; 32]),
+        spi: Spi(u32::MAX - u32::from(n)),
+        cipher: Cipher::ChaCha20Poly1305,
+        home_address: home(n),
+        home_prefix_length: 24,
+        home_agent: home(2),
+        home_gateway: (n % 2 == 0).then(|| home(1)),
+        no_fs: n % 2 == 0,
+        state: if n % 2 == 0 {
+            SubscriberState::Active
+        } else {
+            SubscriberState::Revoked
+        },
+        max_lifetime: (n % 2 == 1).then_some(u16::MAX),
+        change: u64::MAX - u64::from(n),
+    }
+}
+
+pub(crate) fn association(kind: AssociationKind, n: u8) -> Association {
+    Association {
+        kind,
+        inbound: Spi(0xf000_0000 + u32::from(n)),
+        outbound: Spi(600 + u32::from(n)),
+        key: Key::new([n ^ 0xa0 ^ kind.number(); 32]),
+        own: "ha@home.example".into(),
+        peer: format!("peer-{n}@home.example"),
+        made: 1_790_000_000,
+        ends: u64::MAX,
+    }
+}
+
+pub(crate) fn binding(n: u8) -> Binding {
+    let through_agent = n % 2 == 0;
+    let mut associations = vec![association(AssociationKind::Key1, n)];
+    if through_agent {
+        associations.push(association(AssociationKind::Key2, n));
+    }
+    Binding {
+        nai: nai(n),
+        home_address: home(n),
+        care_of: Ipv4Addr::new(10, 51, 1, 2),
+        tunnel: match through_agent {
+            true => Tunnel::IpInIp(Ipv4Addr::new(10, 51, 1, 2)),
+            false => Tunnel::Udp(SocketAddrV4::new(Ipv4Addr::new(10, 53, 1, 2), 61_434)),
+        },
+        reverse_tunnel: !through_agent,
+        foreign_agent: through_agent.then(|| "fa-a@visited-a.example".into()),
+        lifetime: if through_agent { 600 } else { u16::MAX },
+        granted: 1_790_000_000 + u64::from(n),
+        associations,
+    }
+}
+
+pub(crate) fn visitor(n: u8) -> Visitor {
+    Visitor {
+        home_address: home(n),
+        link: u32::MAX,
+        link_address: [2, 0, 0, 0, 0xff, n],
+        home_agent: home(2),
+        care_of: Ipv4Addr::new(10, 51, 1, 2),
+        tunnel: match n % 2 == 0 {
+            true => Tunnel::IpInIp(home(2)),
+            false => Tunnel::Udp(SocketAddrV4::new(home(2), 434)),
+        },
+        reverse_tunnel: n % 2 == 0,
+        lifetime: 600,
+        granted: 1_790_000_000,
+        associations: vec![
+            association(AssociationKind::Key2, n),
+            association(AssociationKind::Key3, n),
+        ],
+    }
+}
+
+pub(crate) fn grant(id: u64) -> Grant {
+    let key = |kind| GrantKey {
+        kind,
+        first: Spi(700),
+        second: Spi(u32::MAX),
+        fingerprint: "0123456789abcdef".into(),
+    };
+    let through_agent = id.is_multiple_of(2);
+    Grant {
+        id,
+        request: [7; 16],
+        nai: nai(50),
+        home_agent: "ha@home.example".into(),
+        foreign_agent: through_agent.then(|| "fa-a@visited-a.example".into()),
+        care_of: "10.51.1.2".into(),
+        keys: match through_agent {
+            true => [
+                AssociationKind::Key1,
+                AssociationKind::Key2,
+                AssociationKind::Key3,
+            ]
+            .map(key)
+            .into(),
+            false => vec![key(AssociationKind::Key1)],
+        },
+        issued: 1_790_000_000,
+        ends: u64::MAX,
+        revoked: (!through_agent).then_some(1_790_000_100),
+    }
+}
+
+pub(crate) fn audit(number: u64) -> AuditEntry {
+    AuditEntry {
+        number,
+        unix_ms: 1_790_000_000_123,
+        actor: "admin".into(),
+        role: "administrator".into(),
+        action: "EnrolSubscriber".into(),
+        subject: "traveller-50@home.example".into(),
+        outcome: "done".into(),
+    }
+}
+
+pub(crate) fn show_association(of: &Association) -> String {
+    let Association {
+        kind,
+        inbound,
+        outbound,
+        key,
+        own,
+        peer,
+        made,
+        ends,
+    } = of;
+    format!(
+        "{kind:?} {inbound} {outbound} {} {own} {peer} {made} {ends}",
+        key.fingerprint_hex()
+    )
+}
+
+fn show_associations(of: &[Association]) -> String {
+    of.iter().map(show_association).collect::<Vec<_>>().join(" + ")
+}
+
+pub(crate) fn show_subscriber(of: &Subscriber) -> String {
+    let Subscriber {
+        nai,
+        key0,
+        spi,
+        cipher,
+        home_address,
+        home_prefix_length,
+        ..
+    } = of;
+    let Subscriber {
+        home_agent,
+        home_gateway,
+        no_fs,
+        state,
+        max_lifetime,
+        change,
+        ..
+    } = of;
+    let key0 = key0.fingerprint_hex();
+    format!(
+        "{nai} {key0} {spi} {cipher:?} {home_address}/{home_prefix_length} {home_agent} {home_gateway:?} {no_fs} \
+         {state:?} {max_lifetime:?} {change}"
+    )
+}
+
+pub(crate) fn show_binding(of: &Binding) -> String {
+    let Binding {
+        nai,
+        home_address,
+        care_of,
+        tunnel,
+        reverse_tunnel,
+        foreign_agent,
+        lifetime,
+        granted,
+        ..
+    } = of;
+    let keys = show_associations(&of.associations);
+    format!(
+        "{nai} {home_address} {care_of} {tunnel:?} {reverse_tunnel} {foreign_agent:?} {lifetime} {granted} {keys}"
+    )
+}
+
+pub(crate) fn show_visitor(of: &Visitor) -> String {
+    let Visitor {
+        home_address,
+        link,
+        link_address,
+        home_agent,
+        care_of,
+        tunnel,
+        ..
+    } = of;
+    let Visitor {
+        reverse_tunnel,
+        lifetime,
+        granted,
+        ..
+    } = of;
+    let keys = show_associations(&of.associations);
+    format!(
+        "{home_address} {link} {link_address:?} {home_agent} {care_of} {tunnel:?} {reverse_tunnel} {lifetime} \
+         {granted} {keys}"
+    )
+}
+
+/// Every field of a state.
+pub(crate) fn show(of: &State) -> Vec<String> {
+    let State {
+        subscribers,
+        subscriber_cursor,
+        identifications,
+        bindings,
+        ..
+    } = of;
+    let State {
+        visitors,
+        sequences,
+        grants,
+        last_audit,
+        home_agents,
+        ..
+    } = of;
+    let mut lines = vec![format!(
+        "{subscriber_cursor} {last_audit} {identifications:?} {sequences:?}"
+    )];
+    lines.extend(subscribers.iter().map(show_subscriber));
+    lines.extend(bindings.iter().map(show_binding));
+    lines.extend(visitors.iter().map(show_visitor));
+    lines.extend(grants.iter().map(|grant| format!("{grant:?}")));
+    lines.extend(home_agents.iter().map(|home_agent| format!("{home_agent:?}")));
+    lines
+}
