@@ -18,7 +18,7 @@ fn step(world: &mut World, rng: &mut Rng, clock: &mut Vec<usize>) {
     if agent.challenge.is_some() {
         agent.challenge = Some(rng.array::<8>().to_vec());
     }
-    match rng.below(14) {
+    match rng.below(20) {
         0 => world.link_up(),
         1 => world.link_down(),
         2 => world.address(),
@@ -34,31 +34,37 @@ fn step(world: &mut World, rng: &mut Rng, clock: &mut Vec<usize>) {
             let off = Duration::from_secs(rng.below(200_000));
             world.now.unix = world.now.unix + off - Duration::from_secs(100_000);
         }
-        7 => reply(world, rng, |asked, _| {
-            let identification = Identification::new(ntp_seconds(T), asked.fixed.identification.low());
-            Answer {
-                identification,
-                ..Answer::deny(asked, Code::HA_IDENTIFICATION)
+        7 => {
+            let mismatch = |asked: &Asked, _: &mut Rng| {
+                let identification = Identification::new(ntp_seconds(T), asked.fixed.identification.low());
+                let answer = Answer::deny(asked, Code::HA_IDENTIFICATION);
+                Answer {
+                    identification,
+                    ..answer
+                }
+                .bytes(asked)
+            };
+            if reply(world, rng, mismatch) {
+                clock.push(world.asked.len());
             }
-            .bytes(asked)
-        })
-        .then(|| clock.push(world.asked.len()))
-        .unwrap_or_default(),
+        }
         8 => drop(reply(world, rng, |asked, rng| {
             hint(asked, Code(64 + rng.below(64) as u8), rng.below(700) as u16)
         })),
         9 => drop(reply(world, rng, |asked, rng| {
             Answer::deny(asked, Code(128 + rng.below(5) as u8)).bytes(asked)
         })),
-        10 | 11 => drop(reply(world, rng, |asked, _| {
+        10..=15 => drop(reply(world, rng, |asked, _| {
             let agents = [fa_a(), fa_b()];
             let agent = agents.iter().find(|a| a.care_of[0] == asked.fixed.care_of);
             Answer::accept(asked, agent).bytes(asked)
         })),
-        12 => world.pass(Duration::from_millis(rng.below(700_000))),
+        16 => world.pass(Duration::from_millis(rng.below(700_000))),
         _ => world.pass(Duration::from_millis(rng.below(2000))),
     }
-    world.hear(&agent);
+    if rng.below(4) == 0 {
+        world.hear(&agent);
+    }
 }
 
 /// Answers one of the last requests; false if there is none.
@@ -116,5 +122,5 @@ fn live(seed: u8) -> u64 {
 #[test]
 fn identifications_rise_and_identity_stays_sealed_whatever_happens() {
     let registrations: u64 = (0..40).map(live).sum();
-    assert!(registrations > 200, "{registrations}: these lives test little");
+    assert!(registrations > 100, "{registrations}: these lives test little");
 }
