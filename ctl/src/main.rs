@@ -3,6 +3,7 @@
 
 mod agents;
 mod failure;
+mod kdc;
 mod output;
 mod time;
 
@@ -42,6 +43,10 @@ struct Cli {
     #[arg(long, global = true, value_name = "PATH", env = "SOJOURN_SOCKET")]
     socket: Option<PathBuf>,
 
+    /// Profile of the key distribution centre: the admin.toml that `kdc init` made.
+    #[arg(long, global = true, value_name = "FILE", env = "SOJOURN_KDC")]
+    profile: Option<PathBuf>,
+
     #[command(subcommand)]
     whom: Whom,
 }
@@ -71,6 +76,14 @@ enum Whom {
         after_help = "Example:\n  sojourn mn events --follow --socket /run/mn.sock"
     )]
     Mn(agents::MobileNode),
+
+    /// The key distribution centre: subscribers, associations, home agents and the audit trail.
+    #[command(
+        subcommand,
+        arg_required_else_help = true,
+        after_help = "Example:\n  sojourn kdc list --profile /etc/sojourn/admin.toml"
+    )]
+    Kdc(kdc::Command),
 }
 
 fn main() -> ExitCode {
@@ -86,11 +99,17 @@ fn main() -> ExitCode {
 }
 
 async fn run(cli: Cli) -> Result<(), Failure> {
-    let Cli { json, socket, whom } = cli;
+    let Cli {
+        json,
+        socket,
+        profile,
+        whom,
+    } = cli;
     match whom {
         Whom::Ha(command) => agents::run(command.into(), socket, json).await,
         Whom::Fa(command) => agents::run(command.into(), socket, json).await,
         Whom::Mn(command) => agents::run(command.into(), socket, json).await,
+        Whom::Kdc(command) => kdc::run(command, profile, json).await,
     }
 }
 

@@ -106,7 +106,7 @@ pub(super) fn details(answer: &Answer) -> String {
         Answer::Revoked {
             associations: n @ 1..,
             ..
-        } => format!("{n} associations ended"),
+        } => format!("associations ended: {n}"),
         Answer::Revoked { .. }
         | Answer::WouldDo
         | Answer::Registered

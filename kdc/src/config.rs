@@ -1,0 +1,82 @@
+//! `kdc.toml`.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use daemon::config::{Check, Config, Realm};
+use serde::Deserialize;
+
+/// The vendor number of examples (RFC 5612), for testbeds only.
+pub(crate) const EXAMPLE_VENDOR: u32 = 32473;
+
+/// The configuration of a key distribution centre.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct KdcConfig {
+    /// The realm whose mobile nodes and home agents it serves.
+    pub(crate) realm: Realm,
+    /// Where gRPC is offered.
+    pub(crate) listen: SocketAddr,
+    /// SQLite file.
+    pub(crate) state: PathBuf,
+    /// The key-encryption key: 64 hex digits, for its owner alone.
+    pub(crate) state_key: PathBuf,
+    /// Allows the vendor number of examples.
+    #[serde(default)]
+    pub(crate) testbed: bool,
+    /// Private enterprise number of our extensions, told to mobile nodes at enrolment.
+    #[serde(default = "example_vendor")]
+    pub(crate) vendor: u32,
+    pub(crate) tls: Tls,
+}
+
+/// PEM files.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Tls {
+    /// Certificate authority of all client certificates.
+    pub(crate) ca: PathBuf,
+    /// Our certificate.
+    pub(crate) certificate: PathBuf,
+    /// Its private key.
+    pub(crate) key: PathBuf,
+}
+
+const fn example_vendor() -> u32 {
+    EXAMPLE_VENDOR
+}
+
+impl Config for KdcConfig {
+    fn paths(&mut self) -> Vec<&mut PathBuf> {
+        let Tls { ca, certificate, key } = &mut self.tls;
+        vec![&mut self.state, &mut self.state_key, ca, certificate, key]
+    }
+
+    fn validate(&self, check: &mut Check) {
+        if let Err(why) = lower_case(&self.realm) {
+            check.problem("realm", why);
+        }
+        if self.vendor == 0 || self.vendor > 0xff_ffff {
+            check.problem("vendor", "a private enterprise number is from 1 to 16777215");
+        } else if self.vendor == EXAMPLE_VENDOR && !self.testbed {
+            check.problem(
+                "vendor",
+                format!("{EXAMPLE_VENDOR} is for examples: set your own number, or testbed = true"),
+            );
+        }
+        check.key_file("state_key", &self.state_key);
+        check.readable("tls.ca", &self.tls.ca);
+        check.readable("tls.certificate", &self.tls.certificate);
+        check.readable("tls.key", &self.tls.key);
+    }
+}
+
+/// Names are compared byte by byte, so a realm has one spelling only.
+pub(crate) fn lower_case(realm: &Realm) -> Result<(), String> {
+    if realm.as_str().bytes().any(|b| b.is_ascii_uppercase()) {
+        return Err(format!(
+            "write it in lower case: {}",
+            realm.as_str().to_ascii_lowercase()
+        ));
+    }
+    Ok(())
+}

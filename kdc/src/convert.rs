@@ -1,0 +1,199 @@
+//! Between the values of the core and the messages of the schema; nothing is decided here.
+
+use std::net::Ipv4Addr;
+
+use authority::{Issued, Pair, RevokedAssociation, SubscriberView};
+use crypto::Cipher;
+use proto::kdc;
+use record::{AssociationKind, AuditEntry, Grant, GrantKey, Subscriber, SubscriberState};
+use wire::mip::Spi;
+
+pub(crate) fn cipher_from(number: i32) -> Option<Cipher> {
+    match kdc::Cipher::try_from(number).ok()? {
+        kdc::Cipher::Unspecified | kdc::Cipher::Aes256Gcm => Some(Cipher::Aes256Gcm),
+        kdc::Cipher::Aes128Gcm => Some(Cipher::Aes128Gcm),
+        kdc::Cipher::Chacha20Poly1305 => Some(Cipher::ChaCha20Poly1305),
+    }
+}
+
+pub(crate) fn cipher(cipher: Cipher) -> i32 {
+    match cipher {
+        Cipher::Aes256Gcm => kdc::Cipher::Aes256Gcm,
+        Cipher::Aes128Gcm => kdc::Cipher::Aes128Gcm,
+        Cipher::ChaCha20Poly1305 => kdc::Cipher::Chacha20Poly1305,
+    }
+    .into()
+}
+
+fn state(state: SubscriberState) -> i32 {
+    match state {
+        SubscriberState::Active => kdc::State::Active,
+        SubscriberState::Revoked => kdc::State::Revoked,
+    }
+    .into()
+}
+
+fn optional(address: Option<Ipv4Addr>) -> String {
+    address.map_or(String::new(), |it| it.to_string())
+}
+
+pub(crate) fn pair_from(spis: Option<kdc::Spis>) -> Option<Pair> {
+    spis.map(|it| Pair {
+        first: Spi(it.first),
+        second: Spi(it.second),
+    })
+}
+
+fn spis(key: &GrantKey) -> kdc::Spis {
+    kdc::Spis {
+        first: key.first.0,
+        second: key.second.0,
+    }
+}
+
+/// What a home agent keeps: the only message besides [`enrolment`] with KEY 0.
+pub(crate) fn subscriber_record(subscriber: &Subscriber) -> kdc::SubscriberRecord {
+    let active = subscriber.state == SubscriberState::Active;
+    kdc::SubscriberRecord {
+        nai: subscriber.nai.to_string(),
+        key0: if active {
+            subscriber.key0.expose().to_vec()
+        } else {
+            Vec::new()
+        },
+        spi: subscriber.spi.0,
+        cipher: cipher(subscriber.cipher),
+        home_address: subscriber.home_address.to_string(),
+        home_prefix_length: subscriber.home_prefix_length.into(),
+        home_agent: subscriber.home_agent.to_string(),
+        no_fs: subscriber.no_fs,
+        state: state(subscriber.state),
+        max_lifetime_s: subscriber.max_lifetime.map_or(0, u32::from),
+    }
+}
+
+pub(crate) fn enrolment(subscriber: &Subscriber, vendor: u32) -> kdc::Enrolment {
+    kdc::Enrolment {
+        nai: subscriber.nai.to_string(),
+        home_realm: subscriber.nai.realm().to_owned(),
+        home_address: subscriber.home_address.to_string(),
+        home_prefix_length: subscriber.home_prefix_length.into(),
+        home_gateway: optional(subscriber.home_gateway),
+        home_agent: subscriber.home_agent.to_string(),
+        spi: subscriber.spi.0,
+        cipher: cipher(subscriber.cipher),
+        key0: subscriber.key0.expose().to_vec(),
+        vendor,
+    }
+}
+
+pub(crate) fn subscriber(view: SubscriberView) -> kdc::Subscriber {
+    kdc::Subscriber {
+        nai: view.nai,
+        home_address: view.home_address.to_string(),
+        home_prefix_length: view.home_prefix_length.into(),
+        home_gateway: optional(view.home_gateway),
+        home_agent: view.home_agent.to_string(),
+        spi: view.spi.0,
+        cipher: cipher(view.cipher),
+        no_fs: view.no_fs,
+        state: state(view.state),
+        max_lifetime_s: view.max_lifetime.map_or(0, u32::from),
+        change: view.change,
+        fingerprint: view.fingerprint,
+    }
+}
+
+pub(crate) fn association(grant: Grant, unix_s: u64) -> kdc::Association {
+    let state = match grant.revoked {
+        Some(_) => kdc::State::Revoked,
+        None if grant.ends <= unix_s => kdc::State::Ended,
+        None => kdc::State::Active,
+    };
+    let key = |key: &GrantKey| kdc::IssuedKey {
+        kind: key.kind.name().to_owned(),
+        spis: Some(spis(key)),
+        fingerprint: key.fingerprint.clone(),
+    };
+    kdc::Association {
+        id: grant.id,
+        subscriber: grant.nai.to_string(),
+        home_agent: grant.home_agent,
+        foreign_agent: grant.foreign_agent.unwrap_or_default(),
+        care_of: grant.care_of,
+        issued_unix_s: grant.issued,
+        ends_unix_s: grant.ends,
+        state: state.into(),
+        keys: grant.keys.iter().map(key).collect(),
+    }
+}
+
+pub(crate) fn association_revoked(revoked: &RevokedAssociation) -> kdc::SubscriberChange {
+    let of = |kind| revoked.grant.keys.iter().find(|key| key.kind == kind).map(spis);
+    let what = kdc::AssociationRevoked {
+        association_id: revoked.grant.id,
+        subscriber: revoked.grant.nai.to_string(),
+        key1: of(AssociationKind::Key1),
+        key2: of(AssociationKind::Key2),
+        key3: of(AssociationKind::Key3),
+    };
+    change(
+        revoked.change,
+        kdc::subscriber_change::What::AssociationRevoked(what),
+    )
+}
+
+pub(crate) const fn change(change: u64, what: kdc::subscriber_change::What) -> kdc::SubscriberChange {
+    kdc::SubscriberChange {
+        change,
+        what: Some(what),
+    }
+}
+
+pub(crate) fn issued(issued: &Issued) -> kdc::IssueKeysReply {
+    let (key2, key3) = match &issued.key2_and_key3 {
+        Some((key2, key3)) => (key2.expose().to_vec(), key3.expose().to_vec()),
+        None => (Vec::new(), Vec::new()),
+    };
+    kdc::IssueKeysReply {
+        request_id: issued.request.to_vec(),
+        association_id: issued.id,
+        key1: issued.key1.expose().to_vec(),
+        key2,
+        key3,
+    }
+}
+
+pub(crate) fn issue_from(request: kdc::IssueKeysRequest) -> authority::Issue {
+    authority::Issue {
+        request: request.request_id,
+        nai: request.subscriber,
+        foreign_agent: request.foreign_agent,
+        care_of: request.care_of,
+        lifetime: request.lifetime_s,
+        key1: pair_from(request.key1),
+        key2: pair_from(request.key2),
+        key3: pair_from(request.key3),
+    }
+}
+
+pub(crate) fn audit_entry(entry: AuditEntry) -> kdc::AuditEntry {
+    let AuditEntry {
+        number,
+        unix_ms,
+        actor,
+        role,
+        action,
+        subject,
+        outcome,
+    } = entry;
+    kdc::AuditEntry {
+        number,
+        unix_ms,
+        actor,
+        role,
+        action,
+        subject,
+        outcome,
+    }
+}

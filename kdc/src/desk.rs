@@ -1,0 +1,201 @@
+//! The desk at which the machine works: one task that owns it, takes asks from everywhere, and carries out its
+//! effects in order.
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use anyhow::Context as _;
+use authority::{Answer, Ask, Caller, Class, Effect, Kdc, Refusal, Request, Ticket};
+use keystore::Store;
+use record::CommitError;
+use sansio::{Input, Instant, Machine as _, Now, Output};
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    task::JoinSet,
+};
+use tonic::{Code, Status};
+
+/// Asks that may wait; beyond, the callers wait.
+const WAITING: usize = 1024;
+
+type Reply = oneshot::Sender<Result<Answer, Refusal>>;
+
+/// The way to the machine; cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Desk {
+    asks: mpsc::Sender<(Caller, Ask, Reply)>,
+    published: watch::Receiver<u64>,
+    audited: watch::Receiver<u64>,
+}
+
+/// Why there is no answer.
+pub(crate) enum Failure {
+    /// The machine refused.
+    Refused(Refusal),
+    /// The machine is gone: the process is ending.
+    Gone,
+}
+
+impl Failure {
+    pub(crate) fn into_error(self) -> anyhow::Error {
+        match self {
+            Self::Refused(refusal) => refusal.into(),
+            Self::Gone => anyhow::anyhow!("the key distribution centre is stopping"),
+        }
+    }
+}
+
+impl From<Failure> for Status {
+    fn from(failure: Failure) -> Self {
+        let refusal = match failure {
+            Failure::Refused(refusal) => refusal,
+            Failure::Gone => return Self::unavailable("the key distribution centre is stopping"),
+        };
+        let code = match refusal.class() {
+            Class::Invalid => Code::InvalidArgument,
+            Class::NotFound => Code::NotFound,
+            Class::Exists => Code::AlreadyExists,
+            Class::State => Code::FailedPrecondition,
+            Class::Denied => Code::PermissionDenied,
+            Class::Unavailable => Code::Unavailable,
+        };
+        Self::new(code, refusal.to_string())
+    }
+}
+
+impl Desk {
+    /// Loads the state and starts the task, which lives as long as a desk does.
+    pub(crate) async fn open(realm: &str, store: Store) -> anyhow::Result<Self> {
+        let state = store.load().await?;
+        let kdc = Kdc::new(realm, daemon::seed().context("no key can be made")?, state);
+        let (asks, inbox) = mpsc::channel(WAITING);
+        let (published_to, published) = watch::channel(kdc.published());
+        let (audited_to, audited) = watch::channel(kdc.audited());
+        let work = Work {
+            kdc,
+            store,
+            inbox,
+            waiting: BTreeMap::new(),
+            tickets: 0,
+            commits: JoinSet::new(),
+            published: published_to,
+            audited: audited_to,
+        };
+        tokio::spawn(work.run());
+        Ok(Self {
+            asks,
+            published,
+            audited,
+        })
+    }
+
+    /// Asks and waits for the answer.
+    pub(crate) async fn ask(&self, caller: Caller, ask: Ask) -> Result<Answer, Failure> {
+        let (reply, answer) = oneshot::channel();
+        self.asks
+            .send((caller, ask, reply))
+            .await
+            .map_err(|_| Failure::Gone)?;
+        answer.await.map_err(|_| Failure::Gone)?.map_err(Failure::Refused)
+    }
+
+    /// The number of the last durable change of subscribers.
+    pub(crate) fn published(&self) -> watch::Receiver<u64> {
+        self.published.clone()
+    }
+
+    /// The number of the last durable audit entry.
+    pub(crate) fn audited(&self) -> watch::Receiver<u64> {
+        self.audited.clone()
+    }
+}
+
+struct Work {
+    kdc: Kdc,
+    store: Store,
+    inbox: mpsc::Receiver<(Caller, Ask, Reply)>,
+    waiting: BTreeMap<Ticket, Reply>,
+    tickets: u64,
+    commits: JoinSet<(u64, Result<(), CommitError>)>,
+    published: watch::Sender<u64>,
+    audited: watch::Sender<u64>,
+}
+
+impl Work {
+    async fn run(mut self) {
+        loop {
+            let wake = self.carry_out();
+            // Finished commits first: asks wait for them anyway.
+            let input = tokio::select! {
+                biased;
+                Some(done) = self.commits.join_next() => match done {
+                    Ok((commit, result)) => {
+                        if let Err(error) = &result {
+                            tracing::error!("nothing was changed: {error}");
+                        }
+                        Input::Request(Request::Persisted { commit, result })
+                    }
+                    Err(error) => {
+                        // Whether it was written is unknown: only a fresh start can tell.
+                        tracing::error!("a commit ended unexpectedly, stopping: {error}");
+                        return;
+                    }
+                },
+                asked = self.inbox.recv() => {
+                    let Some((caller, ask, reply)) = asked else { return };
+                    self.tickets += 1;
+                    let ticket = Ticket(self.tickets);
+                    self.waiting.insert(ticket, reply);
+                    Input::Request(Request::Ask { ticket, caller, ask })
+                }
+                () = sleep_until(wake) => Input::Tick,
+            };
+            self.kdc.handle(input, now());
+        }
+    }
+
+    /// Carries out what the machine wants; returns when it wants to be woken.
+    fn carry_out(&mut self) -> Option<Instant> {
+        loop {
+            match self.kdc.poll() {
+                Output::Effect(Effect::Persist { commit, changes }) => {
+                    let store = self.store.clone();
+                    self.commits
+                        .spawn(async move { (commit, store.commit(changes).await) });
+                }
+                Output::Effect(Effect::Answer { ticket, answer }) => {
+                    // A caller that has gone away wants no answer any more.
+                    if let Some(reply) = self.waiting.remove(&ticket) {
+                        let _ = reply.send(answer);
+                    }
+                }
+                Output::Effect(Effect::Publish { change }) => drop(self.published.send_replace(change)),
+                Output::Effect(Effect::Audited { number }) => drop(self.audited.send_replace(number)),
+                Output::Send(_) => {}
+                Output::Wait(wake) => return wake,
+            }
+        }
+    }
+}
+
+async fn sleep_until(wake: Option<Instant>) {
+    match wake {
+        Some(wake) => tokio::time::sleep(wake - now().mono).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Both clocks of the host. Whether suspension counts does not matter here: nothing but the memory of recent
+/// answers follows the monotonic one.
+fn now() -> Now {
+    static START: std::sync::OnceLock<std::time::Instant> = std::sync::OnceLock::new();
+    let start = START.get_or_init(std::time::Instant::now);
+    Now {
+        mono: Instant::new(start.elapsed()),
+        unix: SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or(Duration::ZERO),
+    }
+}

@@ -1,0 +1,217 @@
+//! `KeyDistribution`: what home agents ask. Which subscribers and keys a home agent gets is decided by the
+//! machine, by the name in its certificate.
+
+use std::pin::Pin;
+
+use admin::Role;
+use authority::{Answer, Ask, Caller, ChangesPage};
+use futures_util::{Stream, StreamExt as _};
+use proto::kdc::{
+    AcknowledgeChangesReply, AcknowledgeChangesRequest, CaughtUp, IssueKeysReply, IssueKeysRequest,
+    IssueKeysStreamReply, Refusal, SubscriberChange, WatchSubscribersRequest, issue_keys_stream_reply,
+    key_distribution_server::KeyDistribution, subscriber_change::What,
+};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status, Streaming};
+
+use crate::{
+    convert,
+    desk::Desk,
+    permit::permit,
+    watchers::{Connected, Watchers},
+};
+
+/// Subscribers asked of the machine at a time.
+const PAGE: usize = 128;
+/// Issues of one stream in flight.
+const IN_FLIGHT: usize = 256;
+/// Messages that wait for a slow receiver, and keep KEY 0 in memory meanwhile.
+const READY: usize = 16;
+
+/// The service.
+pub(crate) struct Distribution {
+    desk: Desk,
+    watchers: Watchers,
+}
+
+impl Distribution {
+    pub(crate) const fn new(desk: Desk, watchers: Watchers) -> Self {
+        Self { desk, watchers }
+    }
+
+    async fn home_agent<T>(&self, request: &Request<T>, method: &str) -> Result<Caller, Status> {
+        permit(&self.desk, request, method, &[Role::HomeAgent]).await
+    }
+}
+
+#[tonic::async_trait]
+impl KeyDistribution for Distribution {
+    type WatchSubscribersStream = ReceiverStream<Result<SubscriberChange, Status>>;
+    type IssueKeysStreamStream = Pin<Box<dyn Stream<Item = Result<IssueKeysStreamReply, Status>> + Send>>;
+
+    async fn watch_subscribers(
+        &self,
+        request: Request<WatchSubscribersRequest>,
+    ) -> Result<Response<Self::WatchSubscribersStream>, Status> {
+        let caller = self.home_agent(&request, "WatchSubscribers").await?;
+        let since = request.into_inner().since;
+        self.desk.ask(caller.clone(), Ask::Watch { since }).await?;
+        tracing::info!(
+            home_agent = caller.name,
+            since,
+            "a home agent takes over subscribers"
+        );
+        let (to, stream) = mpsc::channel(READY);
+        let connected = self
+            .watchers
+            .connect(&caller.name, since.min(*self.desk.published().borrow()));
+        let watch = Watch {
+            desk: self.desk.clone(),
+            caller,
+            to,
+            _connected: connected,
+        };
+        tokio::spawn(watch.run(since));
+        Ok(Response::new(ReceiverStream::new(stream)))
+    }
+
+    async fn acknowledge_changes(
+        &self,
+        request: Request<AcknowledgeChangesRequest>,
+    ) -> Result<Response<AcknowledgeChangesReply>, Status> {
+        let caller = self.home_agent(&request, "AcknowledgeChanges").await?;
+        let change = request.into_inner().change;
+        let last = *self.desk.published().borrow();
+        if change > last {
+            return Err(Status::invalid_argument(format!(
+                "change {change} was never made; the last is {last}"
+            )));
+        }
+        if !self.watchers.progress(&caller.name).connected() {
+            return Err(Status::failed_precondition("watch subscribers first"));
+        }
+        self.watchers.acknowledge(&caller.name, change);
+        Ok(Response::new(AcknowledgeChangesReply {}))
+    }
+
+    async fn issue_keys(
+        &self,
+        request: Request<IssueKeysRequest>,
+    ) -> Result<Response<IssueKeysReply>, Status> {
+        let caller = self.home_agent(&request, "IssueKeys").await?;
+        issue(&self.desk, caller, request.into_inner())
+            .await
+            .map(Response::new)
+    }
+
+    async fn issue_keys_stream(
+        &self,
+        request: Request<Streaming<IssueKeysRequest>>,
+    ) -> Result<Response<Self::IssueKeysStreamStream>, Status> {
+        let caller = self.home_agent(&request, "IssueKeysStream").await?;
+        let desk = self.desk.clone();
+        let replies = request.into_inner().map(move |asked| {
+            let (desk, caller) = (desk.clone(), caller.clone());
+            async move { Ok(reply_in_stream(&desk, caller, asked?).await) }
+        });
+        Ok(Response::new(Box::pin(replies.buffer_unordered(IN_FLIGHT))))
+    }
+}
+
+async fn issue(desk: &Desk, caller: Caller, request: IssueKeysRequest) -> Result<IssueKeysReply, Status> {
+    match desk.ask(caller, Ask::Issue(convert::issue_from(request))).await? {
+        Answer::Issued(issued) => Ok(convert::issued(&issued)),
+        _ => Err(Status::internal("the machine answered something else")),
+    }
+}
+
+async fn reply_in_stream(desk: &Desk, caller: Caller, request: IssueKeysRequest) -> IssueKeysStreamReply {
+    let request_id = request.request_id.clone();
+    let result = match issue(desk, caller, request).await {
+        Ok(issued) => issue_keys_stream_reply::Result::Issued(issued),
+        Err(status) => issue_keys_stream_reply::Result::Refusal(Refusal {
+            code: i32::from(status.code()).unsigned_abs(),
+            message: status.message().to_owned(),
+        }),
+    };
+    IssueKeysStreamReply {
+        request_id,
+        result: Some(result),
+    }
+}
+
+/// One home agent that takes over subscribers.
+struct Watch {
+    desk: Desk,
+    caller: Caller,
+    to: mpsc::Sender<Result<SubscriberChange, Status>>,
+    _connected: Connected,
+}
+
+impl Watch {
+    /// Sends the backlog, says so, and goes on with each change, until the home agent goes away.
+    async fn run(self, since: u64) {
+        let mut published = self.desk.published();
+        let (mut at, mut complete, mut caught_up) = (since, false, false);
+        loop {
+            // Marked as seen before asking, so that no change in between is missed.
+            published.borrow_and_update();
+            let page = match self.page(at).await {
+                Ok(page) => page,
+                Err(status) => {
+                    let _ = self.to.send(Err(status)).await;
+                    return;
+                }
+            };
+            complete |= page.from_beginning && !caught_up;
+            at = page.next;
+            let more = page.more;
+            if self.send(page).await.is_none() {
+                return;
+            }
+            if more {
+                continue;
+            }
+            if !caught_up {
+                caught_up = true;
+                let what = What::CaughtUp(CaughtUp { complete });
+                if self.to.send(Ok(convert::change(at, what))).await.is_err() {
+                    return;
+                }
+            }
+            tokio::select! {
+                () = self.to.closed() => return,
+                changed = published.changed() => if changed.is_err() { return },
+            }
+        }
+    }
+
+    async fn page(&self, since: u64) -> Result<ChangesPage, Status> {
+        match self
+            .desk
+            .ask(self.caller.clone(), Ask::ChangesSince { since, limit: PAGE })
+            .await?
+        {
+            Answer::Changes(page) => Ok(page),
+            _ => Err(Status::internal("the machine answered something else")),
+        }
+    }
+
+    /// `None` once the home agent is gone.
+    async fn send(&self, page: ChangesPage) -> Option<()> {
+        // Revocations stand before the subscriber of the same change: a change is taken over when that came.
+        let mut revoked = page.revoked.iter().peekable();
+        for subscriber in &page.subscribers {
+            while let Some(gone) = revoked.next_if(|gone| gone.change == subscriber.change) {
+                self.to.send(Ok(convert::association_revoked(gone))).await.ok()?;
+            }
+            let what = What::Subscriber(convert::subscriber_record(subscriber));
+            self.to
+                .send(Ok(convert::change(subscriber.change, what)))
+                .await
+                .ok()?;
+        }
+        Some(())
+    }
+}
