@@ -1,3 +1,122 @@
-//! The foreign agent daemon.
+//! The foreign agent daemon: says that it is there, relays registrations, delivers to visitors.
 
-fn main() {}
+mod admin;
+mod config;
+mod effects;
+
+use std::{net::SocketAddrV4, process::ExitCode, sync::Arc};
+
+use ::admin::{Agent, AgentSnapshot, EventLog, unix::Socket};
+use clap::Parser;
+use crypto::Key;
+use forward::{Side, Table};
+use keystore::Store;
+use mobility::foreign_agent::ForeignAgent;
+use net::{
+    clock::Clock,
+    link::{Hears, LinkSocket},
+    netlink::{Netlink, Watch},
+    plan, tunnel, udp,
+};
+use tokio::sync::watch;
+use wire::mip::PORT;
+
+use self::{admin::Publisher, config::Config, effects::World};
+
+/// Serves mobile nodes that visit its links: relays their registrations to their home agents, and tunnels.
+///
+/// It needs the right to open raw sockets and TUN devices (root, or CAP_NET_ADMIN and CAP_NET_RAW).
+/// Ask it what it does with `sojourn fa --socket fa.sock visitors`.
+#[derive(Parser)]
+#[command(version)]
+struct Cli {
+    #[command(flatten)]
+    daemon: daemon::Args,
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match daemon::start::<Config>(&cli.daemon) {
+        Ok(config) => daemon::run(serve(config)),
+        Err(code) => code,
+    }
+}
+
+async fn serve(config: Config) -> anyhow::Result<()> {
+    let clock = Clock;
+    let started = clock.now();
+    let (kek, _) = daemon::secret_file::create_if_absent(&config.state_key)?;
+    let store = Store::open(&config.state, Key::new(*kek.expose())).await?;
+    let state = store.load().await?;
+    let mut core = ForeignAgent::new(config.core()?, daemon::seed()?, state, started);
+
+    let events = EventLog::default();
+    let (snapshots, watched) = watch::channel(Arc::new(AgentSnapshot::default()));
+    let socket = Socket::bind(&config.admin.socket)?;
+
+    // Ports and tunnel first, with what was restored: nothing may leave untunnelled meanwhile.
+    let interfaces = config.interfaces();
+    let port = udp::Port::open(SocketAddrV4::new(config.care_of, PORT), None)?;
+    let silent = config
+        .links
+        .iter()
+        .filter(|link| link.address != config.care_of)
+        .map(|link| udp::Silent::open(SocketAddrV4::new(link.address, PORT)))
+        .collect::<Result<Vec<_>, _>>()?;
+    let table = Table::new(Side::Visited, core.tunnels().map(|v| effects::entry(&v)));
+    let device = config.tunnel.device.as_str();
+    let (tunnel, datagrams) = tunnel::Tunnel::open(tunnel::Config {
+        device: device.to_owned(),
+        mark: None,
+        ports: vec![port.clone()],
+        table: table.clone(),
+    })?;
+    let names: Vec<&str> = interfaces.iter().map(String::as_str).collect();
+    let visitors: Vec<_> = core
+        .tunnels()
+        .filter_map(|visitor| effects::delivery(&interfaces, &visitor))
+        .collect();
+    let netlink = Netlink::connect()?;
+    let plan = plan::ForeignAgent::start(netlink.clone(), &names, device, config.mtu(), &visitors).await?;
+    let mut links = Vec::new();
+    for name in &names {
+        links.push(LinkSocket::open(name, Hears::ForeignAgent)?);
+    }
+    let changes = Watch::open(&names).await?;
+
+    let mut publisher = Publisher::new(snapshots, interfaces.clone(), started.mono);
+    publisher.publish(&core, Vec::new(), started);
+    tokio::spawn(socket.serve(Agent::new(watched, events.clone()).routes()));
+    let restored = visitors.len();
+    let deliveries = visitors
+        .into_iter()
+        .map(|visitor| (visitor.home_address, visitor));
+    let mut world = World {
+        deliveries: deliveries.collect(),
+        clock,
+        store,
+        interfaces: interfaces.clone(),
+        links,
+        port,
+        silent,
+        plan,
+        changes,
+        tunnel,
+        table,
+        datagrams,
+        events,
+        publisher,
+        stop: Box::pin(async {
+            if let Err(error) = daemon::signals::terminated().await {
+                tracing::error!("signals: {error}");
+            }
+        }),
+        commits: Default::default(),
+        troubles: Default::default(),
+        turn: 0,
+    };
+    tracing::info!(care_of = %config.care_of, links = names.join(" "), visitors = restored, "ready");
+    net::drive::drive(&mut core, &mut world).await?;
+    world.store.close().await;
+    Ok(())
+}

@@ -224,6 +224,7 @@ pub struct ForeignAgent {
     refusals: OncePerSecond,
     notices: Budget,
     counters: BTreeMap<&'static str, u64>,
+    revision: u64,
     rng: Rng,
     outbox: Outbox<Effect>,
 }
@@ -250,6 +251,7 @@ impl ForeignAgent {
             refusals: OncePerSecond::default(),
             notices: Budget::new(NOTICES.0, NOTICES.1, now.mono),
             counters: BTreeMap::new(),
+            revision: 0,
             rng: Rng::from_seed(seed),
             outbox: Outbox::default(),
             config,
@@ -281,7 +283,20 @@ impl ForeignAgent {
         &self.counters
     }
 
+    /// Rises whenever something happened that a look from outside could show.
+    #[must_use]
+    pub const fn revision(&self) -> u64 {
+        self.revision
+    }
+
+    /// The configuration, without the home agents and their keys.
+    #[must_use]
+    pub const fn config(&self) -> &Config {
+        &self.config
+    }
+
     fn count(&mut self, what: &'static str) {
+        self.revision += 1;
         *self.counters.entry(what).or_default() += 1;
     }
 

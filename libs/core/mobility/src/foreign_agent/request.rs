@@ -308,7 +308,11 @@ impl ForeignAgent {
     /// Requests that waited long enough are refused; remembered answers are forgotten.
     pub(super) fn time_out_requests(&mut self, now: Now) {
         while let Some(pending) = self.pendings.over(now.mono) {
-            if matches!(pending.progress, Progress::Waiting) && !pending.told {
+            if !matches!(pending.progress, Progress::Waiting) {
+                continue;
+            }
+            self.count("requests timed out");
+            if !pending.told {
                 self.refuse(&pending.asker, Code::FA_TIMEOUT, now);
             }
         }

@@ -1,5 +1,6 @@
 //! What replies of home agents change, and which of them change nothing.
 
+use record::AssociationKind;
 use sa::KeyInfo;
 use wire::mip::{
     ours::{Numbers, association_between},
@@ -149,6 +150,13 @@ fn a_failed_commit_is_silence_and_the_mobile_node_may_repeat() {
     world.mode = StoreMode::Works;
     world.packet(LINK, mobile.station, &mobile.packet(&request));
     assert_eq!(world.relayed()[0].1, relayed);
+    // Should it not: its home agent did answer, so that is not what it is told.
+    let mut silent = World::new();
+    let relayed_there = asked(&mut silent, &mut Mobile::new());
+    silent.mode = StoreMode::Fails;
+    silent.from_home(HOME_AGENT, &HomeAgentScript::new().reply(&relayed_there));
+    silent.pass(Duration::from_secs(8));
+    assert!(silent.codes().is_empty() && silent.agent.pending() == 0);
     world.from_home(HOME_AGENT, &reply);
     assert_eq!(world.codes(), [Code::ACCEPTED]);
     assert_eq!(world.visitors(), [HOME_ADDRESS]);
@@ -240,6 +248,7 @@ fn what_must_fit_the_request_or_is_silence() {
     assert_eq!(told(|_| {}), [0]);
     assert_eq!(told(|s| s.low_identification = Some(5)), SILENCE);
     assert_eq!(told(|s| s.handle = Some(5)), SILENCE);
+    assert_eq!(told(|s| s.reindex = 1), SILENCE);
     assert_eq!(told(|s| s.with_34 = false), SILENCE);
     let no_handle = |s: &mut HomeAgentScript| s.pieces = Some(vec![Piece::Key2, Piece::Key3, Piece::Ip]);
     assert_eq!(told(no_handle), SILENCE);
@@ -307,12 +316,26 @@ fn extensions_in_any_order_but_each_once() {
 #[test]
 fn keys_must_be_ours() {
     let with = |distort: fn(&mut KeyInfo)| told(|s| s.distort = distort);
-    assert_eq!(with(|k| k.own = "fa-b@visited-b.example".into()), [71]);
-    assert_eq!(with(|k| k.inbound = Spi(4_000_000)), [71]);
+    assert_eq!(with(|k| reindex(k, AssociationKind::Key2)), [71]);
+    assert_eq!(with(|k| reindex(k, AssociationKind::Key3)), [71]);
+    assert_eq!(with(|k| rename(k, AssociationKind::Key2)), [71]);
+    assert_eq!(with(|k| rename(k, AssociationKind::Key3)), [71]);
     assert_eq!(with(|k| k.key = Key::new([3; 32])), [71], "one key for both");
     assert_eq!(with(|k| k.lifetime = 1), [0]);
     assert_eq!(told(|s| s.nai = "ha@elsewhere.example".into()), [71]);
     assert_eq!(told(|s| s.seal_spi = Some(Spi(1002))), [71]);
+}
+
+fn reindex(key: &mut KeyInfo, which: AssociationKind) {
+    if key.kind == which {
+        key.inbound = Spi(4_000_000);
+    }
+}
+
+fn rename(key: &mut KeyInfo, which: AssociationKind) {
+    if key.kind == which {
+        key.own = "fa-b@visited-b.example".into();
+    }
 }
 
 #[test]

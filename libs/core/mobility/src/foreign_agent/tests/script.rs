@@ -138,10 +138,12 @@ pub(super) struct HomeAgentScript {
     pub(super) pieces: Option<Vec<Piece>>,
     /// Changes KEY 2 and KEY 3 as the foreign agent is told of them.
     pub(super) distort: fn(&mut KeyInfo),
-    /// Names the association in sealed extensions.
+    /// Names the association in sealed security associations.
     pub(super) seal_spi: Option<Spi>,
     pub(super) low_identification: Option<u32>,
     pub(super) handle: Option<u64>,
+    /// Changes the indices in the handle.
+    pub(super) reindex: u32,
     pub(super) with_34: bool,
     path: AgentPath,
     rng: Rng,
@@ -166,6 +168,7 @@ impl HomeAgentScript {
             seal_spi: None,
             low_identification: None,
             handle: None,
+            reindex: 0,
             with_34: true,
             path: AgentPath::new(NAI, nai, Spi(spi), Cipher::Aes256Gcm, Key::new([key; 32])),
             rng: Rng::from_seed([77; 32]),
@@ -224,10 +227,10 @@ impl HomeAgentScript {
         let mut handle = request.foreign.handle.unwrap();
         let key = self.path.reply_key(&Transcript::of_agent(request));
         let sealing = (self.path.cipher(), &key);
-        let spi = self.seal_spi.unwrap_or(self.path.spi());
         match piece {
             Piece::Handle => {
                 handle.handle = self.handle.unwrap_or(handle.handle);
+                handle.key2.0 ^= self.reindex;
                 handle.emit(w, NUMBERS).unwrap();
             }
             Piece::Key2 | Piece::Key3 => {
@@ -250,10 +253,11 @@ impl HomeAgentScript {
                     },
                 };
                 (self.distort)(&mut info);
+                let spi = self.seal_spi.unwrap_or(self.path.spi());
                 put_key(w, Reply::LEN, NUMBERS, spi, sealing, &mut self.rng, &info).unwrap();
             }
             Piece::Ip => {
-                let head = (Subtype::IP, ip_owner::HOST, spi);
+                let head = (Subtype::IP, ip_owner::HOST, self.path.spi());
                 let plain = self.home_address.octets();
                 put_sealed(w, Reply::LEN, NUMBERS, head, sealing, &mut self.rng, &plain).unwrap();
             }

@@ -1,0 +1,584 @@
+//! The configuration of a foreign agent: `foreign-agent.toml` beside this crate shows every key.
+
+use std::{net::Ipv4Addr, path::PathBuf, time::Duration};
+
+use anyhow::Context as _;
+use crypto::{Cipher, Key};
+use daemon::config::{self, AdminSection, Check, Interface, Nai, PathKind};
+use mobility::foreign_agent::{self, Encapsulation, HomeAgent, ReverseTunnel};
+use sansio::LinkId;
+use serde::Deserialize;
+use wire::mip::{
+    Spi,
+    ours::{DOCUMENTATION_VENDOR, MAX_AGENT_NAME},
+};
+
+/// The whole file.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Config {
+    pub(crate) nai: Nai,
+    pub(crate) care_of: Ipv4Addr,
+    pub(crate) state: PathBuf,
+    pub(crate) state_key: PathBuf,
+    #[serde(default)]
+    pub(crate) testbed: bool,
+    #[serde(default = "documentation_vendor")]
+    pub(crate) vendor: u32,
+    pub(crate) links: Vec<Link>,
+    #[serde(default)]
+    pub(crate) registration: Registration,
+    #[serde(default)]
+    pub(crate) advertisement: Advertisement,
+    #[serde(default)]
+    pub(crate) tunnel: Tunnel,
+    pub(crate) admin: AdminSection,
+    #[serde(default)]
+    pub(crate) home_agents: Vec<Neighbour>,
+}
+
+const fn documentation_vendor() -> u32 {
+    DOCUMENTATION_VENDOR
+}
+
+/// A link that mobile nodes may visit. Its number is its place in the list.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Link {
+    pub(crate) interface: Interface,
+    pub(crate) address: Ipv4Addr,
+    pub(crate) prefix_length: u8,
+}
+
+/// Whom it serves, and how.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Registration {
+    pub(crate) max_lifetime: u16,
+    pub(crate) max_visitors: usize,
+    pub(crate) max_pending: usize,
+    pub(crate) reverse_tunnel: Reverse,
+    pub(crate) required: bool,
+}
+
+impl Default for Registration {
+    fn default() -> Self {
+        Self {
+            max_lifetime: 1800,
+            max_visitors: 1000,
+            max_pending: 1000,
+            reverse_tunnel: Reverse::Optional,
+            required: false,
+        }
+    }
+}
+
+/// Whether there are reverse tunnels.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Reverse {
+    Optional,
+    Required,
+    Off,
+}
+
+/// How it says that it is there.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Advertisement {
+    pub(crate) interval_ms: u64,
+    pub(crate) lifetime_s: u16,
+}
+
+impl Default for Advertisement {
+    fn default() -> Self {
+        Self {
+            interval_ms: 1000,
+            lifetime_s: 3,
+        }
+    }
+}
+
+/// The tunnels to home agents.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Tunnel {
+    pub(crate) device: Interface,
+    pub(crate) encapsulation: config::Encapsulation,
+}
+
+impl Default for Tunnel {
+    fn default() -> Self {
+        let device = Interface::try_from("sojourn0".to_owned());
+        Self {
+            device: device.unwrap_or_else(|_| unreachable!("sojourn0 is an interface name")),
+            encapsulation: config::Encapsulation::IpIp,
+        }
+    }
+}
+
+/// A home agent whose mobile nodes may visit.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Neighbour {
+    pub(crate) nai: Nai,
+    pub(crate) address: Ipv4Addr,
+    pub(crate) spi: u32,
+    pub(crate) key: PathBuf,
+    pub(crate) path: PathKind,
+    pub(crate) no_fs: bool,
+    #[serde(default)]
+    pub(crate) cipher: config::Cipher,
+}
+
+impl config::Config for Config {
+    fn paths(&mut self) -> Vec<&mut PathBuf> {
+        let mut paths = vec![&mut self.state, &mut self.state_key, &mut self.admin.socket];
+        paths.extend(self.home_agents.iter_mut().map(|home| &mut home.key));
+        paths
+    }
+
+    fn validate(&self, check: &mut Check) {
+        check_name(check, "nai".to_owned(), &self.nai);
+        if !host(self.care_of) {
+            check.problem("care_of", format!("{} is no address of a host", self.care_of));
+        }
+        if self.vendor == DOCUMENTATION_VENDOR && !self.testbed {
+            check.problem(
+                "vendor",
+                "32473 is for documentation: set your own enterprise number, or testbed = true",
+            );
+        }
+        self.check_links(check);
+        let registration = &self.registration;
+        check.range(
+            "registration.max_lifetime",
+            registration.max_lifetime,
+            1..=u16::MAX,
+        );
+        check.range(
+            "registration.max_visitors",
+            registration.max_visitors,
+            1..=1_000_000,
+        );
+        check.range(
+            "registration.max_pending",
+            registration.max_pending,
+            1..=1_000_000,
+        );
+        self.check_advertisement(check);
+        self.check_home_agents(check);
+    }
+}
+
+impl Config {
+    fn check_links(&self, check: &mut Check) {
+        if self.links.is_empty() {
+            check.problem("links", "at least one link is needed");
+        }
+        for (i, link) in self.links.iter().enumerate() {
+            let key = |name: &str| format!("links[{i}].{name}");
+            check.range(key("prefix_length"), link.prefix_length, 1..=32);
+            if !host(link.address) {
+                check.problem(
+                    key("address"),
+                    format!("{} is no address of a host", link.address),
+                );
+            }
+            if link.interface == self.tunnel.device {
+                check.problem(key("interface"), "this is tunnel.device");
+            }
+        }
+        let links = || self.links.iter().enumerate();
+        check.unique(links().map(|(i, link)| (format!("links[{i}].interface"), link.interface.to_string())));
+        check.unique(links().map(|(i, link)| (format!("links[{i}].address"), link.address)));
+    }
+
+    fn check_advertisement(&self, check: &mut Check) {
+        let Advertisement {
+            interval_ms,
+            lifetime_s,
+        } = self.advertisement;
+        check.range("advertisement.interval_ms", interval_ms, 20..=600_000);
+        check.range("advertisement.lifetime_s", lifetime_s, 1..=9000);
+        // RFC 5944 section 2.1: a mobile node may miss three.
+        let least = interval_ms.saturating_mul(3).div_ceil(1000);
+        if u64::from(lifetime_s) < least {
+            check.problem(
+                "advertisement.lifetime_s",
+                format!("{lifetime_s} is not allowed: at least three intervals, here {least}"),
+            );
+        }
+    }
+
+    fn check_home_agents(&self, check: &mut Check) {
+        if self.home_agents.is_empty() {
+            check.problem(
+                "home_agents",
+                "at least one home agent is needed: nobody else's mobile nodes may visit",
+            );
+        }
+        for (i, home) in self.home_agents.iter().enumerate() {
+            let key = |name: &str| format!("home_agents[{i}].{name}");
+            check_name(check, key("nai"), &home.nai);
+            let ours = home.address == self.care_of || self.links.iter().any(|l| l.address == home.address);
+            if ours || !host(home.address) {
+                check.problem(
+                    key("address"),
+                    format!("{} is no address of another host", home.address),
+                );
+            }
+            check.range(key("spi"), home.spi, 256..=u32::MAX);
+            check.key_file(key("key"), &home.key);
+            if !home.no_fs {
+                check.problem(
+                    key("no_fs"),
+                    "must be true: key shares between agents are not built yet",
+                );
+            }
+            if home.path == PathKind::InsecureTestbed && !self.testbed {
+                check.problem(
+                    key("path"),
+                    "\"insecure-testbed\" needs testbed = true; else \"static\"",
+                );
+            }
+        }
+        let homes = || self.home_agents.iter().enumerate();
+        check.unique(homes().map(|(i, home)| (format!("home_agents[{i}].address"), home.address)));
+        check.unique(homes().map(|(i, home)| (format!("home_agents[{i}].nai"), home.nai.clone())));
+    }
+
+    /// What the core is told.
+    pub(crate) fn core(&self) -> anyhow::Result<foreign_agent::Config> {
+        let numbered = (0..).zip(&self.links);
+        let links = numbered.map(|(number, link)| foreign_agent::Link {
+            id: LinkId(number),
+            address: link.address,
+            prefix_length: link.prefix_length,
+        });
+        Ok(foreign_agent::Config {
+            nai: self.nai.as_str().to_owned(),
+            care_of: self.care_of,
+            vendor: self.vendor,
+            links: links.collect(),
+            max_lifetime: self.registration.max_lifetime,
+            max_visitors: self.registration.max_visitors,
+            max_pending: self.registration.max_pending,
+            reverse_tunnel: match self.registration.reverse_tunnel {
+                Reverse::Optional => ReverseTunnel::Optional,
+                Reverse::Required => ReverseTunnel::Required,
+                Reverse::Off => ReverseTunnel::Off,
+            },
+            registration_required: self.registration.required,
+            interval: Duration::from_millis(self.advertisement.interval_ms),
+            advertisement_lifetime: self.advertisement.lifetime_s,
+            encapsulation: match self.tunnel.encapsulation {
+                config::Encapsulation::IpIp => Encapsulation::IpInIp,
+                config::Encapsulation::Udp => Encapsulation::Udp,
+            },
+            home_agents: self
+                .home_agents
+                .iter()
+                .map(Neighbour::core)
+                .collect::<anyhow::Result<_>>()?,
+        })
+    }
+
+    /// Largest packet for the tunnels, in bytes.
+    pub(crate) const fn mtu(&self) -> u16 {
+        match self.tunnel.encapsulation {
+            config::Encapsulation::IpIp => forward::IPIP_MTU,
+            config::Encapsulation::Udp => forward::UDP_MTU,
+        }
+    }
+
+    /// The names of the visited interfaces, by number of the link.
+    pub(crate) fn interfaces(&self) -> Vec<String> {
+        self.links.iter().map(|link| link.interface.to_string()).collect()
+    }
+}
+
+impl Neighbour {
+    fn core(&self) -> anyhow::Result<HomeAgent> {
+        let key = daemon::secret_file::read_key(&self.key)?;
+        Ok(HomeAgent {
+            nai: self.nai.as_str().to_owned(),
+            address: self.address,
+            spi: Spi(self.spi),
+            cipher: Cipher::from_name(self.cipher.as_str()).context("cipher of a home agent")?,
+            key: Key::new(*key.expose()),
+        })
+    }
+}
+
+fn check_name(check: &mut Check, key: String, nai: &Nai) {
+    if nai.as_str().len() > MAX_AGENT_NAME {
+        check.problem(key, format!("an agent's name has at most {MAX_AGENT_NAME} bytes"));
+    }
+}
+
+/// True for an address that one host may have.
+const fn host(address: Ipv4Addr) -> bool {
+    !(address.is_unspecified() || address.is_broadcast() || address.is_multicast() || address.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
+
+    use super::*;
+
+    const EXAMPLE: &str = include_str!("../foreign-agent.toml");
+
+    /// A folder with a key file, and the file to be checked in it.
+    struct Folder(PathBuf);
+
+    impl Folder {
+        fn new(name: &str) -> Self {
+            let path = std::env::temp_dir().join(format!("foreign-agent-{}-{name}", std::process::id()));
+            fs::create_dir_all(&path).unwrap();
+            let key = path.join("fa-a.key");
+            fs::write(&key, "ab".repeat(32)).unwrap();
+            fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
+            Self(path)
+        }
+
+        fn load(&self, text: &str) -> Result<Config, String> {
+            let file = self.0.join("foreign-agent.toml");
+            fs::write(&file, text).unwrap();
+            config::load(Path::new(&file)).map_err(|e| e.to_string())
+        }
+    }
+
+    impl Drop for Folder {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    #[test]
+    fn the_example_is_right_and_reaches_the_core() {
+        let folder = Folder::new("example");
+        let config = folder.load(EXAMPLE).unwrap();
+        let core = config.core().unwrap();
+        assert_eq!(
+            (core.nai.as_str(), core.max_lifetime),
+            ("fa-a@visited-a.example", 600)
+        );
+        assert_eq!(core.home_agents[0].spi, Spi(1001));
+        assert!(core.home_agents[0].key == Key::new([0xab; 32]));
+        assert_eq!((core.links[0].id, core.links[0].prefix_length), (LinkId(0), 24));
+        assert_eq!(
+            (config.mtu(), config.interfaces()),
+            (1480, vec!["eth1".to_owned()])
+        );
+        assert!(config.state.is_absolute());
+    }
+
+    #[test]
+    fn what_may_be_left_out_has_defaults() {
+        let folder = Folder::new("defaults");
+        let tables = ["[registration]", "[advertisement]", "[tunnel]"];
+        let mut text = EXAMPLE.to_owned();
+        for table in tables {
+            let from = text.find(table).unwrap();
+            let to = from + text[from..].find("\n\n").unwrap();
+            text.replace_range(from..to, "");
+        }
+        let config = folder.load(&text).unwrap();
+        assert_eq!(config.registration.max_lifetime, 1800);
+        assert_eq!(config.tunnel.device.as_str(), "sojourn0");
+    }
+
+    /// Each key wrong in turn: what stands there, what is put in its place, and what the message must hold.
+    #[test]
+    fn every_wrong_value_is_named_with_what_is_allowed() {
+        let folder = Folder::new("wrong");
+        for (right, wrong, key, words) in [
+            (
+                "nai = \"fa-a@visited-a.example\"",
+                "nai = \"fa-a\"",
+                "nai",
+                "user@realm",
+            ),
+            (
+                "care_of = \"10.51.1.2\"",
+                "care_of = \"10.51.1\"",
+                "care_of",
+                "IPv4",
+            ),
+            (
+                "care_of = \"10.51.1.2\"",
+                "care_of = \"224.0.0.1\"",
+                "care_of",
+                "host",
+            ),
+            ("state = \"fa.db\"", "state = 1", "state", "path"),
+            (
+                "state_key = \"fa.kek\"",
+                "state_kye = \"x\"",
+                "state_kye",
+                "state_key",
+            ),
+            (
+                "testbed = true ",
+                "testbed = false",
+                "vendor",
+                "enterprise number",
+            ),
+            ("testbed = true ", "testbed = \"yes\"", "testbed", "true or false"),
+            ("vendor = 32473", "vendor = -1", "vendor", "whole number"),
+            (
+                "interface = \"eth1\"",
+                "interface = \"a b\"",
+                "links[0].interface",
+                "eth0",
+            ),
+            (
+                "interface = \"eth1\"",
+                "interface = \"sojourn0\"",
+                "links[0].interface",
+                "tunnel.device",
+            ),
+            (
+                "address = \"10.21.1.1\"",
+                "address = \"0.0.0.0\"",
+                "links[0].address",
+                "host",
+            ),
+            (
+                "prefix_length = 24",
+                "prefix_length = 33",
+                "links[0].prefix_length",
+                "1 to 32",
+            ),
+            (
+                "max_lifetime = 600 ",
+                "max_lifetime = 0",
+                "registration.max_lifetime",
+                "1 to 65535",
+            ),
+            (
+                "max_lifetime = 600 ",
+                "max_lifetime = 70000",
+                "registration.max_lifetime",
+                "65535",
+            ),
+            (
+                "max_visitors = 1000",
+                "max_visitors = 0",
+                "registration.max_visitors",
+                "from 1",
+            ),
+            (
+                "max_pending = 1000",
+                "max_pending = 0",
+                "registration.max_pending",
+                "from 1",
+            ),
+            (
+                "\"optional\" ",
+                "\"maybe\"",
+                "registration.reverse_tunnel",
+                "required",
+            ),
+            (
+                "required = false",
+                "required = 0",
+                "registration.required",
+                "true or false",
+            ),
+            (
+                "interval_ms = 1000",
+                "interval_ms = 1",
+                "advertisement.interval_ms",
+                "20",
+            ),
+            (
+                "interval_ms = 1000",
+                "interval_ms = 1001",
+                "advertisement.lifetime_s",
+                "here 4",
+            ),
+            (
+                "lifetime_s = 3 ",
+                "lifetime_s = 0",
+                "advertisement.lifetime_s",
+                "1 to 9000",
+            ),
+            (
+                "device = \"sojourn0\"",
+                "device = \"\"",
+                "tunnel.device",
+                "interface",
+            ),
+            (
+                "encapsulation = \"ipip\"",
+                "encapsulation = \"gre\"",
+                "tunnel.encapsulation",
+                "udp",
+            ),
+            ("socket = \"fa.sock\"", "sock = \"x\"", "admin.sock", "socket"),
+            (
+                "nai = \"ha@home.example\"",
+                "nai = 7",
+                "home_agents[0].nai",
+                "text",
+            ),
+            (
+                "address = \"10.11.1.2\"",
+                "address = \"10.51.1.2\"",
+                "home_agents[0].address",
+                "another host",
+            ),
+            ("spi = 1001", "spi = 255", "home_agents[0].spi", "256"),
+            (
+                "key = \"fa-a.key\"",
+                "key = \"none.key\"",
+                "home_agents[0].key",
+                "none.key",
+            ),
+            (
+                "path = \"static\"",
+                "path = \"ike\"",
+                "home_agents[0].path",
+                "static",
+            ),
+            (
+                "no_fs = true",
+                "no_fs = false",
+                "home_agents[0].no_fs",
+                "must be true",
+            ),
+            (
+                "cipher = \"aes-256-gcm\"",
+                "cipher = \"des\"",
+                "home_agents[0].cipher",
+                "aes-128-gcm",
+            ),
+        ] {
+            assert!(EXAMPLE.contains(right), "{right}");
+            let message = folder.load(&EXAMPLE.replacen(right, wrong, 1)).unwrap_err();
+            assert!(message.contains(&format!(": {key}: ")), "{key}: {message}");
+            assert!(message.contains(words), "{words}: {message}");
+            assert!(message.contains("foreign-agent.toml:"), "{message}");
+        }
+    }
+
+    #[test]
+    fn what_must_be_unique_and_what_may_not_be_empty() {
+        let folder = Folder::new("lists");
+        let from = EXAMPLE.find("[[home_agents]]").unwrap();
+        let twice = format!("{EXAMPLE}\n{}", &EXAMPLE[from..]);
+        let message = folder.load(&twice).unwrap_err();
+        assert!(message.contains("home_agents[1].address") && message.contains("home_agents[1].nai"));
+        let message = folder.load(&EXAMPLE[..from]).unwrap_err();
+        assert!(message.contains("at least one home agent"), "{message}");
+        let insecure = EXAMPLE
+            .replace("\"static\" ", "\"insecure-testbed\"")
+            .replace("testbed = true ", "testbed = false")
+            .replace("vendor = 32473", "vendor = 1");
+        let message = folder.load(&insecure).unwrap_err();
+        assert!(message.contains("home_agents[0].path"), "{message}");
+    }
+}
