@@ -1,20 +1,13 @@
-//! Who may depend on whom, as ARCHITECTURE.md draws it.
+//! Who may depend on whom, read from the drawing in ARCHITECTURE.md.
 //!
-//! A package may use what an arrow leads to, also over several arrows; `->4` leads to every package on layers
-//! 0 to 4. Arrows lead down only.
+//! The drawing has one layer a line: its number, a word and a colon, then its packages apart by dots, each with
+//! its arrows: `mobility -> sa, forward`. A package may use what an arrow leads to, also over several arrows;
+//! `-> 4` leads to every package on layers 0 to 4. Arrows lead down only.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The drawing: one layer a line, its packages apart by dots, arrows in parentheses.
-pub const DRAWING: &str = "\
-6 tests     sim(->mobility,authority) · fuzz(->mobility,authority) · interop-tests(->wire) · netns-tests · house
-5 binaries  home-agent(->4) · foreign-agent(->4) · mobile-node(->4) · kdc(->4) · ctl(->4) · testbed(->4)
-4 io        daemon · admin(->proto,mobility) · keystore(->record) · net(->sansio,forward,record) · proto
-3 core      mobility(->sa,forward) · authority(->sa)
-2 core      sa(->record,sansio)
-1 core      record(->wire,crypto) · forward(->wire,crypto)
-0 core      wire · crypto · sansio
-";
+/// The heading that the drawing follows.
+const HEADING: &str = "\n## Who may depend on whom\n";
 
 /// The highest layer of cores.
 pub const CORES: u8 = 3;
@@ -28,25 +21,31 @@ pub struct Place {
     pub arrows: BTreeSet<String>,
 }
 
-/// The packages of a drawing by name.
+/// The drawing of the workspace.
+#[must_use]
+pub fn drawing() -> BTreeMap<String, Place> {
+    let page = crate::text("ARCHITECTURE.md".as_ref());
+    read(page.split_once(HEADING).map_or("", |(_, section)| section))
+}
+
+/// The packages by name in the first code block of `section`.
 ///
 /// # Panics
-/// If a line is not of the form described above.
+/// If a line of the block is not of the form described above.
 #[must_use]
-pub fn read(drawing: &str) -> BTreeMap<String, Place> {
+pub fn read(section: &str) -> BTreeMap<String, Place> {
+    let block = section.split("```\n").nth(1).unwrap_or_default();
     let mut written = BTreeMap::new();
-    for line in drawing.lines() {
-        let mut words = line.splitn(3, ' ');
-        let layer: u8 = match words.next().map(str::parse) {
-            Some(Ok(layer)) => layer,
-            _ => panic!("no layer number: {line}"),
+    for line in block.lines() {
+        let parts = line.split_once(':').and_then(|(start, packages)| {
+            let layer: u8 = start.split(' ').next()?.parse().ok()?;
+            Some((layer, packages))
+        });
+        let Some((layer, packages)) = parts else {
+            panic!("a line of the drawing has no layer: {line}")
         };
-        let packages = words.nth(1).unwrap_or_default();
         for package in packages.split('·').map(str::trim) {
-            let (name, arrows) = match package.split_once("(->") {
-                None => (package, ""),
-                Some((name, rest)) => (name, rest.trim_end_matches(')')),
-            };
+            let (name, arrows) = package.split_once(" -> ").unwrap_or((package, ""));
             written.insert(name.to_owned(), (layer, arrows.to_owned()));
         }
     }
@@ -61,7 +60,7 @@ pub fn read(drawing: &str) -> BTreeMap<String, Place> {
             .map(|(name, _)| name.clone())
     };
     let place = |layer: u8, arrows: &str| {
-        let ends = arrows.split(',').filter(|end| !end.is_empty());
+        let ends = arrows.split(',').map(str::trim).filter(|end| !end.is_empty());
         let arrows = ends.flat_map(|end| match end.parse() {
             Ok(highest) => up_to(highest).collect(),
             Err(_) => vec![end.to_owned()],
@@ -96,7 +95,7 @@ pub fn reachable(places: &BTreeMap<String, Place>, name: &str) -> BTreeSet<Strin
 mod tests {
     use super::*;
 
-    const SMALL: &str = "2 top   a(->1)\n1 mid   b(->d) · c\n0 low   d\n";
+    const SMALL: &str = "Text.\n```\n2 top: a -> 1\n1 mid: b -> d, e · c\n0 low: d · e\n```\nMore.\n";
 
     #[test]
     fn arrows_are_read_and_followed() {
@@ -105,16 +104,19 @@ mod tests {
             places["b"],
             Place {
                 layer: 1,
-                arrows: ["d".to_owned()].into()
+                arrows: ["d", "e"].map(str::to_owned).into()
             }
         );
-        assert_eq!(reachable(&places, "a"), ["b", "c", "d"].map(str::to_owned).into());
+        assert_eq!(
+            reachable(&places, "a"),
+            ["b", "c", "d", "e"].map(str::to_owned).into()
+        );
         assert_eq!(reachable(&places, "c"), BTreeSet::new());
     }
 
     #[test]
     fn every_arrow_leads_down_to_a_drawn_package() {
-        let places = read(DRAWING);
+        let places = drawing();
         for (name, place) in &places {
             for end in &place.arrows {
                 let below = places

@@ -5,6 +5,7 @@
 
 pub mod drawing;
 pub mod imports;
+pub mod licence;
 
 use std::{
     fs,

@@ -7,7 +7,7 @@ use std::{
 
 use house::{
     cargo,
-    drawing::{CORES, DRAWING, read},
+    drawing::{CORES, drawing},
     imports::{code, has_word, standard_paths},
     rust_files, text,
 };
@@ -88,7 +88,7 @@ const BANNED_PATHS: &[(&str, &str)] = &[
 ];
 
 fn cores() -> Vec<String> {
-    read(DRAWING)
+    drawing()
         .into_iter()
         .filter(|(_, place)| place.layer <= CORES)
         .map(|(name, _)| name)
