@@ -9,8 +9,11 @@ use record::Tunnel;
 use sansio::{Instant, Now};
 use tokio::sync::watch;
 
-/// Snapshots follow each other at least at this distance: making one copies every row.
-const SPACING: Duration = Duration::from_millis(20);
+/// Snapshots of many bindings follow each other at least at this distance: making one copies every row. What is
+/// held back goes out with the next advertisement at the latest.
+const SPACING: Duration = Duration::from_millis(200);
+/// Up to so many bindings every change is published at once.
+const FEW: usize = 256;
 
 /// Publishes snapshots as the core changes.
 pub(crate) struct Publisher {
@@ -30,18 +33,16 @@ impl Publisher {
     }
 
     /// True if something has changed that was not published.
-    pub(crate) fn stale(&self, core: &HomeAgent) -> bool {
+    fn stale(&self, core: &HomeAgent) -> bool {
         self.last.is_none_or(|(revision, _)| revision != core.revision())
             || self.kdc.has_changed().unwrap_or(false)
     }
 
-    /// Publishes what has changed, unless a snapshot was published just now; true if it is up to date.
-    pub(crate) fn publish(&mut self, core: &HomeAgent, counters: Vec<(String, u64)>, now: Now) -> bool {
-        if !self.stale(core) {
-            return true;
-        }
-        if self.last.is_some_and(|(_, at)| now.mono.saturating_since(at) < SPACING) {
-            return false;
+    /// Publishes what has changed, unless a large snapshot was published just now.
+    pub(crate) fn publish(&mut self, core: &HomeAgent, counters: Vec<(String, u64)>, now: Now) {
+        let soon = self.last.is_some_and(|(_, at)| now.mono.saturating_since(at) < SPACING);
+        if !self.stale(core) || soon && core.bindings().count() > FEW {
+            return;
         }
         self.last = Some((core.revision(), now.mono));
         let status = self.status(core, counters, now);
@@ -50,7 +51,6 @@ impl Publisher {
         let associations = core.bindings().flat_map(|b| &b.associations);
         snapshot.associations = associations.map(|a| shown::association(a, now.unix)).collect();
         self.snapshots.send_replace(Arc::new(snapshot));
-        true
     }
 
     fn status(&mut self, core: &HomeAgent, counters: Vec<(String, u64)>, now: Now) -> StatusReply {

@@ -18,7 +18,7 @@ use net::{
 };
 use record::Tunnel;
 use sansio::Transmit;
-use tokio::{sync::mpsc, time};
+use tokio::sync::mpsc;
 
 use crate::{admin::Publisher, config::HOME_LINK, kdc::Kdc};
 
@@ -40,7 +40,6 @@ pub(crate) struct World {
     pub(crate) acknowledge: mpsc::UnboundedSender<u64>,
     pub(crate) events: EventLog,
     pub(crate) publisher: Publisher,
-    pub(crate) refresh: time::Interval,
     pub(crate) stop: Pin<Box<dyn Future<Output = ()>>>,
     /// Commits are answered in the order they were asked.
     pub(crate) commits: FuturesOrdered<Answer>,
@@ -59,7 +58,6 @@ impl Shell<HomeAgent> for World {
             Some(request) = self.requests.recv() => Ok(Event::Request(request)),
             frame = self.link.receive() => Ok(Event::Link { link: HOME_LINK, frame: frame? }),
             Some(datagram) = self.datagrams.recv() => Ok(Event::Udp(datagram)),
-            _ = self.refresh.tick() => Ok(Event::Tick),
         }
     }
 

@@ -5,7 +5,7 @@ mod config;
 mod effects;
 mod kdc;
 
-use std::{net::SocketAddrV4, process::ExitCode, sync::Arc, time::Duration};
+use std::{net::SocketAddrV4, process::ExitCode, sync::Arc};
 
 use ::admin::{Agent, AgentSnapshot, EventLog, unix::Socket};
 use anyhow::Context as _;
@@ -101,7 +101,6 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         acknowledge,
         events,
         publisher,
-        refresh: tokio::time::interval(Duration::from_millis(100)),
         stop: Box::pin(async {
             if let Err(error) = daemon::signals::terminated().await {
                 tracing::error!("signals: {error}");

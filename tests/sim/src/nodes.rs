@@ -25,7 +25,7 @@ pub(crate) const HOME_AGENT: Ipv4Addr = Ipv4Addr::new(10, 11, 1, 2);
 pub(crate) const HOME_AGENT_NAI: &str = "ha@home.example";
 pub(crate) const LINK: LinkId = LinkId(0);
 /// Public side of the NAT.
-pub(crate) const NAT: Ipv4Addr = Ipv4Addr::new(10, 53, 1, 2);
+pub(crate) const NAT: Ipv4Addr = Ipv4Addr::new(10, 99, 1, 2);
 const NAT_INSIDE: Ipv4Addr = Ipv4Addr::new(192, 168, 77, 1);
 
 pub(crate) fn care_of(agent: usize) -> Ipv4Addr {

@@ -277,7 +277,22 @@ impl World {
                     Party::HomeAgent => self.home(Input::Datagram(datagram)),
                     Party::ForeignAgent(a) => self.foreign(a, Input::Datagram(datagram)),
                     Party::MobileNode(n) if self.mobile_nodes[n].place == place => {
-                        self.mobile(n, Input::Datagram(datagram));
+                        // What is addressed to the host's own address goes up its IP stack as well.
+                        if let Ok(udp) = ip::parse_udp(&packet)
+                            && self.mobile_nodes[n].bound == Some(udp.destination)
+                        {
+                            let (source, destination, payload) = (udp.source, udp.destination, udp.payload);
+                            self.mobile(
+                                n,
+                                Input::Datagram(Datagram::Udp {
+                                    source,
+                                    destination,
+                                    payload,
+                                }),
+                            );
+                        } else {
+                            self.mobile(n, Input::Datagram(datagram));
+                        }
                     }
                     Party::MobileNode(_) => {}
                 }
@@ -470,8 +485,11 @@ impl World {
     }
 
     fn home_sends(&mut self, transmit: Transmit) {
-        if let Transmit::Udp { payload, .. } = &transmit
-            && let Ok(reply) = registration::Reply::parse(payload)
+        let payload = match &transmit {
+            Transmit::Link { packet, .. } => ip::parse_udp(packet).map(|udp| udp.payload).unwrap_or_default(),
+            Transmit::Udp { payload, .. } => payload,
+        };
+        if let Ok(reply) = registration::Reply::parse(payload)
             && reply.code.accepted()
             && let Some(node) = self.model.author(reply.identification.0)
         {

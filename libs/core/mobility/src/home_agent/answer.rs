@@ -10,7 +10,7 @@ use record::{AssociationKind, Nai};
 use sa::{Direction, KeyInfo, LIFETIME_FOREVER, Replay, Transcript, put_key, put_sealed};
 use sansio::{Instant, Now, Transmit};
 use wire::{
-    Error, Writer,
+    Error, Writer, ip,
     mip::{
         PORT,
         code::{Code, DetailCode},
@@ -26,6 +26,9 @@ use crate::{Event, EventKey, EventKind};
 
 /// How long an answer is kept for a request that comes again.
 const REPEAT: Duration = Duration::from_secs(30);
+
+/// Time to live of an answer on the home link; it passes no router.
+const REPLY_TTL: u8 = 255;
 
 /// What to answer.
 pub(super) struct Reply {
@@ -228,12 +231,21 @@ impl HomeAgent {
             numbers: asked.numbers,
             agent,
         };
-        Ok((self.transmit(asked.source, message), repeat))
+        Ok((self.transmit(asked, message), repeat))
     }
 
-    pub(super) const fn transmit(&self, destination: SocketAddrV4, payload: Vec<u8>) -> Transmit {
+    /// An answer to a mobile node on the home link goes past the host's routes: while its binding stands they
+    /// lead into the tunnel.
+    pub(super) fn transmit(&self, asked: &Asked, payload: Vec<u8>) -> Transmit {
+        let (source, destination) = (SocketAddrV4::new(self.config.address, PORT), asked.source);
+        if let Some(to) = asked.returned
+            && let Ok(packet) = ip::udp_packet(source, destination, REPLY_TTL, &payload)
+        {
+            let link = self.config.home_link;
+            return Transmit::Link { link, to, packet };
+        }
         Transmit::Udp {
-            source: SocketAddrV4::new(self.config.address, PORT),
+            source,
             destination,
             payload,
         }

@@ -119,11 +119,6 @@ impl HomeAgent {
             // Its keys or its commit are awaited: the answer is on its way already.
             return;
         }
-        if let Some(Repeated::Again(message)) = repeated {
-            self.count("repeated");
-            let transmit = self.transmit(source, message);
-            return self.outbox.send(transmit);
-        }
         if matches!(repeated, Some(Repeated::Silence)) {
             return self.discard(
                 "repeated elsewhere",
@@ -133,6 +128,11 @@ impl HomeAgent {
         let Some(mut asked) = self.asked(nai, fixed, &parts, source, path) else {
             return;
         };
+        if let Some(Repeated::Again(message)) = repeated {
+            self.count("repeated");
+            let transmit = self.transmit(&asked, message);
+            return self.outbox.send(transmit);
+        }
         if repeated.is_some() {
             return self.deny_again(&asked, Code::HA_PROHIBITED, now);
         }
@@ -184,7 +184,12 @@ impl HomeAgent {
             }
             (false, _, _) => None,
         };
-        let home_address = self.known.get(nai)?.subscriber.home_address;
+        let known = self.known.get(nai)?;
+        let home_address = known.subscriber.home_address;
+        // Only a node that is on the home link may have its link address told there.
+        let returned = (agent.is_none() && *source.ip() == home_address)
+            .then(|| known.link_address(parts))
+            .flatten();
         Some(Asked {
             nai: nai.clone(),
             identification: fixed.identification,
@@ -201,7 +206,7 @@ impl HomeAgent {
             reverse_tunnel: fixed.flags.has(Flags::REVERSE_TUNNEL),
             simultaneous: fixed.flags.has(Flags::SIMULTANEOUS),
             lifetime: fixed.lifetime,
-            returned: None,
+            returned,
             mobile_udp: None,
             agent_udp: None,
             key1: (self.free_spi(), self.free_spi()),
@@ -289,7 +294,7 @@ impl HomeAgent {
     }
 
     /// The seals: who it is, which home address, which link address.
-    fn check_identity(&self, asked: &mut Asked, fixed: Request, parts: &Parts<'_>) -> Result<(), Denial> {
+    fn check_identity(&self, asked: &Asked, fixed: Request, parts: &Parts<'_>) -> Result<(), Denial> {
         let bad = denial(Code::HA_BAD_REQUEST);
         let known = self.known.get(&asked.nai).ok_or(bad)?;
         let open = |held: &Held<'_>| {
@@ -317,13 +322,7 @@ impl HomeAgent {
             return Err(denial(Code::HA_PROHIBITED));
         }
         if let Some(held) = &parts.mobile.layer_2 {
-            let address = SealedLayer2::parse(&open(held)?).map_err(|_| bad)?;
-            let ethernet = (address.kind == layer_2::ETHERNET).then(|| address.address.try_into().ok());
-            asked.returned = ethernet.flatten();
-        }
-        // Only a node that is on the home link may have its link address told there.
-        if asked.agent.is_some() || *asked.source.ip() != asked.home_address {
-            asked.returned = None;
+            SealedLayer2::parse(&open(held)?).map_err(|_| bad)?;
         }
         Ok(())
     }
@@ -425,6 +424,20 @@ impl HomeAgent {
 }
 
 impl Known {
+    /// The link address that the mobile node sealed, if it is an Ethernet one.
+    fn link_address(&self, parts: &Parts<'_>) -> Option<LinkAddress> {
+        let held = parts
+            .mobile
+            .layer_2
+            .as_ref()
+            .filter(|h| h.protected.spi == self.subscriber.spi)?;
+        let plain = sealed_plain(parts, held, self.keys.cipher(), self.keys.request_key())?;
+        let address = SealedLayer2::parse(&plain).ok()?;
+        (address.kind == layer_2::ETHERNET)
+            .then(|| address.address.try_into().ok())
+            .flatten()
+    }
+
     /// True the first time this transcript is refused for its identification.
     fn first_refusal(&mut self, t1: &Transcript) -> bool {
         const KEPT: usize = 8;
