@@ -153,6 +153,9 @@ impl ForeignAgent {
             return Ok(Outcome::Relay(answer));
         }
         let visiting = self.visit(pending, home, reply, message, now)?;
+        if self.is_outdated(&visiting) {
+            return Ok(Outcome::Relay(answer));
+        }
         Ok(Outcome::Commit(
             Change::PutVisitor(visiting.record.duplicate()),
             Work::Visit {
@@ -161,6 +164,25 @@ impl ForeignAgent {
                 answer,
             },
         ))
+    }
+
+    /// True if a later request of the same mobile node was accepted before: its reply has overtaken this one,
+    /// and the home agent holds the keys of the later one.
+    fn is_outdated(&self, visiting: &Visiting) -> bool {
+        let address = visiting.record.home_address;
+        let committing = self.work.values().filter_map(|work| match work {
+            Work::Visit { visiting, .. } if visiting.record.home_address == address => Some(&**visiting),
+            Work::Sequence { .. } | Work::Forget | Work::Visit { .. } | Work::Leave { .. } => None,
+        });
+        let later = |other: &Visiting| {
+            let pair = other.identification.zip(visiting.identification);
+            pair.is_some_and(|(a, b)| a.0.wrapping_sub(b.0).cast_signed() > 0)
+        };
+        self.visitors
+            .find(address)
+            .into_iter()
+            .chain(committing)
+            .any(later)
     }
 
     /// Carries out what was decided.
@@ -264,6 +286,7 @@ impl ForeignAgent {
         };
         Ok(Visiting {
             spi: Some(pending.spi),
+            identification: Some(request.identification),
             ends: record
                 .ends()
                 .map(|_| now.mono + std::time::Duration::from_secs(u64::from(record.lifetime))),

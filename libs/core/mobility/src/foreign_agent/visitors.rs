@@ -8,7 +8,7 @@ use std::{
 
 use record::{Change, Visitor};
 use sansio::{Instant, LinkId, Now};
-use wire::mip::Spi;
+use wire::mip::{Spi, registration::Identification};
 
 use super::{Effect, ForeignAgent, Station, TunnelChange, VisitorTunnel, Work};
 use crate::{Event, EventKind};
@@ -26,6 +26,8 @@ pub(super) struct Visiting {
     pub(super) record: Visitor,
     /// Index of 32 in the request that made it; not known after a restart.
     pub(super) spi: Option<Spi>,
+    /// Identification of that request; not known after a restart.
+    pub(super) identification: Option<Identification>,
     /// When it ends; `None` never.
     pub(super) ends: Option<Instant>,
 }
@@ -164,6 +166,7 @@ impl ForeignAgent {
             let visiting = Visiting {
                 ends: left.map(|left| now.mono + Duration::from_secs(left)),
                 spi: None,
+                identification: None,
                 record,
             };
             let added = TunnelChange::VisitorAdded(visiting.tunnel());
