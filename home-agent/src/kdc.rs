@@ -67,8 +67,8 @@ impl Kdc {
             key3: question.with_agent.and_then(|(_, key3)| spis(key3)),
         });
         request.set_timeout(DEADLINE);
-        let answer = self.client().issue_keys(request);
-        let answer = tokio::time::timeout(DEADLINE, answer).await;
+        let mut client = self.client();
+        let answer = tokio::time::timeout(DEADLINE, client.issue_keys(request)).await;
         let answer = answer.map_err(|_| tonic::Status::deadline_exceeded("no answer within 3 s"))??.into_inner();
         let key = |bytes: &[u8]| {
             Key::from_slice(bytes).ok_or_else(|| tonic::Status::data_loss("a key that has not 32 bytes"))

@@ -8,7 +8,6 @@ mod kdc;
 use std::{net::SocketAddrV4, process::ExitCode, sync::Arc};
 
 use ::admin::{Agent, AgentSnapshot, EventLog, unix::Socket};
-use anyhow::Context as _;
 use clap::Parser;
 use crypto::Key;
 use forward::{Side, Table};
@@ -50,7 +49,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let started = clock.now();
     let (kek, _) = daemon::secret_file::create_if_absent(&config.state_key)?;
     let store = Store::open(&config.state, Key::new(*kek.expose())).await?;
-    let state = store.load(started.unix.as_secs()).await?;
+    let state = store.load().await?;
     let cursor = state.subscriber_cursor;
     let mut core = HomeAgent::new(config.core()?, daemon::seed()?, state, started);
 
