@@ -68,7 +68,7 @@ impl Provision<'_> {
                 .arg(&directory);
         })?;
         self.administer(kdc, at, |command| {
-            command.args(["register-home-agent", &nai]);
+            command.args(["register-home-agent", &nai, "--address", &agent.address.get_ref().to_string()]);
         })?;
         let prefix = self.scenario.link(agent.link.get_ref())?.prefix.get_ref();
         let lifetime = self.scenario.registration.lifetime_s.get_ref();
@@ -165,7 +165,7 @@ impl Provision<'_> {
         self.administer(kdc, at, |command| {
             command.args(["enrol", node.nai.get_ref()]);
             command.args(["--home-address", &node.home_address.get_ref().to_string()]);
-            command.args(["--home-prefix-length", &prefix.length.to_string()]);
+            command.args(["--home-prefix", &prefix.length.to_string()]);
             command.args(["--home-agent", &home.address.get_ref().to_string()]);
             if let Some(gateway) = home.gateway {
                 command.args(["--home-gateway", &gateway.to_string()]);

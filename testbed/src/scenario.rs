@@ -60,7 +60,7 @@ pub(crate) struct Traffic {
     pub(crate) from: Spanned<String>,
     pub(crate) to: Spanned<String>,
     /// Size of the one transfer, in units of 1,000,000 bytes.
-    pub(crate) transfer_mb: u32,
+    pub(crate) transfer_mb: Spanned<u32>,
     #[serde(default = "thousand")]
     pub(crate) probes_per_second: Spanned<u32>,
 }

@@ -152,7 +152,7 @@ pub(crate) fn start_transfer(network: &Network, traffic: &Traffic) -> Result<Tra
         &network.node(traffic.from.get_ref())?.namespace,
         &network.node(traffic.to.get_ref())?.namespace,
         *mobile.home_address.get_ref(),
-        u64::from(traffic.transfer_mb) * 1_000_000,
+        u64::from(*traffic.transfer_mb.get_ref()) * 1_000_000,
         longest(&network.scenario),
     )?;
     Ok(transfer)

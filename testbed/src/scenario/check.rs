@@ -290,6 +290,9 @@ impl<'a> Places<'a> {
                 format!("`{}` is no mobile node", traffic.to.get_ref()),
             );
         }
+        if *traffic.transfer_mb.get_ref() == 0 {
+            return fault(&traffic.transfer_mb, "the transfer has at least 1 MB".into());
+        }
         if !(1..=10_000).contains(traffic.probes_per_second.get_ref()) {
             return fault(&traffic.probes_per_second, "1 to 10000 probes a second".into());
         }

@@ -1,1 +1,140 @@
-//! Real binaries in network namespaces.
+//! Real binaries in network namespaces: what tests of whole networks share.
+//!
+//! The tests start the `testbed` program that stands beside them in the target directory, look at its reports,
+//! and read its captures with a reader of their own.
+
+pub mod frames;
+pub mod pcap;
+
+use std::{
+    env,
+    ffi::OsStr,
+    fs::File,
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
+
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// The `testbed` program with a runtime directory of its own. Only one exists at a time on a machine: networks
+/// are heavy, and a busy machine would make handovers slow.
+#[derive(Debug)]
+pub struct Testbed {
+    program: PathBuf,
+    runtime: TempDir,
+    _turn: File,
+}
+
+impl Testbed {
+    /// Finds the program and waits for its turn.
+    ///
+    /// # Errors
+    /// If the program has not been built.
+    pub fn new() -> Result<Self> {
+        let own = env::current_exe()?;
+        let target = own
+            .ancestors()
+            .nth(2)
+            .context("tests stand in target/PROFILE/deps")?;
+        let program = target.join("testbed");
+        ensure!(
+            program.is_file(),
+            "{} is missing: run `cargo build -p testbed` first",
+            program.display()
+        );
+        let turn = File::create(target.join("netns-tests.lock"))?;
+        turn.lock()?;
+        let runtime = tempfile::Builder::new().prefix("sj").tempdir()?;
+        Ok(Self {
+            program,
+            runtime,
+            _turn: turn,
+        })
+    }
+
+    /// The directory of scenario files.
+    #[must_use]
+    pub fn scenarios() -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../testbed/scenarios")
+    }
+
+    /// A directory for results, gone with this value.
+    #[must_use]
+    pub fn results(&self) -> &Path {
+        self.runtime.path()
+    }
+
+    /// Runs the program and hands back what came of it, whatever that is.
+    ///
+    /// # Errors
+    /// If it cannot be started.
+    pub fn attempt(&self, arguments: &[impl AsRef<OsStr>]) -> Result<Output> {
+        let mut command = Command::new(&self.program);
+        command
+            .args(arguments)
+            .env("XDG_RUNTIME_DIR", self.runtime.path());
+        command
+            .output()
+            .with_context(|| format!("cannot run {}", self.program.display()))
+    }
+
+    /// Runs the program, which must succeed, and hands back its standard output.
+    ///
+    /// # Errors
+    /// If it fails, with all that it said.
+    pub fn run(&self, arguments: &[impl AsRef<OsStr>]) -> Result<String> {
+        let output = self.attempt(arguments)?;
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        if !output.status.success() {
+            let words: Vec<_> = arguments
+                .iter()
+                .map(|word| word.as_ref().to_string_lossy())
+                .collect();
+            let complaint = String::from_utf8_lossy(&output.stderr);
+            bail!(
+                "testbed {} failed ({}):\n{said}\n{complaint}",
+                words.join(" "),
+                output.status
+            );
+        }
+        Ok(said)
+    }
+
+    /// Runs the program and reads its standard output as JSON.
+    ///
+    /// # Errors
+    /// If it fails or prints something else.
+    pub fn json(&self, arguments: &[impl AsRef<OsStr>]) -> Result<Value> {
+        let said = self.run(arguments)?;
+        serde_json::from_str(&said).with_context(|| format!("no JSON: {said}"))
+    }
+
+    /// A field of a node in `status --json`.
+    ///
+    /// # Errors
+    /// If there is no such node.
+    pub fn node(&self, name: &str) -> Result<Value> {
+        let status = self.json(&["status", "--json"])?;
+        let nodes = status["nodes"].as_array().context("a list of nodes")?;
+        nodes
+            .iter()
+            .find(|node| node["name"] == name)
+            .cloned()
+            .with_context(|| format!("no node {name}"))
+    }
+}
+
+/// Ends a network that a test left up; one that is down already is fine.
+impl Drop for Testbed {
+    fn drop(&mut self) {
+        let _ = self.attempt(&["down"]);
+    }
+}
+
+/// Text of a JSON value; empty if it is none.
+#[must_use]
+pub fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
+}
