@@ -54,6 +54,8 @@ const FILES: [&str; 10] = [
     "admin.key",
     "admin.toml",
 ];
+/// What the store makes beside its file.
+const LEFTOVERS: [&str; 3] = ["kdc.db.lock", "kdc.db-wal", "kdc.db-shm"];
 /// Name of the first administrator.
 const ADMINISTRATOR: &str = "admin";
 
@@ -71,14 +73,18 @@ impl Init {
                 path.display()
             );
         }
+        let new = !self.directory.exists();
         fs::DirBuilder::new()
             .recursive(true)
             .mode(0o700)
             .create(&self.directory)
             .with_context(|| self.directory.display().to_string())?;
         if let Err(error) = self.fill().await {
-            for name in FILES {
+            for name in FILES.iter().chain(&LEFTOVERS) {
                 let _ = fs::remove_file(self.directory.join(name));
+            }
+            if new {
+                let _ = fs::remove_dir(&self.directory);
             }
             return Err(error);
         }
@@ -106,7 +112,13 @@ impl Init {
         let (kek, _) = secret_file::create_if_absent(&self.directory.join("kdc.kek"))?;
         let kek = crypto::Key::new(*kek.expose());
         let store = keystore::Store::open(&self.directory.join("kdc.db"), kek).await?;
-        let desk = Desk::open(self.realm.as_str(), store.clone()).await?;
+        let registered = self.register(store.clone()).await;
+        store.close().await;
+        registered
+    }
+
+    async fn register(&self, store: keystore::Store) -> anyhow::Result<()> {
+        let desk = Desk::open(self.realm.as_str(), store).await?;
         let caller = authority::Caller {
             name: "local".to_owned(),
             role: "administrator".to_owned(),
@@ -122,7 +134,6 @@ impl Init {
                 .map_err(desk::Failure::into_error)
                 .context("--home-agent")?;
         }
-        store.close().await;
         Ok(())
     }
 
