@@ -74,7 +74,7 @@ impl Provision<'_> {
         let lifetime = self.scenario.registration.lifetime_s.get_ref();
         let mut text = format!(
             "nai = \"{nai}\"\nrealm = \"{realm}\"\naddress = \"{address}\"\nstate = \"ha.db\"\nstate_key = \"ha.kek\"\ntestbed = true\n\n\
-             [home_link]\ninterface = \"eth0\"\nprefix = \"{prefix}\"\n{gateway}\n\
+             [home_link]\ninterface = \"eth0\"\nprefix = \"{prefix}\"\n\n\
              [registration]\nmax_lifetime = {lifetime}\n\n\
              [tunnel]\ndevice = \"sojourn0\"\n\n\
              [admin]\nsocket = \"ha.sock\"\n\n\
@@ -82,10 +82,6 @@ impl Provision<'_> {
              certificate = \"{nai}.pem\"\nkey = \"{nai}.key\"\n",
             realm = agent.domain.get_ref(),
             address = agent.address.get_ref(),
-            gateway = agent
-                .gateway
-                .map(|gateway| format!("gateway = \"{gateway}\"\n"))
-                .unwrap_or_default(),
             kdc_address = kdc.address.get_ref(),
             kdc_port = kdc.port,
             kdc_name = kdc.name.get_ref(),
