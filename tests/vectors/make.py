@@ -99,18 +99,18 @@ def sa_means(receiver_in, receiver_out, key, own, peer, lifetime=600):
 
 # ------------------------------------------------------------------ registration requests
 
-def mobile_part(m, cipher, numbers, heard, home=HOME):
+def mobile_part(m, cipher, numbers, heard, udp_tunnel=True):
     secret = ("seal mn>ha", cipher, derive("KEY 0", KEY0, "seal mn>ha", MH))
     m.short(131, "NAI", b"@" + REALM.encode())
     m.sealed(1, "NAI, mobile node", 0, SPI_MN, secret, sealed_nai(USER), numbers,
              nai={"index": 0, "user": USER})
-    m.sealed(2, "IP, mobile node", 0, SPI_MN, secret, address(home), numbers, ip=home)
+    m.sealed(2, "IP, mobile node", 0, SPI_MN, secret, address(HOME), numbers, ip=HOME)
     m.sealed(3, "layer 2", 0, SPI_MN, secret, sealed_link(LINK), numbers,
              layer_2={"kind": 0, "address": LINK.hex()})
     if heard:
         m.ours(6, "agent heard", bytes([len(CHALLENGE)]) + CHALLENGE + FA.encode(), numbers,
                means={"challenge": CHALLENGE.hex(), "agent": FA})
-    else:
+    elif udp_tunnel:
         m.short(144, "UDP tunnel request", bytes([0, 0, 0, 4, 0, 0]),
                 means={"forced": False, "through_foreign_agent": False, "encapsulation": 4})
     return m.authentication(32, "mobile-home", SPI_MN, auth("auth mn>ha"))
@@ -123,8 +123,8 @@ def agent_part(m, numbers, udp_tunnel=False, authenticate=True):
     m.ours(8, "handle", struct.pack("!QII", HANDLE, KEY2_AT_FA, KEY3_AT_FA), numbers,
            means={"handle": f"{HANDLE:016x}", "key2": KEY2_AT_FA, "key3": KEY3_AT_FA})
     if udp_tunnel:
-        m.short(144, "UDP tunnel request", bytes([0, 0, 0x80, 4, 0, 0]),
-                means={"forced": True, "through_foreign_agent": False, "encapsulation": 4})
+        m.short(144, "UDP tunnel request", bytes([0, 0, 0x80, 0, 0, 0]),
+                means={"forced": True, "through_foreign_agent": False, "encapsulation": 0})
     return m.authentication(34, "foreign-home", SPI_FA, auth("auth fa>ha")) if authenticate else m
 
 
@@ -143,11 +143,11 @@ on_link.short(132, "challenge", CHALLENGE)
 key3_auth = derive("KEY 3", KEYS[3], "auth mn>fa",
                    lp(VISIT.encode()) + lp(FA.encode()) + struct.pack("!I", KEY3_AT_FA))
 on_link.authentication(33, "mobile-foreign", KEY3_AT_FA, key3_auth)
-registration("wire-registration/request-on-visited-link", on_link, keys=keys_used())
+registration("wire-reserved/request-with-mobile-foreign", on_link, keys=keys_used())
 
 first = mobile.copy()
 first.short(132, "challenge", CHALLENGE)
-registration("wire-registration/request-first-contact", first, keys=keys_used())
+registration("wire-registration/request-on-visited-link", first, keys=keys_used())
 
 relayed = mobile.copy()
 agent_part(relayed, "vendor")
@@ -165,11 +165,8 @@ deregister = through_agent(lifetime=0, identification=IDENTIFICATION + (2 << 32)
 agent_part(deregister, "vendor", authenticate=False)
 registration("wire-registration/deregistration-relayed", deregister, keys=keys_used())
 
-at_home = request("--------", 0, HOME, HOME_AGENT, HOME, IDENTIFICATION + (3 << 32))
-at_home.sealed(1, "NAI, mobile node", 0, SPI_MN,
-               ("seal mn>ha", "aes-256-gcm", derive("KEY 0", KEY0, "seal mn>ha", MH)), sealed_nai(USER),
-               nai={"index": 0, "user": USER})
-at_home.authentication(32, "mobile-home", SPI_MN, auth("auth mn>ha"))
+at_home = mobile_part(request("--------", 0, HOME, HOME_AGENT, HOME, IDENTIFICATION + (3 << 32)),
+                      "aes-256-gcm", "vendor", heard=False, udp_tunnel=False)
 registration("wire-registration/deregistration-at-home", at_home, keys=keys_used())
 
 plain = request("SB-MGr-x", 0xFFFF, "10.0.0.1", "255.255.255.255", "10.0.0.3", 0)
@@ -221,12 +218,14 @@ agent_reply(accepted, relayed.bytes())
 registration("wire-registration/reply-accepted", accepted, answers="wire-registration/request-relayed",
              keys=keys_used())
 
+registration("wire-registration/reply-handed-on", accepted_mobile,
+             answers="wire-registration/request-relayed", keys=keys_used())
 handed_on = accepted_mobile.copy()
 handed_on.short(132, "challenge", bytes(range(8, 16)))
 handed_on.authentication(33, "mobile-foreign", KEY3_AT_MN,
                          derive("KEY 3", KEYS[3], "auth fa>mn",
                                 lp(VISIT.encode()) + lp(FA.encode()) + struct.pack("!I", KEY3_AT_MN)))
-registration("wire-registration/reply-handed-on", handed_on, answers="wire-registration/request-relayed",
+registration("wire-reserved/reply-with-mobile-foreign", handed_on, answers="wire-registration/request-relayed",
              keys=keys_used())
 
 colocated_reply = mobile_reply(reply(0, 600, "0.0.0.0", HOME_AGENT, IDENTIFICATION + (1 << 32)), "aes-128-gcm",
@@ -247,6 +246,18 @@ denied.ours(8, "handle", struct.pack("!QII", HANDLE, KEY2_AT_FA, KEY3_AT_FA),
 denied.authentication(34, "foreign-home", SPI_FA, auth("auth ha>fa"))
 registration("wire-registration/reply-denied", denied, answers="wire-registration/request-relayed",
              keys=keys_used())
+
+left = reply(0, 0, "0.0.0.0", HOME_AGENT, IDENTIFICATION + (2 << 32)).short(131, "NAI", b"@" + REALM.encode())
+finish_mobile(left)
+left.ours(8, "handle", struct.pack("!QII", HANDLE, KEY2_AT_FA, KEY3_AT_FA),
+          means={"handle": f"{HANDLE:016x}", "key2": KEY2_AT_FA, "key3": KEY3_AT_FA})
+left.authentication(34, "foreign-home", SPI_FA, auth("auth ha>fa"))
+registration("wire-registration/reply-deregistration", left, answers="wire-registration/deregistration-relayed",
+             keys=keys_used())
+
+clock = reply(133, 0, "0.0.0.0", HOME_AGENT, 0xEEAA0100DEADBEEF).short(131, "NAI", b"@" + REALM.encode())
+registration("wire-registration/reply-identification", finish_mobile(clock),
+             answers="wire-registration/request-co-located", keys=keys_used())
 
 registration("rfc5944-3.4/reply-identification", reply(133, 0, "10.0.0.1", "10.0.0.2", 0xEEAA0100DEADBEEF))
 registration("rfc5944-3.4/reply-from-foreign-agent", reply(77, 0, "0.0.0.0", "10.0.0.2", 1))
@@ -360,7 +371,7 @@ for name in ("echo-request", "fragmentation-needed", "time-exceeded"):
     lines = (HERE / "rfc792" / f"{name}.hex").read_text().splitlines()
     seed("icmp", name, bytes.fromhex("".join(line.split("#")[0] for line in lines)))
 
-on_wire = on_link.bytes()
+on_wire = first.bytes()
 head = ipv4("0.0.0.0", "10.21.1.1", 17, 255, bytes(8) + on_wire)
 packet = Message().put("IPv4", head).put("UDP", udp("0.0.0.0", "10.21.1.1", 40434, 434, on_wire))
 packet.put("registration request", on_wire)
