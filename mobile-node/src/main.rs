@@ -1,3 +1,126 @@
-//! The mobile node daemon.
+//! The mobile node daemon: finds out where it is, registers there, and keeps its home address working.
 
-fn main() {}
+mod admin;
+mod config;
+mod effects;
+mod links;
+mod state;
+
+use std::{collections::BTreeMap, process::ExitCode, sync::Arc};
+
+use ::admin::{Agent, AgentSnapshot, EventLog, unix::Socket};
+use clap::Parser;
+use daemon::enrolment::Enrolment;
+use forward::{Side, Table};
+use mobility::mobile_node::MobileNode;
+use net::{
+    clock::Clock,
+    link::{Hears, LinkSocket},
+    netlink::{Netlink, Watch},
+    plan, tunnel,
+};
+use sansio::LinkId;
+use tokio::sync::{mpsc, watch};
+
+use self::{admin::Publisher, config::Config, effects::World, links::Interfaces};
+
+/// Keeps a host reachable under its home address wherever it is attached.
+///
+/// It needs the right to change routes and to open raw sockets and TUN devices (root, or CAP_NET_ADMIN and
+/// CAP_NET_RAW). When it is stopped, routes and registration stay, and the next start goes on with them;
+/// `sojourn mn --socket mn.sock deregister` gives the registration up.
+#[derive(Parser)]
+#[command(version)]
+struct Cli {
+    #[command(flatten)]
+    daemon: daemon::Args,
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match daemon::start::<Config>(&cli.daemon) {
+        Ok(config) => daemon::run(serve(config)),
+        Err(code) => code,
+    }
+}
+
+async fn serve(config: Config) -> anyhow::Result<()> {
+    let enrolment = Enrolment::load(&config.enrolment)?;
+    let started = Clock.now();
+    let kept = state::load(&config.state);
+    let mut core = MobileNode::new(config.core(&enrolment)?, daemon::seed()?, kept, started);
+    let (events, (snapshots, watched)) = (
+        EventLog::default(),
+        watch::channel(Arc::new(AgentSnapshot::default())),
+    );
+    let (requests, asked) = mpsc::channel(4);
+    let socket = Socket::bind(&config.admin.socket)?;
+
+    // The device first: routes that an earlier life left behind lead into it, and must find it.
+    let device = config.tunnel.device.as_str();
+    let (tunnel, datagrams) = tunnel::Tunnel::open(tunnel::Config {
+        device: device.to_owned(),
+        mark: Some(plan::MARK),
+        ports: Vec::new(),
+        table: Table::new(Side::Visited, []),
+    })?;
+    let netlink = Netlink::connect()?;
+    let interfaces = config.interfaces();
+    let home = plan::mobile_node::Home {
+        address: enrolment.home_address,
+        prefix_length: enrolment.home_prefix_length,
+        gateway: enrolment.home_gateway,
+    };
+    let plan = plan::mobile_node::MobileNode::start(netlink.clone(), &interfaces, device, home).await?;
+    let mut sockets = BTreeMap::new();
+    for (id, name) in (0..).zip(&interfaces) {
+        sockets.insert(LinkId(id), LinkSocket::open(name, Hears::MobileNode)?);
+    }
+    let names = sockets
+        .values()
+        .map(|s| (s.index(), s.name().to_owned()))
+        .collect();
+    let (happened, changes) = mpsc::channel(64);
+    tokio::spawn(links::watch(
+        netlink,
+        Watch::open(&interfaces).await?,
+        names,
+        happened,
+    ));
+
+    let mut publisher = Publisher::new(snapshots, started.mono);
+    publisher.publish(&core, std::iter::empty(), started);
+    tokio::spawn(
+        socket.serve(
+            Agent::new(watched, events.clone())
+                .with_requests(requests)
+                .routes(),
+        ),
+    );
+    let (states, newest) = watch::channel(kept);
+    tokio::spawn(state::keep(config.state.clone(), newest));
+    let mut world = World {
+        home_address: enrolment.home_address,
+        plan,
+        tunnel,
+        interfaces: Interfaces::new(sockets.iter().map(|(id, s)| (s.index(), *id, s.address()))),
+        sockets,
+        changes,
+        datagrams,
+        asked,
+        states,
+        events,
+        publisher,
+        stop: Box::pin(async {
+            if let Err(error) = daemon::signals::terminated().await {
+                tracing::error!("signals: {error}");
+            }
+        }),
+        now: effects::Present::default(),
+    };
+    tracing::info!(links = interfaces.join(" "), "ready");
+    let done = net::drive::drive(&mut core, &mut world).await;
+    // The writer beside the loop may be late: the last word is written here.
+    state::save(&config.state, core.state());
+    done
+}

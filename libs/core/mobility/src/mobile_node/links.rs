@@ -183,8 +183,8 @@ impl MobileNode {
     /// Leaves the present point of attachment: packets of the home address stay here.
     pub(super) fn detach(&mut self) {
         self.attachment = None;
-        self.set_route(Route::Detached, None);
         self.answer_deregistration(Err("the point of attachment was lost".into()));
+        self.set_route(Route::Detached, None);
     }
 
     /// Answers whoever asked to deregister, once.

@@ -316,7 +316,7 @@ impl MobileNode {
         self.notify(event);
         self.dormant = true;
         self.attachment = None;
-        self.set_route(Route::Detached, None);
         self.answer_deregistration(Ok(()));
+        self.set_route(Route::Detached, None);
     }
 }

@@ -1,0 +1,190 @@
+//! The configuration of a mobile node: `mobile-node.toml` beside this crate shows every key.
+
+use std::{path::PathBuf, time::Duration};
+
+use anyhow::Context as _;
+use crypto::{Cipher, Key};
+use daemon::{
+    config::{self, AdminSection, Check, Interface},
+    enrolment::{Enrolment, Numbers as Carried},
+};
+use mobility::mobile_node;
+use record::Nai;
+use serde::Deserialize;
+use wire::mip::{
+    Spi,
+    ours::{DOCUMENTATION_VENDOR, Numbers},
+};
+
+/// The whole file.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Config {
+    pub(crate) enrolment: PathBuf,
+    pub(crate) state: PathBuf,
+    #[serde(default)]
+    pub(crate) testbed: bool,
+    pub(crate) links: Vec<Link>,
+    #[serde(default)]
+    pub(crate) registration: Registration,
+    #[serde(default)]
+    pub(crate) tunnel: Tunnel,
+    pub(crate) admin: AdminSection,
+}
+
+/// An interface that may be used.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Link {
+    pub(crate) interface: Interface,
+}
+
+/// What is asked for.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Registration {
+    pub(crate) lifetime: u16,
+    pub(crate) reverse_tunnel: bool,
+}
+
+impl Default for Registration {
+    fn default() -> Self {
+        Self {
+            lifetime: 600,
+            reverse_tunnel: true,
+        }
+    }
+}
+
+/// The tunnel device.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Tunnel {
+    pub(crate) device: Interface,
+    pub(crate) keepalive_s: u64,
+}
+
+impl Default for Tunnel {
+    fn default() -> Self {
+        let device = Interface::try_from("sojourn0".to_owned());
+        let device = device.unwrap_or_else(|_| unreachable!("sojourn0 is an interface name"));
+        Self {
+            device,
+            keepalive_s: 110,
+        }
+    }
+}
+
+impl config::Config for Config {
+    fn paths(&mut self) -> Vec<&mut PathBuf> {
+        vec![&mut self.enrolment, &mut self.state, &mut self.admin.socket]
+    }
+
+    fn validate(&self, check: &mut Check) {
+        if self.links.is_empty() {
+            check.problem("links", "at least one [[links]] with an interface is needed");
+        }
+        let names = self.links.iter().enumerate();
+        check.unique(names.map(|(i, l)| (format!("links[{i}].interface"), l.interface.as_str().to_owned())));
+        // Shorter ones would be renewed all the time.
+        check.range("registration.lifetime", self.registration.lifetime, 30..=u16::MAX);
+        check.range("tunnel.keepalive_s", self.tunnel.keepalive_s, 5..=3600);
+        match Enrolment::load(&self.enrolment) {
+            Ok(enrolment) if enrolment.vendor == DOCUMENTATION_VENDOR && !self.testbed => check.problem(
+                "testbed",
+                "the enrolment has vendor 32473, which is for documentation: only with testbed = true",
+            ),
+            Ok(_) => {}
+            Err(error) => check.problem("enrolment", error.to_string()),
+        }
+    }
+}
+
+impl Config {
+    /// What the core is told.
+    pub(crate) fn core(&self, enrolment: &Enrolment) -> anyhow::Result<mobile_node::Config> {
+        let Carried::Vendor = enrolment.numbers;
+        Ok(mobile_node::Config {
+            nai: Nai::parse(enrolment.nai.as_str()).context("nai of the enrolment")?,
+            home_realm: enrolment.home_realm.as_str().to_owned(),
+            home_address: enrolment.home_address,
+            home_agent: enrolment.home_agent,
+            spi: Spi(enrolment.spi),
+            cipher: Cipher::from_name(enrolment.cipher.as_str()).context("cipher of the enrolment")?,
+            key0: Key::new(*enrolment.key0.expose()),
+            numbers: Numbers::Vendor(enrolment.vendor),
+            lifetime: self.registration.lifetime,
+            reverse_tunnel: self.registration.reverse_tunnel,
+            keepalive: Duration::from_secs(self.tunnel.keepalive_s),
+        })
+    }
+
+    /// Names of the interfaces, in the order of their links.
+    pub(crate) fn interfaces(&self) -> Vec<&str> {
+        self.links.iter().map(|link| link.interface.as_str()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    const ENROLMENT: &str = "nai = \"traveller-one@home.example\"\nhome_realm = \"home.example\"\n\
+        home_address = \"10.11.1.50\"\nhome_prefix_length = 24\nhome_agent = \"10.11.1.2\"\nspi = 1234\n\
+        key0 = \"0707070707070707070707070707070707070707070707070707070707070707\"\n";
+
+    /// The example of this crate, changed, beside a right enrolment file.
+    fn load(folder: &Path, change: impl FnOnce(String) -> String) -> Result<Config, String> {
+        let enrolment = folder.join("mn.enrolment.toml");
+        daemon::secret_file::write_private(&enrolment, ENROLMENT.as_bytes()).unwrap();
+        let path = folder.join("mobile-node.toml");
+        std::fs::write(&path, change(include_str!("../mobile-node.toml").to_owned())).unwrap();
+        config::load(&path).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn the_example_is_right() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = load(folder.path(), |text| text).unwrap();
+        assert_eq!(config.interfaces(), ["eth0"]);
+        assert_eq!(config.state, folder.path().join("mn.state"));
+        let core = config.core(&Enrolment::load(&config.enrolment).unwrap()).unwrap();
+        assert_eq!((core.lifetime, core.spi), (600, Spi(1234)));
+    }
+
+    #[test]
+    fn every_wrong_key_is_named() {
+        for (right, wrong, key) in [
+            ("lifetime = 600", "lifetime = 29", "registration.lifetime"),
+            ("lifetime = 600", "lifetime = 65536", "lifetime"),
+            ("reverse_tunnel = true", "reverse_tunnel = 1", "reverse_tunnel"),
+            ("keepalive_s = 110", "keepalive_s = 0", "tunnel.keepalive_s"),
+            (
+                "device = \"sojourn0\"",
+                "device = \"a name that is too long\"",
+                "device",
+            ),
+            ("interface = \"eth0\"", "interface = \"\"", "interface"),
+            (
+                "interface = \"eth0\"",
+                "interface = \"eth0\"\n[[links]]\ninterface = \"eth0\"",
+                "links[1].interface",
+            ),
+            ("testbed = true", "testbed = false", "testbed"),
+            ("\"mn.enrolment.toml\"", "\"elsewhere.toml\"", "enrolment"),
+            ("state = \"mn.state\"", "stat = \"mn.state\"", "stat"),
+            ("socket = \"mn.sock\"", "", "socket"),
+        ] {
+            let folder = tempfile::tempdir().unwrap();
+            let replaced = |text: String| {
+                assert!(text.contains(right), "{right}");
+                text.replace(right, wrong)
+            };
+            let message = load(folder.path(), replaced).err().unwrap();
+            assert!(message.contains(key), "{wrong}: {message}");
+            assert!(message.contains("mobile-node.toml:"), "{message}");
+        }
+    }
+}

@@ -1,0 +1,289 @@
+//! Carries out what the core wants, in order, and brings it what happens.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    future::Future,
+    net::{Ipv4Addr, SocketAddrV4},
+    pin::Pin,
+};
+
+use ::admin::{AgentRequest, EventLog, shown};
+use forward::{Entry, Side, Table};
+use futures_util::future::select_all;
+use mobility::{
+    EventKind,
+    mobile_node::{CareOf, Effect, MobileNode, Request, Route},
+};
+use net::{
+    clock::Clock,
+    drive::{Applied, Event, Shell},
+    link::{Frame, LinkSocket},
+    netlink::Change,
+    plan::{self, MARK},
+    tunnel, udp,
+};
+use record::MobileNodeState;
+use sansio::{LinkId, Now, Transmit};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::{
+    admin::Publisher,
+    links::{Happened, Interfaces},
+};
+
+/// Everything that a mobile node touches.
+pub(crate) struct World {
+    pub(crate) home_address: Ipv4Addr,
+    pub(crate) plan: plan::mobile_node::MobileNode,
+    pub(crate) tunnel: tunnel::Tunnel,
+    pub(crate) sockets: BTreeMap<LinkId, LinkSocket>,
+    pub(crate) interfaces: Interfaces,
+    pub(crate) changes: mpsc::Receiver<anyhow::Result<Happened>>,
+    pub(crate) datagrams: mpsc::Receiver<udp::Received>,
+    pub(crate) asked: mpsc::Receiver<AgentRequest>,
+    pub(crate) states: watch::Sender<MobileNodeState>,
+    pub(crate) events: EventLog,
+    pub(crate) publisher: Publisher,
+    pub(crate) stop: Pin<Box<dyn Future<Output = ()>>>,
+    pub(crate) now: Present,
+}
+
+/// What goes on at the moment.
+#[derive(Default)]
+pub(crate) struct Present {
+    /// What the core has still to be told of the last change.
+    requests: VecDeque<Request>,
+    /// When the change happened that the core is just being told of.
+    happened: Option<Now>,
+    /// The way that packets take.
+    route: Option<Route>,
+    /// The kernel dropped routes when an address went: they have to be set again.
+    repair: bool,
+    /// The port at the home or care-of address.
+    port: Option<udp::Port>,
+    /// Who waits for a deregistration.
+    waiting: Vec<oneshot::Sender<Result<(), String>>>,
+    /// Requests since the last answer of the home agent.
+    unanswered: u32,
+}
+
+impl Shell<MobileNode> for World {
+    type Error = anyhow::Error;
+
+    async fn next(&mut self) -> anyhow::Result<Event<Request>> {
+        if self.now.repair {
+            // Dropped half way it is done again: every plan may be carried out twice.
+            self.repair().await;
+            self.now.repair = false;
+        }
+        loop {
+            if let Some(request) = self.now.requests.pop_front() {
+                return Ok(Event::Request(request));
+            }
+            self.now.happened = None;
+            tokio::select! {
+                biased;
+                () = &mut self.stop => return Ok(Event::Stop),
+                Some(happened) = self.changes.recv() => self.take(happened?),
+                (link, frame) = frames(&self.sockets) => return Ok(Event::Link { link, frame: frame? }),
+                Some(datagram) = self.datagrams.recv() => return Ok(Event::Udp(datagram)),
+                Some(AgentRequest::Deregister(answer)) = self.asked.recv() => {
+                    self.now.waiting.push(answer);
+                    return Ok(Event::Request(Request::Deregister));
+                }
+            }
+        }
+    }
+
+    async fn send(&mut self, transmit: Transmit) -> anyhow::Result<()> {
+        let sent = match &transmit {
+            Transmit::Link { link, to, packet } => self.sockets.get(link).map(|s| s.send(*to, packet)),
+            Transmit::Udp {
+                source,
+                destination,
+                payload,
+            } => {
+                let port = self.now.port.as_ref().filter(|p| p.local() == *source);
+                port.map(|p| p.send(*destination, payload))
+            }
+        };
+        match sent {
+            Some(Ok(())) => {}
+            // The core asks again: a lost request is one that the network could have lost.
+            Some(Err(error)) => tracing::warn!("not sent: {error}"),
+            None => tracing::warn!("not sent: its socket is not open"),
+        }
+        Ok(())
+    }
+
+    async fn apply(&mut self, effect: Effect) -> anyhow::Result<Applied<Request>> {
+        match effect {
+            Effect::Route(route) => {
+                self.now.route = Some(route);
+                if let Err(error) = self.install(route).await {
+                    return Ok(Applied::Refused(Request::RouteFailed {
+                        reason: format!("{error:#}"),
+                    }));
+                }
+            }
+            Effect::Persist(state) => {
+                self.states.send_replace(state);
+            }
+            Effect::Notify(event) => self.notify(&event),
+            Effect::Deregistered(result) => {
+                for waiting in self.now.waiting.drain(..) {
+                    // Whoever asked may have gone away meanwhile.
+                    let _ = waiting.send(result.clone());
+                }
+            }
+        }
+        Ok(Applied::Done)
+    }
+
+    fn settled(&mut self, core: &MobileNode) {
+        let counters = self.tunnel.counters();
+        let counters = counters.entries().map(|(name, value)| (name.to_owned(), value));
+        self.publisher.publish(core, counters, Clock.now());
+    }
+}
+
+/// The next packet from any link.
+async fn frames(sockets: &BTreeMap<LinkId, LinkSocket>) -> (LinkId, Result<Frame, net::Error>) {
+    let all = sockets
+        .iter()
+        .map(|(link, socket)| Box::pin(async move { (*link, socket.receive().await) }));
+    select_all(all).await.0
+}
+
+impl World {
+    fn take(&mut self, (change, now, address): Happened) {
+        self.now.happened = Some(now);
+        self.now.repair = matches!(change, Change::AddressRemoved { .. });
+        self.now.requests = self.interfaces.requests(change, address);
+    }
+
+    async fn repair(&mut self) {
+        let Some(route) = self.now.route else { return };
+        if let Err(error) = self.settle(route).await {
+            tracing::debug!("routes not repaired, the core will change them: {error:#}");
+        }
+    }
+
+    /// Opens the port, fills the tunnel's table and sets the routes.
+    async fn install(&mut self, route: Route) -> anyhow::Result<()> {
+        let entry = match route {
+            Route::CoLocated { peer, .. } => Some(Entry::new(self.home_address, peer)),
+            Route::Detached | Route::Home { .. } | Route::CareOf { .. } | Route::ViaForeignAgent { .. } => {
+                None
+            }
+        };
+        match route {
+            // The address is not taken yet if an earlier life of ours left it behind, so freebind.
+            Route::Home { port, .. } => self.open(SocketAddrV4::new(self.home_address, port), None)?,
+            Route::CareOf { care_of, port, .. } | Route::CoLocated { care_of, port, .. } => {
+                self.open(SocketAddrV4::new(care_of.address, port), Some(MARK))?;
+            }
+            Route::Detached | Route::ViaForeignAgent { .. } => {
+                self.now.port = None;
+                self.tunnel.set_ports(Vec::new());
+            }
+        }
+        // First the table: a packet that finds the new way finds its tunnel too.
+        self.tunnel.swap(Table::new(Side::Visited, entry));
+        self.settle(route).await
+    }
+
+    fn open(&mut self, local: SocketAddrV4, mark: Option<u32>) -> anyhow::Result<()> {
+        if self.now.port.as_ref().is_some_and(|p| p.local() == local) {
+            return Ok(());
+        }
+        let port = udp::Port::open_freebind(local, mark)?;
+        self.tunnel.set_ports(vec![port.clone()]);
+        self.now.port = Some(port);
+        Ok(())
+    }
+
+    async fn settle(&self, route: Route) -> anyhow::Result<()> {
+        let socket = |link: &LinkId| {
+            self.sockets
+                .get(link)
+                .ok_or_else(|| anyhow::anyhow!("link {} has no interface", link.0))
+        };
+        match route {
+            Route::Detached => self.plan.detached().await?,
+            Route::Home { link, .. } => self.plan.home(socket(&link)?).await?,
+            Route::CareOf { link, care_of, .. } => {
+                self.plan
+                    .care_of(socket(&link)?.name(), &planned(care_of))
+                    .await?;
+            }
+            Route::ViaForeignAgent {
+                link,
+                agent,
+                agent_link,
+                ..
+            } => {
+                self.plan
+                    .via_foreign_agent(socket(&link)?.name(), agent, agent_link)
+                    .await?;
+            }
+            Route::CoLocated {
+                link, care_of, peer, ..
+            } => {
+                let mtu = Entry::new(self.home_address, peer).mtu;
+                self.plan
+                    .co_located(socket(&link)?.name(), &planned(care_of), mtu)
+                    .await?;
+            }
+        }
+        Ok(())
+    }
+
+    fn notify(&mut self, event: &mobility::Event) {
+        let now = match event.kind {
+            EventKind::LinkUp | EventKind::LinkDown | EventKind::AddressAppeared | EventKind::AddressGone => {
+                self.now.happened
+            }
+            _ => None,
+        };
+        self.log(event);
+        self.events
+            .push(shown::event(event, now.unwrap_or_else(|| Clock.now())));
+    }
+
+    fn log(&mut self, event: &mobility::Event) {
+        let word = event.kind.word();
+        match event.kind {
+            EventKind::RequestSent => {
+                self.now.unanswered += 1;
+                if self.now.unanswered > 2 {
+                    tracing::warn!(word, "{}", event.text);
+                } else {
+                    tracing::debug!(word, "{}", event.text);
+                }
+            }
+            EventKind::Denied | EventKind::Discarded => tracing::warn!(word, "{}", event.text),
+            EventKind::RouteInstalled => tracing::debug!(word, "{}", event.text),
+            _ => tracing::info!(word, "{}", event.text),
+        }
+        if matches!(
+            event.kind,
+            EventKind::Registered | EventKind::Deregistered | EventKind::LinkUp
+        ) {
+            self.now.unanswered = 0;
+        }
+    }
+}
+
+const fn planned(care_of: CareOf) -> plan::mobile_node::CareOf {
+    let CareOf {
+        address,
+        prefix_length,
+        gateway,
+    } = care_of;
+    plan::mobile_node::CareOf {
+        address,
+        prefix_length,
+        gateway,
+    }
+}
