@@ -65,6 +65,8 @@ pub(super) struct Pending {
     pub(super) relayed: Vec<u8>,
     pub(super) deadline: Instant,
     pub(super) progress: Progress,
+    /// A later request of the same mobile node was accepted meanwhile.
+    pub(super) overtaken: bool,
     /// The mobile node was told already why there is no answer, or must not be told.
     pub(super) told: bool,
 }
@@ -151,6 +153,22 @@ impl Pendings {
         self.by_handle
             .values()
             .any(|pending| pending.handle.key2 == spi || pending.handle.key3 == spi)
+    }
+
+    /// The request with this handle was accepted: earlier ones from the same station under the same index at
+    /// the same home agent, whose replies may still come, have nothing to say any more. The index alone would
+    /// not do: several mobile nodes may have the same.
+    pub(super) fn overtake(&mut self, handle: u64) {
+        let Some(accepted) = self.by_handle.get(&handle) else {
+            return;
+        };
+        let who = (accepted.asker.station, accepted.home_agent(), accepted.spi);
+        let at = accepted.asker.request.identification.0;
+        for pending in self.by_handle.values_mut() {
+            let same = (pending.asker.station, pending.home_agent(), pending.spi) == who;
+            let identification = pending.asker.request.identification.0;
+            pending.overtaken |= same && identification.wrapping_sub(at).cast_signed() < 0;
+        }
     }
 
     /// Remembers what was relayed, until the deadline, for a repeat of the request. At most `limit` answers

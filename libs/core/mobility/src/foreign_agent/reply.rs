@@ -146,11 +146,12 @@ impl ForeignAgent {
         if reply.lifetime > pending.asker.request.lifetime {
             return Err(Code::FA_BAD_REPLY);
         }
+        // After the reply to a later request: the home agent knows only that one any more.
+        if pending.overtaken || pending.purpose == Purpose::CoLocated {
+            return Ok(Outcome::Relay(answer));
+        }
         if reply.lifetime == 0 {
             return Ok(self.leave(pending, answer));
-        }
-        if pending.purpose == Purpose::CoLocated {
-            return Ok(Outcome::Relay(answer));
         }
         let visiting = self.visit(pending, home, reply, message, now)?;
         if self.is_outdated(&visiting) {
@@ -166,28 +167,32 @@ impl ForeignAgent {
         ))
     }
 
-    /// True if a later request of the same mobile node was accepted before: its reply has overtaken this one,
-    /// and the home agent holds the keys of the later one.
+    /// True if a later request of the same mobile node was accepted before, from another link address perhaps:
+    /// its reply has overtaken this one, and the home agent holds the keys of the later one.
     fn is_outdated(&self, visiting: &Visiting) -> bool {
         let address = visiting.record.home_address;
-        let committing = self.work.values().filter_map(|work| match work {
-            Work::Visit { visiting, .. } if visiting.record.home_address == address => Some(&**visiting),
-            Work::Sequence { .. } | Work::Forget | Work::Visit { .. } | Work::Leave { .. } => None,
-        });
-        let later = |other: &Visiting| {
-            let pair = other.identification.zip(visiting.identification);
-            pair.is_some_and(|(a, b)| a.0.wrapping_sub(b.0).cast_signed() > 0)
-        };
-        self.visitors
-            .find(address)
-            .into_iter()
-            .chain(committing)
-            .any(later)
+        let known = self.visitors.find(address);
+        let same = self.arriving().filter(|v| v.record.home_address == address);
+        known.into_iter().chain(same).any(|other| {
+            let both = other.identification.zip(visiting.identification);
+            both.is_some_and(|(other, this)| other.0.wrapping_sub(this.0).cast_signed() > 0)
+        })
+    }
+
+    /// Visitors that the store is asked about.
+    fn arriving(&self) -> impl Iterator<Item = &Visiting> {
+        self.work.values().filter_map(|work| match work {
+            Work::Visit { visiting, .. } => Some(&**visiting),
+            Work::Sequence { .. } | Work::Forget | Work::Leave { .. } => None,
+        })
     }
 
     /// Carries out what was decided.
     fn settle(&mut self, judged: Judged, now: Now) {
         let handle = judged.handle;
+        if judged.reply.code.accepted() && judged.outcome.is_ok() {
+            self.pendings.overtake(handle);
+        }
         match judged.outcome {
             Ok(Outcome::Relay(answer)) => {
                 let code = judged.reply.code;
@@ -223,8 +228,8 @@ impl ForeignAgent {
 
     /// The removal of the visitor that a deregistration means, if we still have it.
     fn leave(&self, pending: &Pending, answer: Vec<u8>) -> Outcome {
-        let station = pending.asker.station;
-        match self.visitors.leaving(station, pending.home_agent(), pending.spi) {
+        let (station, home_agent, spi) = (pending.asker.station, pending.home_agent(), pending.spi);
+        match self.visitors.leaving(station, home_agent, spi, self.arriving()) {
             Some(home_address) => Outcome::Commit(
                 Change::RemoveVisitor(home_address),
                 Work::Leave {

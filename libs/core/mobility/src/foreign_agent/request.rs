@@ -224,6 +224,7 @@ impl ForeignAgent {
             relayed: relayed.clone(),
             deadline: now.mono + WAIT,
             progress: Progress::Waiting,
+            overtaken: false,
             told: false,
         });
         self.count("requests relayed");

@@ -219,7 +219,7 @@ impl World {
         self.input(Input::Datagram(Datagram::Link { link, from, packet }));
     }
 
-    fn from_home(&mut self, source: Ipv4Addr, payload: &[u8]) {
+    fn reply(&mut self, source: Ipv4Addr, payload: &[u8]) {
         self.input(Input::Datagram(Datagram::Udp {
             source: SocketAddrV4::new(source, PORT),
             destination: SocketAddrV4::new(CARE_OF, PORT),
@@ -309,7 +309,7 @@ impl World {
         self.packet(LINK, mobile.station, &mobile.packet(&request));
         let (to, relayed) = self.relayed().pop().expect("relayed");
         let reply = HomeAgentScript::of(to).reply(&relayed);
-        self.from_home(to, &reply);
+        self.reply(to, &reply);
         let stripped = self.replies().pop().expect("a reply").3;
         assert!(Reply::parse(&stripped).unwrap().code.accepted());
         // Later registrations need a challenge that is not spent.

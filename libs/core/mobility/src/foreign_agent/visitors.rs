@@ -133,13 +133,21 @@ impl Visitors {
     }
 
     /// The visitor that a deregistration under index `spi` means: the one of this station and home agent that
-    /// registered under it. One restored after a restart has no index, so there the only one is meant.
-    pub(super) fn leaving(&self, station: Station, home_agent: Ipv4Addr, spi: Spi) -> Option<Ipv4Addr> {
-        let of_home = |v: &&Visiting| v.record.home_agent == home_agent;
-        if let Some(exact) = self.of(station).filter(of_home).find(|v| v.spi == Some(spi)) {
+    /// registered under it, or is about to be admitted. One restored after a restart has no index, so there
+    /// the only one is meant.
+    pub(super) fn leaving<'a>(
+        &'a self,
+        station: Station,
+        home_agent: Ipv4Addr,
+        spi: Spi,
+        arriving: impl Iterator<Item = &'a Visiting>,
+    ) -> Option<Ipv4Addr> {
+        let fits = |v: &&Visiting| v.station() == station && v.record.home_agent == home_agent;
+        let exact = self.of(station).chain(arriving).filter(fits);
+        if let Some(exact) = exact.filter(|v| v.spi == Some(spi)).last() {
             return Some(exact.record.home_address);
         }
-        let mut restored = self.of(station).filter(of_home).filter(|v| v.spi.is_none());
+        let mut restored = self.of(station).filter(fits).filter(|v| v.spi.is_none());
         match (restored.next(), restored.next()) {
             (Some(only), None) => Some(only.record.home_address),
             _ => None,

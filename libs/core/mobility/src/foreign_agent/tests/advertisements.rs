@@ -91,7 +91,7 @@ fn who_spent_the_latest_challenge_is_answered_with_another() {
     let request = mobile.request(&challenge);
     world.packet(LINK, mobile.station, &mobile.packet(&request));
     let (to, relayed) = world.relayed().pop().unwrap();
-    world.from_home(to, &HomeAgentScript::of(to).reply(&relayed));
+    world.reply(to, &HomeAgentScript::of(to).reply(&relayed));
     world.did();
     world.packet(LINK, mobile.station, &solicitation());
     let fresh = world.challenge(LINK);

@@ -58,7 +58,7 @@ fn so_many_may_visit_and_they_may_renew_and_leave() {
     assert_eq!(try_request(&mut world, &mut Mobile::numbered(3)), Err(Some(66)));
     let mut script = HomeAgentScript::new();
     script.home_address = Ipv4Addr::new(10, 11, 1, 51);
-    world.from_home(HOME_AGENT, &script.reply(&relayed));
+    world.reply(HOME_AGENT, &script.reply(&relayed));
     assert_eq!(world.visitors().len(), 2);
     world.did();
     world.pass(Duration::from_secs(2));
@@ -91,7 +91,7 @@ fn refusals_go_out_once_a_second_for_each_station() {
 fn a_flood_of_nonsense_is_counted_and_does_not_flood_the_log() {
     let mut world = World::new();
     for _ in 0..1000 {
-        world.from_home(HOME_AGENT, &[3; 20]);
+        world.reply(HOME_AGENT, &[3; 20]);
     }
     let notices = world.did().iter().filter(|d| matches!(d, Did::Notify(_))).count();
     assert!(notices <= 20, "{notices} notices");

@@ -31,7 +31,7 @@ fn told(change: impl FnOnce(&mut HomeAgentScript)) -> Vec<u8> {
     let mut script = HomeAgentScript::new();
     change(&mut script);
     let reply = script.reply(&relayed);
-    world.from_home(HOME_AGENT, &reply);
+    world.reply(HOME_AGENT, &reply);
     let codes: Vec<u8> = world.codes().iter().map(|code| code.0).collect();
     let accepted = codes == [0];
     assert_eq!(world.visitors().len(), usize::from(accepted));
@@ -57,7 +57,7 @@ fn an_accepted_registration_makes_a_visitor_in_the_right_order() {
         .handle
         .unwrap();
     let reply = HomeAgentScript::new().reply(&relayed);
-    world.from_home(HOME_AGENT, &reply);
+    world.reply(HOME_AGENT, &reply);
     let did = world.did.clone();
     let expected = TunnelChange::VisitorAdded(VisitorTunnel {
         home_address: HOME_ADDRESS,
@@ -109,10 +109,10 @@ fn nothing_is_built_or_answered_before_the_commit() {
     let relayed = asked(&mut world, &mut mobile);
     world.mode = StoreMode::Holds;
     let reply = HomeAgentScript::new().reply(&relayed);
-    world.from_home(HOME_AGENT, &reply);
+    world.reply(HOME_AGENT, &reply);
     assert_eq!(world.did(), [Did::Persist(1)]);
     // Repeats of reply and request meanwhile change nothing.
-    world.from_home(HOME_AGENT, &reply);
+    world.reply(HOME_AGENT, &reply);
     assert!(
         !world
             .did()
@@ -140,7 +140,7 @@ fn a_failed_commit_is_silence_and_the_mobile_node_may_repeat() {
     let (_, relayed) = world.relayed().pop().unwrap();
     world.mode = StoreMode::Fails;
     let reply = HomeAgentScript::new().reply(&relayed);
-    world.from_home(HOME_AGENT, &reply);
+    world.reply(HOME_AGENT, &reply);
     let did = world.did();
     let [Did::Persist(1), Did::Notify(event)] = did.as_slice() else {
         panic!("{did:?}");
@@ -154,10 +154,10 @@ fn a_failed_commit_is_silence_and_the_mobile_node_may_repeat() {
     let mut silent = World::new();
     let relayed_there = asked(&mut silent, &mut Mobile::new());
     silent.mode = StoreMode::Fails;
-    silent.from_home(HOME_AGENT, &HomeAgentScript::new().reply(&relayed_there));
+    silent.reply(HOME_AGENT, &HomeAgentScript::new().reply(&relayed_there));
     silent.pass(Duration::from_secs(8));
     assert!(silent.codes().is_empty() && silent.agent.pending() == 0);
-    world.from_home(HOME_AGENT, &reply);
+    world.reply(HOME_AGENT, &reply);
     assert_eq!(world.codes(), [Code::ACCEPTED]);
     assert_eq!(world.visitors(), [HOME_ADDRESS]);
 }
@@ -172,20 +172,20 @@ fn every_changed_byte_of_a_reply_is_silence() {
         for bit in [0x01, 0x80] {
             let mut changed = reply.clone();
             changed[i] ^= bit;
-            world.from_home(HOME_AGENT, &changed);
+            world.reply(HOME_AGENT, &changed);
             assert!(world.visitors().is_empty(), "byte {i}");
             assert!(world.codes().is_empty(), "byte {i}");
             assert_eq!(world.agent.pending(), 1, "byte {i}");
         }
     }
     for end in 0..reply.len() {
-        world.from_home(HOME_AGENT, &reply[..end]);
+        world.reply(HOME_AGENT, &reply[..end]);
     }
     let mut longer = reply.clone();
     longer.push(0);
-    world.from_home(HOME_AGENT, &[&longer[..], &[1, 2]].concat());
+    world.reply(HOME_AGENT, &[&longer[..], &[1, 2]].concat());
     assert!(world.codes().is_empty() && world.visitors().is_empty());
-    world.from_home(HOME_AGENT, &reply);
+    world.reply(HOME_AGENT, &reply);
     assert_eq!(world.codes(), [Code::ACCEPTED]);
 }
 
@@ -195,13 +195,13 @@ fn a_replayed_reply_changes_nothing() {
     let mut mobile = Mobile::new();
     let relayed = asked(&mut world, &mut mobile);
     let reply = HomeAgentScript::new().reply(&relayed);
-    world.from_home(HOME_AGENT, &reply);
+    world.reply(HOME_AGENT, &reply);
     world.did();
-    world.from_home(HOME_AGENT, &reply);
+    world.reply(HOME_AGENT, &reply);
     assert_eq!(world.counter("reply: repeated"), 1);
     world.pass(Duration::from_secs(10));
     world.did();
-    world.from_home(HOME_AGENT, &reply);
+    world.reply(HOME_AGENT, &reply);
     assert!(world.replies().is_empty());
     assert_eq!(world.counter("reply: no request has its handle"), 1);
     assert_eq!(world.counter("visitors added"), 1);
@@ -225,15 +225,15 @@ fn a_reply_for_somebody_else_changes_nothing() {
     let mut script = HomeAgentScript::of(OTHER_HOME_AGENT);
     script.handle = Some(handle(&first));
     let reply = script.reply(&second);
-    world.from_home(OTHER_HOME_AGENT, &reply);
+    world.reply(OTHER_HOME_AGENT, &reply);
     // It pretends to come from the right one, and to be it.
-    world.from_home(HOME_AGENT, &reply);
+    world.reply(HOME_AGENT, &reply);
     script.address = HOME_AGENT;
-    world.from_home(HOME_AGENT, &script.reply(&second));
-    world.from_home(OTHER_HOME_AGENT, &script.reply(&first));
+    world.reply(HOME_AGENT, &script.reply(&second));
+    world.reply(OTHER_HOME_AGENT, &script.reply(&first));
     // The right reply comes from somewhere else, or to another port of ours.
     let right = HomeAgentScript::new().reply(&first);
-    world.from_home(Ipv4Addr::new(10, 11, 1, 3), &right);
+    world.reply(Ipv4Addr::new(10, 11, 1, 3), &right);
     world.input(Input::Datagram(Datagram::Udp {
         source: SocketAddrV4::new(HOME_AGENT, PORT),
         destination: SocketAddrV4::new(CARE_OF, 435),
@@ -275,7 +275,7 @@ fn denials_are_stripped_and_relayed() {
     let mut script = HomeAgentScript::new();
     script.code = Code::HA_RESOURCES;
     let reply = script.reply(&relayed);
-    world.from_home(HOME_AGENT, &reply);
+    world.reply(HOME_AGENT, &reply);
     let Some(Did::Notify(event)) = world.did.first() else {
         panic!()
     };
@@ -372,7 +372,7 @@ fn one_home_agent_cannot_take_a_visitor_of_another() {
     two.fixed.home_agent = OTHER_HOME_AGENT;
     let relayed = asked(&mut world, &mut two);
     let reply = HomeAgentScript::of(OTHER_HOME_AGENT).reply(&relayed);
-    world.from_home(OTHER_HOME_AGENT, &reply);
+    world.reply(OTHER_HOME_AGENT, &reply);
     assert_eq!(world.codes(), [Code::FA_RESOURCES]);
     let visit = world.agent.visitors().next().unwrap();
     assert_eq!(
@@ -423,7 +423,7 @@ fn udp_is_used_if_the_home_agent_agrees() {
         let relayed = asked(&mut world, &mut Mobile::new());
         let mut script = HomeAgentScript::new();
         script.pieces = Some(pieces);
-        world.from_home(HOME_AGENT, &script.reply(&relayed));
+        world.reply(HOME_AGENT, &script.reply(&relayed));
         assert_eq!(world.agent.visitors().next().unwrap().record.tunnel, tunnel);
     }
 }
@@ -438,7 +438,7 @@ fn a_visitor_leaves_only_by_its_own_accepted_deregistration() {
     thief.station = mobile.station;
     thief.fixed.lifetime = 0;
     let relayed = asked(&mut world, &mut thief);
-    world.from_home(HOME_AGENT, &HomeAgentScript::new().reply(&relayed));
+    world.reply(HOME_AGENT, &HomeAgentScript::new().reply(&relayed));
     assert_eq!(world.codes(), [Code::ACCEPTED]);
     assert_eq!(world.visitors(), [HOME_ADDRESS]);
     // A denied deregistration of its own.
@@ -447,18 +447,18 @@ fn a_visitor_leaves_only_by_its_own_accepted_deregistration() {
     let relayed = asked(&mut world, &mut mobile);
     let mut script = HomeAgentScript::new();
     script.code = Code::HA_IDENTIFICATION;
-    world.from_home(HOME_AGENT, &script.reply(&relayed));
+    world.reply(HOME_AGENT, &script.reply(&relayed));
     assert_eq!(world.visitors(), [HOME_ADDRESS]);
     // An accepted one that would grant a lifetime.
     let relayed = asked_again(&mut world, &mut mobile);
     let mut script = HomeAgentScript::new();
     script.lifetime = Some(5);
-    world.from_home(HOME_AGENT, &script.reply(&relayed));
+    world.reply(HOME_AGENT, &script.reply(&relayed));
     assert_eq!(world.visitors(), [HOME_ADDRESS]);
     // And one that is right.
     let relayed = asked_again(&mut world, &mut mobile);
     world.did();
-    world.from_home(HOME_AGENT, &HomeAgentScript::new().reply(&relayed));
+    world.reply(HOME_AGENT, &HomeAgentScript::new().reply(&relayed));
     let did = world.did.clone();
     let [
         Did::Persist(1),
@@ -510,11 +510,95 @@ fn a_visitor_does_not_expire_while_its_renewal_is_with_the_store() {
     world.pass(Duration::from_millis(28_500));
     let relayed = asked(&mut world, &mut mobile);
     world.mode = StoreMode::Holds;
-    world.from_home(HOME_AGENT, &HomeAgentScript::new().reply(&relayed));
+    world.reply(HOME_AGENT, &HomeAgentScript::new().reply(&relayed));
     world.pass(Duration::from_secs(2));
     assert_eq!(world.visitors(), [HOME_ADDRESS]);
     world.release();
     world.pass(Duration::from_secs(25));
     assert_eq!(world.visitors(), [HOME_ADDRESS], "renewed");
     assert_eq!(world.store.visitors.len(), 1);
+}
+
+/// Two requests of one mobile node with these lifetimes, as the home agent got them.
+fn asked_twice(world: &mut World, mobile: &mut Mobile, lifetimes: [u16; 2]) -> [Vec<u8>; 2] {
+    let challenge = world.challenge(LINK);
+    lifetimes.map(|lifetime| {
+        mobile.fixed.lifetime = lifetime;
+        let request = mobile.request(&challenge);
+        world.did();
+        world.packet(LINK, mobile.station, &mobile.packet(&request));
+        world.relayed().pop().unwrap().1
+    })
+}
+
+#[test]
+fn a_reply_that_was_overtaken_changes_nothing() {
+    for (lifetimes, kept) in [([600, 300], 1), ([600, 0], 0), ([0, 300], 1)] {
+        for mode in [StoreMode::Works, StoreMode::Holds] {
+            let mut world = World::new();
+            let mut mobile = Mobile::new();
+            let [earlier, later] = asked_twice(&mut world, &mut mobile, lifetimes);
+            let mut script = HomeAgentScript::new();
+            let replies = [script.reply(&earlier), script.reply(&later)];
+            world.mode = mode;
+            world.reply(HOME_AGENT, &replies[1]);
+            world.reply(HOME_AGENT, &replies[0]);
+            world.release();
+            assert_eq!(world.visitors().len(), kept, "{lifetimes:?} {mode:?}");
+            assert_eq!(world.store.visitors.len(), kept);
+            if let Some(visit) = world.agent.visitors().next() {
+                assert_eq!(visit.record.lifetime, 300, "{lifetimes:?} {mode:?}");
+            }
+            assert_eq!(world.agent.pending(), 0);
+        }
+    }
+}
+
+#[test]
+fn replies_in_order_all_count() {
+    for (lifetimes, kept) in [([600, 300], 1), ([600, 0], 0), ([0, 300], 1)] {
+        for mode in [StoreMode::Works, StoreMode::Holds] {
+            let mut world = World::new();
+            let mut mobile = Mobile::new();
+            let asked = asked_twice(&mut world, &mut mobile, lifetimes);
+            world.mode = mode;
+            for relayed in &asked {
+                world.reply(HOME_AGENT, &HomeAgentScript::new().reply(relayed));
+            }
+            world.release();
+            assert_eq!(world.visitors().len(), kept, "{lifetimes:?} {mode:?}");
+            assert_eq!(world.store.visitors.len(), kept, "{lifetimes:?} {mode:?}");
+        }
+    }
+}
+
+#[test]
+fn a_reply_overtaken_by_one_to_another_link_address_changes_nothing() {
+    let mut world = World::new();
+    let mut mobile = Mobile::new();
+    let earlier = asked(&mut world, &mut mobile);
+    world.pass(Duration::from_secs(1));
+    mobile.station = [2, 7, 7, 7, 7, 7];
+    let later = asked(&mut world, &mut mobile);
+    for relayed in [&later, &earlier] {
+        world.reply(HOME_AGENT, &HomeAgentScript::new().reply(relayed));
+    }
+    let visit = world.agent.visitors().next().unwrap();
+    assert_eq!(visit.record.link_address, mobile.station);
+}
+
+#[test]
+fn mobile_nodes_with_the_same_index_do_not_overtake_each_other() {
+    let mut world = World::new();
+    let (mut one, mut two) = (Mobile::numbered(1), Mobile::numbered(1));
+    two.station = [2, 7, 7, 7, 7, 7];
+    let earlier = asked(&mut world, &mut one);
+    world.pass(Duration::from_secs(1));
+    two.fixed.identification.0 += 1 << 40;
+    let later = asked(&mut world, &mut two);
+    let mut script = HomeAgentScript::new();
+    world.reply(HOME_AGENT, &script.reply(&later));
+    script.home_address = Ipv4Addr::new(10, 11, 1, 51);
+    world.reply(HOME_AGENT, &script.reply(&earlier));
+    assert_eq!(world.visitors().len(), 2);
 }

@@ -117,7 +117,7 @@ fn a_mobile_node_that_decapsulates_itself_gets_no_34() {
     assert!(parts.foreign.handle.is_some() && parts.foreign_home.is_none());
     let mut script = HomeAgentScript::of(to);
     script.pieces = Some(vec![script::Piece::Handle]);
-    world.from_home(to, &script.reply(&relayed));
+    world.reply(to, &script.reply(&relayed));
     assert_eq!(world.codes(), [Code::ACCEPTED]);
     assert!(world.visitors().is_empty());
 }
@@ -344,7 +344,7 @@ fn the_same_pair_is_stale_only_after_acceptance() {
     });
     assert_ne!(handles[0].handle, handles[1].handle);
     let reply = HomeAgentScript::new().reply(&relayed[1].1);
-    world.from_home(HOME_AGENT, &reply);
+    world.reply(HOME_AGENT, &reply);
     assert_eq!(world.codes(), [Code::ACCEPTED]);
     let third = mobile.request(&challenge);
     world.packet(LINK, mobile.station, &mobile.packet(&third));
@@ -366,7 +366,7 @@ fn a_denial_does_not_spend_the_challenge() {
     let (_, relayed) = world.relayed().pop().unwrap();
     let mut script = HomeAgentScript::new();
     script.code = Code::HA_IDENTIFICATION;
-    world.from_home(HOME_AGENT, &script.reply(&relayed));
+    world.reply(HOME_AGENT, &script.reply(&relayed));
     assert_eq!(world.codes(), [Code::HA_IDENTIFICATION]);
     let second = mobile.request(&challenge);
     world.packet(LINK, mobile.station, &mobile.packet(&second));
@@ -388,7 +388,7 @@ fn a_repeat_is_relayed_byte_for_byte_and_answered_at_its_port() {
     world.packet(LINK, mobile.station, &mobile.packet(&request));
     assert_eq!(world.relayed(), first);
     assert_eq!(world.agent.pending(), 1);
-    world.from_home(HOME_AGENT, &HomeAgentScript::new().reply(&first[0].1));
+    world.reply(HOME_AGENT, &HomeAgentScript::new().reply(&first[0].1));
     let replies = world.replies();
     assert_eq!((replies.len(), replies[0].2), (1, 40_001));
     // Answered: the same bytes get the same answer, without the home agent.
@@ -416,7 +416,7 @@ fn without_an_answer_a_request_times_out() {
     world.pass(Duration::from_millis(1));
     assert_eq!(world.codes(), [Code::FA_TIMEOUT]);
     assert_eq!(world.agent.pending(), 0);
-    world.from_home(HOME_AGENT, &HomeAgentScript::new().reply(&relayed));
+    world.reply(HOME_AGENT, &HomeAgentScript::new().reply(&relayed));
     assert!(world.codes().is_empty() && world.visitors().is_empty());
 }
 
@@ -437,7 +437,7 @@ fn an_unreachable_home_agent_is_told_and_may_still_answer() {
             world.input(Input::Request(Request::Unreachable { home_agent, kind }));
         }
         assert_eq!(world.codes(), [code], "once, and only for that home agent");
-        world.from_home(HOME_AGENT, &HomeAgentScript::new().reply(&relayed));
+        world.reply(HOME_AGENT, &HomeAgentScript::new().reply(&relayed));
         assert_eq!(world.codes(), [Code::ACCEPTED]);
     }
 }

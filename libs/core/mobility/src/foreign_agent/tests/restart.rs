@@ -38,7 +38,7 @@ fn visitors_and_their_tunnels_come_back_and_the_sequence_goes_on() {
     let request = mobile.request(&world.challenge(LINK));
     world.packet(LINK, mobile.station, &mobile.packet(&request));
     let (to, relayed) = world.relayed().pop().unwrap();
-    world.from_home(to, &HomeAgentScript::of(to).reply(&relayed));
+    world.reply(to, &HomeAgentScript::of(to).reply(&relayed));
     assert!(world.visitors().is_empty());
 }
 
@@ -110,7 +110,7 @@ fn requests_that_waited_are_forgotten() {
     let (to, relayed) = world.relayed().pop().unwrap();
     let reply = HomeAgentScript::of(to).reply(&relayed);
     let mut world = world.restarted(config(), 1);
-    world.from_home(to, &reply);
+    world.reply(to, &reply);
     assert!(world.visitors().is_empty() && world.replies().is_empty());
 }
 
@@ -122,7 +122,7 @@ fn a_visitor_that_was_not_committed_is_not_there_after_a_crash() {
     world.packet(LINK, mobile.station, &mobile.packet(&request));
     let (to, relayed) = world.relayed().pop().unwrap();
     world.mode = StoreMode::Holds;
-    world.from_home(to, &HomeAgentScript::of(to).reply(&relayed));
+    world.reply(to, &HomeAgentScript::of(to).reply(&relayed));
     let world = world.restarted(config(), 1);
     assert!(world.visitors().is_empty());
 }
