@@ -5,6 +5,7 @@
 
 mod explain;
 mod locate;
+mod spoil;
 mod types;
 
 use std::{
@@ -19,6 +20,7 @@ use serde::de::DeserializeOwned;
 
 use crate::secret_file::{self, SecretError};
 use locate::{Document, Position};
+pub use spoil::{Spoiled, spoil};
 pub use types::{
     AdminSection, Cipher, Encapsulation, Interface, InterfaceError, Nai, NaiError, PathKind, Prefix,
     PrefixError, Realm, RealmError,
