@@ -269,3 +269,34 @@ async fn check_key(
             .map_err(|failure| unavailable(path, &failure)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn connections_flush_each_commit_and_keep_rows_together() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ha.db");
+        let vault = Vault::new(crypto::Key::new([1; 32]));
+        let mut opened = open(&path, &vault, Settings::default()).await.unwrap();
+        // As the first connection is, so is one that replaces it after a failure.
+        let mut replaced = connect(&opened.options).await.unwrap();
+        for connection in [&mut opened.writing, &mut replaced] {
+            const FULL: i64 = 2;
+            assert_eq!(number(connection, "PRAGMA synchronous").await.unwrap(), FULL);
+            assert_eq!(number(connection, "PRAGMA foreign_keys").await.unwrap(), 1);
+            assert_eq!(number(connection, "PRAGMA busy_timeout").await.unwrap(), 1000);
+            let mode: String = sqlx::query_scalar("PRAGMA journal_mode")
+                .fetch_one(connection)
+                .await
+                .unwrap();
+            assert_eq!(mode, "wal");
+        }
+        assert!(
+            execute(&mut opened.reading, "DELETE FROM bindings")
+                .await
+                .is_err()
+        );
+    }
+}

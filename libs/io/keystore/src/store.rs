@@ -159,3 +159,82 @@ fn open(reading: &mut Option<SqliteConnection>) -> Result<&mut SqliteConnection,
         .as_mut()
         .ok_or_else(|| ReadError::Unavailable(CLOSED.to_owned()))
 }
+
+#[cfg(test)]
+mod tests {
+    use record::Nai;
+
+    use super::*;
+
+    fn grant(id: u64, ends: u64) -> Change {
+        Change::PutGrant(Grant {
+            id,
+            request: [0; 16],
+            nai: Nai::parse("traveller-one@home.example").unwrap(),
+            home_agent: "ha@home.example".into(),
+            foreign_agent: None,
+            care_of: "10.51.1.2".into(),
+            keys: Vec::new(),
+            issued: 0,
+            ends,
+            revoked: None,
+        })
+    }
+
+    async fn loaded(store: &Store, now: u64) -> Vec<u64> {
+        store
+            .load_at(now)
+            .await
+            .unwrap()
+            .grants
+            .iter()
+            .map(|grant| grant.id)
+            .collect()
+    }
+
+    #[tokio::test]
+    async fn a_start_leaves_out_grants_that_ended_a_day_ago() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&folder.path().join("kdc.db"), Key::new([1; 32]))
+            .await
+            .unwrap();
+        store
+            .commit(vec![grant(1, 100), grant(2, 101), grant(3, u64::MAX)])
+            .await
+            .unwrap();
+        assert_eq!(loaded(&store, 0).await, [1, 2, 3]);
+        assert_eq!(loaded(&store, 86_499).await, [1, 2, 3]);
+        assert_eq!(loaded(&store, 86_500).await, [2, 3]);
+        assert_eq!(loaded(&store, 86_501).await, [3]);
+    }
+
+    #[tokio::test]
+    async fn a_file_at_its_limit_refuses_the_group_and_lives_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = Settings {
+            max_pages: Some(50),
+            ..Settings::default()
+        };
+        let path = folder.path().join("kdc.db");
+        let store = Store::open_with(&path, Key::new([1; 32]), settings)
+            .await
+            .unwrap();
+        store.commit(vec![grant(1, 1)]).await.unwrap();
+        let before = store.transactions();
+
+        // Both go into one transaction, which does not fit.
+        let small = store.commit(vec![grant(2, 1)]);
+        let large = store.commit((1000..5000).map(|id| grant(id, 1)).collect());
+        let full = Err(CommitError::Unavailable("the disk is full".to_owned()));
+        assert_eq!((small.await, large.await), (full.clone(), full));
+        assert_eq!(loaded(&store, 0).await, [1]);
+        assert_eq!(store.transactions(), before);
+
+        assert_eq!(store.commit(vec![grant(2, 1)]).await, Ok(()));
+        store.close().await;
+        let store = Store::open_with(&path, Key::new([1; 32]), settings)
+            .await
+            .unwrap();
+        assert_eq!(loaded(&store, 0).await, [1, 2]);
+    }
+}

@@ -1,6 +1,4 @@
-//! Which grants a filter finds, and which a start loads.
-
-use std::time::{SystemTime, UNIX_EPOCH};
+//! Which grants a filter finds.
 
 use keystore::{GrantFilter, Store};
 use record::{Change, Grant};
@@ -138,28 +136,4 @@ async fn filters_narrow_and_pages_follow() {
         ..all()
     };
     assert_eq!(ids(&store, both).await, [2]);
-}
-
-#[tokio::test]
-async fn a_start_leaves_out_what_ended_long_ago() {
-    let (_folder, path) = place();
-    let store = open(&path).await;
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
-    let day = 24 * 60 * 60;
-    let grants = [
-        ending(1, now - 2 * day, None),
-        ending(2, now - day / 2, None),
-        ending(3, now + day, Some(now)),
-    ];
-    store.commit(grants.map(Change::PutGrant).into()).await.unwrap();
-    let loaded: Vec<u64> = store
-        .load()
-        .await
-        .unwrap()
-        .grants
-        .iter()
-        .map(|grant| grant.id)
-        .collect();
-    assert_eq!(loaded, [2, 3]);
-    assert_eq!(ids(&store, GrantFilter::default()).await, [1, 2, 3]);
 }

@@ -1,4 +1,5 @@
 //! The store as daemons use it, and as disks, neighbours and intruders treat it.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 
 mod commit;
 mod crash;

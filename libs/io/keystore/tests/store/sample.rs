@@ -63,14 +63,14 @@ pub(crate) fn subscriber(n: u8) -> Subscriber {
         home_address: home(n),
         home_prefix_length: 24,
         home_agent: home(2),
-        home_gateway: (n % 2 == 0).then(|| home(1)),
-        no_fs: n % 2 == 0,
-        state: if n % 2 == 0 {
+        home_gateway: n.is_multiple_of(2).then(|| home(1)),
+        no_fs: n.is_multiple_of(2),
+        state: if n.is_multiple_of(2) {
             SubscriberState::Active
         } else {
             SubscriberState::Revoked
         },
-        max_lifetime: (n % 2 == 1).then_some(u16::MAX),
+        max_lifetime: (!n.is_multiple_of(2)).then_some(u16::MAX),
         change: u64::MAX - u64::from(n),
     }
 }
@@ -89,7 +89,7 @@ pub(crate) fn association(kind: AssociationKind, n: u8) -> Association {
 }
 
 pub(crate) fn binding(n: u8) -> Binding {
-    let through_agent = n % 2 == 0;
+    let through_agent = n.is_multiple_of(2);
     let mut associations = vec![association(AssociationKind::Key1, n)];
     if through_agent {
         associations.push(association(AssociationKind::Key2, n));
@@ -117,11 +117,11 @@ pub(crate) fn visitor(n: u8) -> Visitor {
         link_address: [2, 0, 0, 0, 0xff, n],
         home_agent: home(2),
         care_of: Ipv4Addr::new(10, 51, 1, 2),
-        tunnel: match n % 2 == 0 {
+        tunnel: match n.is_multiple_of(2) {
             true => Tunnel::IpInIp(home(2)),
             false => Tunnel::Udp(SocketAddrV4::new(home(2), 434)),
         },
-        reverse_tunnel: n % 2 == 0,
+        reverse_tunnel: n.is_multiple_of(2),
         lifetime: 600,
         granted: 1_790_000_000,
         associations: vec![
