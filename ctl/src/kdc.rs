@@ -161,9 +161,9 @@ pub(crate) async fn run(command: Command, profile: Option<PathBuf>, json: bool) 
                 .await?
                 .into_inner();
             if json {
-                json_value(&json::shown(&reply))
+                json_value(&json::shown(&reply));
             } else {
-                show::shown(&reply)
+                show::shown(&reply);
             }
         }
         Command::Revoke { nai, how } => revoke(&mut client, nai, how, json).await?,
@@ -203,7 +203,7 @@ pub(crate) async fn run(command: Command, profile: Option<PathBuf>, json: bool) 
             answer(reply.into_inner(), json, json::home_agent, show::home_agents).await?;
         }
         Command::Audit { follow, since } => {
-            audit(&mut client, AuditTrailRequest { since, follow }, json).await?
+            audit(&mut client, AuditTrailRequest { since, follow }, json).await?;
         }
     }
     Ok(())

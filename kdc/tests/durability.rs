@@ -1,4 +1,5 @@
 //! What was acknowledged is there after SIGKILL, and trouble with the store changes nothing.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod installation;
 
