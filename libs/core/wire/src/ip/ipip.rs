@@ -1,7 +1,7 @@
 //! An IPv4 packet inside another one (RFC 2003).
 //!
-//! Whole-packet functions for control, tests and captures; the packet path builds its outer headers in the
-//! headroom of its own buffers from the same [`outer_header`].
+//! Whole-packet functions for control, tests and captures. The packet path has its own, which writes the same
+//! outer header into the headroom of a buffer instead of making a new packet.
 
 use std::net::Ipv4Addr;
 
@@ -13,14 +13,18 @@ use super::{
 /// Time to live of outer headers: enough for any path to the other end of a tunnel (RFC 2003 §3.1).
 pub const OUTER_TTL: u8 = 64;
 
+/// The bits of the type of service that are the code point.
+const CODE_POINT: u8 = 0xfc;
+
 /// The outer header for a packet with the header `inner`, from tunnel entry to tunnel exit (RFC 2003 §3.1).
 ///
-/// Type of service is copied. Fragmentation is forbidden whatever the inner header says, as §5.1 allows: path
-/// MTU discovery within the tunnel relies on it.
+/// The differentiated services code point is copied, congestion notification is not: the far end may not know
+/// how to undo it (RFC 6040 section 4.1). Fragmentation is forbidden whatever the inner header says, as RFC 2003
+/// §5.1 allows: path MTU discovery within the tunnel relies on it.
 #[must_use]
 pub const fn outer_header(inner: &Ipv4Header, entry: Ipv4Addr, exit: Ipv4Addr) -> Ipv4Header {
     let mut outer = Ipv4Header::new(entry, exit, Protocol::IP_IN_IP, OUTER_TTL);
-    outer.tos = inner.tos;
+    outer.tos = inner.tos & CODE_POINT;
     outer
 }
 
@@ -85,7 +89,7 @@ mod tests {
             Protocol::TCP,
             63,
         );
-        header.tos = 0xb8;
+        header.tos = 0xb9;
         header.dont_fragment = false;
         Ipv4Packet {
             header,
@@ -111,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn outer_type_of_service_is_the_inner_one_and_fragmentation_is_forbidden() {
+    fn the_code_point_is_copied_and_fragmentation_forbidden() {
         let packet = encapsulate(&inner(), ENTRY, EXIT).unwrap();
         assert_eq!(packet[1], 0xb8);
         assert!(Ipv4Packet::parse(&packet).unwrap().header.dont_fragment);
