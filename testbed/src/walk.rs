@@ -25,7 +25,7 @@ use crate::{
 /// A handover without a packet after this long is given up.
 const FIRST_PACKET: Duration = Duration::from_secs(10);
 /// What the schedule allows for each move beside the stays.
-const PER_MOVE: Duration = Duration::from_millis(300);
+const PER_MOVE: Duration = Duration::from_millis(150);
 
 /// Everything that was seen; times in boot nanoseconds.
 pub(crate) struct Walk {

@@ -165,11 +165,8 @@ fn send(mut stream: TcpStream, progress: &Progress, duration: Duration) -> Resul
         }
         let released = progress.released.load(Ordering::Relaxed);
         let due = u64::try_from(u128::from(total) * begin.elapsed().as_nanos() / whole)?;
-        let limit = if released {
-            total
-        } else {
-            (total - total * KEPT_BACK / 100).min(due)
-        };
+        let open = if released { total } else { total - total * KEPT_BACK / 100 };
+        let limit = open.min(due);
         let mut quota = limit.saturating_sub(sent).min(most_per_tick);
         while quota > 0 {
             let part = usize::try_from(quota)?.min(CHUNK);
