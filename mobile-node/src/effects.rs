@@ -53,8 +53,8 @@ pub(crate) struct World {
 pub(crate) struct Present {
     /// What the core has still to be told of the last change.
     requests: VecDeque<Request>,
-    /// When the change happened that the core is just being told of.
-    happened: Option<Now>,
+    /// When the change happened that the core is just being told of, and to which interface.
+    happened: Option<(Now, String)>,
     /// The way that packets take.
     route: Option<Route>,
     /// The kernel dropped routes when an address went: they have to be set again.
@@ -157,8 +157,8 @@ async fn frames(sockets: &BTreeMap<LinkId, LinkSocket>) -> (LinkId, Result<Frame
 
 impl World {
     fn take(&mut self, (change, now, address): Happened) {
-        self.now.happened = Some(now);
-        self.now.repair = matches!(change, Change::AddressRemoved { .. });
+        self.now.happened = Some((now, self.interfaces.name(change)));
+        self.now.repair |= matches!(change, Change::AddressRemoved { .. });
         self.now.requests = self.interfaces.requests(change, address);
     }
 
@@ -178,7 +178,6 @@ impl World {
             }
         };
         match route {
-            // The address is not taken yet if an earlier life of ours left it behind, so freebind.
             Route::Home { port, .. } => self.open(SocketAddrV4::new(self.home_address, port), None)?,
             Route::CareOf { care_of, port, .. } | Route::CoLocated { care_of, port, .. } => {
                 self.open(SocketAddrV4::new(care_of.address, port), Some(MARK))?;
@@ -197,6 +196,7 @@ impl World {
         if self.now.port.as_ref().is_some_and(|p| p.local() == local) {
             return Ok(());
         }
+        // An address that goes at this moment is no failure: we are told so next.
         let port = udp::Port::open_freebind(local, mark)?;
         self.tunnel.set_ports(vec![port.clone()]);
         self.now.port = Some(port);
@@ -240,15 +240,20 @@ impl World {
     }
 
     fn notify(&mut self, event: &mobility::Event) {
-        let now = match event.kind {
-            EventKind::LinkUp | EventKind::LinkDown | EventKind::AddressAppeared | EventKind::AddressGone => {
-                self.now.happened
-            }
-            _ => None,
-        };
+        use EventKind::{AddressAppeared, AddressGone, LinkDown, LinkUp};
         self.log(event);
-        self.events
-            .push(shown::event(event, now.unwrap_or_else(|| Clock.now())));
+        let told = match &self.now.happened {
+            Some((then, interface))
+                if matches!(event.kind, AddressAppeared | AddressGone | LinkDown | LinkUp) =>
+            {
+                // It is told later than it happened if routes were being changed meanwhile.
+                let mut event = shown::event(event, *then);
+                event.text.push_str(&format!(" ({interface})"));
+                event
+            }
+            _ => shown::event(event, Clock.now()),
+        };
+        self.events.push(told);
     }
 
     fn log(&mut self, event: &mobility::Event) {
@@ -264,6 +269,10 @@ impl World {
             }
             EventKind::Denied | EventKind::Discarded => tracing::warn!(word, "{}", event.text),
             EventKind::RouteInstalled => tracing::debug!(word, "{}", event.text),
+            EventKind::LinkUp | EventKind::LinkDown | EventKind::AddressAppeared | EventKind::AddressGone => {
+                let interface = self.now.happened.as_ref().map(|(_, name)| name.as_str());
+                tracing::info!(word, interface, "{}", event.text);
+            }
             _ => tracing::info!(word, "{}", event.text),
         }
         if matches!(

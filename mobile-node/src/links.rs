@@ -9,6 +9,7 @@ use daemon::config::Prefix;
 use mobility::mobile_node::Request;
 use net::{
     clock::Clock,
+    link::LinkSocket,
     netlink::{Change, Netlink, Watch},
 };
 use sansio::{LinkAddress, LinkId, Now};
@@ -53,6 +54,7 @@ async fn link_address(
 /// An interface as the core knows it.
 pub(crate) struct Interface {
     id: LinkId,
+    name: String,
     /// The link address when its socket was opened.
     own: LinkAddress,
     addresses: BTreeMap<Ipv4Addr, u8>,
@@ -63,31 +65,26 @@ pub(crate) struct Interface {
 pub(crate) struct Interfaces(BTreeMap<u32, Interface>);
 
 impl Interfaces {
-    /// Interfaces with nothing known of them: index, number of the link, link address.
-    pub(crate) fn new(all: impl IntoIterator<Item = (u32, LinkId, LinkAddress)>) -> Self {
-        let new = |id, own| Interface {
-            id,
-            own,
-            addresses: BTreeMap::new(),
-            gateway: None,
-        };
+    /// Interfaces with nothing known of them.
+    pub(crate) fn new<'a>(sockets: impl IntoIterator<Item = (&'a LinkId, &'a LinkSocket)>) -> Self {
+        let sockets = sockets.into_iter();
         Self(
-            all.into_iter()
-                .map(|(index, id, own)| (index, new(id, own)))
+            sockets
+                .map(|(id, s)| (s.index(), Interface::new(*id, s.name(), s.address())))
                 .collect(),
         )
     }
 
+    /// The name of the interface that changed.
+    pub(crate) fn name(&self, change: Change) -> String {
+        self.0
+            .get(&index(change))
+            .map_or_else(String::new, |interface| interface.name.clone())
+    }
+
     /// What the core has to be told of a change.
     pub(crate) fn requests(&mut self, change: Change, up: Option<LinkAddress>) -> VecDeque<Request> {
-        let index = match change {
-            Change::LinkUp { index }
-            | Change::LinkDown { index }
-            | Change::AddressAdded { index, .. }
-            | Change::AddressRemoved { index, .. }
-            | Change::GatewayChanged { index, .. } => index,
-        };
-        let Some(interface) = self.0.get_mut(&index) else {
+        let Some(interface) = self.0.get_mut(&index(change)) else {
             return VecDeque::new();
         };
         let link = interface.id;
@@ -122,7 +119,28 @@ impl Interfaces {
     }
 }
 
+/// The index of the interface that changed.
+const fn index(change: Change) -> u32 {
+    match change {
+        Change::LinkUp { index }
+        | Change::LinkDown { index }
+        | Change::AddressAdded { index, .. }
+        | Change::AddressRemoved { index, .. }
+        | Change::GatewayChanged { index, .. } => index,
+    }
+}
+
 impl Interface {
+    fn new(id: LinkId, name: &str, own: LinkAddress) -> Self {
+        Self {
+            id,
+            name: name.to_owned(),
+            own,
+            addresses: BTreeMap::new(),
+            gateway: None,
+        }
+    }
+
     /// The gateway of an interface serves the addresses of its own network only.
     fn appeared(&self, address: Ipv4Addr, prefix_length: u8) -> Request {
         let network = Prefix::of(address, prefix_length);
@@ -156,7 +174,7 @@ mod tests {
 
     #[test]
     fn a_gateway_that_comes_later_belongs_to_the_addresses_of_its_network() {
-        let mut interfaces = Interfaces::new([(3, LinkId(0), [2; 6])]);
+        let mut interfaces = Interfaces([(3, Interface::new(LinkId(0), "eth0", [2; 6]))].into());
         let added = |address| Change::AddressAdded {
             index: 3,
             address,
@@ -179,7 +197,7 @@ mod tests {
 
     #[test]
     fn a_link_comes_up_with_the_link_address_of_that_moment() {
-        let mut interfaces = Interfaces::new([(3, LinkId(7), [2; 6])]);
+        let mut interfaces = Interfaces([(3, Interface::new(LinkId(7), "eth0", [2; 6]))].into());
         let up = Change::LinkUp { index: 3 };
         let with = |address| Request::LinkUp {
             link: LinkId(7),

@@ -103,7 +103,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         home_address: enrolment.home_address,
         plan,
         tunnel,
-        interfaces: Interfaces::new(sockets.iter().map(|(id, s)| (s.index(), *id, s.address()))),
+        interfaces: Interfaces::new(&sockets),
         sockets,
         changes,
         datagrams,

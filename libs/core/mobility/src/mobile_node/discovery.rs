@@ -184,10 +184,7 @@ impl MobileNode {
         }
         link.agents.insert(agent.address, agent.clone());
         if new {
-            let mut event = Event::new(
-                EventKind::AgentHeard,
-                format!("{} on link {}", agent.label(), id.0),
-            );
+            let mut event = Event::new(EventKind::AgentHeard, format!("{} is heard", agent.label()));
             event.agent.clone_from(&agent.name);
             event.care_of = agent.care_of.first().copied();
             self.notify(event);

@@ -80,7 +80,7 @@ impl MobileNode {
         // A link layer indication lifts the limit of one request a second (RFC 5944 section 3.6).
         self.not_before = now.mono;
         self.dormant = false;
-        self.notify(Event::new(EventKind::LinkUp, format!("link {} is up", id.0)));
+        self.notify(Event::new(EventKind::LinkUp, "the link is up"));
     }
 
     fn link_down(&mut self, id: LinkId) {
@@ -93,7 +93,7 @@ impl MobileNode {
         if !was_up {
             return;
         }
-        self.notify(Event::new(EventKind::LinkDown, format!("link {} is down", id.0)));
+        self.notify(Event::new(EventKind::LinkDown, "the link is down"));
         if self.attachment.as_ref().is_some_and(|a| a.target.link() == id) {
             self.detach();
         } else if self.route.is_some_and(|r| r.link() == Some(id)) {
@@ -111,7 +111,7 @@ impl MobileNode {
         let before = link.addresses.insert(address, care_of);
         if before.is_none() {
             self.not_before = now.mono;
-            let mut event = Event::new(EventKind::AddressAppeared, format!("{address} on link {}", id.0));
+            let mut event = Event::new(EventKind::AddressAppeared, format!("{address} appeared"));
             event.care_of = Some(address);
             self.notify(event);
         }
@@ -149,7 +149,7 @@ impl MobileNode {
         if link.addresses.remove(&address).is_none() {
             return;
         }
-        let mut event = Event::new(EventKind::AddressGone, format!("{address} left link {}", id.0));
+        let mut event = Event::new(EventKind::AddressGone, format!("{address} is gone"));
         event.care_of = Some(address);
         self.notify(event);
         self.avoided.remove(&Target::CoLocated(id, address));
