@@ -50,6 +50,8 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let state = store.load().await?;
     let mut core = ForeignAgent::new(config.core()?, daemon::seed()?, state, started);
 
+    let netlink = Netlink::connect()?;
+    check_links(&netlink, &config).await?;
     let events = EventLog::default();
     let (snapshots, watched) = watch::channel(Arc::new(AgentSnapshot::default()));
     let socket = Socket::bind(&config.admin.socket)?;
@@ -76,8 +78,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         .tunnels()
         .filter_map(|visitor| effects::delivery(&interfaces, &visitor))
         .collect();
-    let netlink = Netlink::connect()?;
-    let plan = plan::ForeignAgent::start(netlink.clone(), &names, device, config.mtu(), &visitors).await?;
+    let plan = plan::ForeignAgent::start(netlink, &names, device, config.mtu(), &visitors).await?;
     let mut links = Vec::new();
     for name in &names {
         links.push(LinkSocket::open(name, Hears::ForeignAgent)?);
@@ -118,5 +119,21 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     tracing::info!(care_of = %config.care_of, links = names.join(" "), visitors = restored, "ready");
     net::drive::drive(&mut core, &mut world).await?;
     world.store.close().await;
+    Ok(())
+}
+
+/// The interfaces must be there; an address that is not is told, for it may come later.
+async fn check_links(netlink: &Netlink, config: &Config) -> anyhow::Result<()> {
+    for link in &config.links {
+        let index = netlink.link(link.interface.as_str()).await?.index;
+        let addresses = netlink.addresses(index).await?;
+        if !addresses.iter().any(|held| held.address == link.address) {
+            tracing::warn!(
+                "{} has no address {}: mobile nodes on that link cannot reach us",
+                link.interface,
+                link.address
+            );
+        }
+    }
     Ok(())
 }
