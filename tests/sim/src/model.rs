@@ -101,7 +101,7 @@ impl Model {
             match change {
                 Change::PutBinding(binding) => self.binding(binding, identified.map(|(_, id)| id))?,
                 Change::RemoveBinding(address) => {
-                    self.removal(disk, *address, identified.map(|(_, id)| id), unix)?
+                    self.removal(disk, *address, identified.map(|(_, id)| id), unix)?;
                 }
                 _ => {}
             }

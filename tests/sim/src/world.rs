@@ -373,7 +373,7 @@ impl World {
             Action::CutCore(d) => self.core_cut_until = until(d),
             Action::ClockJump(node, seconds) => self.mobile_nodes[node].clock_offset += seconds,
             Action::Replay(_) | Action::Forge(..) | Action::Truncate(..) | Action::Divert(..) => {
-                self.attack(action)
+                self.attack(action);
             }
         }
     }
@@ -405,9 +405,12 @@ impl World {
             return;
         }
         let pick = |n: u64, len: usize| (n % len as u64) as usize;
-        let chosen = match action {
-            Action::Replay(n) | Action::Forge(n, ..) | Action::Truncate(n, _) | Action::Divert(n, _) => n,
-            _ => return,
+        let (Action::Replay(chosen)
+        | Action::Forge(chosen, ..)
+        | Action::Truncate(chosen, _)
+        | Action::Divert(chosen, _)) = action
+        else {
+            return;
         };
         let mut message = self.captured[pick(chosen, self.captured.len())].clone();
         let bytes = match &mut message {
@@ -433,7 +436,7 @@ impl World {
             Message::Link { place, .. } => *place = Place::Visited(agent),
             Message::Udp { destination, .. } if *destination.ip() == HOME_AGENT => {}
             Message::Udp { destination, .. } => {
-                *destination = SocketAddrV4::new(care_of(agent), destination.port())
+                *destination = SocketAddrV4::new(care_of(agent), destination.port());
             }
         }
         if let Message::Udp {

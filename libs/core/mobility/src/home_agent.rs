@@ -10,6 +10,7 @@
 mod advertise;
 mod answer;
 mod bind;
+mod bindings;
 mod intake;
 mod subscribers;
 #[cfg(test)]
@@ -26,7 +27,8 @@ use wire::mip::{Spi, registration::Identification};
 use self::{
     advertise::Advertiser,
     answer::Repeat,
-    bind::{Bound, Work},
+    bind::Work,
+    bindings::{Bindings, Bound},
 };
 use crate::{Event, EventKind, Ticket};
 
@@ -210,7 +212,7 @@ pub struct HomeAgent {
     paths: Vec<Path>,
     known: BTreeMap<Nai, Known>,
     by_spi: BTreeMap<Spi, Vec<Nai>>,
-    bindings: BTreeMap<Ipv4Addr, Bound>,
+    bindings: Bindings,
     work: BTreeMap<Ticket, Work>,
     last_ticket: u64,
     advertiser: Advertiser,
@@ -241,7 +243,7 @@ impl HomeAgent {
             paths,
             known: BTreeMap::new(),
             by_spi: BTreeMap::new(),
-            bindings: BTreeMap::new(),
+            bindings: Bindings::default(),
             work: BTreeMap::new(),
             last_ticket: 0,
             counters: BTreeMap::new(),
@@ -263,20 +265,19 @@ impl HomeAgent {
             }
         }
         for binding in state.bindings {
-            let bound = Bound::restored(binding, now);
-            self.bindings.insert(bound.binding.home_address, bound);
+            self.bindings.insert(Bound::restored(binding, now));
         }
     }
 
     /// The bindings, in order of home address.
     pub fn bindings(&self) -> impl Iterator<Item = &Binding> {
-        self.bindings.values().map(|bound| &bound.binding)
+        self.bindings.iter()
     }
 
     /// Seconds until a binding ends; `None` if it never does or is not there.
     #[must_use]
     pub fn lifetime_left(&self, home_address: Ipv4Addr, now: Now) -> Option<u64> {
-        let ends = self.bindings.get(&home_address)?.ends?;
+        let ends = self.bindings.find(home_address)?.ends?;
         Some(ends.saturating_since(now.mono).as_secs())
     }
 
@@ -332,14 +333,12 @@ impl HomeAgent {
     }
 
     fn deadline(&self) -> Option<Instant> {
-        let bindings = self
-            .bindings
-            .values()
-            .filter(|b| !b.ending)
-            .filter_map(|b| b.ends)
-            .min();
-        let work = self.work.values().filter_map(|w| w.deadline).min();
-        earliest(earliest(bindings, work), Some(self.advertiser.next()))
+        // All wait for keys equally long, so the first that waits is the first whose wait is over.
+        let work = self.work.values().find_map(|w| w.deadline);
+        earliest(
+            earliest(self.bindings.next_due(), work),
+            Some(self.advertiser.next()),
+        )
     }
 }
 
@@ -364,7 +363,7 @@ impl Machine for HomeAgent {
             }) => {
                 self.take_over(changed, cursor, complete);
             }
-            Input::Request(Request::AssociationsRevoked(spis)) => self.revoke_associations(&spis),
+            Input::Request(Request::AssociationsRevoked(spis)) => self.revoke_associations(&spis, now),
             Input::Tick => {}
         }
         self.advertise(now);

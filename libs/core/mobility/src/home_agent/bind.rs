@@ -12,6 +12,7 @@ use wire::mip::{
 use super::{
     Effect, HomeAgent, KdcError, Keys, TunnelChange,
     answer::{Repeat, Reply},
+    bindings::Bound,
     intake::Asked,
 };
 use crate::{Event, EventKey, EventKind, Ticket};
@@ -19,40 +20,8 @@ use crate::{Event, EventKey, EventKind, Ticket};
 /// How long keys are waited for before the request is given up; the mobile node has asked anew by then.
 const KEY_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A binding in memory.
-pub(super) struct Bound {
-    pub(super) binding: Binding,
-    pub(super) ends: Option<Instant>,
-    /// Its removal was sent to the store.
-    pub(super) ending: bool,
-}
-
-impl Bound {
-    /// A binding that was just granted.
-    fn granted(binding: Binding, now: Now) -> Self {
-        let lives = Duration::from_secs(u64::from(binding.lifetime));
-        let ends = (binding.lifetime != u16::MAX).then(|| now.mono + lives);
-        Self {
-            binding,
-            ends,
-            ending: false,
-        }
-    }
-
-    /// A binding that the store held: what is left of its lifetime, by the wall clock, never more than all.
-    pub(super) fn restored(binding: Binding, now: Now) -> Self {
-        let left = binding.ends().map(|e| {
-            e.saturating_sub(now.unix.as_secs())
-                .min(u64::from(binding.lifetime))
-        });
-        let ends = left.map(|left| now.mono + Duration::from_secs(left));
-        Self {
-            binding,
-            ends,
-            ending: false,
-        }
-    }
-}
+/// When a binding that could not be removed is looked at again.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// What to do once the store has answered.
 pub(super) enum Step {
@@ -227,7 +196,7 @@ impl HomeAgent {
         let Some(reply) = self.reply(asked, reply, now) else {
             return;
         };
-        let current = self.bindings.get(&asked.home_address).map(|b| b.binding.care_of);
+        let current = self.bindings.find(asked.home_address).map(|b| b.binding.care_of);
         let all = asked.care_of.is_unspecified() || asked.care_of == asked.home_address;
         let (changes, step) = if current.is_some_and(|c| all || c == asked.care_of) {
             let step = Step::Unbind {
@@ -291,7 +260,7 @@ impl HomeAgent {
             return;
         };
         if let Err(error) = result {
-            self.not_persisted(work, &error);
+            self.not_persisted(work, &error, now);
             return;
         }
         if let Some((nai, identification)) = &work.of
@@ -318,17 +287,15 @@ impl HomeAgent {
     }
 
     /// No tunnel, no reply: the mobile node asks again. What the store holds is what it held.
-    fn not_persisted(&mut self, work: Work, error: &CommitError) {
+    fn not_persisted(&mut self, work: Work, error: &CommitError, now: Now) {
         if let Some((nai, identification)) = &work.of
             && let Some(known) = self.known.get_mut(nai)
             && known.sent == Some(*identification)
         {
             known.sent = known.stored;
         }
-        if let Step::Unbind { home_address, .. } = work.step
-            && let Some(bound) = self.bindings.get_mut(&home_address)
-        {
-            bound.ending = false;
+        if let (Step::Unbind { home_address, .. }, None) = (work.step, work.of) {
+            self.bindings.look_again(home_address, now.mono + AGAIN);
         }
         self.discard("not committed", format!("nothing was answered: {error}"));
     }
@@ -350,39 +317,36 @@ impl HomeAgent {
             home_address,
             tunnel: binding.tunnel,
         }));
-        self.bindings.insert(home_address, Bound::granted(binding, now));
+        self.bindings.insert(Bound::granted(binding, now));
         self.count("code 0");
         self.notify(event);
     }
 
     /// Takes a binding down: what was committed is done.
     pub(super) fn unbind(&mut self, home_address: Ipv4Addr, returned: Option<LinkAddress>, why: &str) {
-        let Some(bound) = self.bindings.remove(&home_address) else {
+        let Some(binding) = self.bindings.remove(home_address) else {
             return;
         };
         self.outbox.effect(Effect::Tunnel(TunnelChange::Unbind {
             home_address,
             returned,
         }));
-        let mut event = Event::new(EventKind::BindingRemoved, format!("{}: {why}", bound.binding.nai));
+        let mut event = Event::new(EventKind::BindingRemoved, format!("{}: {why}", binding.nai));
         event.home_address = Some(home_address);
-        event.care_of = Some(bound.binding.care_of);
-        event.agent = bound.binding.foreign_agent;
+        event.care_of = Some(binding.care_of);
+        event.agent = binding.foreign_agent;
         self.notify(event);
     }
 
     /// Removes a binding by our own will: commit first, then take it down. Not while a new one of the same
-    /// home address is on its way to the store, which would be removed in its place.
-    pub(super) fn end(&mut self, home_address: Ipv4Addr, why: &'static str) {
+    /// home address is on its way to the store, which would be removed in its place: then it is looked at again.
+    pub(super) fn end(&mut self, home_address: Ipv4Addr, why: &'static str, now: Now) {
         let renewing =
             |w: &Work| matches!(&w.step, Step::Bind { binding, .. } if binding.home_address == home_address);
         if self.work.values().any(renewing) {
-            return;
+            return self.bindings.look_again(home_address, now.mono + AGAIN);
         }
-        let Some(bound) = self.bindings.get_mut(&home_address) else {
-            return;
-        };
-        if std::mem::replace(&mut bound.ending, true) {
+        if !self.bindings.begin_ending(home_address) {
             return;
         }
         let ticket = self.ticket();
@@ -414,19 +378,8 @@ impl HomeAgent {
 
     /// Ends bindings whose lifetime is over and gives up requests whose keys never came.
     pub(super) fn expire(&mut self, now: Now) {
-        let over = |b: &&Bound| !b.ending && b.ends.is_some_and(|e| e <= now.mono);
-        let ended: Vec<_> = self
-            .bindings
-            .values()
-            .filter(over)
-            .map(|b| b.binding.home_address)
-            .collect();
-        for home_address in ended {
-            self.end(home_address, "its lifetime is over");
-            // Where a renewal is on its way to the store, look again when it must have arrived.
-            if let Some(bound) = self.bindings.get_mut(&home_address).filter(|b| !b.ending) {
-                bound.ends = Some(now.mono + Duration::from_secs(1));
-            }
+        for home_address in self.bindings.take_due(now.mono) {
+            self.end(home_address, "its lifetime is over", now);
         }
         let late: Vec<_> = self
             .work

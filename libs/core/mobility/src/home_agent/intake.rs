@@ -385,7 +385,7 @@ impl HomeAgent {
             .unwrap_or(u16::MAX)
             .min(self.config.max_lifetime);
         asked.lifetime = asked.lifetime.min(most);
-        let new = asked.lifetime > 0 && !self.bindings.contains_key(&asked.home_address);
+        let new = asked.lifetime > 0 && self.bindings.find(asked.home_address).is_none();
         if new && self.bindings.len() >= self.config.max_bindings {
             return Err(denial(Code::HA_RESOURCES));
         }
@@ -414,9 +414,9 @@ impl HomeAgent {
     fn free_spi(&mut self) -> Spi {
         loop {
             let spi = Spi(self.rng.u32());
-            let taken = |b: &super::Bound| b.binding.associations.iter().any(|a| a.inbound == spi);
+            let taken = self.bindings.holder(spi).is_some();
             let subscriber = self.by_spi.contains_key(&spi);
-            if spi >= Spi::FIRST_MOBILE_NODE && !subscriber && !self.bindings.values().any(taken) {
+            if spi >= Spi::FIRST_MOBILE_NODE && !subscriber && !taken {
                 return spi;
             }
         }

@@ -2,6 +2,7 @@
 
 use record::{Change, Nai, Subscriber, SubscriberState};
 use sa::MobileHome;
+use sansio::Now;
 use wire::mip::Spi;
 
 use super::{Effect, HomeAgent, Known, bind::Work};
@@ -76,8 +77,8 @@ impl HomeAgent {
     pub(super) fn taken_over(&mut self, changed: Vec<Subscriber>, cursor: u64) {
         for subscriber in changed {
             let revoked = subscriber.state == SubscriberState::Revoked;
-            if let Some(address) = revoked.then(|| self.binding_of(&subscriber.nai)).flatten() {
-                self.unbind(address, None, "subscriber revoked");
+            if revoked {
+                self.unbind(subscriber.home_address, None, "subscriber revoked");
             }
             self.learn(subscriber);
         }
@@ -85,23 +86,12 @@ impl HomeAgent {
         self.revision += 1;
     }
 
-    fn binding_of(&self, nai: &Nai) -> Option<std::net::Ipv4Addr> {
-        self.bindings
-            .values()
-            .find(|b| b.binding.nai == *nai)
-            .map(|b| b.binding.home_address)
-    }
-
     /// Ends the bindings that hold one of these indices inbound.
-    pub(super) fn revoke_associations(&mut self, spis: &[Spi]) {
-        let holds = |b: &record::Binding| b.associations.iter().any(|a| spis.contains(&a.inbound));
-        let addresses: Vec<_> = self
-            .bindings()
-            .filter(|b| holds(b))
-            .map(|b| b.home_address)
-            .collect();
-        for address in addresses {
-            self.end(address, "its keys were revoked");
+    pub(super) fn revoke_associations(&mut self, spis: &[Spi], now: Now) {
+        for spi in spis {
+            if let Some(home_address) = self.bindings.holder(*spi) {
+                self.end(home_address, "its keys were revoked", now);
+            }
         }
     }
 }

@@ -123,7 +123,7 @@ impl Ask {
     fn bytes(&self) -> Vec<u8> {
         let (keys, mut rng) = (keys(), Rng::from_seed([9; 32]));
         let mut w = Writer::default();
-        wire::mip::registration::Request {
+        registration::Request {
             flags: Flags(self.flags),
             lifetime: self.lifetime,
             home_address: self.home_address,
