@@ -107,7 +107,7 @@ impl Asked {
             agent: Vec::new(),
             at_home_agent: vec![home1],
         };
-        if let Some(agent) = &self.agent {
+        if let Some(agent) = self.serving_agent() {
             let (key2, key3) = keys.with_agent?;
             let spis2 = (agent.handle.key2, self.key2_key3.0);
             let (agent2, home2) = pair(AssociationKind::Key2, key2, spis2, &agent.nai, home_agent);
@@ -212,7 +212,7 @@ impl HomeAgent {
             handle: agent.handle,
             content: AgentContent {
                 keys: agent_keys,
-                home_address: granted,
+                home_address: granted.filter(|_| !asked.co_located),
                 udp: asked.agent_udp,
             },
         });

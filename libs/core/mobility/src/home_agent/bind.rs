@@ -139,7 +139,7 @@ impl HomeAgent {
             care_of: asked.care_of,
             tunnel: asked.tunnel,
             reverse_tunnel: asked.reverse_tunnel,
-            foreign_agent: asked.agent.as_ref().map(|a| a.nai.clone()),
+            foreign_agent: asked.serving_agent().map(|a| a.nai.clone()),
             lifetime: asked.lifetime,
             granted: unix,
             associations,

@@ -39,6 +39,8 @@ pub(super) struct Asked {
     pub(super) tunnel: Tunnel,
     pub(super) reverse_tunnel: bool,
     pub(super) simultaneous: bool,
+    /// D: the mobile node is itself the end of its tunnel, even if an agent relayed.
+    pub(super) co_located: bool,
     pub(super) lifetime: u16,
     pub(super) returned: Option<LinkAddress>,
     pub(super) mobile_udp: Option<UdpTunnelReply>,
@@ -48,6 +50,13 @@ pub(super) struct Asked {
     /// KEY 2 inbound at the home agent, KEY 3 inbound at the mobile node.
     pub(super) key2_key3: (Spi, Spi),
     pub(super) visit_name: String,
+}
+
+impl Asked {
+    /// The agent at which the tunnel ends: none if the mobile node is its own end, whoever relayed.
+    pub(super) fn serving_agent(&self) -> Option<&Agent> {
+        self.agent.as_ref().filter(|_| !self.co_located)
+    }
 }
 
 /// Why a request whose 32 verified is denied.
@@ -205,6 +214,7 @@ impl HomeAgent {
             tunnel: Tunnel::IpInIp(fixed.care_of),
             reverse_tunnel: fixed.flags.has(Flags::REVERSE_TUNNEL),
             simultaneous: fixed.flags.has(Flags::SIMULTANEOUS),
+            co_located: fixed.flags.has(Flags::DECAPSULATION),
             lifetime: fixed.lifetime,
             returned,
             mobile_udp: None,
@@ -246,8 +256,9 @@ impl HomeAgent {
                 Err(denial(Code::HA_FA_AUTHENTICATION))
             };
         };
-        // A relayed deregistration carries no 34 (RFC 5944 section 3.7.2.2).
-        let unsigned = fixed.lifetime == 0 && parts.foreign_home.is_none();
+        // A relayed deregistration carries no 34, nor does a care-of address that is not the agent's (RFC 5944
+        // section 3.7.2.2).
+        let unsigned = (fixed.lifetime == 0 || asked.co_located) && parts.foreign_home.is_none();
         if !relayed && !unsigned {
             return Err(denial(Code::HA_FA_AUTHENTICATION));
         }
@@ -265,9 +276,8 @@ impl HomeAgent {
         }
         let address = self.paths[agent.path].address;
         let router = parts.foreign.ip.map(|held| parse_ip(held.protected.info));
-        let own_care_of = fixed.flags.has(Flags::DECAPSULATION);
-        let offered = fixed.care_of == address || fixed.care_of.is_unspecified() && fixed.lifetime == 0;
-        if router.is_some_and(|r| r != Ok(address)) || !own_care_of && !offered {
+                let offered = fixed.care_of == address || fixed.care_of.is_unspecified() && fixed.lifetime == 0;
+        if router.is_some_and(|r| r != Ok(address)) || !asked.co_located && !offered {
             return Err(denial(Code::HA_PROHIBITED));
         }
         Ok(())
@@ -348,17 +358,16 @@ impl HomeAgent {
         if !usable {
             return Err(denial(Code::HA_BAD_REQUEST));
         }
-        let translated = *asked.source.ip() != fixed.care_of;
-        let wish = if asked.agent.is_some() {
-            parts.foreign.udp_request
-        } else {
-            parts.mobile.udp_request
-        };
+        let served = asked.serving_agent().is_some();
+        // What an agent relayed for a node with its own address says nothing of a NAT before that node.
+        let half_bound = asked.agent.is_some() && !served;
+        let translated = *asked.source.ip() != fixed.care_of && !half_bound;
+        let wish = if served { parts.foreign.udp_request } else { parts.mobile.udp_request };
         if wish.is_some_and(|w| !matches!(w.encapsulation, 0 | 4)) {
             return Err(denial(Code::HA_UDP_UNAVAILABLE));
         }
-        let udp = wish.is_some_and(|w| w.forced || translated);
-        if translated && !udp && asked.agent.is_none() {
+        let udp = wish.is_some_and(|w| w.forced || translated) && !half_bound;
+        if translated && !udp && !served {
             return Err(denial(Code::HA_PROHIBITED));
         }
         let answer = wish.map(|_| UdpTunnelReply {
@@ -369,11 +378,7 @@ impl HomeAgent {
         if udp {
             asked.tunnel = Tunnel::Udp(asked.source);
         }
-        *(if asked.agent.is_some() {
-            &mut asked.agent_udp
-        } else {
-            &mut asked.mobile_udp
-        }) = answer;
+        *(if served { &mut asked.agent_udp } else { &mut asked.mobile_udp }) = answer;
         Ok(())
     }
 
@@ -396,11 +401,11 @@ impl HomeAgent {
         let request = KeyRequest {
             request: self.rng.array(),
             nai: asked.nai.clone(),
-            foreign_agent: asked.agent.as_ref().map(|a| a.nai.clone()),
+            foreign_agent: asked.serving_agent().map(|a| a.nai.clone()),
             care_of: asked.care_of,
             lifetime: asked.lifetime,
             key1: asked.key1,
-            with_agent: asked.agent.as_ref().map(|a| {
+            with_agent: asked.serving_agent().map(|a| {
                 let (key2, key3) = asked.key2_key3;
                 ((a.handle.key2, key2), (key3, a.handle.key3))
             }),

@@ -1049,3 +1049,20 @@ fn a_later_request_overtakes_one_whose_keys_are_late() {
     assert_eq!(put(&mut agent, answer(tickets[0], 20), at(2)).1, 0);
     assert_eq!(agent.bindings().next().unwrap().care_of, FA[1]);
 }
+
+#[test]
+fn a_co_located_address_through_an_agent_gets_key_1_alone() {
+    let mut bench = bench();
+    let own = Ask { udp: None, heard: Some(FA_NAI[0]), ..colocated(0) };
+    bench.receive(SocketAddrV4::new(FA[0], 434), &relay(own.bytes(), 0, handle(1), false));
+    let reply = bench.sent.pop().unwrap().1;
+    assert_eq!(code(&reply), Code::ACCEPTED);
+    let parts = Unverified::new(Parts::parse(&reply, 20, DOCUMENTATION_VENDOR).unwrap());
+    assert!(path(0).verify(Direction::FromHome, &parts).is_some());
+    let parts = parts.peek();
+    assert_eq!(parts.mobile.associations.len(), 1);
+    assert!(parts.foreign.associations.is_empty() && parts.foreign.ip.is_none());
+    assert_eq!(bench.asked[0].foreign_agent, None);
+    let tunnel = Tunnel::IpInIp(colocated(0).care_of);
+    assert_eq!(bench.tunnels, [TunnelChange::Bind { home_address: HOME, tunnel }]);
+}
