@@ -133,7 +133,8 @@ impl Config for ProfileFile {
 
 type Client = KdcAdminClient<Channel>;
 
-fn connect(profile: Option<PathBuf>) -> Result<Client, Failure> {
+/// A client, and where it connects to.
+fn connect(profile: Option<PathBuf>) -> Result<(Client, String), Failure> {
     let path = profile.ok_or_else(|| {
         Failure::Unreachable(
             "which key distribution centre? Give --profile FILE, or set SOJOURN_KDC, to the admin.toml that `kdc init` made"
@@ -142,14 +143,28 @@ fn connect(profile: Option<PathBuf>) -> Result<Client, Failure> {
     })?;
     let profile: ProfileFile =
         config::load(&path).map_err(|error| Failure::Unreachable(error.to_string()))?;
-    Ok(Client::new(admin::client::channel(&profile.0)?))
+    Ok((
+        Client::new(admin::client::channel(&profile.0)?),
+        profile.0.endpoint,
+    ))
 }
 
 /// Asks the key distribution centre of `profile` and writes its answer.
 pub(crate) async fn run(command: Command, profile: Option<PathBuf>, json: bool) -> Result<(), Failure> {
-    let mut client = connect(profile)?;
+    let (mut client, endpoint) = connect(profile)?;
+    ask(command, &mut client, json)
+        .await
+        .map_err(|failure| match failure {
+            Failure::Unreachable(why) => {
+                Failure::Unreachable(format!("the key distribution centre at {endpoint}: {why}"))
+            }
+            refused @ Failure::Refused(_) => refused,
+        })
+}
+
+async fn ask(command: Command, client: &mut Client, json: bool) -> Result<(), Failure> {
     match command {
-        Command::Enrol(enrol) => enrol.run(&mut client, json).await?,
+        Command::Enrol(enrol) => enrol.run(client, json).await?,
         Command::List { all } => {
             let request = ListSubscribersRequest { include_revoked: all };
             let reply = client.list_subscribers(within(LIST, request)).await?;
@@ -166,7 +181,7 @@ pub(crate) async fn run(command: Command, profile: Option<PathBuf>, json: bool) 
                 show::shown(&reply);
             }
         }
-        Command::Revoke { nai, how } => revoke(&mut client, nai, how, json).await?,
+        Command::Revoke { nai, how } => revoke(client, nai, how, json).await?,
         Command::Associations { subscriber, all } => {
             let subscriber = subscriber.unwrap_or_default();
             let request = ListAssociationsRequest {
@@ -176,7 +191,7 @@ pub(crate) async fn run(command: Command, profile: Option<PathBuf>, json: bool) 
             let reply = client.list_associations(within(LIST, request)).await?;
             answer(reply.into_inner(), json, json::association, show::associations).await?;
         }
-        Command::RevokeAssociation { id, how } => revoke_association(&mut client, id, how, json).await?,
+        Command::RevokeAssociation { id, how } => revoke_association(client, id, how, json).await?,
         Command::RegisterHomeAgent {
             name,
             address,
@@ -203,7 +218,7 @@ pub(crate) async fn run(command: Command, profile: Option<PathBuf>, json: bool) 
             answer(reply.into_inner(), json, json::home_agent, show::home_agents).await?;
         }
         Command::Audit { follow, since } => {
-            audit(&mut client, AuditTrailRequest { since, follow }, json).await?;
+            audit(client, AuditTrailRequest { since, follow }, json).await?;
         }
     }
     Ok(())

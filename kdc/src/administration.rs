@@ -1,6 +1,9 @@
 //! `KdcAdmin`: what administrators change and auditors read.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::{
+    net::Ipv4Addr,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use admin::Role;
 use authority::{Answer, Ask, Caller, Enrol};
@@ -65,9 +68,16 @@ impl Administration {
         }
     }
 
-    /// Waits for connected home agents: who of those concerned has the change, and who not yet.
-    async fn taken_over(&self, caller: Caller, change: u64) -> Result<(Vec<String>, Vec<String>), Status> {
-        let agents = self.home_agents(caller).await?;
+    /// Waits for connected home agents: who of those that serve the subscribers of the home agent at `address`
+    /// has the change, and who not yet.
+    async fn taken_over(
+        &self,
+        caller: Caller,
+        address: Ipv4Addr,
+        change: u64,
+    ) -> Result<(Vec<String>, Vec<String>), Status> {
+        let mut agents = self.home_agents(caller).await?;
+        agents.retain(|agent| agent.address.is_none_or(|own| own == address));
         Ok(self.watchers.taken_over(&agents, change).await)
     }
 }
@@ -101,7 +111,7 @@ impl KdcAdmin for Administration {
             _ => return Err(unexpected()),
         };
         let change = subscriber.change;
-        let (taken_over_by, not_yet_at) = self.taken_over(caller, change).await?;
+        let (taken_over_by, not_yet_at) = self.taken_over(caller, subscriber.home_agent, change).await?;
         let enrolment = Some(convert::enrolment(&subscriber, self.vendor));
         Ok(Response::new(EnrolSubscriberReply {
             enrolment,
@@ -165,12 +175,16 @@ impl KdcAdmin for Administration {
         let caller = self.permit(&request, "RevokeSubscriber", &CHANGE).await?;
         let RevokeSubscriberRequest { nai, reason, dry_run } = request.into_inner();
         let ask = Ask::RevokeSubscriber { nai, reason, dry_run };
-        let (change, associations) = match self.desk.ask(caller.clone(), ask).await? {
-            Answer::Revoked { change, associations } => (change, associations),
+        let (change, associations, home_agent) = match self.desk.ask(caller.clone(), ask).await? {
+            Answer::Revoked {
+                change,
+                associations,
+                home_agent,
+            } => (change, associations, home_agent),
             Answer::WouldDo => return Ok(Response::new(RevokeSubscriberReply::default())),
             _ => return Err(unexpected()),
         };
-        let (taken_over_by, not_yet_at) = self.taken_over(caller, change).await?;
+        let (taken_over_by, not_yet_at) = self.taken_over(caller, home_agent, change).await?;
         Ok(Response::new(RevokeSubscriberReply {
             change,
             associations,
@@ -221,12 +235,14 @@ impl KdcAdmin for Administration {
         let caller = self.permit(&request, "RevokeAssociation", &CHANGE).await?;
         let RevokeAssociationRequest { id, reason, dry_run } = request.into_inner();
         let ask = Ask::RevokeAssociation { id, reason, dry_run };
-        let change = match self.desk.ask(caller.clone(), ask).await? {
-            Answer::Revoked { change, .. } => change,
+        let (change, home_agent) = match self.desk.ask(caller.clone(), ask).await? {
+            Answer::Revoked {
+                change, home_agent, ..
+            } => (change, home_agent),
             Answer::WouldDo => return Ok(Response::new(RevokeAssociationReply::default())),
             _ => return Err(unexpected()),
         };
-        let (taken_over_by, not_yet_at) = self.taken_over(caller, change).await?;
+        let (taken_over_by, not_yet_at) = self.taken_over(caller, home_agent, change).await?;
         Ok(Response::new(RevokeAssociationReply {
             change,
             taken_over_by,

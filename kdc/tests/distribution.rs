@@ -202,7 +202,8 @@ async fn a_home_agent_with_an_address_gets_its_own_subscribers_only() {
     let mut admin = server.admin(&installation.administrator());
     let mut other = server.distribution(&installation.certificate("home-agent", OTHER_HOME_AGENT));
     register(&mut admin, OTHER_HOME_AGENT, "10.11.1.4").await;
-    enrol(&mut admin, "traveller-one", 50).await.unwrap();
+    let elsewhere = enrol(&mut admin, "traveller-one", 50).await.unwrap();
+    assert!(elsewhere.not_yet_at.is_empty(), "it need not know");
     let mut own = installation::enrolment("traveller-two", 51);
     own.home_agent = "10.11.1.4".to_owned();
     admin.enrol_subscriber(own).await.unwrap();

@@ -139,7 +139,7 @@ pub(super) fn taken_over(by: &[String], not_yet: &[String]) -> String {
         (true, true) => "No home agent is registered yet.".to_owned(),
         (false, true) => format!("Known to {}.", by.join(", ")),
         (true, false) => format!(
-            "Not yet known to {}: it learns of it when it connects.",
+            "Not yet known to {}, which will be told on connecting.",
             not_yet.join(", ")
         ),
         (false, false) => {

@@ -212,6 +212,8 @@ pub enum Answer {
         change: u64,
         /// How many associations ended.
         associations: u64,
+        /// Address of the subscriber's home agent.
+        home_agent: std::net::Ipv4Addr,
     },
     /// The home agent is registered.
     Registered,

@@ -32,11 +32,15 @@ impl Kdc {
         subscriber.state = SubscriberState::Revoked;
         subscriber.key0 = Key::new([0; Key::LEN]);
         subscriber.change = self.ledger.next_change();
-        let change = subscriber.change;
+        let (change, home_agent) = (subscriber.change, subscriber.home_agent);
         self.ledger.put_subscriber(subscriber);
         let associations = self.revoke_grants_of(&nai, time);
         self.remembered.drop_of(&nai);
-        Ok(Answer::Revoked { change, associations })
+        Ok(Answer::Revoked {
+            change,
+            associations,
+            home_agent,
+        })
     }
 
     fn revoke_grants_of(&mut self, nai: &Nai, time: u64) -> u64 {
@@ -76,19 +80,20 @@ impl Kdc {
         if dry_run {
             return Ok(Answer::WouldDo);
         }
-        let nai = grant.nai.clone();
-        grant.revoked = Some(time);
-        self.ledger.put_grant(grant);
-        self.remembered.drop_of(&nai);
         // A grant's subscriber is never removed, so it is found.
+        let known = self.ledger.subscriber(&grant.nai);
+        let mut subscriber = known.ok_or(Refusal::UnknownAssociation(id))?.duplicate();
+        grant.revoked = Some(time);
+        self.remembered.drop_of(&grant.nai);
+        self.ledger.put_grant(grant);
         let change = self.ledger.next_change();
-        if let Some(mut subscriber) = self.ledger.subscriber(&nai).map(record::Subscriber::duplicate) {
-            subscriber.change = change;
-            self.ledger.put_subscriber(subscriber);
-        }
+        let home_agent = subscriber.home_agent;
+        subscriber.change = change;
+        self.ledger.put_subscriber(subscriber);
         Ok(Answer::Revoked {
             change,
             associations: 1,
+            home_agent,
         })
     }
 }

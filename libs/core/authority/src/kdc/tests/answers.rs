@@ -353,6 +353,7 @@ fn revocation_ends_everything_and_the_name_may_be_enrolled_anew() {
     let Answer::Revoked {
         change,
         associations: 1,
+        ..
     } = desk.done(admin(), revocation(MOBILE_NODE))
     else {
         panic!()
