@@ -38,11 +38,7 @@ fn at_rest(world: &World, node: usize) -> Verdict {
     let binding = world.home_agent.disk.binding(address);
     let tunnelled = world.home_agent.tunnels.contains(&address);
     let expect = |holds: bool, words: &str| {
-        if holds {
-            Ok(())
-        } else {
-            Err(format!("{words} ({state:?})"))
-        }
+        if holds { Ok(()) } else { Err(format!("{words} ({state:?})")) }
     };
     match here.place {
         Place::Nowhere => Ok(()),
@@ -63,30 +59,19 @@ fn agreed(world: &World, node: usize, binding: &record::Binding) -> Verdict {
     let here = &world.mobile_nodes[node];
     let machine = here.machine.as_ref().ok_or("its daemon is down")?;
     let fingerprint = |held: Vec<&record::Association>, kind| {
-        held.into_iter()
-            .find(|a| a.kind == kind)
-            .map(|a| a.key.fingerprint_hex())
+        held.into_iter().find(|a| a.kind == kind).map(|a| a.key.fingerprint_hex())
     };
     let mine = |kind| fingerprint(machine.associations().collect(), kind);
     let expect = |holds: bool, words: &str| if holds { Ok(()) } else { Err(words.to_owned()) };
     let key1 = fingerprint(binding.associations.iter().collect(), AssociationKind::Key1);
-    expect(
-        key1.is_some() && mine(AssociationKind::Key1) == key1,
-        "KEY 1 differs from the home agent's",
-    )?;
+    expect(key1.is_some() && mine(AssociationKind::Key1) == key1, "KEY 1 differs from the home agent's")?;
     let Place::Visited(agent) = here.place else {
         expect(binding.care_of == translated_address(node), "bound elsewhere")?;
         let tunnel = world.translated(node).map(Tunnel::Udp);
-        return expect(
-            Some(binding.tunnel) == tunnel,
-            "the tunnel does not end at the NAT",
-        );
+        return expect(Some(binding.tunnel) == tunnel, "the tunnel does not end at the NAT");
     };
     expect(binding.care_of == care_of(agent), "bound elsewhere")?;
-    expect(
-        binding.foreign_agent == Some(agent_nai(agent)),
-        "bound through another agent",
-    )?;
+    expect(binding.foreign_agent == Some(agent_nai(agent)), "bound through another agent")?;
     let visited = &world.foreign_agents[agent];
     let link = visited.visitors.get(&home_address(node));
     expect(link == Some(&node_link(node)), "the foreign agent has no visitor")?;
@@ -95,13 +80,7 @@ fn agreed(world: &World, node: usize, binding: &record::Binding) -> Verdict {
     let visitor = visitor.ok_or("the foreign agent's store has no visitor")?;
     let theirs = |kind| fingerprint(visitor.associations.iter().collect(), kind);
     let key2 = fingerprint(binding.associations.iter().collect(), AssociationKind::Key2);
-    expect(
-        key2.is_some() && theirs(AssociationKind::Key2) == key2,
-        "KEY 2 differs between the agents",
-    )?;
+    expect(key2.is_some() && theirs(AssociationKind::Key2) == key2, "KEY 2 differs between the agents")?;
     let key3 = mine(AssociationKind::Key3);
-    expect(
-        key3.is_some() && theirs(AssociationKind::Key3) == key3,
-        "KEY 3 differs from the foreign agent's",
-    )
+    expect(key3.is_some() && theirs(AssociationKind::Key3) == key3, "KEY 3 differs from the foreign agent's")
 }

@@ -31,18 +31,11 @@ impl Disk {
     }
 
     pub(crate) fn identification(&self, nai: &Nai) -> Option<u64> {
-        self.state
-            .identifications
-            .iter()
-            .find(|(n, _)| n == nai)
-            .map(|(_, id)| *id)
+        self.state.identifications.iter().find(|(n, _)| n == nai).map(|(_, id)| *id)
     }
 
     pub(crate) fn binding(&self, home_address: Ipv4Addr) -> Option<&record::Binding> {
-        self.state
-            .bindings
-            .iter()
-            .find(|b| b.home_address == home_address)
+        self.state.bindings.iter().find(|b| b.home_address == home_address)
     }
 
     /// A disk on which every visitor is gone, as after a loss of the file.

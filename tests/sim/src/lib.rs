@@ -7,6 +7,7 @@
 mod check;
 mod disk;
 mod model;
+mod network;
 mod nodes;
 mod plan;
 mod world;

@@ -24,11 +24,7 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    if broken {
-        ExitCode::FAILURE
-    } else {
-        ExitCode::SUCCESS
-    }
+    if broken { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
 
 fn one(seed: u64, out: &mut impl std::io::Write) -> bool {
@@ -39,11 +35,7 @@ fn one(seed: u64, out: &mut impl std::io::Write) -> bool {
     }
     let _ = match &outcome.violation {
         Some(words) => writeln!(out, "seed {seed} is broken {words}"),
-        None => writeln!(
-            out,
-            "seed {seed}: all promises held, {} registrations",
-            outcome.registrations
-        ),
+        None => writeln!(out, "seed {seed}: all promises held, {} registrations", outcome.registrations),
     };
     outcome.violation.is_some()
 }

@@ -50,12 +50,8 @@ impl Model {
         let Ok(request) = Request::parse(payload) else {
             return Ok(());
         };
-        let before = self
-            .sent
-            .insert((node, request.identification.0), Sent { request, place });
-        must(before.is_none(), || {
-            format!("mobile node {node} used an identification twice")
-        })
+        let before = self.sent.insert((node, request.identification.0), Sent { request, place });
+        must(before.is_none(), || format!("mobile node {node} used an identification twice"))
     }
 
     /// The key distribution centre makes a key: no key is ever made twice.
@@ -66,18 +62,13 @@ impl Model {
         kind: AssociationKind,
         key: &crypto::Key,
     ) -> Verdict {
-        let before = self
-            .issued
-            .insert(key.fingerprint_hex(), Issued { node, agent, kind });
+        let before = self.issued.insert(key.fingerprint_hex(), Issued { node, agent, kind });
         must(before.is_none(), || "a key was made twice".to_owned())
     }
 
     /// Whose request had this identification.
     pub(crate) fn author(&self, identification: u64) -> Option<usize> {
-        self.sent
-            .keys()
-            .find(|(_, id)| *id == identification)
-            .map(|(node, _)| *node)
+        self.sent.keys().find(|(_, id)| *id == identification).map(|(node, _)| *node)
     }
 
     /// The home agent commits: only what a mobile node asked for, never backwards.
@@ -92,8 +83,7 @@ impl Model {
                 format!("{name}: an identification was recorded that {name} never sent")
             })?;
             must(
-                disk.identification(name)
-                    .is_none_or(|last| next.wrapping_sub(last).cast_signed() > 0),
+                disk.identification(name).is_none_or(|last| next.wrapping_sub(last).cast_signed() > 0),
                 || format!("{name}: the identification did not rise"),
             )?;
         }
@@ -126,10 +116,7 @@ impl Model {
             _ => None,
         };
         must(binding.foreign_agent == expected, || {
-            format!(
-                "{}: bound through {:?}, heard {expected:?}",
-                binding.nai, binding.foreign_agent
-            )
+            format!("{}: bound through {:?}, heard {expected:?}", binding.nai, binding.foreign_agent)
         })?;
         self.associations(node, expected.as_deref(), &binding.associations)
     }
@@ -138,13 +125,8 @@ impl Model {
         let node = node_of(address).ok_or("a binding of nobody is removed")?;
         match identification {
             Some(id) => {
-                let asked = self
-                    .sent
-                    .get(&(node, id))
-                    .is_some_and(|s| s.request.lifetime == 0);
-                must(asked, || {
-                    format!("mobile node {node}: deregistered without asking")
-                })
+                let asked = self.sent.get(&(node, id)).is_some_and(|s| s.request.lifetime == 0);
+                must(asked, || format!("mobile node {node}: deregistered without asking"))
             }
             None => {
                 let ends = disk.binding(address).and_then(Binding::ends);
@@ -171,14 +153,10 @@ impl Model {
         kind: AssociationKind,
         fingerprint: &str,
     ) -> Verdict {
-        let issued = self
-            .issued
-            .get(fingerprint)
-            .ok_or_else(|| format!("{}: nobody made this key", kind.name()))?;
+        let issued =
+            self.issued.get(fingerprint).ok_or_else(|| format!("{}: nobody made this key", kind.name()))?;
         let right = issued.node == node && issued.kind == kind && issued.agent.as_deref() == agent;
-        must(right, || {
-            format!("{} of mobile node {node} is somebody else's", kind.name())
-        })
+        must(right, || format!("{} of mobile node {node} is somebody else's", kind.name()))
     }
 
     /// A foreign agent commits a visitor: one that it relayed for, with its own keys.
@@ -193,9 +171,7 @@ impl Model {
                 && s.request.care_of == care_of(agent)
                 && s.request.lifetime > 0
         });
-        must(asked, || {
-            format!("mobile node {node}: visitor at {agent} without asking")
-        })?;
+        must(asked, || format!("mobile node {node}: visitor at {agent} without asking"))?;
         self.associations(node, Some(&agent_nai(agent)), &visitor.associations)
     }
 
@@ -207,17 +183,11 @@ impl Model {
         identification: u64,
         lifetime: u16,
     ) -> Verdict {
-        let last = disk
-            .identification(&nai(node))
-            .ok_or("acknowledged before anything was durable")?;
+        let last = disk.identification(&nai(node)).ok_or("acknowledged before anything was durable")?;
         let ahead = last.wrapping_sub(identification).cast_signed();
-        must(ahead >= 0, || {
-            format!("mobile node {node}: acknowledged before it was durable")
-        })?;
+        must(ahead >= 0, || format!("mobile node {node}: acknowledged before it was durable"))?;
         let bound = disk.binding(home_address(node)).is_some();
         let ended = ahead > 0 || lifetime == 0;
-        must(bound || ended, || {
-            format!("mobile node {node}: acknowledged without a durable binding")
-        })
+        must(bound || ended, || format!("mobile node {node}: acknowledged without a durable binding"))
     }
 }

@@ -113,13 +113,7 @@ pub(crate) fn home_agent(plan: &Plan) -> HomeAgent {
         });
     }
     let tunnels = BTreeSet::new();
-    HomeAgent {
-        machine: None,
-        disk,
-        store_fails_until: Duration::ZERO,
-        tunnels,
-        life: 0,
-    }
+    HomeAgent { machine: None, disk, store_fails_until: Duration::ZERO, tunnels, life: 0 }
 }
 
 /// Two nodes share each index, so that candidates are tried.
@@ -194,12 +188,7 @@ impl ForeignAgent {
                 key: agent_key(agent),
             }],
         };
-        self.machine = Some(foreign_agent::ForeignAgent::new(
-            config,
-            rng.array(),
-            self.disk.load(),
-            now,
-        ));
+        self.machine = Some(foreign_agent::ForeignAgent::new(config, rng.array(), self.disk.load(), now));
         self.visitors.clear();
         self.life += 1;
     }
@@ -208,11 +197,7 @@ impl ForeignAgent {
 pub(crate) const fn mobile_node() -> MobileNode {
     MobileNode {
         machine: None,
-        state: MobileNodeState {
-            last_seconds: 0,
-            clock_offset: 0,
-            registrations: 0,
-        },
+        state: MobileNodeState { last_seconds: 0, clock_offset: 0, registrations: 0 },
         place: Place::Nowhere,
         clock_offset: 0,
         bound: None,
@@ -241,10 +226,7 @@ impl MobileNode {
 
     /// What the host would tell a daemon about the link it is on.
     pub(crate) fn link_requests(&self, node: usize) -> Vec<mobile_node::Request> {
-        let up = mobile_node::Request::LinkUp {
-            link: LINK,
-            address: node_link(node),
-        };
+        let up = mobile_node::Request::LinkUp { link: LINK, address: node_link(node) };
         let address = mobile_node::Request::AddressAppeared {
             link: LINK,
             address: translated_address(node),

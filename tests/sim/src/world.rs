@@ -2,8 +2,7 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    fmt::Write as _,
-    net::{Ipv4Addr, SocketAddrV4},
+    net::SocketAddrV4,
     time::Duration,
 };
 
@@ -16,10 +15,8 @@ use wire::{ip, mip::registration};
 use crate::{
     check,
     model::{Model, Verdict},
-    nodes::{
-        self, ForeignAgent, HOME_AGENT, HOME_AGENT_LINK, HomeAgent, LINK, MobileNode, NAT, agent_link,
-        care_of, home_address, nai, node_link, translated_address,
-    },
+    network::Message,
+    nodes::{self, ForeignAgent, HomeAgent, LINK, MobileNode, home_address, nai, translated_address},
     plan::{Action, Place, Plan},
 };
 
@@ -27,8 +24,6 @@ use crate::{
 const EPOCH: u64 = 1_800_000_000;
 /// Events at one and the same moment before a machine is taken to spin.
 const SPIN: u32 = 20_000;
-/// Messages kept for the attacker.
-const CAPTURED: usize = 256;
 
 /// What became of a world.
 #[derive(Debug)]
@@ -51,42 +46,13 @@ pub(crate) enum Party {
     MobileNode(usize),
 }
 
-#[derive(Clone)]
-enum Message {
-    Link {
-        place: Place,
-        from: LinkAddress,
-        to: LinkAddress,
-        packet: Vec<u8>,
-    },
-    Udp {
-        source: SocketAddrV4,
-        destination: SocketAddrV4,
-        payload: Vec<u8>,
-    },
-}
-
-enum Happening {
+/// What can happen.
+pub(crate) enum Happening {
     Act(Action),
     Tick(Party),
-    Link {
-        party: Party,
-        place: Place,
-        from: LinkAddress,
-        packet: Vec<u8>,
-    },
-    Udp {
-        party: Party,
-        source: SocketAddrV4,
-        destination: SocketAddrV4,
-        payload: Vec<u8>,
-    },
-    Commit {
-        party: Party,
-        life: u64,
-        ticket: Ticket,
-        changes: Vec<Change>,
-    },
+    Link { party: Party, place: Place, from: LinkAddress, packet: Vec<u8> },
+    Udp { party: Party, source: SocketAddrV4, destination: SocketAddrV4, payload: Vec<u8> },
+    Commit { party: Party, life: u64, ticket: Ticket, changes: Vec<Change> },
     Home(u64, home_agent::Request),
     Mobile(usize, mobile_node::Request),
     Start(Party),
@@ -94,7 +60,7 @@ enum Happening {
 
 pub(crate) struct World {
     pub(crate) plan: Plan,
-    rng: Rng,
+    pub(crate) rng: Rng,
     pub(crate) now: Duration,
     queue: BTreeMap<(Duration, u64), Happening>,
     order: u64,
@@ -103,14 +69,14 @@ pub(crate) struct World {
     pub(crate) foreign_agents: Vec<ForeignAgent>,
     pub(crate) mobile_nodes: Vec<MobileNode>,
     kdc_away_until: Duration,
-    core_cut_until: Duration,
-    nat: BTreeMap<SocketAddrV4, u16>,
-    captured: VecDeque<Message>,
+    pub(crate) core_cut_until: Duration,
+    pub(crate) nat: BTreeMap<SocketAddrV4, u16>,
+    pub(crate) captured: VecDeque<Message>,
     pub(crate) model: Model,
     trace: Option<Vec<String>>,
     violation: Option<String>,
     healed_before: Option<Verdict>,
-    sent: [u8; 32],
+    pub(crate) sent: [u8; 32],
 }
 
 /// Runs the world of a seed; `traced` keeps readable lines.
@@ -176,9 +142,7 @@ impl World {
             last = at;
             self.now = at;
             if same > SPIN {
-                self.verdict(Err(
-                    "a machine asks to be called again and again at one moment".into()
-                ));
+                self.verdict(Err("a machine asks to be called again and again at one moment".into()));
                 break;
             }
             if at + Duration::from_secs(1) > self.plan.end && self.healed_before.is_none() {
@@ -194,19 +158,19 @@ impl World {
         }
     }
 
-    fn at(&mut self, at: Duration, happening: Happening) {
+    pub(crate) fn at(&mut self, at: Duration, happening: Happening) {
         self.order += 1;
         self.queue.insert((at, self.order), happening);
     }
 
-    fn say(&mut self, line: impl FnOnce() -> String) {
+    pub(crate) fn say(&mut self, line: impl FnOnce() -> String) {
         let now = self.now;
         if let Some(trace) = &mut self.trace {
             trace.push(format!("{:>10.6}  {}", now.as_secs_f64(), line()));
         }
     }
 
-    fn verdict(&mut self, verdict: Verdict) {
+    pub(crate) fn verdict(&mut self, verdict: Verdict) {
         if let Err(words) = verdict
             && self.violation.is_none()
         {
@@ -221,10 +185,7 @@ impl World {
             Party::HomeAgent | Party::ForeignAgent(_) => 0,
         };
         let unix = Duration::from_secs(EPOCH.saturating_add_signed(offset)) + self.now;
-        Now {
-            mono: Instant::new(self.now),
-            unix,
-        }
+        Now { mono: Instant::new(self.now), unix }
     }
 
     fn start(&mut self, party: Party) {
@@ -260,26 +221,13 @@ impl World {
                 }
             }
             Happening::Tick(party) => {
-                if self
-                    .wakes
-                    .get(&party)
-                    .is_some_and(|w| w.since_start() <= self.now)
-                {
+                if self.wakes.get(&party).is_some_and(|w| w.since_start() <= self.now) {
                     self.wakes.remove(&party);
                     self.tick(party);
                 }
             }
-            Happening::Link {
-                party,
-                place,
-                from,
-                packet,
-            } => {
-                let datagram = Datagram::Link {
-                    link: LINK,
-                    from,
-                    packet: &packet,
-                };
+            Happening::Link { party, place, from, packet } => {
+                let datagram = Datagram::Link { link: LINK, from, packet: &packet };
                 match party {
                     Party::HomeAgent => self.home(Input::Datagram(datagram)),
                     Party::ForeignAgent(a) => self.foreign(a, Input::Datagram(datagram)),
@@ -289,14 +237,7 @@ impl World {
                             && self.mobile_nodes[n].bound == Some(udp.destination)
                         {
                             let (source, destination, payload) = (udp.source, udp.destination, udp.payload);
-                            self.mobile(
-                                n,
-                                Input::Datagram(Datagram::Udp {
-                                    source,
-                                    destination,
-                                    payload,
-                                }),
-                            );
+                            self.mobile(n, Input::Datagram(Datagram::Udp { source, destination, payload }));
                         } else {
                             self.mobile(n, Input::Datagram(datagram));
                         }
@@ -304,29 +245,15 @@ impl World {
                     Party::MobileNode(_) => {}
                 }
             }
-            Happening::Udp {
-                party,
-                source,
-                destination,
-                payload,
-            } => {
-                let datagram = Datagram::Udp {
-                    source,
-                    destination,
-                    payload: &payload,
-                };
+            Happening::Udp { party, source, destination, payload } => {
+                let datagram = Datagram::Udp { source, destination, payload: &payload };
                 match party {
                     Party::HomeAgent => self.home(Input::Datagram(datagram)),
                     Party::ForeignAgent(a) => self.foreign(a, Input::Datagram(datagram)),
                     Party::MobileNode(n) => self.mobile(n, Input::Datagram(datagram)),
                 }
             }
-            Happening::Commit {
-                party,
-                life,
-                ticket,
-                changes,
-            } => self.commit(party, life, ticket, changes),
+            Happening::Commit { party, life, ticket, changes } => self.commit(party, life, ticket, changes),
             Happening::Home(life, request) => {
                 if life == self.home_agent.life {
                     self.home(Input::Request(request));
@@ -384,67 +311,13 @@ impl World {
             self.mobile_nodes[node].place = Place::Nowhere;
             if before == Place::Translated {
                 let address = translated_address(node);
-                self.mobile(
-                    node,
-                    Input::Request(mobile_node::Request::AddressGone { link: LINK, address }),
-                );
+                self.mobile(node, Input::Request(mobile_node::Request::AddressGone { link: LINK, address }));
             }
-            self.mobile(
-                node,
-                Input::Request(mobile_node::Request::LinkDown { link: LINK }),
-            );
+            self.mobile(node, Input::Request(mobile_node::Request::LinkDown { link: LINK }));
         }
         self.mobile_nodes[node].place = place;
         for request in self.mobile_nodes[node].link_requests(node) {
             self.mobile(node, Input::Request(request));
-        }
-    }
-
-    fn attack(&mut self, action: Action) {
-        if self.captured.is_empty() {
-            return;
-        }
-        let pick = |n: u64, len: usize| (n % len as u64) as usize;
-        let (Action::Replay(chosen)
-        | Action::Forge(chosen, ..)
-        | Action::Truncate(chosen, _)
-        | Action::Divert(chosen, _)) = action
-        else {
-            return;
-        };
-        let mut message = self.captured[pick(chosen, self.captured.len())].clone();
-        let bytes = match &mut message {
-            Message::Link { packet, .. } => packet,
-            Message::Udp { payload, .. } => payload,
-        };
-        match action {
-            Action::Forge(_, place, bits) => {
-                let at = pick(place, bytes.len());
-                bytes[at] ^= bits;
-            }
-            Action::Truncate(_, length) => bytes.truncate(pick(length, bytes.len())),
-            Action::Divert(_, n) => self.divert(&mut message, n),
-            _ => {}
-        }
-        self.deliver(message);
-    }
-
-    /// The same bytes elsewhere: another link, or another agent.
-    fn divert(&self, message: &mut Message, n: u64) {
-        let agent = (n % self.foreign_agents.len() as u64) as usize;
-        match message {
-            Message::Link { place, .. } => *place = Place::Visited(agent),
-            Message::Udp { destination, .. } if *destination.ip() == HOME_AGENT => {}
-            Message::Udp { destination, .. } => {
-                *destination = SocketAddrV4::new(care_of(agent), destination.port());
-            }
-        }
-        if let Message::Udp {
-            source, destination, ..
-        } = message
-            && *destination.ip() == HOME_AGENT
-        {
-            *source = SocketAddrV4::new(care_of(agent), source.port());
         }
     }
 
@@ -504,9 +377,7 @@ impl World {
             && let Some(node) = self.model.author(reply.identification.0)
         {
             let id = reply.identification.0;
-            let verdict = self
-                .model
-                .acknowledged(&self.home_agent.disk, node, id, reply.lifetime);
+            let verdict = self.model.acknowledged(&self.home_agent.disk, node, id, reply.lifetime);
             self.verdict(verdict);
         }
         self.transmit(Party::HomeAgent, transmit);
@@ -534,20 +405,11 @@ impl World {
         let (key2, two) = make(AssociationKind::Key2);
         let (key3, three) = make(AssociationKind::Key3);
         [one, two, three].into_iter().for_each(|v| self.verdict(v));
-        let keys = home_agent::Keys {
-            key1,
-            with_agent: agent.is_some().then_some((key2, key3)),
-        };
+        let keys = home_agent::Keys { key1, with_agent: agent.is_some().then_some((key2, key3)) };
         let delay = Duration::from_micros(300 + self.rng.below(3_000));
         self.at(
             self.now + delay,
-            Happening::Home(
-                life,
-                home_agent::Request::Keys {
-                    ticket,
-                    result: Ok(keys),
-                },
-            ),
+            Happening::Home(life, home_agent::Request::Keys { ticket, result: Ok(keys) }),
         );
     }
 
@@ -639,9 +501,7 @@ impl World {
             mobile_node::Effect::Persist(state) => self.mobile_nodes[node].state = state,
             mobile_node::Effect::Notify(event) => {
                 for key in &event.keys {
-                    let verdict = self
-                        .model
-                        .held(node, event.agent.as_deref(), key.kind, &key.fingerprint);
+                    let verdict = self.model.held(node, event.agent.as_deref(), key.kind, &key.fingerprint);
                     self.verdict(verdict);
                 }
                 self.say(|| format!("MN{node}  {}: {}", event.kind.word(), event.text));
@@ -653,29 +513,15 @@ impl World {
     fn write(&mut self, party: Party, life: u64, ticket: Ticket, changes: Vec<Change>) {
         // A group commit answers in the order it was asked, so the delay is one and the same for all.
         let at = self.now + Duration::from_millis(4);
-        self.at(
-            at,
-            Happening::Commit {
-                party,
-                life,
-                ticket,
-                changes,
-            },
-        );
+        self.at(at, Happening::Commit { party, life, ticket, changes });
     }
 
     fn commit(&mut self, party: Party, life: u64, ticket: Ticket, changes: Vec<Change>) {
         let (alive, of, fails) = match party {
-            Party::HomeAgent => (
-                self.alive(party),
-                self.home_agent.life,
-                self.home_agent.store_fails_until,
-            ),
-            Party::ForeignAgent(a) => (
-                self.alive(party),
-                self.foreign_agents[a].life,
-                self.foreign_agents[a].store_fails_until,
-            ),
+            Party::HomeAgent => (self.alive(party), self.home_agent.life, self.home_agent.store_fails_until),
+            Party::ForeignAgent(a) => {
+                (self.alive(party), self.foreign_agents[a].life, self.foreign_agents[a].store_fails_until)
+            }
             Party::MobileNode(_) => return,
         };
         // After a crash nobody knows whether the last transaction was written; after a restart it is settled.
@@ -696,10 +542,7 @@ impl World {
                 self.home(Input::Request(home_agent::Request::Persisted { ticket, result }));
             }
             Party::ForeignAgent(a) => {
-                self.foreign(
-                    a,
-                    Input::Request(foreign_agent::Request::Persisted { ticket, result }),
-                );
+                self.foreign(a, Input::Request(foreign_agent::Request::Persisted { ticket, result }));
             }
             Party::MobileNode(_) => {}
         }
@@ -727,268 +570,5 @@ impl World {
             }
             Party::MobileNode(_) => Ok(()),
         }
-    }
-
-    fn place(&self, party: Party) -> Place {
-        match party {
-            Party::HomeAgent => Place::Home,
-            Party::ForeignAgent(a) => Place::Visited(a),
-            Party::MobileNode(n) => self.mobile_nodes[n].place,
-        }
-    }
-
-    /// Sends over the network, bad weather and all.
-    fn transmit(&mut self, party: Party, transmit: Transmit) {
-        let place = self.place(party);
-        let message = match transmit {
-            Transmit::Link { to, packet, .. } => {
-                let from = match party {
-                    Party::HomeAgent => HOME_AGENT_LINK,
-                    Party::ForeignAgent(a) => agent_link(a),
-                    Party::MobileNode(n) => node_link(n),
-                };
-                Message::Link {
-                    place,
-                    from,
-                    to,
-                    packet,
-                }
-            }
-            Transmit::Udp {
-                source,
-                destination,
-                payload,
-            } => {
-                let source = self.translate(party, source);
-                Message::Udp {
-                    source,
-                    destination,
-                    payload,
-                }
-            }
-        };
-        self.digest(&message);
-        let verdict = check::private(
-            &message_bytes(&message),
-            place != Place::Home || is_core(&message),
-        );
-        self.verdict(verdict);
-        self.capture(&message);
-        if place != Place::Nowhere {
-            self.deliver(message);
-        }
-    }
-
-    fn translate(&mut self, party: Party, source: SocketAddrV4) -> SocketAddrV4 {
-        let Party::MobileNode(n) = party else {
-            return source;
-        };
-        if *source.ip() != translated_address(n) {
-            return source;
-        }
-        let next = 20_000 + self.nat.len() as u16;
-        let port = *self.nat.entry(source).or_insert(next);
-        SocketAddrV4::new(NAT, port)
-    }
-
-    fn digest(&mut self, message: &Message) {
-        let bytes = message_bytes(message);
-        self.sent = crypto::digest(&[&self.sent, &(self.now.as_nanos() as u64).to_be_bytes(), &bytes]);
-        self.say(|| {
-            let (label, bytes) = match message {
-                Message::Link { place, packet, .. } => (format!("on {place:?}"), packet),
-                Message::Udp {
-                    source,
-                    destination,
-                    payload,
-                } => (format!("{source} > {destination}"), payload),
-            };
-            let mut line = format!("     {label} {} bytes ", bytes.len());
-            let _ = write!(line, "{}", describe(message));
-            line
-        });
-    }
-
-    fn capture(&mut self, message: &Message) {
-        let worth = match message {
-            Message::Link { packet, .. } => ip::parse_udp(packet).is_ok(),
-            Message::Udp { .. } => true,
-        };
-        if worth {
-            if self.captured.len() == CAPTURED {
-                self.captured.pop_front();
-            }
-            self.captured.push_back(message.clone());
-        }
-    }
-
-    fn deliver(&mut self, message: Message) {
-        let calm = self.now >= self.plan.calm;
-        let weather = self.plan.weather;
-        let copies = if calm {
-            1
-        } else if self.rng.below(1000) < weather.loss {
-            0
-        } else if self.rng.below(1000) < weather.duplicates {
-            2
-        } else {
-            1
-        };
-        for _ in 0..copies {
-            let most = if calm {
-                Duration::from_millis(1)
-            } else {
-                weather.delay
-            };
-            let delay = Duration::from_micros(20 + self.rng.below(most.as_micros() as u64 + 1));
-            self.route(message.clone(), self.now + delay);
-        }
-    }
-
-    fn route(&mut self, message: Message, at: Duration) {
-        match message {
-            Message::Link {
-                place,
-                from,
-                to,
-                packet,
-            } => {
-                for party in self.parties_at(place) {
-                    let own = match party {
-                        Party::HomeAgent => HOME_AGENT_LINK,
-                        Party::ForeignAgent(a) => agent_link(a),
-                        Party::MobileNode(n) => node_link(n),
-                    };
-                    if own != from && (to == own || to[0] & 1 == 1) {
-                        self.at(
-                            at,
-                            Happening::Link {
-                                party,
-                                place,
-                                from,
-                                packet: packet.clone(),
-                            },
-                        );
-                    }
-                }
-            }
-            Message::Udp {
-                source,
-                destination,
-                payload,
-            } => {
-                let local = self.is_home(*source.ip()) && self.is_home(*destination.ip());
-                if self.now < self.core_cut_until && !local {
-                    return;
-                }
-                if let Some((party, destination)) = self.receiver(destination) {
-                    self.at(
-                        at,
-                        Happening::Udp {
-                            party,
-                            source,
-                            destination,
-                            payload,
-                        },
-                    );
-                }
-            }
-        }
-    }
-
-    fn is_home(&self, address: Ipv4Addr) -> bool {
-        address.octets()[..3] == HOME_AGENT.octets()[..3]
-    }
-
-    /// Who gets a datagram, and at which of its own addresses.
-    fn receiver(&self, destination: SocketAddrV4) -> Option<(Party, SocketAddrV4)> {
-        let ip = *destination.ip();
-        if ip == HOME_AGENT {
-            return Some((Party::HomeAgent, destination));
-        }
-        if let Some(agent) = (0..self.foreign_agents.len()).find(|a| care_of(*a) == ip) {
-            return Some((Party::ForeignAgent(agent), destination));
-        }
-        let inside = if ip == NAT {
-            self.nat
-                .iter()
-                .find(|(_, port)| **port == destination.port())
-                .map(|(inside, _)| *inside)?
-        } else if self.home_agent.tunnels.contains(&ip) {
-            // The home agent's own host would send it into the tunnel.
-            return None;
-        } else {
-            destination
-        };
-        let place = if ip == NAT { Place::Translated } else { Place::Home };
-        let node = self
-            .mobile_nodes
-            .iter()
-            .position(|n| n.bound == Some(inside) && n.place == place)?;
-        Some((Party::MobileNode(node), inside))
-    }
-
-    fn parties_at(&self, place: Place) -> Vec<Party> {
-        let agent = match place {
-            Place::Home => Some(Party::HomeAgent),
-            Place::Visited(a) => Some(Party::ForeignAgent(a)),
-            Place::Translated | Place::Nowhere => None,
-        };
-        let nodes = self
-            .mobile_nodes
-            .iter()
-            .enumerate()
-            .filter(|(_, n)| n.place == place);
-        agent
-            .into_iter()
-            .chain(nodes.map(|(n, _)| Party::MobileNode(n)))
-            .collect()
-    }
-
-    /// The public side of a mobile node behind the NAT.
-    pub(crate) fn translated(&self, node: usize) -> Option<SocketAddrV4> {
-        let port = self.mobile_nodes[node]
-            .bound
-            .and_then(|inside| self.nat.get(&inside))?;
-        Some(SocketAddrV4::new(NAT, *port))
-    }
-}
-
-fn message_bytes(message: &Message) -> Vec<u8> {
-    match message {
-        Message::Link { packet, .. } => packet.clone(),
-        Message::Udp { payload, .. } => payload.clone(),
-    }
-}
-
-fn is_core(message: &Message) -> bool {
-    match message {
-        Message::Link { .. } => false,
-        Message::Udp {
-            source, destination, ..
-        } => {
-            let home = |a: &SocketAddrV4| a.ip().octets()[..3] == HOME_AGENT.octets()[..3];
-            !home(source) || !home(destination)
-        }
-    }
-}
-
-fn describe(message: &Message) -> String {
-    let payload = match message {
-        Message::Link { packet, .. } => match ip::parse_udp(packet) {
-            Ok(udp) => udp.payload.to_vec(),
-            Err(_) => return "ICMP".to_owned(),
-        },
-        Message::Udp { payload, .. } => payload.clone(),
-    };
-    if let Ok(r) = registration::Request::parse(&payload) {
-        return format!(
-            "request {:?} {} s to {} id {:016x}",
-            r.flags, r.lifetime, r.care_of, r.identification.0
-        );
-    }
-    match registration::Reply::parse(&payload) {
-        Ok(r) => format!("reply {} {} s id {:016x}", r.code, r.lifetime, r.identification.0),
-        Err(_) => "other".to_owned(),
     }
 }

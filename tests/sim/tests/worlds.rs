@@ -12,18 +12,13 @@ fn check(seed: u64) -> Result<u64, String> {
     let outcome = sim::run(seed, false);
     match outcome.violation {
         None => Ok(outcome.registrations),
-        Some(words) => Err(format!(
-            "broken {words}\nreplay it with: cargo run -p sim -- --seed {seed}"
-        )),
+        Some(words) => Err(format!("broken {words}\nreplay it with: cargo run -p sim -- --seed {seed}")),
     }
 }
 
 #[test]
 fn ten_thousand_worlds_keep_every_promise() {
-    let worlds = std::env::var("SOJOURN_SEEDS")
-        .ok()
-        .and_then(|n| n.parse().ok())
-        .unwrap_or(WORLDS);
+    let worlds = std::env::var("SOJOURN_SEEDS").ok().and_then(|n| n.parse().ok()).unwrap_or(WORLDS);
     let (next, registrations) = (AtomicU64::new(0), AtomicU64::new(0));
     let work = || {
         while let seed = next.fetch_add(1, Ordering::Relaxed)
@@ -46,10 +41,7 @@ fn ten_thousand_worlds_keep_every_promise() {
     });
     // A simulation in which nothing happens would keep every promise.
     let registrations = registrations.into_inner();
-    assert!(
-        registrations > worlds * 2,
-        "{registrations} registrations in {worlds} worlds"
-    );
+    assert!(registrations > worlds * 2, "{registrations} registrations in {worlds} worlds");
 }
 
 #[test]

@@ -324,10 +324,7 @@ impl ForeignAgent {
     /// Counts a message that is passed over in silence, and says why.
     fn discard(&mut self, why: &'static str, now: Now) {
         self.count(why);
-        self.notice(
-            Event::new(EventKind::Discarded, format!("discarded a {why}")),
-            now,
-        );
+        self.notice(Event::new(EventKind::Discarded, format!("discarded a {why}")), now);
     }
 
     fn tick(&mut self, now: Now) {
@@ -338,10 +335,7 @@ impl ForeignAgent {
 
     fn deadline(&self) -> Option<Instant> {
         let beacons = self.beacons.values().map(|beacon| beacon.due).min();
-        earliest(
-            beacons,
-            earliest(self.pendings.deadline(), self.visitors.deadline()),
-        )
+        earliest(beacons, earliest(self.pendings.deadline(), self.visitors.deadline()))
     }
 }
 
@@ -354,11 +348,9 @@ impl Machine for ForeignAgent {
             Input::Datagram(Datagram::Link { link, from, packet }) => {
                 self.take_packet(link, from, packet, now);
             }
-            Input::Datagram(Datagram::Udp {
-                source,
-                destination,
-                payload,
-            }) => self.take_datagram(source, destination, payload, now),
+            Input::Datagram(Datagram::Udp { source, destination, payload }) => {
+                self.take_datagram(source, destination, payload, now);
+            }
             Input::Request(Request::Persisted { ticket, result }) => self.persisted(ticket, result, now),
             Input::Request(Request::Unreachable { home_agent, kind }) => {
                 self.unreachable(home_agent, kind, now);
@@ -369,10 +361,6 @@ impl Machine for ForeignAgent {
     }
 
     fn poll(&mut self) -> Output<Effect> {
-        if self.outbox.is_empty() {
-            Output::Wait(self.deadline())
-        } else {
-            self.outbox.poll(None)
-        }
+        if self.outbox.is_empty() { Output::Wait(self.deadline()) } else { self.outbox.poll(None) }
     }
 }

@@ -335,10 +335,7 @@ impl HomeAgent {
     fn deadline(&self) -> Option<Instant> {
         // All wait for keys equally long, so the first that waits is the first whose wait is over.
         let work = self.work.values().find_map(|w| w.deadline);
-        earliest(
-            earliest(self.bindings.next_due(), work),
-            Some(self.advertiser.next()),
-        )
+        earliest(earliest(self.bindings.next_due(), work), Some(self.advertiser.next()))
     }
 }
 
@@ -356,11 +353,7 @@ impl Machine for HomeAgent {
             }
             Input::Request(Request::Persisted { ticket, result }) => self.persisted(ticket, result, now),
             Input::Request(Request::Keys { ticket, result }) => self.keys(ticket, result, now),
-            Input::Request(Request::Subscribers {
-                changed,
-                cursor,
-                complete,
-            }) => {
+            Input::Request(Request::Subscribers { changed, cursor, complete }) => {
                 self.take_over(changed, cursor, complete);
             }
             Input::Request(Request::AssociationsRevoked(spis)) => self.revoke_associations(&spis, now),

@@ -322,10 +322,7 @@ impl MobileNode {
 
     /// KEY 1, and KEY 3 through a foreign agent, of the registration in force.
     pub fn associations(&self) -> impl Iterator<Item = &Association> {
-        self.attachment
-            .iter()
-            .filter_map(|a| a.registration.as_ref())
-            .flat_map(|r| &r.associations)
+        self.attachment.iter().filter_map(|a| a.registration.as_ref()).flat_map(|r| &r.associations)
     }
 
     /// What should survive a restart.
@@ -418,9 +415,7 @@ impl MobileNode {
         let links = self.links.values().filter_map(Link::deadline).min();
         let attached = self.attachment.as_ref().and_then(|a| a.deadline(self.not_before));
         let avoided = self.avoided.values().copied().min();
-        [start, self.hold, self.route_ends, links, attached, avoided]
-            .into_iter()
-            .fold(None, earliest)
+        [start, self.hold, self.route_ends, links, attached, avoided].into_iter().fold(None, earliest)
     }
 }
 
@@ -436,11 +431,7 @@ impl Machine for MobileNode {
             Input::Datagram(Datagram::Link { link, from, packet }) => {
                 self.take_packet(link, from, packet, now);
             }
-            Input::Datagram(Datagram::Udp {
-                source,
-                destination,
-                payload,
-            }) => {
+            Input::Datagram(Datagram::Udp { source, destination, payload }) => {
                 self.take_datagram(source, destination, payload, now);
             }
             Input::Request(request) => self.take_request(request, now),

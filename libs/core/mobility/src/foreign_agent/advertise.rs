@@ -42,17 +42,10 @@ pub(super) struct Beacon {
 impl ForeignAgent {
     /// Prepares all links; visitors were restored before.
     pub(super) fn start_beacons(&mut self, reserved: &[(u32, u32)], now: Now) {
-        let per_window = CHALLENGE_TIME
-            .as_millis()
-            .div_ceil(self.config.interval.as_millis().max(1));
-        let window = usize::try_from(per_window)
-            .unwrap_or(usize::MAX)
-            .max(CHALLENGE_WINDOW);
+        let per_window = CHALLENGE_TIME.as_millis().div_ceil(self.config.interval.as_millis().max(1));
+        let window = usize::try_from(per_window).unwrap_or(usize::MAX).max(CHALLENGE_WINDOW);
         for link in self.config.links.clone() {
-            let stored = reserved
-                .iter()
-                .find(|(id, _)| *id == link.id.0)
-                .map(|(_, below)| *below);
+            let stored = reserved.iter().find(|(id, _)| *id == link.id.0).map(|(_, below)| *below);
             let beacon = Beacon {
                 link,
                 challenges: Challenges::new(window),
@@ -165,10 +158,7 @@ impl ForeignAgent {
         Advertisement {
             code: CODE_MOBILE_ONLY,
             lifetime: self.config.advertisement_lifetime,
-            routers: vec![Router {
-                address: link.address,
-                preference: 0,
-            }],
+            routers: vec![Router { address: link.address, preference: 0 }],
             extensions: vec![
                 Extension::MobilityAgent(MobilityAgent {
                     sequence,
@@ -188,10 +178,7 @@ impl ForeignAgent {
         let chosen = [
             (config.registration_required, AgentFlags::REGISTRATION_REQUIRED),
             (self.visitors.len() >= config.max_visitors, AgentFlags::BUSY),
-            (
-                config.reverse_tunnel != ReverseTunnel::Off,
-                AgentFlags::REVERSE_TUNNEL,
-            ),
+            (config.reverse_tunnel != ReverseTunnel::Off, AgentFlags::REVERSE_TUNNEL),
             (config.encapsulation == Encapsulation::Udp, AgentFlags::UDP_TUNNEL),
         ];
         let set = chosen.iter().filter(|(set, _)| *set).map(|(_, flag)| flag);
@@ -202,9 +189,7 @@ impl ForeignAgent {
     pub(super) fn is_local(&self, address: Ipv4Addr) -> bool {
         address == self.config.care_of
             || self.config.links.iter().any(|link| {
-                let mask = u32::MAX
-                    .checked_shl(32 - u32::from(link.prefix_length.min(32)))
-                    .unwrap_or(0);
+                let mask = u32::MAX.checked_shl(32 - u32::from(link.prefix_length.min(32))).unwrap_or(0);
                 (address.to_bits() ^ link.address.to_bits()) & mask == 0
             })
     }

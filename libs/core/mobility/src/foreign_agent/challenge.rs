@@ -45,10 +45,7 @@ impl Challenges {
 
     /// Remembers those of the last `window` regular advertisements.
     pub(super) const fn new(window: usize) -> Self {
-        Self {
-            offered: VecDeque::new(),
-            window,
-        }
+        Self { offered: VecDeque::new(), window }
     }
 
     /// The challenge of a regular advertisement: always a new one.
@@ -67,13 +64,7 @@ impl Challenges {
             offered.only.is_none_or(|only| only == station) && !offered.spent_at.contains(&station)
         };
         // An old regular one may leave the window any moment, so only the latest will do.
-        if let Some(found) = self
-            .offered
-            .iter()
-            .rev()
-            .filter(|offered| offered.age == 0)
-            .find(usable)
-        {
+        if let Some(found) = self.offered.iter().rev().filter(|offered| offered.age == 0).find(usable) {
             return found.value;
         }
         let single = |offered: &Offered| offered.only.is_some();
@@ -160,16 +151,8 @@ mod tests {
         challenges.spend(&regular, Spi(512), A);
         let own = challenges.solicited(A, &mut rng);
         assert_ne!(own, regular);
-        assert_eq!(
-            challenges.solicited(A, &mut rng),
-            own,
-            "repeated while it is unused"
-        );
-        assert_eq!(
-            challenges.solicited(B, &mut rng),
-            regular,
-            "the other one's is not given away"
-        );
+        assert_eq!(challenges.solicited(A, &mut rng), own, "repeated while it is unused");
+        assert_eq!(challenges.solicited(B, &mut rng), regular, "the other one's is not given away");
         assert_eq!(challenges.standing(&own, Spi(512), A), Standing::Fresh);
         assert_eq!(challenges.standing(&own, Spi(513), B), Standing::Unknown);
         challenges.spend(&own, Spi(512), A);

@@ -19,12 +19,7 @@ pub(super) struct Budget {
 impl Budget {
     /// `burst` at once, then one in `every`, which is longer than zero.
     pub(super) const fn new(burst: u32, every: Duration, now: Instant) -> Self {
-        Self {
-            burst,
-            left: burst,
-            every,
-            filled: now,
-        }
+        Self { burst, left: burst, every, filled: now }
     }
 
     /// Takes one; false if there is none left.
@@ -93,10 +88,7 @@ mod tests {
     #[test]
     fn one_a_second_for_each_station_and_not_without_end() {
         let mut limit = OncePerSecond::default();
-        let station = |n: u32| Station {
-            link: LinkId(n),
-            address: [2; 6],
-        };
+        let station = |n: u32| Station { link: LinkId(n), address: [2; 6] };
         assert!(limit.allows(station(0), at(0)) && limit.allows(station(1), at(0)));
         assert!(!limit.allows(station(0), at(999)) && limit.allows(station(0), at(1000)));
         for n in 2..10_000 {

@@ -102,8 +102,7 @@ impl Pendings {
 
     pub(super) fn insert(&mut self, pending: Pending) {
         let handle = pending.handle.handle;
-        self.by_bytes
-            .insert((pending.asker.station, pending.digest), handle);
+        self.by_bytes.insert((pending.asker.station, pending.digest), handle);
         self.deadlines.insert((pending.deadline, handle));
         self.open += 1;
         self.by_handle.insert(handle, pending);
@@ -150,9 +149,7 @@ impl Pendings {
 
     /// True if an index was promised to a home agent.
     pub(super) fn uses(&self, spi: Spi) -> bool {
-        self.by_handle
-            .values()
-            .any(|pending| pending.handle.key2 == spi || pending.handle.key3 == spi)
+        self.by_handle.values().any(|pending| pending.handle.key2 == spi || pending.handle.key3 == spi)
     }
 
     /// The request with this handle was accepted: earlier ones from the same station under the same index at

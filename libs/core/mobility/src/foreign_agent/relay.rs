@@ -48,11 +48,7 @@ impl ForeignAgent {
         handle.emit(&mut w, numbers)?;
         if purpose == Purpose::Visit {
             if self.config.encapsulation == Encapsulation::Udp {
-                let asked = UdpTunnelRequest {
-                    forced: true,
-                    through_foreign_agent: false,
-                    encapsulation: 0,
-                };
+                let asked = UdpTunnelRequest { forced: true, through_foreign_agent: false, encapsulation: 0 };
                 asked.emit(&mut w);
             }
             open_authentication(&mut w, FA_HA_AUTHENTICATION, home.path.spi(), AUTHENTICATOR);
@@ -79,19 +75,11 @@ impl ForeignAgent {
         let Some(beacon) = self.beacons.get(&asker.station.link) else {
             return;
         };
-        let to = if home_address.is_unspecified() {
-            Ipv4Addr::BROADCAST
-        } else {
-            home_address
-        };
+        let to = if home_address.is_unspecified() { Ipv4Addr::BROADCAST } else { home_address };
         let source = SocketAddrV4::new(beacon.link.address, PORT);
         // Replies are bounded by the size that a receiver takes, far below that of a datagram.
         if let Ok(packet) = ip::udp_packet(source, SocketAddrV4::new(to, asker.port), TTL, reply) {
-            self.outbox.send(Transmit::Link {
-                link: asker.station.link,
-                to: asker.station.address,
-                packet,
-            });
+            self.outbox.send(Transmit::Link { link: asker.station.link, to: asker.station.address, packet });
         }
     }
 
@@ -104,11 +92,7 @@ impl ForeignAgent {
         let request = &asker.request;
         let reply = Reply {
             code,
-            lifetime: if code == Code::FA_LIFETIME {
-                self.config.max_lifetime
-            } else {
-                request.lifetime
-            },
+            lifetime: if code == Code::FA_LIFETIME { self.config.max_lifetime } else { request.lifetime },
             home_address: request.home_address,
             home_agent: request.home_agent,
             identification: Identification(request.identification.0),
@@ -128,10 +112,5 @@ impl ForeignAgent {
 
 /// Information in clear.
 const fn plain(content: u8, info: &[u8]) -> Protected<'_> {
-    Protected {
-        content,
-        sealed: false,
-        spi: wire::mip::Spi(0),
-        info,
-    }
+    Protected { content, sealed: false, spi: wire::mip::Spi(0), info }
 }

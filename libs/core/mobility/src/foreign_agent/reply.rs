@@ -31,17 +31,9 @@ pub(super) enum Work {
     /// Records of visitors that ended were removed: nobody waits for that.
     Forget,
     /// A visitor was accepted.
-    Visit {
-        handle: u64,
-        visiting: Box<Visiting>,
-        answer: Vec<u8>,
-    },
+    Visit { handle: u64, visiting: Box<Visiting>, answer: Vec<u8> },
     /// A visitor left.
-    Leave {
-        handle: u64,
-        home_address: Ipv4Addr,
-        answer: Vec<u8>,
-    },
+    Leave { handle: u64, home_address: Ipv4Addr, answer: Vec<u8> },
 }
 
 impl Work {
@@ -91,17 +83,11 @@ impl ForeignAgent {
 
     /// Finds the request that a reply answers, verifies 34, and decides what follows.
     fn judge(&self, source: Ipv4Addr, payload: &[u8], now: Now) -> Result<Judged, &'static str> {
-        let home = self
-            .homes
-            .get(&source)
-            .ok_or("reply: from no configured home agent")?;
+        let home = self.homes.get(&source).ok_or("reply: from no configured home agent")?;
         let reply = Reply::parse(payload).map_err(|_| "reply: another message, cut or too long")?;
         let parts = Parts::parse(payload, Reply::LEN, self.config.vendor).map_err(|_| "reply: malformed")?;
         let handle = parts.foreign.handle.ok_or("reply: without a handle")?;
-        let pending = self
-            .pendings
-            .find(handle.handle)
-            .ok_or("reply: no request has its handle")?;
+        let pending = self.pendings.find(handle.handle).ok_or("reply: no request has its handle")?;
         if pending.home_agent() != source || reply.home_agent != source {
             return Err("reply: from another home agent than was asked");
         }
@@ -109,10 +95,8 @@ impl ForeignAgent {
             return Err("reply: identification does not fit the request");
         }
         let message = Unverified::new(parts);
-        let verified = home
-            .path
-            .verify(Direction::FromHome, &message)
-            .ok_or("reply: 34 is missing or wrong")?;
+        let verified =
+            home.path.verify(Direction::FromHome, &message).ok_or("reply: 34 is missing or wrong")?;
         if handle != pending.handle {
             return Err("reply: indices are not those of the request");
         }
@@ -159,11 +143,7 @@ impl ForeignAgent {
         }
         Ok(Outcome::Commit(
             Change::PutVisitor(visiting.record.duplicate()),
-            Work::Visit {
-                handle: pending.handle.handle,
-                visiting: Box::new(visiting),
-                answer,
-            },
+            Work::Visit { handle: pending.handle.handle, visiting: Box::new(visiting), answer },
         ))
     }
 
@@ -232,11 +212,7 @@ impl ForeignAgent {
         match self.visitors.leaving(station, home_agent, spi, self.arriving()) {
             Some(home_address) => Outcome::Commit(
                 Change::RemoveVisitor(home_address),
-                Work::Leave {
-                    handle: pending.handle.handle,
-                    home_address,
-                    answer,
-                },
+                Work::Leave { handle: pending.handle.handle, home_address, answer },
             ),
             None => Outcome::Relay(answer),
         }
@@ -267,11 +243,7 @@ impl ForeignAgent {
             return Err(Code::FA_BAD_REPLY);
         }
         let home_agent = pending.home_agent();
-        if self
-            .visitors
-            .find(address)
-            .is_some_and(|other| other.record.home_agent != home_agent)
-        {
+        if self.visitors.find(address).is_some_and(|other| other.record.home_agent != home_agent) {
             // Two private networks with the same addresses: one visitor at a time.
             return Err(Code::FA_RESOURCES);
         }
@@ -350,19 +322,11 @@ impl ForeignAgent {
                     pending.told = true;
                 }
             }
-            Work::Visit {
-                handle,
-                visiting,
-                answer,
-            } => {
+            Work::Visit { handle, visiting, answer } => {
                 self.install(*visiting);
                 self.answer(handle, true, answer);
             }
-            Work::Leave {
-                handle,
-                home_address,
-                answer,
-            } => {
+            Work::Leave { handle, home_address, answer } => {
                 if let Some(gone) = self.visitors.remove(home_address) {
                     self.count("visitors left");
                     let removed = TunnelChange::VisitorRemoved { home_address };
@@ -378,13 +342,8 @@ impl ForeignAgent {
         let event = self.added(&visiting.record);
         let tunnel = visiting.tunnel();
         let renewed = self.visitors.insert(visiting).is_some();
-        self.count(if renewed {
-            "visitors renewed"
-        } else {
-            "visitors added"
-        });
-        self.outbox
-            .effect(Effect::Tunnel(TunnelChange::VisitorAdded(tunnel)));
+        self.count(if renewed { "visitors renewed" } else { "visitors added" });
+        self.outbox.effect(Effect::Tunnel(TunnelChange::VisitorAdded(tunnel)));
         self.notify(event);
     }
 
@@ -426,9 +385,7 @@ fn open_grant(pending: &Pending, home: &Home, message: &Parts<'_>) -> Option<Gra
     let key = home.path.reply_key(&t2);
     let (spi, cipher) = (home.path.spi(), home.path.cipher());
     let part = &message.foreign;
-    let ip = part
-        .ip
-        .filter(|ip| ip.protected.content == ip_owner::HOST && ip.protected.spi == spi)?;
+    let ip = part.ip.filter(|ip| ip.protected.content == ip_owner::HOST && ip.protected.spi == spi)?;
     let home_address = parse_ip(&sealed_plain(message, &ip, cipher, &key)?).ok()?;
     let [first, second] = part.associations.as_slice() else {
         return None;

@@ -80,11 +80,7 @@ impl ForeignAgent {
         let Ok(request) = Request::parse(udp.payload) else {
             return self.discard("request: cut or too long", now);
         };
-        let asker = Asker {
-            station,
-            port: udp.source.port(),
-            request,
-        };
+        let asker = Asker { station, port: udp.source.port(), request };
         match self.examine(&asker, udp) {
             Ok(admitted) => self.admit(asker, &admitted, now),
             Err(Refusal::Code(code)) => self.refuse(&asker, code, now),
@@ -168,10 +164,7 @@ impl ForeignAgent {
         if request.care_of != self.config.care_of {
             return Err(Code::FA_CARE_OF);
         }
-        match (
-            self.config.reverse_tunnel,
-            request.flags.has(Flags::REVERSE_TUNNEL),
-        ) {
+        match (self.config.reverse_tunnel, request.flags.has(Flags::REVERSE_TUNNEL)) {
             (ReverseTunnel::Off, true) => Err(Code::FA_REVERSE_UNAVAILABLE),
             (ReverseTunnel::Required, false) => Err(Code::FA_REVERSE_MANDATORY),
             _ => Ok(Purpose::Visit),
@@ -184,10 +177,7 @@ impl ForeignAgent {
             return Err(Code::FA_MISSING_CHALLENGE);
         };
         let repeated = [parts.mobile.challenge, parts.foreign.challenge];
-        let contradicted = repeated
-            .iter()
-            .flatten()
-            .any(|challenge| *challenge != heard.challenge);
+        let contradicted = repeated.iter().flatten().any(|challenge| *challenge != heard.challenge);
         if contradicted || heard.agent != self.config.nai {
             return Err(Code::FA_UNKNOWN_CHALLENGE);
         }
@@ -200,9 +190,8 @@ impl ForeignAgent {
             return;
         }
         let (station, home_agent) = (asker.station, asker.request.home_agent);
-        if let Err(code) = self
-            .check_challenge(station, admitted)
-            .and_then(|()| self.check_room(station, admitted.purpose))
+        if let Err(code) =
+            self.check_challenge(station, admitted).and_then(|()| self.check_room(station, admitted.purpose))
         {
             return self.refuse(&asker, code, now);
         }
@@ -276,11 +265,7 @@ impl ForeignAgent {
             let newcomers = arriving.iter().filter(|s| !self.visitors.knows(**s)).count();
             self.visitors.len() + newcomers >= self.config.max_visitors
         };
-        if crowded || full {
-            Err(Code::FA_RESOURCES)
-        } else {
-            Ok(())
-        }
+        if crowded || full { Err(Code::FA_RESOURCES) } else { Ok(()) }
     }
 
     /// A handle that no request has, and two indices that name no association of ours.

@@ -36,13 +36,7 @@ impl Sequence {
         } else {
             (0, stored.unwrap_or(0))
         };
-        Self {
-            next,
-            below,
-            ahead: None,
-            asked: false,
-            last: None,
-        }
+        Self { next, below, ahead: None, asked: false, last: None }
     }
 
     /// The end of the block that should be reserved now, if any. Answer with [`reserved`](Self::reserved) or
@@ -52,11 +46,7 @@ impl Sequence {
             return None;
         }
         self.asked = true;
-        Some(if self.below == END {
-            AGAIN + BLOCK
-        } else {
-            (self.below + BLOCK).min(END)
-        })
+        Some(if self.below == END { AGAIN + BLOCK } else { (self.below + BLOCK).min(END) })
     }
 
     /// The block up to `below` is reserved.
@@ -123,9 +113,7 @@ mod tests {
 
     #[test]
     fn a_restart_that_lost_nobody_goes_on_above_everything_used() {
-        for used in [
-            1, 100, 128, 129, 255, 256, 257, 5000, 65_535, 65_536, 65_537, 66_000,
-        ] {
+        for used in [1, 100, 128, 129, 255, 256, 257, 5000, 65_535, 65_536, 65_537, 66_000] {
             let mut stored = None;
             let before = run(&mut Sequence::new(None, false), used, &mut stored);
             let after = run(&mut Sequence::new(stored, true), 1, &mut stored)[0];
@@ -133,10 +121,7 @@ mod tests {
             assert!(after >= 256, "after {used} comes {after}");
             // Not used just before: within the last thousand numbers.
             let recent = &before[before.len().saturating_sub(1000)..];
-            assert!(
-                !recent.contains(&after),
-                "after {used} comes {after} again, last was {last}"
-            );
+            assert!(!recent.contains(&after), "after {used} comes {after} again, last was {last}");
         }
     }
 

@@ -38,13 +38,7 @@ const VENDOR: u32 = 32473;
 const UNIX: u64 = 1_800_000_000;
 
 fn home_agent(nai: &str, address: Ipv4Addr, spi: u32, key: u8) -> HomeAgent {
-    HomeAgent {
-        nai: nai.into(),
-        address,
-        spi: Spi(spi),
-        cipher: Cipher::Aes256Gcm,
-        key: Key::new([key; 32]),
-    }
+    HomeAgent { nai: nai.into(), address, spi: Spi(spi), cipher: Cipher::Aes256Gcm, key: Key::new([key; 32]) }
 }
 
 fn config() -> Config {
@@ -53,16 +47,8 @@ fn config() -> Config {
         care_of: CARE_OF,
         vendor: VENDOR,
         links: vec![
-            Link {
-                id: LINK,
-                address: ON_LINK,
-                prefix_length: 24,
-            },
-            Link {
-                id: LINK_B,
-                address: ON_LINK_B,
-                prefix_length: 24,
-            },
+            Link { id: LINK, address: ON_LINK, prefix_length: 24 },
+            Link { id: LINK_B, address: ON_LINK_B, prefix_length: 24 },
         ],
         max_lifetime: 600,
         max_visitors: 10,
@@ -117,10 +103,7 @@ impl World {
     }
 
     fn start(config: Config, store: State, mode: StoreMode) -> Self {
-        let now = Now {
-            mono: Instant::new(Duration::from_secs(1000)),
-            unix: Duration::from_secs(UNIX),
-        };
+        let now = Now { mono: Instant::new(Duration::from_secs(1000)), unix: Duration::from_secs(UNIX) };
         Self::start_at(config, store, mode, now)
     }
 
@@ -189,10 +172,7 @@ impl World {
         self.mode = StoreMode::Works;
         for (ticket, changes) in std::mem::take(&mut self.held) {
             apply(&mut self.store, changes);
-            self.input(Input::Request(Request::Persisted {
-                ticket,
-                result: Ok(()),
-            }));
+            self.input(Input::Request(Request::Persisted { ticket, result: Ok(()) }));
         }
     }
 
@@ -206,10 +186,7 @@ impl World {
             self.now.mono = self.now.mono + step;
             self.now.unix += step;
             self.input(Input::Tick);
-            assert!(
-                self.wait.is_none_or(|next| next > self.now.mono),
-                "the agent would spin"
-            );
+            assert!(self.wait.is_none_or(|next| next > self.now.mono), "the agent would spin");
         }
         self.now.unix += end - self.now.mono;
         self.now.mono = end;
@@ -235,11 +212,7 @@ impl World {
     /// Takes the datagrams sent to home agents.
     fn relayed(&mut self) -> Vec<(Ipv4Addr, Vec<u8>)> {
         let sent = |did| match did {
-            Did::Send(Transmit::Udp {
-                source,
-                destination,
-                payload,
-            }) => {
+            Did::Send(Transmit::Udp { source, destination, payload }) => {
                 assert_eq!(source, SocketAddrV4::new(CARE_OF, PORT));
                 assert_eq!(destination.port(), PORT);
                 Some((*destination.ip(), payload))
@@ -251,13 +224,7 @@ impl World {
 
     /// The last challenge advertised on a link.
     fn challenge(&self, link: LinkId) -> Vec<u8> {
-        self.advertised(link)
-            .last()
-            .unwrap()
-            .0
-            .challenge()
-            .unwrap()
-            .to_vec()
+        self.advertised(link).last().unwrap().0.challenge().unwrap().to_vec()
     }
 
     /// The advertisements since the last look, with the link address that each went to.

@@ -34,10 +34,7 @@ pub(super) struct Visiting {
 
 impl Visiting {
     const fn station(&self) -> Station {
-        Station {
-            link: LinkId(self.record.link),
-            address: self.record.link_address,
-        }
+        Station { link: LinkId(self.record.link), address: self.record.link_address }
     }
 
     pub(super) const fn tunnel(&self) -> VisitorTunnel {
@@ -67,10 +64,7 @@ impl Visitors {
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = Visit<'_>> {
-        self.by_address.values().map(|visiting| Visit {
-            record: &visiting.record,
-            ends: visiting.ends,
-        })
+        self.by_address.values().map(|visiting| Visit { record: &visiting.record, ends: visiting.ends })
     }
 
     pub(super) fn tunnels(&self) -> impl Iterator<Item = VisitorTunnel> {
@@ -160,10 +154,9 @@ impl ForeignAgent {
     pub(super) fn restore_visitors(&mut self, stored: Vec<Visitor>, now: Now) {
         let mut gone = Vec::new();
         for record in stored {
-            let left = record.ends().map(|ends| {
-                ends.saturating_sub(now.unix.as_secs())
-                    .min(u64::from(record.lifetime))
-            });
+            let left = record
+                .ends()
+                .map(|ends| ends.saturating_sub(now.unix.as_secs()).min(u64::from(record.lifetime)));
             let fits = record.care_of == self.config.care_of
                 && self.homes.contains_key(&record.home_agent)
                 && self.config.links.iter().any(|link| link.id.0 == record.link);
@@ -193,8 +186,7 @@ impl ForeignAgent {
         {
             if self.being_changed(home_address) {
                 // Its renewal or removal is with the store: what that answers decides.
-                self.visitors
-                    .postpone(home_address, now.mono + Duration::from_secs(1));
+                self.visitors.postpone(home_address, now.mono + Duration::from_secs(1));
                 continue;
             }
             let Some(gone) = self.visitors.remove(home_address) else {
@@ -202,8 +194,7 @@ impl ForeignAgent {
             };
             self.count("visitors expired");
             self.persist(vec![Change::RemoveVisitor(home_address)], Work::Forget);
-            self.outbox
-                .effect(Effect::Tunnel(TunnelChange::VisitorRemoved { home_address }));
+            self.outbox.effect(Effect::Tunnel(TunnelChange::VisitorRemoved { home_address }));
             self.notify_removed(&gone.record, "a visitor's registration expired");
         }
     }

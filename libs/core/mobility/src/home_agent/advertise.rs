@@ -28,11 +28,7 @@ pub(super) struct Advertiser {
 
 impl Advertiser {
     pub(super) const fn new(now: Now) -> Self {
-        Self {
-            next: now.mono,
-            last: None,
-            sequence: 0,
-        }
+        Self { next: now.mono, last: None, sequence: 0 }
     }
 
     pub(super) const fn next(&self) -> Instant {
@@ -47,10 +43,7 @@ impl HomeAgent {
         if Solicitation::parse(icmp.message).is_err() {
             return;
         }
-        let soonest = self
-            .advertiser
-            .last
-            .map_or(now.mono, |last| last + ANSWER_SPACING);
+        let soonest = self.advertiser.last.map_or(now.mono, |last| last + ANSWER_SPACING);
         self.advertiser.next = self.advertiser.next.min(soonest.max(now.mono));
     }
 
@@ -64,11 +57,7 @@ impl HomeAgent {
         let packet = message.and_then(|m| ip::icmp_packet(self.config.address, ALL_SYSTEMS, TTL, &m).ok());
         if let Some(packet) = packet {
             let link = self.config.home_link;
-            self.outbox.send(Transmit::Link {
-                link,
-                to: ALL_SYSTEMS_LINK,
-                packet,
-            });
+            self.outbox.send(Transmit::Link { link, to: ALL_SYSTEMS_LINK, packet });
         }
         // RFC 5944 section 2.3.2: after 0xffff comes 256, so that a number below 256 always means a restart.
         let sequence = self.advertiser.sequence;
@@ -90,10 +79,7 @@ impl HomeAgent {
         Advertisement {
             code: CODE_MOBILE_ONLY,
             lifetime,
-            routers: vec![Router {
-                address: self.config.address,
-                preference: 0,
-            }],
+            routers: vec![Router { address: self.config.address, preference: 0 }],
             extensions: vec![
                 Extension::MobilityAgent(agent),
                 Extension::PrefixLengths(vec![self.config.home_prefix_length]),

@@ -54,10 +54,7 @@ pub(super) struct KeyInfos {
 impl KeyInfos {
     pub(super) fn for_reply(&self) -> Option<ReplyKeys> {
         let copy = |infos: &[KeyInfo]| infos.iter().map(KeyInfo::duplicate).collect();
-        Some(ReplyKeys {
-            mobile: copy(&self.mobile),
-            agent: copy(&self.agent),
-        })
+        Some(ReplyKeys { mobile: copy(&self.mobile), agent: copy(&self.agent) })
     }
 
     /// KEY 3 by name; the home agent itself does not keep it.
@@ -75,11 +72,7 @@ impl Asked {
     /// The keys of this registration in every receiver's view; `None` if keys are missing.
     pub(super) fn key_infos(&self, keys: Keys, home_agent: &str) -> Option<KeyInfos> {
         let forever = self.lifetime == u16::MAX;
-        let lifetime = if forever {
-            LIFETIME_FOREVER
-        } else {
-            u32::from(self.lifetime)
-        };
+        let lifetime = if forever { LIFETIME_FOREVER } else { u32::from(self.lifetime) };
         let pair = |kind, key: crypto::Key, spis: (_, _), first: &str, second: &str| {
             let view = |inbound, outbound, own: &str, peer: &str| KeyInfo {
                 kind,
@@ -90,23 +83,11 @@ impl Asked {
                 own: own.to_owned(),
                 peer: peer.to_owned(),
             };
-            (
-                view(spis.0, spis.1, first, second),
-                view(spis.1, spis.0, second, first),
-            )
+            (view(spis.0, spis.1, first, second), view(spis.1, spis.0, second, first))
         };
-        let (mobile1, home1) = pair(
-            AssociationKind::Key1,
-            keys.key1,
-            self.key1,
-            self.nai.as_str(),
-            home_agent,
-        );
-        let mut infos = KeyInfos {
-            mobile: vec![mobile1],
-            agent: Vec::new(),
-            at_home_agent: vec![home1],
-        };
+        let (mobile1, home1) =
+            pair(AssociationKind::Key1, keys.key1, self.key1, self.nai.as_str(), home_agent);
+        let mut infos = KeyInfos { mobile: vec![mobile1], agent: Vec::new(), at_home_agent: vec![home1] };
         if let Some(agent) = self.serving_agent() {
             let (key2, key3) = keys.with_agent?;
             let spis2 = (agent.handle.key2, self.key2_key3.0);
@@ -176,12 +157,7 @@ impl HomeAgent {
         event.agent = asked.agent.as_ref().map(|a| a.nai.clone());
         self.notify(event);
         let time = Identification::new(ntp_seconds(now.unix.as_secs()), asked.identification.low());
-        let reply = Reply {
-            code,
-            lifetime: 0,
-            detail: None,
-            keys: None,
-        };
+        let reply = Reply { code, lifetime: 0, detail: None, keys: None };
         if let Ok((transmit, _)) = self.build(asked, reply, time, now) {
             self.outbox.send(transmit);
         }
@@ -224,13 +200,7 @@ impl HomeAgent {
             None => mobile_part.clone(),
         };
         let until = now.mono + REPEAT;
-        let repeat = Repeat {
-            t1,
-            until,
-            mobile_part,
-            numbers: asked.numbers,
-            agent,
-        };
+        let repeat = Repeat { t1, until, mobile_part, numbers: asked.numbers, agent };
         Ok((self.transmit(asked, message), repeat))
     }
 
@@ -244,11 +214,7 @@ impl HomeAgent {
             let link = self.config.home_link;
             return Transmit::Link { link, to, packet };
         }
-        Transmit::Udp {
-            source,
-            destination,
-            payload,
-        }
+        Transmit::Udp { source, destination, payload }
     }
 
     /// From the fixed part through 32.
@@ -266,11 +232,7 @@ impl HomeAgent {
         let (len, numbers, rng) = (registration::Reply::LEN, asked.numbers, &mut self.rng);
         let mut w = Writer::with_capacity(512);
         fixed.emit(&mut w);
-        extension::put(
-            &mut w,
-            extension::MN_NAI,
-            format!("@{}", self.config.realm).as_bytes(),
-        )?;
+        extension::put(&mut w, extension::MN_NAI, format!("@{}", self.config.realm).as_bytes())?;
         for info in keys {
             put_key(&mut w, len, numbers, spi, (cipher, &key), rng, info)?;
         }
@@ -282,11 +244,7 @@ impl HomeAgent {
             udp.emit(&mut w);
         }
         if let Some(code) = detail {
-            let plain = ErrorDetail {
-                code,
-                text: code.meaning().to_owned(),
-            }
-            .emit();
+            let plain = ErrorDetail { code, text: code.meaning().to_owned() }.emit();
             let slot = (Subtype::ERROR_DETAIL, 0, spi);
             put_sealed(&mut w, len, numbers, slot, (cipher, &key), rng, &plain)?;
         }
@@ -341,8 +299,7 @@ impl HomeAgent {
         let action = if relayed && there != path {
             Repeated::ThroughAnother
         } else {
-            self.repeat_message(&repeat, parts, (path, relayed))
-                .map_or(Repeated::Silence, Repeated::Again)
+            self.repeat_message(&repeat, parts, (path, relayed)).map_or(Repeated::Silence, Repeated::Again)
         };
         if let Some(known) = self.known.get_mut(nai) {
             known.repeat = Some(repeat);
@@ -353,12 +310,7 @@ impl HomeAgent {
     /// Denies without recording anything: the identification was recorded before.
     pub(super) fn deny_again(&mut self, asked: &Asked, code: Code, now: Now) {
         self.count(format!("code {}", code.0));
-        let reply = Reply {
-            code,
-            lifetime: 0,
-            detail: None,
-            keys: None,
-        };
+        let reply = Reply { code, lifetime: 0, detail: None, keys: None };
         if let Ok((transmit, _)) = self.build(asked, reply, asked.identification, now) {
             self.outbox.send(transmit);
         }
@@ -382,7 +334,6 @@ impl HomeAgent {
             return None;
         }
         let t2 = Transcript::of_agent(parts);
-        self.agent_part(repeat.mobile_part.clone(), repeat.numbers, agent, handle, &t2)
-            .ok()
+        self.agent_part(repeat.mobile_part.clone(), repeat.numbers, agent, handle, &t2).ok()
     }
 }

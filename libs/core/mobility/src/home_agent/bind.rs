@@ -30,11 +30,7 @@ pub(super) enum Step {
     /// The binding is being committed.
     Bind { binding: Box<Binding>, event: Event },
     /// The removal of a binding is being committed, for a deregistration or at its end.
-    Unbind {
-        home_address: Ipv4Addr,
-        returned: Option<LinkAddress>,
-        why: &'static str,
-    },
+    Unbind { home_address: Ipv4Addr, returned: Option<LinkAddress>, why: &'static str },
     /// Only the identification is being committed.
     Record,
     /// Subscribers are being committed.
@@ -52,33 +48,19 @@ pub(super) struct Work {
 
 impl Work {
     pub(super) const fn subscribers(changed: Vec<Subscriber>, cursor: u64) -> Self {
-        Self {
-            deadline: None,
-            step: Step::Subscribers { changed, cursor },
-            of: None,
-            reply: None,
-        }
+        Self { deadline: None, step: Step::Subscribers { changed, cursor }, of: None, reply: None }
     }
 
     pub(super) fn awaiting(asked: Asked, now: Now) -> Self {
         let of = Some((asked.nai.clone(), asked.identification));
-        Self {
-            deadline: Some(now.mono + KEY_TIMEOUT),
-            step: Step::Keys(Box::new(asked)),
-            of,
-            reply: None,
-        }
+        Self { deadline: Some(now.mono + KEY_TIMEOUT), step: Step::Keys(Box::new(asked)), of, reply: None }
     }
 }
 
 impl HomeAgent {
     /// Keys, or none, for a request that waits for them.
     pub(super) fn keys(&mut self, ticket: Ticket, result: Result<Keys, KdcError>, now: Now) {
-        let Some(Work {
-            step: Step::Keys(asked),
-            ..
-        }) = self.work.remove(&ticket)
-        else {
+        let Some(Work { step: Step::Keys(asked), .. }) = self.work.remove(&ticket) else {
             return;
         };
         match result {
@@ -86,12 +68,7 @@ impl HomeAgent {
             Err(KdcError::Unavailable(why)) => {
                 self.count("key distribution centre unavailable");
                 self.notify(Event::new(EventKind::Denied, format!("no keys: {why}")));
-                self.deny(
-                    &asked,
-                    Code::HA_UNSPECIFIED,
-                    Some(DetailCode::KDC_UNAVAILABLE),
-                    now,
-                );
+                self.deny(&asked, Code::HA_UNSPECIFIED, Some(DetailCode::KDC_UNAVAILABLE), now);
             }
             Err(KdcError::Refused(why)) => {
                 self.notify(Event::new(
@@ -106,18 +83,11 @@ impl HomeAgent {
     fn bind(&mut self, asked: Asked, keys: Keys, now: Now) {
         let unix = now.unix.as_secs();
         let Some(infos) = asked.key_infos(keys, &self.config.nai) else {
-            self.discard(
-                "key distribution centre broken",
-                "the key distribution centre gave too few keys",
-            );
+            self.discard("key distribution centre broken", "the key distribution centre gave too few keys");
             return;
         };
         let reply = Reply {
-            code: if asked.simultaneous {
-                Code::ACCEPTED_NO_SIMULTANEOUS
-            } else {
-                Code::ACCEPTED
-            },
+            code: if asked.simultaneous { Code::ACCEPTED_NO_SIMULTANEOUS } else { Code::ACCEPTED },
             lifetime: asked.lifetime,
             detail: None,
             keys: infos.for_reply(),
@@ -126,11 +96,8 @@ impl HomeAgent {
             return;
         };
         let key3 = infos.fingerprint_of_key3();
-        let associations: Vec<Association> = infos
-            .at_home_agent
-            .into_iter()
-            .map(|info| info.into_association(unix))
-            .collect();
+        let associations: Vec<Association> =
+            infos.at_home_agent.into_iter().map(|info| info.into_association(unix)).collect();
         let mut event = Event::new(EventKind::BindingAdded, "");
         event.keys = associations.iter().map(EventKey::of).chain(key3).collect();
         let binding = Binding {
@@ -145,17 +112,8 @@ impl HomeAgent {
             associations,
         };
         let changes = vec![Change::PutBinding(binding.duplicate())];
-        let step = Step::Bind {
-            binding: Box::new(binding),
-            event,
-        };
-        self.commit(
-            &asked.nai,
-            asked.identification,
-            changes,
-            step,
-            Some((transmit, repeat)),
-        );
+        let step = Step::Bind { binding: Box::new(binding), event };
+        self.commit(&asked.nai, asked.identification, changes, step, Some((transmit, repeat)));
     }
 
     /// Answers a request that is denied: the identification is recorded all the same.
@@ -167,32 +125,16 @@ impl HomeAgent {
         event.agent = asked.agent.as_ref().map(|a| a.nai.clone());
         event.home_address = Some(asked.home_address);
         self.notify(event);
-        let reply = Reply {
-            code,
-            lifetime: 0,
-            detail,
-            keys: None,
-        };
+        let reply = Reply { code, lifetime: 0, detail, keys: None };
         let Some(reply) = self.reply(asked, reply, now) else {
             return;
         };
-        self.commit(
-            &asked.nai,
-            asked.identification,
-            Vec::new(),
-            Step::Record,
-            Some(reply),
-        );
+        self.commit(&asked.nai, asked.identification, Vec::new(), Step::Record, Some(reply));
     }
 
     /// Accepts a deregistration.
     pub(super) fn deregister(&mut self, asked: &Asked, now: Now) {
-        let reply = Reply {
-            code: Code::ACCEPTED,
-            lifetime: 0,
-            detail: None,
-            keys: None,
-        };
+        let reply = Reply { code: Code::ACCEPTED, lifetime: 0, detail: None, keys: None };
         let Some(reply) = self.reply(asked, reply, now) else {
             return;
         };
@@ -223,34 +165,16 @@ impl HomeAgent {
         let Some(known) = self.known.get_mut(nai) else {
             return;
         };
-        if known
-            .sent
-            .is_some_and(|s| identification.0.wrapping_sub(s.0).cast_signed() <= 0)
-        {
+        if known.sent.is_some_and(|s| identification.0.wrapping_sub(s.0).cast_signed() <= 0) {
             // A later request of the same mobile node overtook this one while its keys were made.
             self.count("overtaken");
             return;
         }
         let previous = known.sent.replace(identification).map(|i| i.0);
-        changes.insert(
-            0,
-            Change::Identification {
-                nai: nai.clone(),
-                previous,
-                next: identification.0,
-            },
-        );
+        changes.insert(0, Change::Identification { nai: nai.clone(), previous, next: identification.0 });
         let ticket = self.ticket();
         let of = Some((nai.clone(), identification));
-        self.work.insert(
-            ticket,
-            Work {
-                deadline: None,
-                step,
-                of,
-                reply,
-            },
-        );
+        self.work.insert(ticket, Work { deadline: None, step, of, reply });
         self.outbox.effect(Effect::Persist { ticket, changes });
     }
 
@@ -271,11 +195,7 @@ impl HomeAgent {
         match work.step {
             Step::Keys(_) | Step::Record => {}
             Step::Bind { binding, event } => self.bound(*binding, event, now),
-            Step::Unbind {
-                home_address,
-                returned,
-                why,
-            } => self.unbind(home_address, returned, why),
+            Step::Unbind { home_address, returned, why } => self.unbind(home_address, returned, why),
             Step::Subscribers { changed, cursor } => self.taken_over(changed, cursor),
         }
         if let Some((transmit, repeat)) = work.reply {
@@ -308,15 +228,9 @@ impl HomeAgent {
         event.lifetime = Some(binding.lifetime);
         event.encapsulation = Some(binding.tunnel.name());
         event.code = Some(0);
-        let through = binding
-            .foreign_agent
-            .as_deref()
-            .unwrap_or("a co-located care-of address");
+        let through = binding.foreign_agent.as_deref().unwrap_or("a co-located care-of address");
         event.text = format!("{} is at {} through {through}", binding.nai, binding.care_of);
-        self.outbox.effect(Effect::Tunnel(TunnelChange::Bind {
-            home_address,
-            tunnel: binding.tunnel,
-        }));
+        self.outbox.effect(Effect::Tunnel(TunnelChange::Bind { home_address, tunnel: binding.tunnel }));
         self.bindings.insert(Bound::granted(binding, now));
         self.count("code 0");
         self.notify(event);
@@ -327,10 +241,7 @@ impl HomeAgent {
         let Some(binding) = self.bindings.remove(home_address) else {
             return;
         };
-        self.outbox.effect(Effect::Tunnel(TunnelChange::Unbind {
-            home_address,
-            returned,
-        }));
+        self.outbox.effect(Effect::Tunnel(TunnelChange::Unbind { home_address, returned }));
         let mut event = Event::new(EventKind::BindingRemoved, format!("{}: {why}", binding.nai));
         event.home_address = Some(home_address);
         event.care_of = Some(binding.care_of);
@@ -350,30 +261,15 @@ impl HomeAgent {
             return;
         }
         let ticket = self.ticket();
-        let step = Step::Unbind {
-            home_address,
-            returned: None,
-            why,
-        };
-        self.work.insert(
-            ticket,
-            Work {
-                deadline: None,
-                step,
-                of: None,
-                reply: None,
-            },
-        );
+        let step = Step::Unbind { home_address, returned: None, why };
+        self.work.insert(ticket, Work { deadline: None, step, of: None, reply: None });
         let changes = vec![Change::RemoveBinding(home_address)];
         self.outbox.effect(Effect::Persist { ticket, changes });
     }
 
     /// True if this request of the subscriber still waits for keys or for its commit.
     pub(super) fn in_progress(&self, nai: &Nai, identification: Identification) -> bool {
-        self.work.values().any(|w| {
-            w.of.as_ref()
-                .is_some_and(|(n, i)| n == nai && *i == identification)
-        })
+        self.work.values().any(|w| w.of.as_ref().is_some_and(|(n, i)| n == nai && *i == identification))
     }
 
     /// Ends bindings whose lifetime is over and gives up requests whose keys never came.
@@ -388,11 +284,7 @@ impl HomeAgent {
             .map(|(t, _)| *t)
             .collect();
         for ticket in late {
-            self.keys(
-                ticket,
-                Err(KdcError::Unavailable("it did not answer in time".into())),
-                now,
-            );
+            self.keys(ticket, Err(KdcError::Unavailable("it did not answer in time".into())), now);
         }
     }
 }

@@ -26,27 +26,15 @@ impl Bound {
     pub(super) fn granted(binding: Binding, now: Now) -> Self {
         let lives = Duration::from_secs(u64::from(binding.lifetime));
         let ends = (binding.lifetime != u16::MAX).then(|| now.mono + lives);
-        Self {
-            binding,
-            ends,
-            due: ends,
-            ending: false,
-        }
+        Self { binding, ends, due: ends, ending: false }
     }
 
     /// A binding that the store held: what is left of its lifetime, by the wall clock, never more than all.
     pub(super) fn restored(binding: Binding, now: Now) -> Self {
         let lifetime = u64::from(binding.lifetime);
-        let left = binding
-            .ends()
-            .map(|e| e.saturating_sub(now.unix.as_secs()).min(lifetime));
+        let left = binding.ends().map(|e| e.saturating_sub(now.unix.as_secs()).min(lifetime));
         let ends = left.map(|left| now.mono + Duration::from_secs(left));
-        Self {
-            binding,
-            ends,
-            due: ends,
-            ending: false,
-        }
+        Self { binding, ends, due: ends, ending: false }
     }
 }
 
@@ -82,13 +70,7 @@ impl Bindings {
         let home_address = bound.binding.home_address;
         self.remove(home_address);
         self.due.extend(bound.ends.map(|ends| (ends, home_address)));
-        self.inbound.extend(
-            bound
-                .binding
-                .associations
-                .iter()
-                .map(|a| (a.inbound, home_address)),
-        );
+        self.inbound.extend(bound.binding.associations.iter().map(|a| (a.inbound, home_address)));
         self.by_address.insert(home_address, bound);
     }
 
@@ -120,9 +102,7 @@ impl Bindings {
 
     /// Marks a binding whose removal goes to the store; false if it is marked already, or not there.
     pub(super) fn begin_ending(&mut self, home_address: Ipv4Addr) -> bool {
-        self.by_address
-            .get_mut(&home_address)
-            .is_some_and(|b| !std::mem::replace(&mut b.ending, true))
+        self.by_address.get_mut(&home_address).is_some_and(|b| !std::mem::replace(&mut b.ending, true))
     }
 
     /// It was not removed now: it is due again at `at`.

@@ -79,10 +79,7 @@ impl HomeAgent {
         };
         let path = self.path_of(parts.peek(), source);
         if path.is_none() && parts.peek().foreign_home.is_some() {
-            return self.discard(
-                "no association with the agent",
-                "34 of an agent that is not configured",
-            );
+            return self.discard("no association with the agent", "34 of an agent that is not configured");
         }
         let relayed = path.is_some_and(|p| self.paths[p].keys.matches(Direction::ToHome, parts.peek()));
         let Some(nai) = self.author(&parts) else {
@@ -106,9 +103,7 @@ impl HomeAgent {
     fn author(&self, parts: &Unverified<Parts<'_>>) -> Option<Nai> {
         let candidates = self.by_spi.get(&parts.peek().mobile_home.spi)?;
         let fits = |nai: &&Nai| {
-            self.known
-                .get(*nai)
-                .is_some_and(|k| k.keys.verify(Direction::ToHome, parts).is_some())
+            self.known.get(*nai).is_some_and(|k| k.keys.verify(Direction::ToHome, parts).is_some())
         };
         candidates.iter().take(CANDIDATES).find(fits).cloned()
     }
@@ -129,10 +124,7 @@ impl HomeAgent {
             return;
         }
         if matches!(repeated, Some(Repeated::Silence)) {
-            return self.discard(
-                "repeated elsewhere",
-                "an answered request came again with other indices",
-            );
+            return self.discard("repeated elsewhere", "an answered request came again with other indices");
         }
         let Some(mut asked) = self.asked(nai, fixed, &parts, source, path) else {
             return;
@@ -179,11 +171,9 @@ impl HomeAgent {
         let through =
             parts.foreign.nai.is_some() || parts.foreign.handle.is_some() || parts.foreign_home.is_some();
         let agent = match (through, path, parts.foreign.handle) {
-            (true, Some(path), Some(handle)) => Some(Agent {
-                nai: self.paths[path].nai.clone(),
-                path,
-                handle,
-            }),
+            (true, Some(path), Some(handle)) => {
+                Some(Agent { nai: self.paths[path].nai.clone(), path, handle })
+            }
             (true, _, _) => {
                 self.discard(
                     "no way back",
@@ -196,18 +186,14 @@ impl HomeAgent {
         let known = self.known.get(nai)?;
         let home_address = known.subscriber.home_address;
         // Only a node that is on the home link may have its link address told there.
-        let returned = (agent.is_none() && *source.ip() == home_address)
-            .then(|| known.link_address(parts))
-            .flatten();
+        let returned =
+            (agent.is_none() && *source.ip() == home_address).then(|| known.link_address(parts)).flatten();
         Some(Asked {
             nai: nai.clone(),
             identification: fixed.identification,
             source,
             message: parts.bytes.to_vec(),
-            numbers: parts
-                .mobile
-                .numbers
-                .unwrap_or(Numbers::Vendor(self.config.vendor)),
+            numbers: parts.mobile.numbers.unwrap_or(Numbers::Vendor(self.config.vendor)),
             agent,
             home_address,
             care_of: fixed.care_of,
@@ -250,11 +236,7 @@ impl HomeAgent {
     ) -> Result<(), Denial> {
         let Some(agent) = &asked.agent else {
             let own = fixed.flags.has(Flags::DECAPSULATION) || fixed.lifetime == 0;
-            return if own {
-                Ok(())
-            } else {
-                Err(denial(Code::HA_FA_AUTHENTICATION))
-            };
+            return if own { Ok(()) } else { Err(denial(Code::HA_FA_AUTHENTICATION)) };
         };
         // A relayed deregistration carries no 34, nor does a care-of address that is not the agent's (RFC 5944
         // section 3.7.2.2).
@@ -267,16 +249,13 @@ impl HomeAgent {
             let p = held.protected;
             !p.sealed && p.content == nai_owner::FOREIGN_AGENT && p.info == agent.nai.as_bytes()
         });
-        let heard = parts
-            .mobile
-            .agent_heard
-            .is_some_and(|heard| heard.agent == agent.nai);
+        let heard = parts.mobile.agent_heard.is_some_and(|heard| heard.agent == agent.nai);
         if !named || !heard {
             return Err(mismatch);
         }
         let address = self.paths[agent.path].address;
         let router = parts.foreign.ip.map(|held| parse_ip(held.protected.info));
-                let offered = fixed.care_of == address || fixed.care_of.is_unspecified() && fixed.lifetime == 0;
+        let offered = fixed.care_of == address || fixed.care_of.is_unspecified() && fixed.lifetime == 0;
         if router.is_some_and(|r| r != Ok(address)) || !asked.co_located && !offered {
             return Err(denial(Code::HA_PROHIBITED));
         }
@@ -310,10 +289,7 @@ impl HomeAgent {
         let open = |held: &Held<'_>| {
             let named = held.protected.spi == known.subscriber.spi;
             let key = known.keys.request_key();
-            named
-                .then(|| sealed_plain(parts, held, known.keys.cipher(), key))
-                .flatten()
-                .ok_or(bad)
+            named.then(|| sealed_plain(parts, held, known.keys.cipher(), key)).flatten().ok_or(bad)
         };
         let nai = parts.mobile.nai.ok_or(bad)?;
         let user = SealedNai::parse(&open(&nai)?).map_err(|_| bad)?;
@@ -325,10 +301,7 @@ impl HomeAgent {
             None => fixed.home_address,
         };
         let clear = fixed.home_address;
-        if [wanted, clear]
-            .iter()
-            .any(|a| !a.is_unspecified() && *a != asked.home_address)
-        {
+        if [wanted, clear].iter().any(|a| !a.is_unspecified() && *a != asked.home_address) {
             return Err(denial(Code::HA_PROHIBITED));
         }
         if let Some(held) = &parts.mobile.layer_2 {
@@ -384,11 +357,7 @@ impl HomeAgent {
 
     fn check_limits(&self, asked: &mut Asked) -> Result<(), Denial> {
         let known = self.known.get(&asked.nai).ok_or(denial(Code::HA_UNSPECIFIED))?;
-        let most = known
-            .subscriber
-            .max_lifetime
-            .unwrap_or(u16::MAX)
-            .min(self.config.max_lifetime);
+        let most = known.subscriber.max_lifetime.unwrap_or(u16::MAX).min(self.config.max_lifetime);
         asked.lifetime = asked.lifetime.min(most);
         let new = asked.lifetime > 0 && self.bindings.find(asked.home_address).is_none();
         if new && self.bindings.len() >= self.config.max_bindings {
@@ -431,16 +400,10 @@ impl HomeAgent {
 impl Known {
     /// The link address that the mobile node sealed, if it is an Ethernet one.
     fn link_address(&self, parts: &Parts<'_>) -> Option<LinkAddress> {
-        let held = parts
-            .mobile
-            .layer_2
-            .as_ref()
-            .filter(|h| h.protected.spi == self.subscriber.spi)?;
+        let held = parts.mobile.layer_2.as_ref().filter(|h| h.protected.spi == self.subscriber.spi)?;
         let plain = sealed_plain(parts, held, self.keys.cipher(), self.keys.request_key())?;
         let address = SealedLayer2::parse(&plain).ok()?;
-        (address.kind == layer_2::ETHERNET)
-            .then(|| address.address.try_into().ok())
-            .flatten()
+        (address.kind == layer_2::ETHERNET).then(|| address.address.try_into().ok()).flatten()
     }
 
     /// True the first time this transcript is refused for its identification.

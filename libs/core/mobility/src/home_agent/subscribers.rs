@@ -18,15 +18,7 @@ impl HomeAgent {
         self.by_spi.entry(subscriber.spi).or_default().push(nai.clone());
         let keys = MobileHome::of(&subscriber);
         let (seen, stored, sent) = before.map_or((None, None, None), |b| (b.seen, b.stored, b.sent));
-        let known = Known {
-            subscriber,
-            keys,
-            seen,
-            stored,
-            sent,
-            repeat: None,
-            refused: Vec::new(),
-        };
+        let known = Known { subscriber, keys, seen, stored, sent, repeat: None, refused: Vec::new() };
         self.known.insert(nai, known);
     }
 
@@ -46,23 +38,14 @@ impl HomeAgent {
         let mut gone = Vec::new();
         if complete {
             let named = |nai: &Nai| changed.iter().any(|s| s.nai == *nai);
-            gone.extend(
-                self.known
-                    .values()
-                    .map(|k| &k.subscriber)
-                    .filter(|s| !named(&s.nai))
-                    .map(|s| {
-                        let mut subscriber = s.duplicate();
-                        subscriber.state = SubscriberState::Revoked;
-                        subscriber
-                    }),
-            );
+            gone.extend(self.known.values().map(|k| &k.subscriber).filter(|s| !named(&s.nai)).map(|s| {
+                let mut subscriber = s.duplicate();
+                subscriber.state = SubscriberState::Revoked;
+                subscriber
+            }));
         }
         let changed: Vec<_> = changed.into_iter().chain(gone).collect();
-        let mut changes: Vec<_> = changed
-            .iter()
-            .map(|s| Change::PutSubscriber(s.duplicate()))
-            .collect();
+        let mut changes: Vec<_> = changed.iter().map(|s| Change::PutSubscriber(s.duplicate())).collect();
         for subscriber in changed.iter().filter(|s| s.state == SubscriberState::Revoked) {
             // Even where no binding stands: one may be on its way to the store before this.
             changes.push(Change::RemoveBinding(subscriber.home_address));

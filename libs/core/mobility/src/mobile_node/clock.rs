@@ -31,13 +31,7 @@ const fn later(a: u32, b: u32) -> bool {
 
 impl Timestamps {
     pub(super) const fn new(last: u32, offset: i64, now: Now) -> Self {
-        Self {
-            last,
-            confirmed: 0,
-            offset,
-            trusted: false,
-            previous: now,
-        }
+        Self { last, confirmed: 0, offset, trusted: false, previous: now }
     }
 
     pub(super) const fn last(&self) -> u32 {
@@ -68,11 +62,7 @@ impl Timestamps {
     /// Seconds for the next request: above all sent before.
     pub(super) fn next(&mut self, now: Now) -> u32 {
         let home = self.home_now(now);
-        self.last = if self.last == 0 || later(home, self.last) {
-            home
-        } else {
-            self.last.wrapping_add(1)
-        };
+        self.last = if self.last == 0 || later(home, self.last) { home } else { self.last.wrapping_add(1) };
         self.last
     }
 
@@ -106,10 +96,7 @@ mod tests {
     use super::*;
 
     fn at(mono: u64, unix: u64) -> Now {
-        Now {
-            mono: Instant::new(Duration::from_secs(mono)),
-            unix: Duration::from_secs(unix),
-        }
+        Now { mono: Instant::new(Duration::from_secs(mono)), unix: Duration::from_secs(unix) }
     }
 
     const T: u64 = 1_800_000_000;

@@ -78,12 +78,7 @@ impl Agent {
     pub(super) fn usable(&self, reverse_tunnel: bool) -> bool {
         let name = self.name.as_ref().is_some_and(|n| n.len() <= MAX_AGENT_NAME);
         let challenge = self.challenge.as_ref().is_some_and(|c| c.len() <= 32);
-        let flags = AgentFlags::FOREIGN_AGENT
-            | if reverse_tunnel {
-                AgentFlags::REVERSE_TUNNEL
-            } else {
-                0
-            };
+        let flags = AgentFlags::FOREIGN_AGENT | if reverse_tunnel { AgentFlags::REVERSE_TUNNEL } else { 0 };
         name && challenge && self.flags.has(flags) && !self.care_of.is_empty() && self.lifetime > 0
     }
 
@@ -118,18 +113,12 @@ pub(super) struct Solicit {
 impl Solicit {
     /// The link just came up.
     pub(super) const fn at_once(now: Now) -> Self {
-        Self {
-            next: Some(now.mono),
-            sent: 0,
-            last: None,
-            wanted: false,
-        }
+        Self { next: Some(now.mono), sent: 0, last: None, wanted: false }
     }
 
     /// Not more often than once a second.
     fn soonest(&self, now: Now) -> Instant {
-        self.last
-            .map_or(now.mono, |last| (last + SOLICIT_FIRST).max(now.mono))
+        self.last.map_or(now.mono, |last| (last + SOLICIT_FIRST).max(now.mono))
     }
 
     /// Time after the `sent`-th solicitation, before it is randomised.
@@ -245,11 +234,7 @@ impl MobileNode {
         self.count("solicitations");
         let message = Solicitation.to_vec();
         if let Ok(packet) = ip::icmp_packet(Ipv4Addr::UNSPECIFIED, ALL_ROUTERS, TTL, &message) {
-            self.outbox.send(Transmit::Link {
-                link,
-                to: ALL_ROUTERS_LINK,
-                packet,
-            });
+            self.outbox.send(Transmit::Link { link, to: ALL_ROUTERS_LINK, packet });
         }
     }
 
@@ -259,10 +244,7 @@ impl MobileNode {
             return false;
         };
         let works = self.attachment.as_ref().is_some_and(|a| a.settled() && !a.lost);
-        let helps = link
-            .agents
-            .values()
-            .any(|a| self.is_home(a) || a.usable(self.config.reverse_tunnel));
+        let helps = link.agents.values().any(|a| self.is_home(a) || a.usable(self.config.reverse_tunnel));
         !self.dormant && !works && !helps
     }
 

@@ -31,26 +31,14 @@ impl MobileNode {
         }
         *next = now.mono + *every;
         self.echo.1 = self.echo.1.wrapping_add(1);
-        let echo = Icmp::EchoRequest {
-            identifier: self.echo.0,
-            sequence: self.echo.1,
-            data: &[],
-        };
+        let echo = Icmp::EchoRequest { identifier: self.echo.0, sequence: self.echo.1, data: &[] };
         let (home, agent) = (self.config.home_address, self.config.home_agent);
         let Ok(packet) = ip::icmp_packet(home, agent, TTL, &echo.to_vec()) else {
             return;
         };
-        let payload = TunnelData {
-            next_header: Protocol::IP_IN_IP,
-            packet: &packet,
-        }
-        .to_vec();
+        let payload = TunnelData { next_header: Protocol::IP_IN_IP, packet: &packet }.to_vec();
         self.count("keepalives");
         let destination = SocketAddrV4::new(agent, PORT);
-        self.outbox.send(Transmit::Udp {
-            source,
-            destination,
-            payload,
-        });
+        self.outbox.send(Transmit::Udp { source, destination, payload });
     }
 }

@@ -44,21 +44,8 @@ impl MobileNode {
         match request {
             Request::LinkUp { link, address } => self.link_up(link, address, now),
             Request::LinkDown { link } => self.link_down(link),
-            Request::AddressAppeared {
-                link,
-                address,
-                prefix_length,
-                gateway,
-            } => {
-                self.address_appeared(
-                    link,
-                    CareOf {
-                        address,
-                        prefix_length,
-                        gateway,
-                    },
-                    now,
-                );
+            Request::AddressAppeared { link, address, prefix_length, gateway } => {
+                self.address_appeared(link, CareOf { address, prefix_length, gateway }, now);
             }
             Request::AddressGone { link, address } => self.address_gone(link, address),
             Request::RouteFailed { reason } => self.route_failed(&reason, now),
@@ -130,15 +117,7 @@ impl MobileNode {
                 self.set_route(Route::CareOf { link, care_of, port }, self.route_ends);
             }
             Some(Route::CoLocated { link, port, peer, .. }) => {
-                self.set_route(
-                    Route::CoLocated {
-                        link,
-                        care_of,
-                        port,
-                        peer,
-                    },
-                    self.route_ends,
-                );
+                self.set_route(Route::CoLocated { link, care_of, port, peer }, self.route_ends);
             }
             Some(Route::Detached | Route::Home { .. } | Route::ViaForeignAgent { .. }) | None => {}
         }
@@ -153,26 +132,16 @@ impl MobileNode {
         event.care_of = Some(address);
         self.notify(event);
         self.avoided.remove(&Target::CoLocated(id, address));
-        if self
-            .attachment
-            .as_ref()
-            .is_some_and(|a| a.target == Target::CoLocated(id, address))
-        {
+        if self.attachment.as_ref().is_some_and(|a| a.target == Target::CoLocated(id, address)) {
             self.detach();
-        } else if self
-            .route
-            .is_some_and(|r| r.care_of() == Some(address) && r.link() == Some(id))
-        {
+        } else if self.route.is_some_and(|r| r.care_of() == Some(address) && r.link() == Some(id)) {
             self.set_route(Route::Detached, None);
         }
     }
 
     /// Nothing is certain about the routes any more: begin anew, but not in a hurry.
     fn route_failed(&mut self, reason: &str, now: Now) {
-        self.discard(
-            "route failed",
-            format!("routes could not be changed, trying again: {reason}"),
-        );
+        self.discard("route failed", format!("routes could not be changed, trying again: {reason}"));
         self.attachment = None;
         self.route = None;
         self.route_ends = None;

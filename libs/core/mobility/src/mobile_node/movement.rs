@@ -125,11 +125,7 @@ impl Attachment {
     }
 
     pub(super) fn agent_name(&self) -> Option<&str> {
-        if let Place::Agent(agent) = &self.place {
-            agent.name.as_deref()
-        } else {
-            None
-        }
+        if let Place::Agent(agent) = &self.place { agent.name.as_deref() } else { None }
     }
 
     pub(super) fn care_of(&self) -> Option<Ipv4Addr> {
@@ -146,9 +142,7 @@ impl Attachment {
         let renew = registration.and_then(|r| r.renew).filter(|_| attempt.is_none());
         let keepalive = registration.and_then(|r| r.keepalive).map(|(_, next)| next);
         let anew = self.anew.filter(|_| attempt.is_none());
-        [attempt, renew, keepalive, anew, self.suspect]
-            .into_iter()
-            .fold(None, earliest)
+        [attempt, renew, keepalive, anew, self.suspect].into_iter().fold(None, earliest)
     }
 
     /// What a log calls this place.
@@ -171,10 +165,7 @@ impl MobileNode {
 
     /// True if this could be registered with now. A busy agent still serves those that it has.
     fn possible(&self, target: Target) -> bool {
-        let current = self
-            .attachment
-            .as_ref()
-            .is_some_and(|a| a.target == target && a.settled());
+        let current = self.attachment.as_ref().is_some_and(|a| a.target == target && a.settled());
         let Some(link) = self.links.get(&target.link()).filter(|l| l.up.is_some()) else {
             return false;
         };
@@ -187,10 +178,7 @@ impl MobileNode {
             Target::CoLocated(_, address) => {
                 let insists = AgentFlags::FOREIGN_AGENT | AgentFlags::REGISTRATION_REQUIRED;
                 link.addresses.get(&address).is_some_and(|c| c.gateway.is_some())
-                    && !link
-                        .agents
-                        .values()
-                        .any(|a| a.flags.has(insists) && !self.is_home(a))
+                    && !link.agents.values().any(|a| a.flags.has(insists) && !self.is_home(a))
             }
         }
     }
@@ -199,17 +187,11 @@ impl MobileNode {
     fn best(&self) -> Option<Target> {
         let candidates = self.links.iter().flat_map(|(id, link)| {
             let agents = link.agents.values().map(|agent| {
-                let target = if self.is_home(agent) {
-                    Target::Home(*id)
-                } else {
-                    Target::Agent(*id, agent.address)
-                };
+                let target =
+                    if self.is_home(agent) { Target::Home(*id) } else { Target::Agent(*id, agent.address) };
                 (target, agent.heard)
             });
-            let addresses = link
-                .addresses
-                .keys()
-                .map(|a| (Target::CoLocated(*id, *a), Instant::default()));
+            let addresses = link.addresses.keys().map(|a| (Target::CoLocated(*id, *a), Instant::default()));
             agents.chain(addresses)
         });
         candidates
@@ -230,10 +212,7 @@ impl MobileNode {
             self.attach(best, now);
             return;
         };
-        let deregistering = a
-            .attempt
-            .as_ref()
-            .is_some_and(|t| t.purpose == Purpose::Deregister);
+        let deregistering = a.attempt.as_ref().is_some_and(|t| t.purpose == Purpose::Deregister);
         if best == a.target || deregistering {
             return;
         }
@@ -273,24 +252,16 @@ impl MobileNode {
                 let Some(care_of) = link.addresses.get(&address) else {
                     return;
                 };
-                Place::CoLocated {
-                    care_of: *care_of,
-                    port,
-                }
+                Place::CoLocated { care_of: *care_of, port }
             }
         };
         let route = match &place {
-            Place::Home { port, .. } => Some(Route::Home {
-                link: target.link(),
-                port: *port,
-            }),
+            Place::Home { port, .. } => Some(Route::Home { link: target.link(), port: *port }),
             // Until the home agent has accepted, packets of the home address have no way.
             Place::Agent(_) => None,
-            Place::CoLocated { care_of, port } => Some(Route::CareOf {
-                link: target.link(),
-                care_of: *care_of,
-                port: *port,
-            }),
+            Place::CoLocated { care_of, port } => {
+                Some(Route::CareOf { link: target.link(), care_of: *care_of, port: *port })
+            }
         };
         // On a link that just came up the first requests need not wait for their turn.
         let at_once = link.quick > 0;
@@ -426,10 +397,7 @@ impl MobileNode {
         let Target::Agent(link, address) = a.target else {
             return;
         };
-        let heard = self
-            .links
-            .get(&link)
-            .is_some_and(|l| l.agents.contains_key(&address));
+        let heard = self.links.get(&link).is_some_and(|l| l.agents.contains_key(&address));
         if heard || a.lost {
             return;
         }
@@ -441,8 +409,7 @@ impl MobileNode {
     /// Prefers other places for a while.
     pub(super) fn avoid(&mut self, target: Target, seconds: u64, now: Now) {
         if !target.is_home() {
-            self.avoided
-                .insert(target, now.mono + Duration::from_secs(seconds));
+            self.avoided.insert(target, now.mono + Duration::from_secs(seconds));
         }
     }
 }

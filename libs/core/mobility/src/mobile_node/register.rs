@@ -46,11 +46,7 @@ pub(super) enum Purpose {
 
 impl Purpose {
     pub(super) const fn of(target: Target) -> Self {
-        if target.is_home() {
-            Self::Return
-        } else {
-            Self::Register
-        }
+        if target.is_home() { Self::Return } else { Self::Register }
     }
 }
 
@@ -82,11 +78,7 @@ impl Attempt {
 
     /// When the next request goes out.
     pub(super) fn due(&self, not_before: Instant) -> Instant {
-        if self.at_once {
-            self.next
-        } else {
-            self.next.max(not_before)
-        }
+        if self.at_once { self.next } else { self.next.max(not_before) }
     }
 
     /// A denial: not before `least`, and slower from time to time.
@@ -169,10 +161,7 @@ impl MobileNode {
         }
         a.registration = None;
         let text = format!("the registration through {} ended without a renewal", a.label());
-        let deregistering = a
-            .attempt
-            .as_ref()
-            .is_some_and(|t| t.purpose == Purpose::Deregister);
+        let deregistering = a.attempt.as_ref().is_some_and(|t| t.purpose == Purpose::Deregister);
         if a.attempt.is_none() || deregistering {
             a.attempt = Some(Attempt::new(Purpose::Register, false, now));
         }
@@ -183,27 +172,17 @@ impl MobileNode {
     /// The route that lets requests out while nothing is registered here.
     pub(super) fn bare_route(&self) -> Route {
         match self.attachment.as_ref().map(|a| (&a.place, a.target.link())) {
-            Some((Place::CoLocated { care_of, port }, link)) => Route::CareOf {
-                link,
-                care_of: *care_of,
-                port: *port,
-            },
+            Some((Place::CoLocated { care_of, port }, link)) => {
+                Route::CareOf { link, care_of: *care_of, port: *port }
+            }
             Some((Place::Home { .. } | Place::Agent(_), _)) | None => Route::Detached,
         }
     }
 
     fn draft(&self, a: &Attachment, purpose: Purpose, identification: Identification) -> Option<Draft> {
         let link_address = self.links.get(&a.target.link())?.address;
-        let reverse = if self.config.reverse_tunnel || a.force_reverse {
-            Flags::REVERSE_TUNNEL
-        } else {
-            0
-        };
-        let wanted = if purpose == Purpose::Register {
-            self.config.lifetime.min(a.most)
-        } else {
-            0
-        };
+        let reverse = if self.config.reverse_tunnel || a.force_reverse { Flags::REVERSE_TUNNEL } else { 0 };
+        let wanted = if purpose == Purpose::Register { self.config.lifetime.min(a.most) } else { 0 };
         let sealed = Draft {
             flags: Flags(reverse),
             lifetime: wanted,
@@ -216,21 +195,16 @@ impl MobileNode {
         Some(match &a.place {
             Place::Home { .. } => {
                 // Only here the home address is no secret: this is its own link.
-                Draft {
-                    flags: Flags(0),
-                    home_address: self.config.home_address,
-                    ..sealed
-                }
+                Draft { flags: Flags(0), home_address: self.config.home_address, ..sealed }
             }
             Place::Agent(agent) => Draft {
                 lifetime: wanted.min(agent.lifetime),
                 heard: Some((agent.name.clone()?, agent.challenge.clone()?)),
                 ..sealed
             },
-            Place::CoLocated { .. } => Draft {
-                flags: Flags(Flags::DECAPSULATION | Flags::REVERSE_TUNNEL),
-                ..sealed
-            },
+            Place::CoLocated { .. } => {
+                Draft { flags: Flags(Flags::DECAPSULATION | Flags::REVERSE_TUNNEL), ..sealed }
+            }
         })
     }
 
@@ -238,18 +212,11 @@ impl MobileNode {
         let low = self.rng.u32();
         let identification = Identification::new(self.clock.next(now), low);
         let fresh_port = self.fresh_port();
-        let Some(purpose) = self
-            .attachment
-            .as_ref()
-            .and_then(|a| a.attempt.as_ref())
-            .map(|t| t.purpose)
+        let Some(purpose) = self.attachment.as_ref().and_then(|a| a.attempt.as_ref()).map(|t| t.purpose)
         else {
             return;
         };
-        let Some(draft) = self
-            .attachment
-            .as_ref()
-            .and_then(|a| self.draft(a, purpose, identification))
+        let Some(draft) = self.attachment.as_ref().and_then(|a| self.draft(a, purpose, identification))
         else {
             return;
         };
@@ -299,11 +266,7 @@ impl MobileNode {
     fn fresh_port(&mut self) -> u16 {
         loop {
             let port = 49_152 + self.rng.below(16_384) as u16;
-            let used = self
-                .attachment
-                .iter()
-                .flat_map(|a| &a.sent)
-                .any(|s| s.port == port);
+            let used = self.attachment.iter().flat_map(|a| &a.sent).any(|s| s.port == port);
             if !used {
                 return port;
             }
@@ -326,11 +289,7 @@ impl MobileNode {
                 let source = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, port);
                 let destination = SocketAddrV4::new(agent.address, PORT);
                 let packet = ip::udp_packet(source, destination, TTL, bytes).ok()?;
-                Some(Transmit::Link {
-                    link: a.target.link(),
-                    to: agent.link_address,
-                    packet,
-                })
+                Some(Transmit::Link { link: a.target.link(), to: agent.link_address, packet })
             }
         }
     }
@@ -345,11 +304,7 @@ impl MobileNode {
             Purpose::Return => "deregistration request from home".into(),
             Purpose::Deregister => format!("deregistration request through {}", a.label()),
         };
-        let text = if sends > 1 {
-            format!("{what}, number {sends} without an acceptance")
-        } else {
-            what
-        };
+        let text = if sends > 1 { format!("{what}, number {sends} without an acceptance") } else { what };
         let mut event = Event::new(EventKind::RequestSent, text);
         event.agent = a.agent_name().map(str::to_owned);
         event.care_of = a.care_of();

@@ -39,10 +39,8 @@ const KEEPALIVE_LEAST: Duration = Duration::from_secs(5);
 impl MobileNode {
     /// A UDP packet from a link: the reply that a foreign agent relays to a node without an address.
     pub(super) fn take_link_reply(&mut self, link: LinkId, udp: &UdpPacket<'_>, now: Now) {
-        let here = self
-            .attachment
-            .as_ref()
-            .is_some_and(|a| matches!(a.target, Target::Agent(l, _) if l == link));
+        let here =
+            self.attachment.as_ref().is_some_and(|a| matches!(a.target, Target::Agent(l, _) if l == link));
         if here && udp.source.port() == PORT && udp.destination.ip().is_broadcast() {
             self.take_reply(udp.destination.port(), udp.payload, now);
         }
@@ -76,12 +74,10 @@ impl MobileNode {
             return;
         };
         let low = reply.identification.low();
-        let sent = self.attachment.as_ref().and_then(|a| {
-            a.sent
-                .iter()
-                .find(|s| s.port == port && s.identification.low() == low)
-                .cloned()
-        });
+        let sent = self
+            .attachment
+            .as_ref()
+            .and_then(|a| a.sent.iter().find(|s| s.port == port && s.identification.low() == low).cloned());
         let Some(sent) = sent.filter(|_| reply.home_agent == self.config.home_agent) else {
             self.count("reply to no request");
             return;
@@ -178,45 +174,22 @@ impl MobileNode {
             }
             Place::CoLocated { care_of, port } => {
                 let peer = if accepted.udp.is_some() {
-                    forward::Peer::Udp {
-                        remote: SocketAddrV4::new(home_agent, PORT),
-                    }
+                    forward::Peer::Udp { remote: SocketAddrV4::new(home_agent, PORT) }
                 } else {
-                    forward::Peer::IpInIp {
-                        local: care_of.address,
-                        remote: home_agent,
-                    }
+                    forward::Peer::IpInIp { local: care_of.address, remote: home_agent }
                 };
                 let link = a.target.link();
-                (
-                    Route::CoLocated {
-                        link,
-                        care_of: *care_of,
-                        port: *port,
-                        peer,
-                    },
-                    Some(peer),
-                )
+                (Route::CoLocated { link, care_of: *care_of, port: *port, peer }, Some(peer))
             }
         };
         let keepalive = accepted.udp.map(|every| {
             let own = self.config.keepalive;
-            let every = if every == 0 {
-                own
-            } else {
-                own.min(Duration::from_secs(every.into()))
-            };
+            let every = if every == 0 { own } else { own.min(Duration::from_secs(every.into())) };
             let every = every.max(KEEPALIVE_LEAST);
             (every, now.mono + every)
         });
         let associations = accepted.associations;
-        a.registration = Some(Registration {
-            ends,
-            renew,
-            peer,
-            keepalive,
-            associations,
-        });
+        a.registration = Some(Registration { ends, renew, peer, keepalive, associations });
         a.attempt = None;
         a.anew = None;
         a.spent = None;
@@ -239,31 +212,18 @@ impl MobileNode {
         let place = match &a.place {
             Place::CoLocated { care_of, .. } => {
                 let encapsulation = a.registration.as_ref().and_then(|r| r.peer);
-                let by = if matches!(encapsulation, Some(forward::Peer::Udp { .. })) {
-                    "udp"
-                } else {
-                    "ip in ip"
-                };
-                format!(
-                    "with the co-located care-of address {}, tunnel by {by}",
-                    care_of.address
-                )
+                let by =
+                    if matches!(encapsulation, Some(forward::Peer::Udp { .. })) { "udp" } else { "ip in ip" };
+                format!("with the co-located care-of address {}, tunnel by {by}", care_of.address)
             }
             Place::Agent(_) | Place::Home { .. } => {
                 let care_of = a.care_of().unwrap_or(Ipv4Addr::UNSPECIFIED);
                 format!("through {}, care-of {care_of}", a.label())
             }
         };
-        let verb = if first {
-            "registered"
-        } else {
-            "registration renewed"
-        };
-        let lifetime = if reply.lifetime == u16::MAX {
-            "for ever".into()
-        } else {
-            format!("{} s", reply.lifetime)
-        };
+        let verb = if first { "registered" } else { "registration renewed" };
+        let lifetime =
+            if reply.lifetime == u16::MAX { "for ever".into() } else { format!("{} s", reply.lifetime) };
         let mut event = Event::new(EventKind::Registered, format!("{verb} {place}, {lifetime}"));
         event.agent = a.agent_name().map(str::to_owned);
         event.care_of = a.care_of();

@@ -78,12 +78,7 @@ impl MobileNode {
             AgentHeard { challenge, agent }.emit(&mut w, numbers)?;
         }
         if draft.flags.has(Flags::DECAPSULATION) {
-            UdpTunnelRequest {
-                forced: false,
-                through_foreign_agent: false,
-                encapsulation: 4,
-            }
-            .emit(&mut w);
+            UdpTunnelRequest { forced: false, through_foreign_agent: false, encapsulation: 4 }.emit(&mut w);
         }
         open_authentication(&mut w, MN_HA_AUTHENTICATION, self.keys.spi(), 32);
         let authenticator = self.keys.authenticate(Direction::ToHome, w.bytes());
@@ -98,17 +93,9 @@ impl MobileNode {
 
     /// Name, home address and link address, each sealed.
     fn seal_identity(&mut self, w: &mut Writer, link_address: LinkAddress) -> Result<(), Error> {
-        let name = SealedNai {
-            index: 0,
-            user: self.config.nai.user().to_owned(),
-        }
-        .emit()?;
+        let name = SealedNai { index: 0, user: self.config.nai.user().to_owned() }.emit()?;
         let address = self.config.home_address.octets();
-        let layer_2 = SealedLayer2 {
-            kind: layer_2::ETHERNET,
-            address: link_address.to_vec(),
-        }
-        .emit()?;
+        let layer_2 = SealedLayer2 { kind: layer_2::ETHERNET, address: link_address.to_vec() }.emit()?;
         let extensions = [
             (Subtype::NAI, nai_owner::MOBILE_NODE, name.as_slice()),
             (Subtype::IP, ip_owner::HOST, &address),
@@ -118,15 +105,7 @@ impl MobileNode {
         let sealing = (self.keys.cipher(), self.keys.request_key());
         for (subtype, content, plain) in extensions {
             let head = (subtype, content, self.keys.spi());
-            put_sealed(
-                w,
-                Request::LEN,
-                self.config.numbers,
-                head,
-                sealing,
-                &mut self.rng,
-                plain,
-            )?;
+            put_sealed(w, Request::LEN, self.config.numbers, head, sealing, &mut self.rng, plain)?;
         }
         Ok(())
     }

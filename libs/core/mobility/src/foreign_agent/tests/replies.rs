@@ -36,11 +36,7 @@ fn told(change: impl FnOnce(&mut HomeAgentScript)) -> Vec<u8> {
     let accepted = codes == [0];
     assert_eq!(world.visitors().len(), usize::from(accepted));
     assert_eq!(world.store.visitors.len(), usize::from(accepted));
-    assert_eq!(
-        world.agent.pending(),
-        usize::from(codes.is_empty()),
-        "what is not answered still waits"
-    );
+    assert_eq!(world.agent.pending(), usize::from(codes.is_empty()), "what is not answered still waits");
     codes
 }
 
@@ -51,11 +47,7 @@ fn an_accepted_registration_makes_a_visitor_in_the_right_order() {
     let mut world = World::new();
     let mut mobile = Mobile::new();
     let relayed = asked(&mut world, &mut mobile);
-    let handle = Parts::parse(&relayed, Fixed::LEN, VENDOR)
-        .unwrap()
-        .foreign
-        .handle
-        .unwrap();
+    let handle = Parts::parse(&relayed, Fixed::LEN, VENDOR).unwrap().foreign.handle.unwrap();
     let reply = HomeAgentScript::new().reply(&relayed);
     world.reply(HOME_AGENT, &reply);
     let did = world.did.clone();
@@ -68,37 +60,18 @@ fn an_accepted_registration_makes_a_visitor_in_the_right_order() {
         tunnel: Tunnel::IpInIp(HOME_AGENT),
         reverse_tunnel: true,
     });
-    let [
-        Did::Persist(1),
-        Did::Tunnel(added),
-        Did::Notify(event),
-        Did::Send(_),
-    ] = did.as_slice()
-    else {
+    let [Did::Persist(1), Did::Tunnel(added), Did::Notify(event), Did::Send(_)] = did.as_slice() else {
         panic!("{did:?}");
     };
     assert_eq!(*added, expected);
-    assert_eq!(
-        (event.kind, event.home_address),
-        (EventKind::VisitorAdded, Some(HOME_ADDRESS))
-    );
-    assert!(
-        !event.text.contains("10.11.1.50"),
-        "no home address in what is logged"
-    );
+    assert_eq!((event.kind, event.home_address), (EventKind::VisitorAdded, Some(HOME_ADDRESS)));
+    assert!(!event.text.contains("10.11.1.50"), "no home address in what is logged");
     let own = Parts::parse(&reply, Reply::LEN, VENDOR).unwrap();
-    assert_eq!(
-        world.replies()[0].3,
-        own.mobile_bytes(),
-        "stripped, else byte for byte"
-    );
+    assert_eq!(world.replies()[0].3, own.mobile_bytes(), "stripped, else byte for byte");
     let stored = &world.store.visitors[0];
     let inbound: Vec<Spi> = stored.associations.iter().map(|a| a.inbound).collect();
     assert_eq!(inbound, [handle.key2, handle.key3]);
-    assert_eq!(
-        (stored.lifetime, stored.granted, stored.care_of),
-        (600, UNIX, CARE_OF)
-    );
+    assert_eq!((stored.lifetime, stored.granted, stored.care_of), (600, UNIX, CARE_OF));
     assert_eq!(world.agent.tunnels().count(), 1);
 }
 
@@ -113,18 +86,10 @@ fn nothing_is_built_or_answered_before_the_commit() {
     assert_eq!(world.did(), [Did::Persist(1)]);
     // Repeats of reply and request meanwhile change nothing.
     world.reply(HOME_AGENT, &reply);
-    assert!(
-        !world
-            .did()
-            .iter()
-            .any(|d| matches!(d, Did::Persist(_) | Did::Send(_)))
-    );
+    assert!(!world.did().iter().any(|d| matches!(d, Did::Persist(_) | Did::Send(_))));
     assert!(world.visitors().is_empty());
     world.pass(Duration::from_secs(8));
-    assert!(
-        world.codes().is_empty(),
-        "no time-out while the store works on it"
-    );
+    assert!(world.codes().is_empty(), "no time-out while the store works on it");
     world.release();
     assert_eq!(world.codes(), [Code::ACCEPTED]);
     assert_eq!(world.visitors(), [HOME_ADDRESS]);
@@ -262,12 +227,7 @@ fn what_must_fit_the_request_or_is_silence() {
 
 #[test]
 fn denials_are_stripped_and_relayed() {
-    for code in [
-        Code::HA_UNSPECIFIED,
-        Code::HA_IDENTIFICATION,
-        Code::HA_UDP_UNAVAILABLE,
-        Code(2),
-    ] {
+    for code in [Code::HA_UNSPECIFIED, Code::HA_IDENTIFICATION, Code::HA_UDP_UNAVAILABLE, Code(2)] {
         assert_eq!(told(|s| s.code = code), [code.0]);
     }
     let mut world = World::new();
@@ -276,9 +236,7 @@ fn denials_are_stripped_and_relayed() {
     script.code = Code::HA_RESOURCES;
     let reply = script.reply(&relayed);
     world.reply(HOME_AGENT, &reply);
-    let Some(Did::Notify(event)) = world.did.first() else {
-        panic!()
-    };
+    let Some(Did::Notify(event)) = world.did.first() else { panic!() };
     assert_eq!((event.kind, event.code), (EventKind::Denied, Some(130)));
     let own = Parts::parse(&reply, Reply::LEN, VENDOR).unwrap();
     assert_eq!(world.replies()[0].3, own.mobile_bytes());
@@ -300,11 +258,7 @@ fn extensions_in_any_order_but_each_once() {
     assert_eq!(with(&[Handle, Key2, Key2, Ip]), [71]);
     assert_eq!(with(&[Handle, Key3, Key3, Ip]), [71]);
     assert_eq!(with(&[Handle, Key2, Key3, Key3, Ip]), [71]);
-    assert_eq!(
-        with(&[Handle, Key2, Key3, Ip, Udp(0)]),
-        [71],
-        "nobody asked for UDP"
-    );
+    assert_eq!(with(&[Handle, Key2, Key3, Ip, Udp(0)]), [71], "nobody asked for UDP");
     let clear = Raw(clear_key(association_between::FA_HA));
     assert_eq!(with(&[Handle, clear, Key3, Ip]), [71], "a key in clear");
     let foreign = Raw(ours(Numbers::Vendor(VENDOR + 1), 1, b"x"));
@@ -375,10 +329,7 @@ fn one_home_agent_cannot_take_a_visitor_of_another() {
     world.reply(OTHER_HOME_AGENT, &reply);
     assert_eq!(world.codes(), [Code::FA_RESOURCES]);
     let visit = world.agent.visitors().next().unwrap();
-    assert_eq!(
-        (visit.record.home_agent, visit.record.link_address),
-        (HOME_AGENT, one.station)
-    );
+    assert_eq!((visit.record.home_agent, visit.record.link_address), (HOME_AGENT, one.station));
 }
 
 #[test]
@@ -386,34 +337,21 @@ fn registering_again_replaces_the_visitor() {
     let mut world = World::new();
     let mut mobile = Mobile::new();
     world.register(&mut mobile);
-    let first: Vec<Spi> = world.store.visitors[0]
-        .associations
-        .iter()
-        .map(|a| a.inbound)
-        .collect();
+    let first: Vec<Spi> = world.store.visitors[0].associations.iter().map(|a| a.inbound).collect();
     mobile.station = [2, 0, 0, 0, 7, 7];
     world.register(&mut mobile);
     assert_eq!(world.visitors(), [HOME_ADDRESS]);
     let stored = &world.store.visitors[0];
-    assert_eq!(
-        (world.store.visitors.len(), stored.link_address),
-        (1, mobile.station)
-    );
+    assert_eq!((world.store.visitors.len(), stored.link_address), (1, mobile.station));
     assert!(stored.associations.iter().all(|a| !first.contains(&a.inbound)));
-    assert_eq!(
-        (world.counter("visitors added"), world.counter("visitors renewed")),
-        (1, 1)
-    );
+    assert_eq!((world.counter("visitors added"), world.counter("visitors renewed")), (1, 1));
 }
 
 #[test]
 fn udp_is_used_if_the_home_agent_agrees() {
     use Piece::{Handle, Ip, Key2, Key3, Udp};
     for (pieces, tunnel) in [
-        (
-            vec![Handle, Key2, Key3, Ip, Udp(0)],
-            Tunnel::Udp(SocketAddrV4::new(HOME_AGENT, PORT)),
-        ),
+        (vec![Handle, Key2, Key3, Ip, Udp(0)], Tunnel::Udp(SocketAddrV4::new(HOME_AGENT, PORT))),
         (vec![Handle, Key2, Key3, Ip, Udp(64)], Tunnel::IpInIp(HOME_AGENT)),
         (vec![Handle, Key2, Key3, Ip], Tunnel::IpInIp(HOME_AGENT)),
     ] {
@@ -469,10 +407,7 @@ fn a_visitor_leaves_only_by_its_own_accepted_deregistration() {
     else {
         panic!("{did:?}");
     };
-    assert_eq!(
-        (*home_address, event.kind),
-        (HOME_ADDRESS, EventKind::VisitorRemoved)
-    );
+    assert_eq!((*home_address, event.kind), (HOME_ADDRESS, EventKind::VisitorRemoved));
     assert_eq!(world.codes(), [Code::ACCEPTED]);
     assert!(world.visitors().is_empty() && world.store.visitors.is_empty());
 }
@@ -494,9 +429,7 @@ fn visitors_expire() {
     world.did();
     world.pass(Duration::from_millis(1));
     assert!(world.visitors().is_empty() && world.store.visitors.is_empty());
-    let removed = Did::Tunnel(TunnelChange::VisitorRemoved {
-        home_address: HOME_ADDRESS,
-    });
+    let removed = Did::Tunnel(TunnelChange::VisitorRemoved { home_address: HOME_ADDRESS });
     assert!(world.did().contains(&removed));
     assert_eq!(world.counter("visitors expired"), 1);
 }

@@ -29,10 +29,7 @@ fn codes_with(config: Config, change: impl FnOnce(&mut Mobile)) -> Vec<u8> {
 fn send(world: &mut World, mobile: &Mobile, request: &[u8]) -> Vec<u8> {
     world.did();
     world.packet(LINK, mobile.station, &mobile.packet(request));
-    let relayed = world
-        .did
-        .iter()
-        .any(|d| matches!(d, Did::Send(Transmit::Udp { .. })));
+    let relayed = world.did.iter().any(|d| matches!(d, Did::Send(Transmit::Udp { .. })));
     let codes: Vec<u8> = world.codes().iter().map(|code| code.0).collect();
     assert!(!relayed || codes.is_empty(), "relayed and refused");
     assert_eq!(world.agent.pending(), usize::from(relayed));
@@ -50,22 +47,12 @@ fn a_good_request_is_relayed_with_our_part() {
     assert_eq!(to, HOME_AGENT);
     let own = Parts::parse(&request, Fixed::LEN, VENDOR).unwrap();
     let parts = Parts::parse(&relayed, Fixed::LEN, VENDOR).unwrap();
-    assert_eq!(
-        parts.mobile_bytes(),
-        own.mobile_bytes(),
-        "not a byte of the mobile node's"
-    );
+    assert_eq!(parts.mobile_bytes(), own.mobile_bytes(), "not a byte of the mobile node's");
     assert!(parts.foreign.challenge.is_none(), "132 was for the foreign agent");
     let name = parts.foreign.nai.unwrap().protected;
-    assert_eq!(
-        (name.content, name.sealed, name.info),
-        (nai_owner::FOREIGN_AGENT, false, NAI.as_bytes())
-    );
+    assert_eq!((name.content, name.sealed, name.info), (nai_owner::FOREIGN_AGENT, false, NAI.as_bytes()));
     let router = parts.foreign.ip.unwrap().protected;
-    assert_eq!(
-        (router.content, router.info),
-        (ip_owner::ROUTER, &CARE_OF.octets()[..])
-    );
+    assert_eq!((router.content, router.info), (ip_owner::ROUTER, &CARE_OF.octets()[..]));
     let handle = parts.foreign.handle.unwrap();
     assert!(handle.key2 != handle.key3 && handle.key2 > Spi(255) && handle.key3 > Spi(255));
     assert!(parts.foreign.udp_request.is_none());
@@ -134,16 +121,9 @@ fn refusals_copy_port_identification_and_home_agent() {
     let (link, to, port, bytes) = world.replies().pop().unwrap();
     assert_eq!((link, to, port), (LINK, mobile.station, 51_234));
     let reply = Reply::parse(&bytes).unwrap();
-    assert_eq!(
-        (reply.code, reply.lifetime),
-        (Code::FA_LIFETIME, 600),
-        "the longest that is granted"
-    );
+    assert_eq!((reply.code, reply.lifetime), (Code::FA_LIFETIME, 600), "the longest that is granted");
     assert_eq!(reply.identification, mobile.fixed.identification);
-    assert_eq!(
-        (reply.home_address, reply.home_agent),
-        (Ipv4Addr::UNSPECIFIED, HOME_AGENT)
-    );
+    assert_eq!((reply.home_address, reply.home_agent), (Ipv4Addr::UNSPECIFIED, HOME_AGENT));
     assert_eq!(bytes.len(), Reply::LEN, "nothing authenticated");
 }
 
@@ -185,11 +165,7 @@ fn form() {
     let mut world = World::new();
     let mut mobile = Mobile::new();
     let request = mobile.request(&world.challenge(LINK));
-    let short = Parts::parse(&request, Fixed::LEN, VENDOR)
-        .unwrap()
-        .mobile_bytes()
-        .len()
-        - 38;
+    let short = Parts::parse(&request, Fixed::LEN, VENDOR).unwrap().mobile_bytes().len() - 38;
     assert_eq!(send(&mut world, &mobile, &request[..short]), [70], "no 32");
 }
 
@@ -198,10 +174,7 @@ fn every_cut_is_refused_or_silent() {
     let mut world = World::new();
     let mut mobile = Mobile::new();
     let request = mobile.request(&world.challenge(LINK));
-    let whole = Parts::parse(&request, Fixed::LEN, VENDOR)
-        .unwrap()
-        .mobile_bytes()
-        .len();
+    let whole = Parts::parse(&request, Fixed::LEN, VENDOR).unwrap().mobile_bytes().len();
     for end in (0..request.len()).filter(|end| *end != whole) {
         world.now.mono = world.now.mono + Duration::from_millis(1001);
         world.did();
@@ -225,10 +198,7 @@ fn unknown_extensions_follow_the_rule() {
     mobile.head = vec![99, 1, 0];
     let request = mobile.request(&world.challenge(LINK));
     assert_eq!(send(&mut world, &mobile, &request), [] as [u8; 0]);
-    assert_eq!(
-        world.counter("request: unknown extension that may not be skipped"),
-        1
-    );
+    assert_eq!(world.counter("request: unknown extension that may not be skipped"), 1);
     assert_eq!(codes(|m| m.head = vec![250, 1, 0]), [0]);
     assert_eq!(codes(|m| m.head = vec![0, 0, 0]), [0], "padding");
 }

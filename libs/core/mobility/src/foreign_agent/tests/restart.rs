@@ -23,10 +23,7 @@ fn visitors_and_their_tunnels_come_back_and_the_sequence_goes_on() {
     let before = world.agent.tunnels().collect::<Vec<_>>();
     let mut world = world.restarted(config(), 3);
     assert_eq!(world.agent.tunnels().collect::<Vec<_>>(), before);
-    assert_eq!(
-        world.did.first(),
-        Some(&Did::Tunnel(TunnelChange::VisitorAdded(before[0])))
-    );
+    assert_eq!(world.did.first(), Some(&Did::Tunnel(TunnelChange::VisitorAdded(before[0]))));
     assert_eq!(first_sequence(&world, LINK), 256, "above what was reserved");
     assert_eq!(first_sequence(&world, LINK_B), 0, "nobody was there");
     // It ends when it would have ended: 600 s after it was granted, 4 s of them have gone.

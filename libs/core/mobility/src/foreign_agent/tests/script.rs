@@ -58,13 +58,7 @@ impl Mobile {
             heard: Some(NAI.into()),
             tail: None,
             head: Vec::new(),
-            home: MobileHome::new(
-                &nai,
-                "home.example",
-                Spi(600 + u32::from(n)),
-                Cipher::Aes256Gcm,
-                key0,
-            ),
+            home: MobileHome::new(&nai, "home.example", Spi(600 + u32::from(n)), Cipher::Aes256Gcm, key0),
             rng: Rng::from_seed([n; 32]),
         }
     }
@@ -75,14 +69,8 @@ impl Mobile {
         let mut w = Writer::default();
         self.fixed.emit(&mut w);
         put(&mut w, extension::MN_NAI, b"@home.example").unwrap();
-        let nai = SealedNai {
-            index: 0,
-            user: "traveller".into(),
-        };
-        let layer_2 = SealedLayer2 {
-            kind: 0,
-            address: self.station.to_vec(),
-        };
+        let nai = SealedNai { index: 0, user: "traveller".into() };
+        let layer_2 = SealedLayer2 { kind: 0, address: self.station.to_vec() };
         self.seal(&mut w, Subtype::NAI, &nai.emit().unwrap());
         self.seal(&mut w, Subtype::IP, &[0; 4]);
         self.seal(&mut w, Subtype::LAYER_2, &layer_2.emit().unwrap());
@@ -152,11 +140,7 @@ pub(super) struct HomeAgentScript {
 impl HomeAgentScript {
     pub(super) fn of(address: Ipv4Addr) -> Self {
         let other = address == OTHER_HOME_AGENT;
-        let (nai, spi, key) = if other {
-            ("ha@other.example", 1002, 9)
-        } else {
-            (HOME_NAI, 1001, 8)
-        };
+        let (nai, spi, key) = if other { ("ha@other.example", 1002, 9) } else { (HOME_NAI, 1001, 8) };
         Self {
             nai: nai.into(),
             address,
@@ -236,21 +220,13 @@ impl HomeAgentScript {
             Piece::Key2 | Piece::Key3 => {
                 let second = matches!(piece, Piece::Key2);
                 let mut info = KeyInfo {
-                    kind: if second {
-                        AssociationKind::Key2
-                    } else {
-                        AssociationKind::Key3
-                    },
+                    kind: if second { AssociationKind::Key2 } else { AssociationKind::Key3 },
                     inbound: if second { handle.key2 } else { handle.key3 },
                     outbound: Spi(70_000 + u32::from(second)),
                     lifetime: 600,
                     key: self.rng.key(),
                     own: NAI.into(),
-                    peer: if second {
-                        self.nai.clone()
-                    } else {
-                        "abcdefghijklm@home.example".into()
-                    },
+                    peer: if second { self.nai.clone() } else { "abcdefghijklm@home.example".into() },
                 };
                 (self.distort)(&mut info);
                 let spi = self.seal_spi.unwrap_or(self.path.spi());
@@ -262,11 +238,7 @@ impl HomeAgentScript {
                 put_sealed(w, Reply::LEN, NUMBERS, head, sealing, &mut self.rng, &plain).unwrap();
             }
             Piece::Udp(code) => {
-                let reply = UdpTunnelReply {
-                    code: *code,
-                    forced: false,
-                    keepalive: 0,
-                };
+                let reply = UdpTunnelReply { code: *code, forced: false, keepalive: 0 };
                 reply.emit(w);
             }
             Piece::Raw(bytes) => {
@@ -279,12 +251,8 @@ impl HomeAgentScript {
 /// A security association extension in clear, as no path of ours may carry it.
 pub(super) fn clear_key(between: u8) -> Vec<u8> {
     let mut w = Writer::default();
-    let protected = wire::mip::ours::Protected {
-        content: between,
-        sealed: false,
-        spi: Spi(0),
-        info: &[1; 60],
-    };
+    let protected =
+        wire::mip::ours::Protected { content: between, sealed: false, spi: Spi(0), info: &[1; 60] };
     assert!(between == association_between::FA_HA || between == association_between::MN_FA);
     protected.emit(&mut w, NUMBERS, Subtype::ASSOCIATION).unwrap();
     w.into_bytes()

@@ -64,10 +64,7 @@ impl MobileNode {
     /// A foreign agent, or somebody on its link, says no.
     pub(super) fn hint(&mut self, reply: &Reply, sent: &Sent, now: Now) {
         let Some(a) = &mut self.attachment else { return };
-        let known = a
-            .sent
-            .iter_mut()
-            .find(|s| s.identification == sent.identification);
+        let known = a.sent.iter_mut().find(|s| s.identification == sent.identification);
         // One reaction to one request; the request itself stays answerable by the home agent.
         if known.is_none_or(|s| std::mem::replace(&mut s.hinted, true)) {
             return;
@@ -150,11 +147,7 @@ impl MobileNode {
         let Some(a) = &mut self.attachment else { return };
         let target = a.target;
         if let Some(attempt) = &mut a.attempt {
-            let (least, longest) = if passing {
-                (SOON, LONGEST_WAIT)
-            } else {
-                (LATE, LATEST)
-            };
+            let (least, longest) = if passing { (SOON, LONGEST_WAIT) } else { (LATE, LATEST) };
             attempt.back_off(least, longest, now);
         }
         if about_agent && sent.agent.is_some() {

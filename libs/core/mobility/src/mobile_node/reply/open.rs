@@ -58,10 +58,7 @@ impl MobileNode {
             if reply.lifetime != 0 || !mobile.associations.is_empty() {
                 return Err("it answers a deregistration with a registration");
             }
-            Ok(Accepted {
-                associations: Vec::new(),
-                udp: None,
-            })
+            Ok(Accepted { associations: Vec::new(), udp: None })
         }
     }
 
@@ -77,25 +74,15 @@ impl MobileNode {
     /// The address granted is ours: sealed away from home, in the fixed part at home.
     fn check_address(&self, reply: &Reply, parts: &Parts<'_>, sent: &Sent) -> Result<(), Refusal> {
         let home = self.config.home_address;
-        let in_clear = if sent.purpose == Purpose::Return {
-            home
-        } else {
-            Ipv4Addr::UNSPECIFIED
-        };
+        let in_clear = if sent.purpose == Purpose::Return { home } else { Ipv4Addr::UNSPECIFIED };
         if reply.home_address != in_clear {
             return Err("its home address field is wrong");
         }
         let Some(held) = &parts.mobile.ip else {
             let needed = sent.purpose == Purpose::Register;
-            return if needed {
-                Err("it does not name the home address")
-            } else {
-                Ok(())
-            };
+            return if needed { Err("it does not name the home address") } else { Ok(()) };
         };
-        let plain = self
-            .plain(parts, held, sent)
-            .ok_or("its home address cannot be opened")?;
+        let plain = self.plain(parts, held, sent).ok_or("its home address cannot be opened")?;
         if held.protected.content != ip_owner::HOST || parse_ip(&plain) != Ok(home) {
             return Err("it grants another home address");
         }

@@ -6,11 +6,7 @@ use super::{super::*, world::*};
 use crate::EventKind;
 
 fn gaps(world: &World) -> Vec<f64> {
-    let at: Vec<_> = world
-        .solicited
-        .iter()
-        .map(|(_, at)| at.since_start().as_secs_f64())
-        .collect();
+    let at: Vec<_> = world.solicited.iter().map(|(_, at)| at.since_start().as_secs_f64()).collect();
     at.windows(2).map(|w| w[1] - w[0]).collect()
 }
 
@@ -24,10 +20,7 @@ fn solicitations_begin_at_once_and_back_off_to_a_minute() {
     let gaps = gaps(&world);
     let nominal = [1, 1, 2, 4, 8, 16, 32, 64, 64, 64];
     for (gap, nominal) in gaps.iter().zip(nominal.map(f64::from)) {
-        assert!(
-            *gap >= nominal && *gap <= nominal * 1.2 + 0.001,
-            "{gap} for {nominal}"
-        );
+        assert!(*gap >= nominal && *gap <= nominal * 1.2 + 0.001, "{gap} for {nominal}");
     }
     assert!(gaps.len() >= 9, "{gaps:?}");
     assert_eq!(world.state(), State::Discovering);
@@ -86,29 +79,15 @@ fn no_changed_bit_of_an_advertisement_is_believed() {
         let mut wrong = packet.clone();
         wrong[bit / 8] ^= 1 << (bit % 8);
         world.packet(fa_a().link_address, &wrong);
-        assert!(
-            world.asked.is_empty(),
-            "bit {bit} of byte {} of {packet:?}",
-            bit / 8
-        );
+        assert!(world.asked.is_empty(), "bit {bit} of byte {} of {packet:?}", bit / 8);
     }
 }
 
 #[test]
 fn without_the_wish_for_a_reverse_tunnel_an_agent_without_one_will_do() {
-    let mut world = World::with(
-        Config {
-            reverse_tunnel: false,
-            ..config()
-        },
-        MobileNodeState::default(),
-        T,
-    );
+    let mut world = World::with(Config { reverse_tunnel: false, ..config() }, MobileNodeState::default(), T);
     world.link_up();
-    world.hear(&Agent {
-        flags: AgentFlags::FOREIGN_AGENT,
-        ..fa_a()
-    });
+    world.hear(&Agent { flags: AgentFlags::FOREIGN_AGENT, ..fa_a() });
     assert_eq!(world.last().fixed.flags.0, 0);
 }
 
@@ -132,17 +111,10 @@ fn one_agent_that_changes_its_link_address_all_the_time_gets_one_request_a_secon
     let mut world = World::new();
     world.link_up();
     for n in 0..100_u8 {
-        world.hear(&Agent {
-            link_address: [2, 0, 0, 0, 1, n],
-            ..fa_a()
-        });
+        world.hear(&Agent { link_address: [2, 0, 0, 0, 1, n], ..fa_a() });
         world.pass(Duration::from_millis(10));
     }
-    assert!(
-        world.asked.len() <= 4,
-        "{} requests in a second",
-        world.asked.len()
-    );
+    assert!(world.asked.len() <= 4, "{} requests in a second", world.asked.len());
 }
 
 #[test]

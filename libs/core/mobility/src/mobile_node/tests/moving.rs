@@ -7,19 +7,12 @@ fn a_link_that_goes_down_parks_everything_at_once() {
     let mut world = World::registered_through(&fa_a());
     world.link_down();
     assert_eq!(world.routes.last(), Some(&Route::Detached));
-    assert_eq!(
-        (world.state(), world.node.associations().count()),
-        (State::Detached, 0)
-    );
+    assert_eq!((world.state(), world.node.associations().count()), (State::Detached, 0));
     world.link_up();
     assert_eq!(world.solicited.len(), 2);
     world.hear(&fa_b());
     let asked = world.last();
-    assert_eq!(
-        asked.fixed.care_of,
-        fa_b().care_of[0],
-        "at once, without waiting a second"
-    );
+    assert_eq!(asked.fixed.care_of, fa_b().care_of[0], "at once, without waiting a second");
     assert!(asked.fixed.identification.seconds() > world.asked[0].fixed.identification.seconds());
     world.accept(Some(&fa_b()));
     assert_eq!(world.state(), State::Registered);
@@ -51,10 +44,7 @@ fn an_agent_that_falls_silent_and_returns_is_gone_on_with() {
 #[test]
 fn lifetime_expiry_with_another_agent_at_hand_moves() {
     let mut agent = fa_a();
-    let mut other = Agent {
-        prefix: None,
-        ..fa_b()
-    };
+    let mut other = Agent { prefix: None, ..fa_b() };
     let mut world = World::registered_through(&agent);
     for _ in 0..5 {
         world.seconds_hearing(1, &mut agent);
@@ -126,10 +116,7 @@ fn a_sequence_reset_registers_anew_at_most_once_a_minute() {
 
 #[test]
 fn a_rollover_is_no_reset() {
-    let mut agent = Agent {
-        sequence: u16::MAX,
-        ..fa_a()
-    };
+    let mut agent = Agent { sequence: u16::MAX, ..fa_a() };
     let mut world = World::registered_through(&agent);
     world.seconds_hearing(3, &mut agent);
     assert_eq!(agent.sequence, 258);
@@ -140,10 +127,7 @@ fn a_rollover_is_no_reset() {
 fn another_box_with_the_agents_address_is_another_agent() {
     let mut world = World::registered_through(&fa_a());
     world.seconds(2);
-    world.hear(&Agent {
-        link_address: [2, 0, 0, 0, 9, 9],
-        ..fa_a()
-    });
+    world.hear(&Agent { link_address: [2, 0, 0, 0, 9, 9], ..fa_a() });
     assert!(world.routes.contains(&Route::Detached));
     assert_eq!(world.last().link.unwrap().0, [2, 0, 0, 0, 9, 9]);
 }
@@ -167,14 +151,8 @@ fn the_home_agent_wins_over_all_others() {
 #[test]
 fn somebody_with_the_h_bit_or_the_address_alone_is_not_home() {
     for agent in [
-        Agent {
-            address: Ipv4Addr::new(10, 11, 1, 3),
-            ..home_agent()
-        },
-        Agent {
-            flags: AgentFlags::REVERSE_TUNNEL,
-            ..home_agent()
-        },
+        Agent { address: Ipv4Addr::new(10, 11, 1, 3), ..home_agent() },
+        Agent { flags: AgentFlags::REVERSE_TUNNEL, ..home_agent() },
     ] {
         let mut world = World::new();
         world.link_up();
@@ -191,11 +169,7 @@ fn a_home_agent_that_dies_leaves_us_at_home() {
     assert_eq!((world.state(), world.asked.len()), (State::AtHome, 1));
     world.hear(&fa_a());
     world.seconds(1);
-    assert_eq!(
-        world.last().fixed.care_of,
-        fa_a().care_of[0],
-        "another network: we moved"
-    );
+    assert_eq!(world.last().fixed.care_of, fa_a().care_of[0], "another network: we moved");
     assert!(world.routes.contains(&Route::Detached));
 }
 
@@ -204,25 +178,14 @@ fn a_foreign_agent_is_preferred_while_nothing_works() {
     let mut world = World::new();
     world.address();
     world.link_up();
-    assert_eq!(
-        world.last().fixed.care_of,
-        CARE_OF,
-        "perhaps a stale address, but the only one"
-    );
+    assert_eq!(world.last().fixed.care_of, CARE_OF, "perhaps a stale address, but the only one");
     world.hear(&fa_a());
-    assert_eq!(
-        world.last().fixed.care_of,
-        fa_a().care_of[0],
-        "at once, without waiting a second"
-    );
+    assert_eq!(world.last().fixed.care_of, fa_a().care_of[0], "at once, without waiting a second");
 }
 
 #[test]
 fn a_co_located_registration_stays_unless_an_agent_insists() {
-    let mut agent = Agent {
-        prefix: None,
-        ..fa_a()
-    };
+    let mut agent = Agent { prefix: None, ..fa_a() };
     let mut world = World::co_located(None);
     world.seconds_hearing(3, &mut agent);
     assert_eq!(world.asked.len(), 1);
@@ -236,10 +199,7 @@ fn a_co_located_registration_stays_unless_an_agent_insists() {
 #[test]
 fn an_address_that_goes_takes_its_registration_along() {
     let mut world = World::co_located(None);
-    world.request(Request::AddressGone {
-        link: LINK,
-        address: CARE_OF,
-    });
+    world.request(Request::AddressGone { link: LINK, address: CARE_OF });
     assert_eq!(world.routes.last(), Some(&Route::Detached));
     assert_eq!(world.state(), State::Discovering);
     world.seconds(1);
@@ -277,13 +237,7 @@ fn the_home_address_is_no_care_of_address() {
 
 #[test]
 fn a_silent_agent_is_given_up_for_another_one() {
-    let (mut silent, mut other) = (
-        fa_a(),
-        Agent {
-            prefix: None,
-            ..fa_b()
-        },
-    );
+    let (mut silent, mut other) = (fa_a(), Agent { prefix: None, ..fa_b() });
     let mut world = World::new();
     world.link_up();
     world.hear(&silent);
@@ -303,16 +257,10 @@ fn routes_that_fail_are_tried_again_but_not_in_a_loop() {
     let mut agent = home_agent();
     world.hear(&agent);
     for _ in 0..10 {
-        world.request(Request::RouteFailed {
-            reason: "no such device".into(),
-        });
+        world.request(Request::RouteFailed { reason: "no such device".into() });
         world.seconds_hearing(1, &mut agent);
     }
-    let homes = world
-        .routes
-        .iter()
-        .filter(|r| matches!(r, Route::Home { .. }))
-        .count();
+    let homes = world.routes.iter().filter(|r| matches!(r, Route::Home { .. })).count();
     assert!((10..=11).contains(&homes), "{homes}");
     world.accept(None);
     assert_eq!(world.state(), State::AtHome);
@@ -322,10 +270,7 @@ fn routes_that_fail_are_tried_again_but_not_in_a_loop() {
 fn a_second_link_is_used_when_the_first_goes() {
     let mut world = World::registered_through(&fa_a());
     let second = LinkId(1);
-    world.request(Request::LinkUp {
-        link: second,
-        address: [2, 0, 0, 0, 0, 0x51],
-    });
+    world.request(Request::LinkUp { link: second, address: [2, 0, 0, 0, 0, 0x51] });
     world.request(Request::AddressAppeared {
         link: second,
         address: CARE_OF,

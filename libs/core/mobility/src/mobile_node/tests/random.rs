@@ -22,13 +22,8 @@ fn step(world: &mut World, rng: &mut Rng, clock: &mut Vec<usize>) {
         0 => world.link_up(),
         1 => world.link_down(),
         2 => world.address(),
-        3 => world.request(Request::AddressGone {
-            link: LINK,
-            address: CARE_OF,
-        }),
-        4 => world.request(Request::RouteFailed {
-            reason: "test".into(),
-        }),
+        3 => world.request(Request::AddressGone { link: LINK, address: CARE_OF }),
+        4 => world.request(Request::RouteFailed { reason: "test".into() }),
         5 if rng.below(5) == 0 => world.request(Request::Deregister),
         6 => {
             let off = Duration::from_secs(rng.below(200_000));
@@ -38,11 +33,7 @@ fn step(world: &mut World, rng: &mut Rng, clock: &mut Vec<usize>) {
             let mismatch = |asked: &Asked, _: &mut Rng| {
                 let identification = Identification::new(ntp_seconds(T), asked.fixed.identification.low());
                 let answer = Answer::deny(asked, Code::HA_IDENTIFICATION);
-                Answer {
-                    identification,
-                    ..answer
-                }
-                .bytes(asked)
+                Answer { identification, ..answer }.bytes(asked)
             };
             if reply(world, rng, mismatch) {
                 clock.push(world.asked.len());
@@ -70,12 +61,7 @@ fn step(world: &mut World, rng: &mut Rng, clock: &mut Vec<usize>) {
 /// Answers one of the last requests; false if there is none.
 fn reply(world: &mut World, rng: &mut Rng, build: impl FnOnce(&Asked, &mut Rng) -> Vec<u8>) -> bool {
     let back = rng.below(4) as usize + 1;
-    let Some(asked) = world
-        .asked
-        .len()
-        .checked_sub(back)
-        .map(|i| world.asked[i].clone())
-    else {
+    let Some(asked) = world.asked.len().checked_sub(back).map(|i| world.asked[i].clone()) else {
         return false;
     };
     let bytes = build(&asked, rng);
@@ -104,10 +90,7 @@ fn live(seed: u8) -> u64 {
         let (before, after) = (&pair[0], &pair[1]);
         let rises = after.fixed.identification.seconds() > before.fixed.identification.seconds();
         // Only the home agent's own word takes a clock back that ran ahead.
-        assert!(
-            rises || clock.contains(&(n + 1)) || clock.contains(&(n + 2)),
-            "seed {seed}, request {n}"
-        );
+        assert!(rises || clock.contains(&(n + 1)) || clock.contains(&(n + 2)), "seed {seed}, request {n}");
     }
     for asked in &world.asked {
         let (user, address) = verified(asked);

@@ -29,10 +29,7 @@ fn through_a_foreign_agent() {
     assert_eq!(*asked.source.ip(), Ipv4Addr::UNSPECIFIED);
     assert_eq!(asked.fixed.flags, Flags(Flags::REVERSE_TUNNEL));
     assert_eq!((asked.fixed.lifetime, asked.fixed.home_agent), (600, HOME_AGENT));
-    assert_eq!(
-        (asked.fixed.home_address, asked.fixed.care_of),
-        (Ipv4Addr::UNSPECIFIED, fa_a().care_of[0])
-    );
+    assert_eq!((asked.fixed.home_address, asked.fixed.care_of), (Ipv4Addr::UNSPECIFIED, fa_a().care_of[0]));
     assert_eq!(asked.fixed.identification.seconds(), ntp_seconds(T));
     assert_eq!(verified(&asked), ("traveller-one".into(), HOME));
     let parts = parts(&asked);
@@ -63,12 +60,7 @@ fn nothing_on_a_visited_link_tells_who_we_are() {
     world.hear(&fa_a());
     world.seconds(20);
     for asked in &world.asked {
-        for secret in [
-            &HOME.octets()[..],
-            b"traveller",
-            &OURS,
-            &asked.source.ip().octets()[..0],
-        ] {
+        for secret in [&HOME.octets()[..], b"traveller", &OURS, &asked.source.ip().octets()[..0]] {
             let found = !secret.is_empty() && asked.bytes.windows(secret.len()).any(|w| w == secret);
             assert!(!found, "{secret:?}");
         }
@@ -92,63 +84,29 @@ fn with_an_address_of_our_own() {
     assert!(world.asked.is_empty(), "no gateway yet");
     world.address();
     let asked = world.last();
-    let care_of = CareOf {
-        address: CARE_OF,
-        prefix_length: 24,
-        gateway: Some(GATEWAY),
-    };
+    let care_of = CareOf { address: CARE_OF, prefix_length: 24, gateway: Some(GATEWAY) };
     let port = asked.source.port();
-    assert_eq!(
-        world.routes,
-        [Route::CareOf {
-            link: LINK,
-            care_of,
-            port
-        }]
-    );
+    assert_eq!(world.routes, [Route::CareOf { link: LINK, care_of, port }]);
     assert_eq!(asked.destination, SocketAddrV4::new(HOME_AGENT, PORT));
     assert_eq!(*asked.source.ip(), CARE_OF);
-    assert_eq!(
-        asked.fixed.flags,
-        Flags(Flags::DECAPSULATION | Flags::REVERSE_TUNNEL)
-    );
-    assert_eq!(
-        (asked.fixed.home_address, asked.fixed.care_of),
-        (Ipv4Addr::UNSPECIFIED, CARE_OF)
-    );
+    assert_eq!(asked.fixed.flags, Flags(Flags::DECAPSULATION | Flags::REVERSE_TUNNEL));
+    assert_eq!((asked.fixed.home_address, asked.fixed.care_of), (Ipv4Addr::UNSPECIFIED, CARE_OF));
     verified(&asked);
     let udp = parts(&asked).mobile.udp_request.unwrap();
     assert!(!udp.forced && udp.encapsulation == 4);
     assert!(parts(&asked).mobile.agent_heard.is_none());
 
     world.accept(None);
-    let peer = forward::Peer::IpInIp {
-        local: CARE_OF,
-        remote: HOME_AGENT,
-    };
-    assert_eq!(
-        world.routes.last(),
-        Some(&Route::CoLocated {
-            link: LINK,
-            care_of,
-            port,
-            peer
-        })
-    );
+    let peer = forward::Peer::IpInIp { local: CARE_OF, remote: HOME_AGENT };
+    assert_eq!(world.routes.last(), Some(&Route::CoLocated { link: LINK, care_of, port, peer }));
     assert_eq!(world.node.associations().count(), 1);
 }
 
 #[test]
 fn behind_a_nat_the_tunnel_is_udp_and_kept_alive() {
-    let reply = UdpTunnelReply {
-        code: 0,
-        forced: false,
-        keepalive: 50,
-    };
+    let reply = UdpTunnelReply { code: 0, forced: false, keepalive: 50 };
     let mut world = World::co_located(Some(reply));
-    let peer = forward::Peer::Udp {
-        remote: SocketAddrV4::new(HOME_AGENT, PORT),
-    };
+    let peer = forward::Peer::Udp { remote: SocketAddrV4::new(HOME_AGENT, PORT) };
     assert!(matches!(world.routes.last(), Some(Route::CoLocated { peer: p, .. }) if *p == peer));
     assert_eq!(world.node.status().encapsulation, Some("udp"));
     let begun = world.now.mono;
@@ -166,11 +124,7 @@ fn behind_a_nat_the_tunnel_is_udp_and_kept_alive() {
 #[test]
 fn the_keepalive_interval_is_the_shorter_one_and_never_silly() {
     for (asked, every) in [(0, 110), (500, 110), (30, 30), (1, 5)] {
-        let reply = UdpTunnelReply {
-            code: 0,
-            forced: false,
-            keepalive: asked,
-        };
+        let reply = UdpTunnelReply { code: 0, forced: false, keepalive: asked };
         let mut world = World::co_located(Some(reply));
         let begun = world.now.mono;
         world.seconds(120);
@@ -180,11 +134,7 @@ fn the_keepalive_interval_is_the_shorter_one_and_never_silly() {
 
 #[test]
 fn a_declined_udp_tunnel_is_ip_in_ip_and_needs_no_keepalive() {
-    let reply = UdpTunnelReply {
-        code: 64,
-        forced: false,
-        keepalive: 0,
-    };
+    let reply = UdpTunnelReply { code: 64, forced: false, keepalive: 0 };
     let mut world = World::co_located(Some(reply));
     assert_eq!(world.node.status().encapsulation, Some("ipip"));
     world.seconds(200);
@@ -197,17 +147,8 @@ fn at_home() {
     world.link_up();
     world.hear(&home_agent());
     let asked = world.last();
-    assert_eq!(
-        world.routes,
-        [Route::Home {
-            link: LINK,
-            port: asked.source.port()
-        }]
-    );
-    assert_eq!(
-        (*asked.source.ip(), asked.destination),
-        (HOME, SocketAddrV4::new(HOME_AGENT, PORT))
-    );
+    assert_eq!(world.routes, [Route::Home { link: LINK, port: asked.source.port() }]);
+    assert_eq!((*asked.source.ip(), asked.destination), (HOME, SocketAddrV4::new(HOME_AGENT, PORT)));
     assert_eq!((asked.fixed.flags, asked.fixed.lifetime), (Flags(0), 0));
     assert_eq!((asked.fixed.home_address, asked.fixed.care_of), (HOME, HOME));
     assert_eq!(verified(&asked).0, "traveller-one");
@@ -230,17 +171,10 @@ fn unanswered_requests_are_repeated_at_doubling_intervals() {
     world.seconds_hearing(80, &mut agent);
     let times: Vec<_> = world.asked.iter().map(|a| (a.at - begun).as_secs()).collect();
     assert_eq!(times, [0, 1, 3, 7, 15, 31, 47, 63, 79]);
-    let identifications: Vec<_> = world
-        .asked
-        .iter()
-        .map(|a| a.fixed.identification.seconds())
-        .collect();
+    let identifications: Vec<_> = world.asked.iter().map(|a| a.fixed.identification.seconds()).collect();
     assert!(identifications.windows(2).all(|w| w[0] < w[1]));
     let challenges = world.asked.iter().map(|a| parts(a).foreign.challenge.unwrap());
-    assert!(
-        challenges.skip(1).is_sorted_by(|a, b| a < b),
-        "always the latest challenge"
-    );
+    assert!(challenges.skip(1).is_sorted_by(|a, b| a < b), "always the latest challenge");
 }
 
 #[test]
@@ -251,10 +185,7 @@ fn identifications_rise_within_a_second_and_over_a_restart() {
         world.hear(&fa_a());
     }
     let seconds = |w: &World| -> Vec<_> {
-        w.asked
-            .iter()
-            .map(|a| a.fixed.identification.seconds() - ntp_seconds(T))
-            .collect()
+        w.asked.iter().map(|a| a.fixed.identification.seconds() - ntp_seconds(T)).collect()
     };
     assert_eq!(seconds(&world), [0, 1, 2, 3, 4]);
     let mut restarted = World::with(config(), world.kept.unwrap(), T);
@@ -283,20 +214,14 @@ fn renewal_comes_at_80_percent_less_jitter() {
 
 #[test]
 fn the_smaller_lifetime_wins_and_is_counted_from_the_request() {
-    let mut agent = Agent {
-        registration_lifetime: 500,
-        ..fa_a()
-    };
+    let mut agent = Agent { registration_lifetime: 500, ..fa_a() };
     let mut world = World::new();
     world.link_up();
     world.hear(&agent);
     let asked = world.last();
     assert_eq!(asked.fixed.lifetime, 500);
     world.pass(Duration::from_millis(900));
-    let answer = Answer {
-        lifetime: 100,
-        ..Answer::accept(&asked, Some(&agent))
-    };
+    let answer = Answer { lifetime: 100, ..Answer::accept(&asked, Some(&agent)) };
     world.reply(&asked, &answer.bytes(&asked));
     let ends = world.node.status().ends.unwrap();
     assert_eq!(ends - asked.at, Duration::from_secs(100));
@@ -311,18 +236,8 @@ fn the_smaller_lifetime_wins_and_is_counted_from_the_request() {
 
 #[test]
 fn an_infinite_lifetime_is_never_renewed() {
-    let mut world = World::with(
-        Config {
-            lifetime: u16::MAX,
-            ..config()
-        },
-        MobileNodeState::default(),
-        T,
-    );
-    let mut agent = Agent {
-        registration_lifetime: u16::MAX,
-        ..fa_a()
-    };
+    let mut world = World::with(Config { lifetime: u16::MAX, ..config() }, MobileNodeState::default(), T);
+    let mut agent = Agent { registration_lifetime: u16::MAX, ..fa_a() };
     world.link_up();
     world.hear(&agent);
     let asked = world.last();
@@ -331,10 +246,7 @@ fn an_infinite_lifetime_is_never_renewed() {
         key.lifetime = sa::LIFETIME_FOREVER;
     }
     world.reply(&asked, &answer.bytes(&asked));
-    assert_eq!(
-        (world.state(), world.node.status().ends),
-        (State::Registered, None)
-    );
+    assert_eq!((world.state(), world.node.status().ends), (State::Registered, None));
     world.seconds_hearing(1000, &mut agent);
     assert_eq!(world.asked.len(), 1);
 }

@@ -72,10 +72,7 @@ fn a_reply_counts_once() {
     let (ends, registrations) = (world.node.status().ends, world.node.status().registrations);
     world.seconds(1);
     world.reply(&asked, &reply);
-    assert_eq!(
-        (world.node.status().ends, world.node.status().registrations),
-        (ends, registrations)
-    );
+    assert_eq!((world.node.status().ends, world.node.status().registrations), (ends, registrations));
     assert_eq!(world.counter("reply to no request"), 1);
 }
 
@@ -107,20 +104,8 @@ fn a_reply_elsewhere_is_not_ours() {
     let (mut world, asked) = asking();
     let reply = Answer::accept(&asked, Some(&fa_a())).bytes(&asked);
     let port = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, asked.source.port() ^ 1);
-    world.reply(
-        &Asked {
-            source: port,
-            ..asked.clone()
-        },
-        &reply,
-    );
-    world.reply(
-        &Asked {
-            link: None,
-            ..asked.clone()
-        },
-        &reply,
-    );
+    world.reply(&Asked { source: port, ..asked.clone() }, &reply);
+    world.reply(&Asked { link: None, ..asked.clone() }, &reply);
     assert_eq!(world.state(), State::Registering);
 }
 
@@ -170,11 +155,7 @@ fn the_rest_of_an_acceptance() {
     refused(|a| a.realm = "@elsewhere.example".into());
     refused(|a| a.identification.0 ^= 1 << 40);
     refused(|a| {
-        a.udp = Some(UdpTunnelReply {
-            code: 0,
-            forced: false,
-            keepalive: 0,
-        });
+        a.udp = Some(UdpTunnelReply { code: 0, forced: false, keepalive: 0 });
     });
 }
 
@@ -193,19 +174,12 @@ fn a_key_3_without_an_agent_is_refused() {
 #[test]
 fn a_clock_a_day_off_costs_one_more_request() {
     for off in [-86_400_i64, 86_400, 9] {
-        let mut world = World::with(
-            config(),
-            MobileNodeState::default(),
-            T.checked_add_signed(off).unwrap(),
-        );
+        let mut world = World::with(config(), MobileNodeState::default(), T.checked_add_signed(off).unwrap());
         world.link_up();
         world.hear(&fa_a());
         let asked = world.last();
         let home = Identification::new(ntp_seconds(T), asked.fixed.identification.low());
-        let answer = Answer {
-            identification: home,
-            ..Answer::deny(&asked, Code::HA_IDENTIFICATION)
-        };
+        let answer = Answer { identification: home, ..Answer::deny(&asked, Code::HA_IDENTIFICATION) };
         world.reply(&asked, &answer.bytes(&asked));
         let again = world.last();
         assert_eq!(world.asked.len(), 2, "at once");
@@ -271,10 +245,7 @@ fn denials_of_the_home_agent_are_believed_and_slow_us_down() {
         let (mut world, asked) = asking();
         let mut agent = fa_a();
         let answer = Answer {
-            detail: Some(ErrorDetail {
-                code: DetailCode::ROAMING_POLICY,
-                text: "not\nhere".into(),
-            }),
+            detail: Some(ErrorDetail { code: DetailCode::ROAMING_POLICY, text: "not\nhere".into() }),
             ..Answer::deny(&asked, code)
         };
         let begun = world.now.mono;
@@ -283,11 +254,7 @@ fn denials_of_the_home_agent_are_believed_and_slow_us_down() {
         assert_eq!((world.asked[1].at - begun).as_secs(), least, "{code}");
         let denied = world.events.iter().find(|e| e.kind == EventKind::Denied).unwrap();
         assert_eq!(denied.code, Some(code.0));
-        assert!(
-            denied.text.contains("nothere") && denied.text.contains("roaming"),
-            "{}",
-            denied.text
-        );
+        assert!(denied.text.contains("nothere") && denied.text.contains("roaming"), "{}", denied.text);
     }
 }
 
@@ -295,14 +262,8 @@ fn denials_of_the_home_agent_are_believed_and_slow_us_down() {
 fn a_key_distribution_centre_that_is_down_is_waited_for() {
     let (mut world, asked) = asking();
     let mut agent = fa_a();
-    let detail = ErrorDetail {
-        code: DetailCode::KDC_UNAVAILABLE,
-        text: String::new(),
-    };
-    let answer = Answer {
-        detail: Some(detail),
-        ..Answer::deny(&asked, Code::HA_UNSPECIFIED)
-    };
+    let detail = ErrorDetail { code: DetailCode::KDC_UNAVAILABLE, text: String::new() };
+    let answer = Answer { detail: Some(detail), ..Answer::deny(&asked, Code::HA_UNSPECIFIED) };
     world.reply(&asked, &answer.bytes(&asked));
     world.seconds_hearing(2, &mut agent);
     assert_eq!(world.asked.len(), 2);
@@ -327,11 +288,7 @@ fn an_unauthenticated_denial_never_weakens_anything() {
         let mut agent = fa_a();
         world.reply(&asked, &hint(&asked, Code(code), 0));
         world.seconds_hearing(40, &mut agent);
-        assert!(
-            world.asked.len() <= 8,
-            "code {code}: {} requests",
-            world.asked.len()
-        );
+        assert!(world.asked.len() <= 8, "code {code}: {} requests", world.asked.len());
         let last = world.last();
         assert!(world.asked.len() > 1, "code {code} ends nothing");
         assert_eq!(last.fixed.home_address, Ipv4Addr::UNSPECIFIED);
@@ -386,10 +343,7 @@ fn a_stale_challenge_waits_for_a_new_one() {
         world.reply(&asked, &hint(&asked, code, 0));
         world.pass(Duration::from_millis(950));
         assert_eq!(world.solicited.len(), 2, "asked for one");
-        world.hear(&Agent {
-            challenge: Some(vec![6; 8]),
-            ..fa_a()
-        });
+        world.hear(&Agent { challenge: Some(vec![6; 8]), ..fa_a() });
         let again = world.last();
         assert_eq!(world.asked.len(), 2);
         assert_eq!(again.bytes[again.bytes.len() - 8..], [6; 8]);
@@ -398,14 +352,7 @@ fn a_stale_challenge_waits_for_a_new_one() {
 
 #[test]
 fn a_reverse_tunnel_that_the_agent_insists_on_is_asked_for() {
-    let mut world = World::with(
-        Config {
-            reverse_tunnel: false,
-            ..config()
-        },
-        MobileNodeState::default(),
-        T,
-    );
+    let mut world = World::with(Config { reverse_tunnel: false, ..config() }, MobileNodeState::default(), T);
     world.link_up();
     world.hear(&fa_a());
     let asked = world.last();
@@ -418,10 +365,7 @@ fn a_reverse_tunnel_that_the_agent_insists_on_is_asked_for() {
 #[test]
 fn refused_here_registers_through_another_agent() {
     let (mut world, asked) = asking();
-    world.hear(&Agent {
-        prefix: None,
-        ..fa_b()
-    });
+    world.hear(&Agent { prefix: None, ..fa_b() });
     world.reply(&asked, &hint(&asked, Code::FA_PROHIBITED, 0));
     world.seconds(1);
     assert_eq!(world.last().fixed.care_of, fa_b().care_of[0]);
@@ -432,11 +376,7 @@ fn events_name_the_keys_and_the_time_it_took() {
     let (mut world, asked) = asking();
     world.pass(Duration::from_micros(3100));
     world.reply(&asked, &Answer::accept(&asked, Some(&fa_a())).bytes(&asked));
-    let event = world
-        .events
-        .iter()
-        .find(|e| e.kind == EventKind::Registered)
-        .unwrap();
+    let event = world.events.iter().find(|e| e.kind == EventKind::Registered).unwrap();
     assert_eq!(
         event.text,
         "registered through fa-a@visited-a.example, care-of 10.51.1.2, 600 s, 3.1 ms after link up"

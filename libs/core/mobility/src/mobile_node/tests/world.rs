@@ -106,16 +106,8 @@ impl Agent {
         extensions.extend(self.prefix.map(|bits| Extension::PrefixLengths(vec![bits])));
         extensions.extend(self.challenge.clone().map(Extension::Challenge));
         extensions.extend(self.nai.map(|n| Extension::AgentNai(n.into())));
-        let routers = vec![Router {
-            address: self.address,
-            preference: 0,
-        }];
-        let advertisement = Advertisement {
-            code: CODE_ROUTER,
-            lifetime: self.lifetime,
-            routers,
-            extensions,
-        };
+        let routers = vec![Router { address: self.address, preference: 0 }];
+        let advertisement = Advertisement { code: CODE_ROUTER, lifetime: self.lifetime, routers, extensions };
         ip::icmp_packet(self.address, ALL_SYSTEMS, 1, &advertisement.to_vec().unwrap()).unwrap()
     }
 }
@@ -182,13 +174,7 @@ impl Answer {
     }
 
     pub(super) fn deny(asked: &Asked, code: Code) -> Self {
-        Self {
-            code,
-            lifetime: 0,
-            ip: None,
-            keys: Vec::new(),
-            ..Self::accept(asked, None)
-        }
+        Self { code, lifetime: 0, ip: None, keys: Vec::new(), ..Self::accept(asked, None) }
     }
 
     /// The bytes, sealed and authenticated under KEY 0.
@@ -209,16 +195,7 @@ impl Answer {
         extension::put(&mut w, MN_NAI, self.realm.as_bytes()).unwrap();
         let mut put = |w: &mut Writer, subtype, content, plain: &[u8]| {
             let head = (subtype, content, keys.spi());
-            put_sealed(
-                w,
-                Reply::LEN,
-                NUMBERS,
-                head,
-                (keys.cipher(), &seal),
-                &mut rng,
-                plain,
-            )
-            .unwrap();
+            put_sealed(w, Reply::LEN, NUMBERS, head, (keys.cipher(), &seal), &mut rng, plain).unwrap();
         };
         for info in &self.keys {
             let (content, plain) = key_extension(info).unwrap();
@@ -311,10 +288,7 @@ impl World {
     }
 
     pub(super) fn with(config: Config, state: MobileNodeState, unix: u64) -> Self {
-        let now = Now {
-            mono: Instant::new(Duration::from_secs(1000)),
-            unix: Duration::from_secs(unix),
-        };
+        let now = Now { mono: Instant::new(Duration::from_secs(1000)), unix: Duration::from_secs(unix) };
         let mut world = Self {
             node: MobileNode::new(config, [3; 32], state, now),
             now,
@@ -342,11 +316,7 @@ impl World {
                 Output::Effect(Effect::Deregistered(result)) => self.deregistered.push(result),
                 Output::Wait(at) => {
                     // Asking to be woken in the past, over and over, would be a busy loop.
-                    assert!(
-                        at.is_none_or(|at| at > self.now.mono),
-                        "{at:?} at {:?}",
-                        self.now.mono
-                    );
+                    assert!(at.is_none_or(|at| at > self.now.mono), "{at:?} at {:?}", self.now.mono);
                     self.wait = at;
                     return;
                 }
@@ -364,19 +334,10 @@ impl World {
                     self.solicited.push((link, at));
                     return;
                 }
-                let UdpPacket {
-                    source,
-                    destination,
-                    ttl,
-                    payload,
-                } = ip::parse_udp(&packet).unwrap();
+                let UdpPacket { source, destination, ttl, payload } = ip::parse_udp(&packet).unwrap();
                 self.record(payload, source, destination, Some((to, ttl)));
             }
-            Transmit::Udp {
-                source,
-                destination,
-                payload,
-            } => {
+            Transmit::Udp { source, destination, payload } => {
                 if payload[0] == 4 {
                     self.keepalives.push((at, source, payload));
                 } else {
@@ -408,10 +369,7 @@ impl World {
     }
 
     pub(super) fn link_up(&mut self) {
-        self.request(Request::LinkUp {
-            link: LINK,
-            address: OURS,
-        });
+        self.request(Request::LinkUp { link: LINK, address: OURS });
     }
 
     pub(super) fn link_down(&mut self) {
@@ -420,20 +378,11 @@ impl World {
 
     pub(super) fn address(&mut self) {
         let gateway = Some(GATEWAY);
-        self.request(Request::AddressAppeared {
-            link: LINK,
-            address: CARE_OF,
-            prefix_length: 24,
-            gateway,
-        });
+        self.request(Request::AddressAppeared { link: LINK, address: CARE_OF, prefix_length: 24, gateway });
     }
 
     pub(super) fn packet(&mut self, from: LinkAddress, packet: &[u8]) {
-        self.give(Input::Datagram(Datagram::Link {
-            link: LINK,
-            from,
-            packet,
-        }));
+        self.give(Input::Datagram(Datagram::Link { link: LINK, from, packet }));
     }
 
     pub(super) fn hear(&mut self, agent: &Agent) {
@@ -526,10 +475,7 @@ impl World {
         world.link_up();
         world.address();
         let asked = world.last();
-        let answer = Answer {
-            udp,
-            ..Answer::accept(&asked, None)
-        };
+        let answer = Answer { udp, ..Answer::accept(&asked, None) };
         world.reply(&asked, &answer.bytes(&asked));
         assert_eq!(world.state(), State::Registered);
         world

@@ -1,0 +1,53 @@
+//! Requests that come again, and clocks that are wrong.
+
+use super::*;
+
+#[test]
+fn replays_inside_at_the_edge_of_and_beyond_the_window_never_move_a_binding() {
+    let mut bench = bench();
+    let first = ask(0).bytes();
+    assert_eq!(code(&bench.through(0, first.clone(), 1).unwrap()), Code::ACCEPTED);
+    bench.now = at(1);
+    let second = Ask { care_of: FA[1], heard: Some(FA_NAI[1]), ..ask(1) }.bytes();
+    assert_eq!(code(&bench.through(1, second, 2).unwrap()), Code::ACCEPTED);
+    let (tunnels, commits) = (bench.tunnels.len(), bench.committed.len());
+    for (n, later) in [2, 7, 8, 100].into_iter().enumerate() {
+        bench.now = at(later);
+        let reply = bench.through(0, first.clone(), 10 + n as u32);
+        assert!(reply.is_none_or(|r| code(&r) == Code::HA_IDENTIFICATION), "{later} s later");
+    }
+    assert_eq!((bench.tunnels.len(), bench.committed.len()), (tunnels, commits));
+    assert_eq!(bench.agent.bindings().next().unwrap().care_of, FA[1]);
+}
+
+#[test]
+fn a_replay_after_a_restart_is_refused() {
+    let mut bench = bench();
+    let first = ask(0).bytes();
+    bench.through(0, first.clone(), 1).unwrap();
+    let mut state = State { subscribers: vec![subscriber()], ..State::default() };
+    for change in bench.committed.drain(..) {
+        match change {
+            Change::Identification { nai, next, .. } => state.identifications.push((nai, next)),
+            Change::PutBinding(binding) => state.bindings.push(binding),
+            _ => {}
+        }
+    }
+    let mut restarted = Bench::with(state, at(2));
+    assert_eq!(restarted.agent.bindings().count(), 1);
+    let reply = restarted.through(0, first, 9).unwrap();
+    assert_eq!(code(&reply), Code::HA_IDENTIFICATION);
+    assert!(restarted.committed.is_empty() && restarted.tunnels.is_empty());
+}
+
+#[test]
+fn a_wrong_clock_is_told_the_time_once() {
+    let mut bench = bench();
+    let early = Ask { identification: Identification::new(ntp_seconds(NOW - 86_400), 5), ..ask(0) }.bytes();
+    let reply = bench.through(0, early.clone(), 1).unwrap();
+    let fixed = registration::Reply::parse(&reply).unwrap();
+    assert_eq!(fixed.code, Code::HA_IDENTIFICATION);
+    assert_eq!(fixed.identification, Identification::new(ntp_seconds(NOW), 5));
+    assert!(bench.committed.is_empty());
+    assert!(bench.through(0, early, 2).is_none(), "the same request is answered once");
+}
