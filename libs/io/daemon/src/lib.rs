@@ -71,6 +71,9 @@ pub fn load_or_explain<C: Config>(path: &Path) -> Result<C, ExitCode> {
 ///
 /// Exit code 0 if it ended as asked, 1 if it failed.
 pub fn run<F: Future<Output = anyhow::Result<()>>>(daemon: F) -> ExitCode {
+    if let Err(error) = signals::unblock() {
+        tracing::warn!("signals may be blocked: {error}");
+    }
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {

@@ -2,7 +2,18 @@
 
 use std::io;
 
+use nix::sys::signal::{SigSet, SigmaskHow};
 use tokio::signal::unix::{SignalKind, signal};
+
+/// Lets every signal through. Whoever started this process may have blocked some, and a child inherits that: it
+/// could then not be asked to end. Call it before other threads start.
+///
+/// # Errors
+/// If the operating system refuses.
+pub fn unblock() -> io::Result<()> {
+    SigSet::empty().thread_swap_mask(SigmaskHow::SIG_SETMASK)?;
+    Ok(())
+}
 
 /// Returns when SIGTERM or SIGINT asks the daemon to end.
 ///
