@@ -53,10 +53,7 @@ pub struct Check {
 impl Check {
     /// Says that the value of `key` is wrong.
     pub fn problem(&mut self, key: impl Into<String>, message: impl Into<String>) {
-        self.problems.push(Problem {
-            key: key.into(),
-            message: message.into(),
-        });
+        self.problems.push(Problem { key: key.into(), message: message.into() });
     }
 
     /// `value` must lie in `allowed`.
@@ -153,10 +150,7 @@ impl Display for Fault {
 }
 
 fn list(path: &Path, faults: &[Fault]) -> String {
-    let lines: Vec<String> = faults
-        .iter()
-        .map(|fault| format!("{}:{fault}", path.display()))
-        .collect();
+    let lines: Vec<String> = faults.iter().map(|fault| format!("{}:{fault}", path.display())).collect();
     lines.join("\n")
 }
 
@@ -165,10 +159,8 @@ fn list(path: &Path, faults: &[Fault]) -> String {
 /// # Errors
 /// Everything that [`Config::validate`] finds, or the first thing that stops the file from being understood.
 pub fn load<C: Config>(path: &Path) -> Result<C, ConfigError> {
-    let text = fs::read_to_string(path).map_err(|reason| ConfigError::Unreadable {
-        path: path.to_owned(),
-        reason,
-    })?;
+    let text = fs::read_to_string(path)
+        .map_err(|reason| ConfigError::Unreadable { path: path.to_owned(), reason })?;
     parse(path, &text)
 }
 
@@ -178,10 +170,9 @@ pub fn load<C: Config>(path: &Path) -> Result<C, ConfigError> {
 /// As [`load`].
 pub fn load_private<C: Config>(path: &Path) -> Result<C, ConfigError> {
     let text = secret_file::read_private(path).map_err(|error| match error {
-        SecretError::Missing(path) => ConfigError::Unreadable {
-            path,
-            reason: std::io::ErrorKind::NotFound.into(),
-        },
+        SecretError::Missing(path) => {
+            ConfigError::Unreadable { path, reason: std::io::ErrorKind::NotFound.into() }
+        }
         SecretError::Io { path, reason } => ConfigError::Unreadable { path, reason },
         other => ConfigError::Private(other),
     })?;
@@ -189,10 +180,7 @@ pub fn load_private<C: Config>(path: &Path) -> Result<C, ConfigError> {
 }
 
 fn parse<C: Config>(path: &Path, text: &str) -> Result<C, ConfigError> {
-    let wrong = |faults| ConfigError::Wrong {
-        path: path.to_owned(),
-        faults,
-    };
+    let wrong = |faults| ConfigError::Wrong { path: path.to_owned(), faults };
     let document = Document::parse(text).map_err(|error| {
         let at = Position::of(text, error.span().map_or(0, |span| span.start));
         wrong(vec![Fault {
@@ -217,12 +205,7 @@ fn parse<C: Config>(path: &Path, text: &str) -> Result<C, ConfigError> {
         .into_iter()
         .map(|problem| {
             let at = document.position_of(&problem.key);
-            Fault {
-                line: at.line,
-                column: at.column,
-                key: problem.key,
-                message: problem.message,
-            }
+            Fault { line: at.line, column: at.column, key: problem.key, message: problem.message }
         })
         .collect();
     faults.sort_by_key(|fault| (fault.line, fault.column));
@@ -240,12 +223,7 @@ fn fault_of(document: &Document<'_>, error: &toml::de::Error) -> Fault {
         key.push_str(name);
         message = "this key is missing".to_owned();
     }
-    Fault {
-        line: at.line,
-        column: at.column,
-        key,
-        message,
-    }
+    Fault { line: at.line, column: at.column, key, message }
 }
 
 #[cfg(test)]
@@ -288,19 +266,12 @@ mod tests {
         }
 
         fn validate(&self, check: &mut Check) {
-            check.range(
-                "registration.max_lifetime",
-                self.registration.max_lifetime,
-                1..=65534,
-            );
+            check.range("registration.max_lifetime", self.registration.max_lifetime, 1..=65534);
             for (n, peer) in self.peers.iter().enumerate() {
                 check.range(format!("peers[{n}].spi"), peer.spi, 256..=u32::MAX);
             }
             check.unique(
-                self.peers
-                    .iter()
-                    .enumerate()
-                    .map(|(n, peer)| (format!("peers[{n}].nai"), peer.nai.clone())),
+                self.peers.iter().enumerate().map(|(n, peer)| (format!("peers[{n}].nai"), peer.nai.clone())),
             );
         }
     }
@@ -357,10 +328,7 @@ spi = 1002
     #[test]
     fn a_missing_key_is_named_with_its_table() {
         let message = with("prefix = \"10.11.1.0/24\"\n", "");
-        assert_eq!(
-            message,
-            "/etc/ha.toml:5:1: registration.prefix: this key is missing"
-        );
+        assert_eq!(message, "/etc/ha.toml:5:1: registration.prefix: this key is missing");
         let message = with("address = \"10.11.1.2\"\n", "");
         assert_eq!(message, "/etc/ha.toml:1:1: address: this key is missing");
         let message = with("spi = 1002\n", "");
@@ -381,10 +349,7 @@ spi = 1002
              expected a whole number from 0 to 65535, found a whole number"
         );
         let message = with("state = \"ha.db\"", "state = 7");
-        assert_eq!(
-            message,
-            "/etc/ha.toml:2:9: state: expected a path in quotes, found a whole number"
-        );
+        assert_eq!(message, "/etc/ha.toml:2:9: state: expected a path in quotes, found a whole number");
     }
 
     #[test]
@@ -394,10 +359,7 @@ spi = 1002
             "/etc/ha.toml:1:11: address: expected an IPv4 address, as in \"10.11.1.2\""
         );
         let message = with("10.11.1.0/24", "10.11.1.5/24");
-        assert!(
-            message.starts_with("/etc/ha.toml:7:10: registration.prefix: "),
-            "{message}"
-        );
+        assert!(message.starts_with("/etc/ha.toml:7:10: registration.prefix: "), "{message}");
         assert!(message.contains("10.11.1.0/24"), "{message}");
         let message = with("aes-128-gcm", "des");
         assert_eq!(
@@ -405,17 +367,12 @@ spi = 1002
             "/etc/ha.toml:3:10: cipher: \"des\" is not allowed: aes-128-gcm, aes-256-gcm or chacha20-poly1305"
         );
         let message = with("fa-b@visited-b.example", "fa-b");
-        assert!(
-            message.starts_with("/etc/ha.toml:14:7: peers[1].nai: "),
-            "{message}"
-        );
+        assert!(message.starts_with("/etc/ha.toml:14:7: peers[1].nai: "), "{message}");
     }
 
     #[test]
     fn what_types_cannot_say_is_told_with_lines_all_at_once() {
-        let text = GOOD
-            .replace("max_lifetime = 600", "max_lifetime = 0")
-            .replace("spi = 1002", "spi = 255");
+        let text = GOOD.replace("max_lifetime = 600", "max_lifetime = 0").replace("spi = 1002", "spi = 255");
         assert_eq!(
             message(&text),
             "/etc/ha.toml:6:1: registration.max_lifetime: 0 is not allowed: from 1 to 65534\n\
@@ -438,9 +395,7 @@ spi = 1002
 
     #[test]
     fn a_file_that_is_not_there_is_named() {
-        let error = load::<Example>(Path::new("/nowhere/ha.toml"))
-            .unwrap_err()
-            .to_string();
+        let error = load::<Example>(Path::new("/nowhere/ha.toml")).unwrap_err().to_string();
         assert!(error.starts_with("/nowhere/ha.toml: "), "{error}");
     }
 }

@@ -72,15 +72,9 @@ impl Config for Enrolment {
         check.range("spi", self.spi, 512..=u32::MAX);
         check.range("home_prefix_length", self.home_prefix_length, 1..=32);
         if self.nai.realm() != self.home_realm.as_str() {
-            check.problem(
-                "home_realm",
-                format!("{} is not the realm of {}", self.home_realm, self.nai),
-            );
+            check.problem("home_realm", format!("{} is not the realm of {}", self.home_realm, self.nai));
         }
-        for (key, address) in [
-            ("home_address", self.home_address),
-            ("home_agent", self.home_agent),
-        ] {
+        for (key, address) in [("home_address", self.home_address), ("home_agent", self.home_agent)] {
             if !is_host(address) {
                 check.problem(key, format!("{address} is not the address of a host"));
             }
@@ -92,10 +86,7 @@ impl Config for Enrolment {
         if let (Some(home), Some(gateway)) = (home, self.home_gateway)
             && (!home.contains(gateway) || gateway == self.home_address)
         {
-            check.problem(
-                "home_gateway",
-                format!("{gateway} is not another host of the home link {home}"),
-            );
+            check.problem("home_gateway", format!("{gateway} is not another host of the home link {home}"));
         }
     }
 }
@@ -127,9 +118,7 @@ impl Enrolment {
     pub fn to_toml(&self) -> Zeroizing<String> {
         // Room for all of it: growing would leave copies of the key behind.
         let mut text = Zeroizing::new(String::with_capacity(2048));
-        let gateway = self
-            .home_gateway
-            .map_or(String::new(), |it| format!("home_gateway = \"{it}\"\n"));
+        let gateway = self.home_gateway.map_or(String::new(), |it| format!("home_gateway = \"{it}\"\n"));
         // Writing to a String cannot fail.
         let _ = write!(
             text,
@@ -196,10 +185,7 @@ mod tests {
             assert_eq!(*read.to_toml(), *written.to_toml());
             assert_eq!(read.key0.expose(), &[0xab; 32]);
         }
-        assert_eq!(
-            std::fs::metadata(&path).unwrap().permissions().mode() & 0o777,
-            0o600
-        );
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     }
 
     #[test]
@@ -215,26 +201,11 @@ mod tests {
     fn wrong_values_are_named() {
         for (message, key) in [
             (refusal(|it| it.spi = 511), ":8:1: spi"),
-            (
-                refusal(|it| it.home_prefix_length = 0),
-                ":5:1: home_prefix_length",
-            ),
-            (
-                refusal(|it| it.home_realm = "other.example".parse().unwrap()),
-                ":3:1: home_realm",
-            ),
-            (
-                refusal(|it| it.home_agent = Ipv4Addr::BROADCAST),
-                ":7:1: home_agent",
-            ),
-            (
-                refusal(|it| it.home_agent = it.home_address),
-                ":4:1: home_address",
-            ),
-            (
-                refusal(|it| it.home_gateway = Some(Ipv4Addr::new(10, 11, 2, 1))),
-                ":6:1: home_gateway",
-            ),
+            (refusal(|it| it.home_prefix_length = 0), ":5:1: home_prefix_length"),
+            (refusal(|it| it.home_realm = "other.example".parse().unwrap()), ":3:1: home_realm"),
+            (refusal(|it| it.home_agent = Ipv4Addr::BROADCAST), ":7:1: home_agent"),
+            (refusal(|it| it.home_agent = it.home_address), ":4:1: home_address"),
+            (refusal(|it| it.home_gateway = Some(Ipv4Addr::new(10, 11, 2, 1))), ":6:1: home_gateway"),
         ] {
             assert!(message.contains(key), "{message}");
         }
@@ -246,20 +217,12 @@ mod tests {
         let path = folder.path().join("mn.toml");
         let good = example().to_toml();
         let key = "ab".repeat(32);
-        for wrong in [
-            format!("\"{}\"", &key[1..]),
-            format!("\"{key}0\""),
-            key.clone(),
-            "1234".to_owned(),
-        ] {
+        for wrong in [format!("\"{}\"", &key[1..]), format!("\"{key}0\""), key.clone(), "1234".to_owned()] {
             let text = good.replace(&format!("\"{key}\""), &wrong);
             secret_file::write_private(&path, text.as_bytes()).unwrap();
             let message = Enrolment::load(&path).err().unwrap().to_string();
             assert!(message.contains(":10:"), "{message}");
-            assert!(
-                !message.contains("abab") && !message.contains("1234"),
-                "{message}"
-            );
+            assert!(!message.contains("abab") && !message.contains("1234"), "{message}");
         }
     }
 }

@@ -51,9 +51,7 @@ pub fn start<C: Config>(args: &Args) -> Result<C, ExitCode> {
         return Err(ExitCode::SUCCESS);
     }
     privilege::no_core_dumps().map_err(|error| {
-        say(&format!(
-            "core dumps could not be turned off, so keys might reach the disk: {error}"
-        ));
+        say(&format!("core dumps could not be turned off, so keys might reach the disk: {error}"));
         ExitCode::FAILURE
     })?;
     Ok(config)
@@ -87,7 +85,7 @@ pub fn run<F: Future<Output = anyhow::Result<()>>>(daemon: F) -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(error) => {
-            tracing::error!("stopped: {error:#}");
+            tracing::error!("stopped: {}", in_words(&error));
             ExitCode::FAILURE
         }
     }
@@ -108,6 +106,15 @@ pub fn seed() -> Result<[u8; 32], SeedError> {
 #[error("the operating system gave no randomness: {0}")]
 pub struct SeedError(String);
 
+/// An error with its causes, each said once: some errors name their cause themselves.
+fn in_words(error: &anyhow::Error) -> String {
+    error.chain().map(ToString::to_string).fold(String::new(), |said, cause| match said.as_str() {
+        "" => cause,
+        words if words.contains(&cause) => said,
+        words => format!("{words}: {cause}"),
+    })
+}
+
 fn explain(message: &str) -> ExitCode {
     say(message);
     ExitCode::from(EXIT_CONFIGURATION)
@@ -121,6 +128,13 @@ fn say(message: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn causes_are_said_once() {
+        let cause = std::io::Error::other("no such device");
+        let named = anyhow::Error::new(cause).context("tunnel sojourn0: no such device").context("start");
+        assert_eq!(in_words(&named), "start: tunnel sojourn0: no such device");
+    }
 
     #[test]
     fn two_seeds_differ() {

@@ -40,12 +40,10 @@ pub fn init(directives: &str) -> Result<(), LogError> {
 }
 
 fn parse(directives: &str) -> Result<EnvFilter, LogError> {
-    EnvFilter::builder()
-        .parse(directives)
-        .map_err(|error| LogError::Directives {
-            directives: directives.to_owned(),
-            reason: error.to_string(),
-        })
+    EnvFilter::builder().parse(directives).map_err(|error| LogError::Directives {
+        directives: directives.to_owned(),
+        reason: error.to_string(),
+    })
 }
 
 #[cfg(test)]
@@ -62,9 +60,6 @@ mod tests {
     #[test]
     fn a_wrong_level_names_what_is_allowed() {
         let message = parse("mobility=loud").unwrap_err().to_string();
-        assert!(
-            message.contains("mobility=loud") && message.contains("debug"),
-            "{message}"
-        );
+        assert!(message.contains("mobility=loud") && message.contains("debug"), "{message}");
     }
 }

@@ -136,10 +136,8 @@ pub fn read_key(path: &Path) -> Result<KeyBytes, SecretError> {
     let text = read_private(path)?;
     let line = text.strip_suffix('\n').unwrap_or(&text);
     let line = line.strip_suffix('\r').unwrap_or(line);
-    KeyBytes::from_hex(line).ok_or_else(|| SecretError::Content {
-        path: path.to_owned(),
-        found: what_is_wrong(line),
-    })
+    KeyBytes::from_hex(line)
+        .ok_or_else(|| SecretError::Content { path: path.to_owned(), found: what_is_wrong(line) })
 }
 
 /// Reads a text file after making sure that only its owner can.
@@ -147,10 +145,7 @@ pub fn read_key(path: &Path) -> Result<KeyBytes, SecretError> {
 /// # Errors
 /// See [`SecretError`].
 pub fn read_private(path: &Path) -> Result<Zeroizing<String>, SecretError> {
-    let io = |reason| SecretError::Io {
-        path: path.to_owned(),
-        reason,
-    };
+    let io = |reason| SecretError::Io { path: path.to_owned(), reason };
     let mut file = File::open(path).map_err(|reason| match reason.kind() {
         io::ErrorKind::NotFound => SecretError::Missing(path.to_owned()),
         _ => io(reason),
@@ -158,10 +153,7 @@ pub fn read_private(path: &Path) -> Result<Zeroizing<String>, SecretError> {
     // The mode of the open file, not of the name, which could be swapped in between.
     let mode = file.metadata().map_err(io)?.permissions().mode() & 0o7777;
     if mode & 0o077 != 0 {
-        return Err(SecretError::Exposed {
-            path: path.to_owned(),
-            mode,
-        });
+        return Err(SecretError::Exposed { path: path.to_owned(), mode });
     }
     let mut text = Zeroizing::new(String::new());
     file.read_to_string(&mut text).map_err(io)?;
@@ -177,10 +169,7 @@ pub fn create_if_absent(path: &Path) -> Result<(KeyBytes, Created), SecretError>
         Err(SecretError::Missing(_)) => {}
         known => return known.map(|key| (key, Created::Before)),
     }
-    let key = KeyBytes::random().map_err(|reason| SecretError::Io {
-        path: path.to_owned(),
-        reason,
-    })?;
+    let key = KeyBytes::random().map_err(|reason| SecretError::Io { path: path.to_owned(), reason })?;
     match write_key(path, &key) {
         // Another process was faster: its key is the one.
         Err(SecretError::Exists(_)) => read_key(path).map(|key| (key, Created::Before)),
@@ -201,10 +190,7 @@ pub fn write_key(path: &Path, key: &KeyBytes) -> Result<(), SecretError> {
     let _ = std::fs::remove_file(&temporary);
     linked.map_err(|reason| match reason.kind() {
         io::ErrorKind::AlreadyExists => SecretError::Exists(path.to_owned()),
-        _ => SecretError::Io {
-            path: path.to_owned(),
-            reason,
-        },
+        _ => SecretError::Io { path: path.to_owned(), reason },
     })?;
     sync_folder(path)
 }
@@ -218,10 +204,7 @@ pub fn write_private(path: &Path, content: &[u8]) -> Result<(), SecretError> {
     let temporary = write_beside(path, content)?;
     std::fs::rename(&temporary, path).map_err(|reason| {
         let _ = std::fs::remove_file(&temporary);
-        SecretError::Io {
-            path: path.to_owned(),
-            reason,
-        }
+        SecretError::Io { path: path.to_owned(), reason }
     })?;
     sync_folder(path)
 }
@@ -233,20 +216,13 @@ fn write_beside(path: &Path, content: &[u8]) -> Result<PathBuf, SecretError> {
     let temporary = PathBuf::from(name);
     let _ = std::fs::remove_file(&temporary);
     let write = || -> io::Result<()> {
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&temporary)?;
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
         file.write_all(content)?;
         file.sync_all()
     };
     write().map_err(|reason| {
         let _ = std::fs::remove_file(&temporary);
-        SecretError::Io {
-            path: path.to_owned(),
-            reason,
-        }
+        SecretError::Io { path: path.to_owned(), reason }
     })?;
     Ok(temporary)
 }
@@ -259,10 +235,7 @@ fn sync_folder(path: &Path) -> Result<(), SecretError> {
     };
     File::open(folder)
         .and_then(|folder| folder.sync_all())
-        .map_err(|reason| SecretError::Io {
-            path: path.to_owned(),
-            reason,
-        })
+        .map_err(|reason| SecretError::Io { path: path.to_owned(), reason })
 }
 
 fn what_is_wrong(line: &str) -> String {
@@ -299,11 +272,7 @@ mod tests {
 
     #[test]
     fn a_key_with_or_without_line_end_is_read() {
-        for content in [
-            HEX.to_owned(),
-            format!("{HEX}\n"),
-            format!("{}\r\n", HEX.to_uppercase()),
-        ] {
+        for content in [HEX.to_owned(), format!("{HEX}\n"), format!("{}\r\n", HEX.to_uppercase())] {
             let (_folder, path) = file(&content, 0o600);
             let key = read_key(&path).unwrap_or_else(|error| panic!("{error}"));
             assert_eq!(key.expose()[31], 31);
@@ -315,10 +284,7 @@ mod tests {
     fn a_file_others_may_read_or_write_is_refused() {
         for mode in [0o640, 0o604, 0o620, 0o602, 0o660, 0o777] {
             let message = refusal(HEX, mode);
-            assert!(
-                message.contains("chmod 600") && message.contains(&format!("{mode:04o}")),
-                "{message}"
-            );
+            assert!(message.contains("chmod 600") && message.contains(&format!("{mode:04o}")), "{message}");
         }
     }
 
@@ -343,43 +309,27 @@ mod tests {
         let path = folder.path().join("ha.kek");
         let (first, made) = create_if_absent(&path).unwrap_or_else(|error| panic!("{error}"));
         assert_eq!(made, Created::Now);
-        assert_eq!(
-            std::fs::metadata(&path).unwrap().permissions().mode() & 0o777,
-            0o600
-        );
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         let (second, made) = create_if_absent(&path).unwrap_or_else(|error| panic!("{error}"));
         assert_eq!(made, Created::Before);
         assert_eq!(first.expose(), second.expose());
-        assert_eq!(
-            std::fs::read_dir(folder.path()).unwrap().count(),
-            1,
-            "no temporary file is left"
-        );
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "no temporary file is left");
     }
 
     #[test]
     fn a_wrong_key_file_is_never_replaced() {
         let (_folder, path) = file("short", 0o600);
-        assert!(matches!(
-            create_if_absent(&path),
-            Err(SecretError::Content { .. })
-        ));
+        assert!(matches!(create_if_absent(&path), Err(SecretError::Content { .. })));
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "short");
     }
 
     #[test]
     fn a_new_key_never_overwrites_but_private_content_does() {
         let (_folder, path) = file("old", 0o600);
-        assert!(matches!(
-            write_key(&path, &KeyBytes::new([7; 32])),
-            Err(SecretError::Exists(_))
-        ));
+        assert!(matches!(write_key(&path, &KeyBytes::new([7; 32])), Err(SecretError::Exists(_))));
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "old");
         write_private(&path, b"new").unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "new");
-        assert_eq!(
-            std::fs::metadata(&path).unwrap().permissions().mode() & 0o777,
-            0o600
-        );
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     }
 }

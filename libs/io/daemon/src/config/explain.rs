@@ -29,9 +29,7 @@ pub(super) fn value(message: &str) -> String {
 
 /// The name of the key whose absence `message` tells.
 pub(super) fn missing(message: &str) -> Option<&str> {
-    message
-        .strip_prefix("missing field ")
-        .map(|name| name.trim_matches('`'))
+    message.strip_prefix("missing field ").map(|name| name.trim_matches('`'))
 }
 
 fn unknown_key(rest: &str) -> String {
@@ -46,10 +44,7 @@ fn unknown_key(rest: &str) -> String {
         .filter(|(distance, _)| *distance <= 2)
         .map_or(String::new(), |(_, name)| format!("did you mean {name}? "));
     let separator = if hint.is_empty() { "allowed" } else { "Allowed" };
-    format!(
-        "this key is not known here: {hint}{separator} are: {}",
-        allowed.join(", ")
-    )
+    format!("this key is not known here: {hint}{separator} are: {}", allowed.join(", "))
 }
 
 /// From "`x`, expected one of `a`, `b`": x and [a, b].
@@ -71,14 +66,8 @@ fn one_of(names: &[String]) -> String {
 fn invalid(message: &str) -> String {
     let (_, found) = message.split_once(": ").unwrap_or_default();
     // The value may itself contain the word: what serde expects stands last.
-    let expected = found
-        .rsplit_once(", expected ")
-        .map_or("something else", |(_, expected)| expected);
-    format!(
-        "expected {}, found {}",
-        expected_words(expected),
-        found_words(found)
-    )
+    let expected = found.rsplit_once(", expected ").map_or("something else", |(_, expected)| expected);
+    format!("expected {}, found {}", expected_words(expected), found_words(found))
 }
 
 fn found_words(found: &str) -> &str {
@@ -91,10 +80,7 @@ fn found_words(found: &str) -> &str {
         ("sequence", "a list"),
         ("datetime", "a date"),
     ];
-    kinds
-        .iter()
-        .find(|(kind, _)| found.starts_with(kind))
-        .map_or("something else", |(_, words)| words)
+    kinds.iter().find(|(kind, _)| found.starts_with(kind)).map_or("something else", |(_, words)| words)
 }
 
 fn expected_words(expected: &str) -> String {
@@ -149,10 +135,7 @@ mod tests {
         assert!(value("unknown field `spy`, expected one of `spi`, `key`").contains("did you mean spi?"));
         let far = value("unknown field `lifetime`, expected one of `spi`, `key`");
         assert_eq!(far, "this key is not known here: allowed are: spi, key");
-        assert_eq!(
-            value("unknown field `x`, there are no fields"),
-            "this key is not known here"
-        );
+        assert_eq!(value("unknown field `x`, there are no fields"), "this key is not known here");
     }
 
     #[test]

@@ -20,10 +20,7 @@ impl Position {
     pub(super) fn of(text: &str, offset: usize) -> Self {
         let before = text.get(..offset).unwrap_or(text);
         let start = before.rfind('\n').map_or(0, |newline| newline + 1);
-        Self {
-            line: before.matches('\n').count() + 1,
-            column: before[start..].chars().count() + 1,
-        }
+        Self { line: before.matches('\n').count() + 1, column: before[start..].chars().count() + 1 }
     }
 }
 
@@ -35,10 +32,7 @@ pub(super) struct Document<'a> {
 
 impl<'a> Document<'a> {
     pub(super) fn parse(text: &'a str) -> Result<Self, toml::de::Error> {
-        Ok(Self {
-            text,
-            root: DeTable::parse(text)?,
-        })
+        Ok(Self { text, root: DeTable::parse(text)? })
     }
 
     pub(super) fn position(&self, offset: usize) -> Position {
@@ -101,11 +95,7 @@ fn element<'d, 'a>(
 fn walk(table: &DeTable<'_>, prefix: &str, visit: &mut dyn FnMut(&str, Range<usize>)) {
     for (key, value) in table {
         let name = key.get_ref();
-        let path = if prefix.is_empty() {
-            name.to_string()
-        } else {
-            format!("{prefix}.{name}")
-        };
+        let path = if prefix.is_empty() { name.to_string() } else { format!("{prefix}.{name}") };
         visit(&path, key.span());
         walk_value(value, &path, visit);
     }
@@ -163,10 +153,7 @@ mod tests {
 
     #[test]
     fn columns_count_characters() {
-        assert_eq!(
-            Position::of("# \u{e9}\u{e9}x", 6),
-            Position { line: 1, column: 5 }
-        );
+        assert_eq!(Position::of("# \u{e9}\u{e9}x", 6), Position { line: 1, column: 5 });
         assert_eq!(Position::of("a\nb", 2), Position { line: 2, column: 1 });
     }
 }

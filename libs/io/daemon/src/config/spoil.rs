@@ -23,11 +23,7 @@ pub fn spoil(text: &str) -> Vec<Spoiled> {
         for (key, replacement) in faults(line) {
             let mut with_fault = lines.clone();
             with_fault[n] = &replacement;
-            spoiled.push(Spoiled {
-                text: with_fault.join("\n"),
-                line: n + 1,
-                key,
-            });
+            spoiled.push(Spoiled { text: with_fault.join("\n"), line: n + 1, key });
         }
     }
     spoiled
@@ -48,10 +44,7 @@ fn faults(line: &str) -> Vec<(String, String)> {
     let (name, value) = (name.trim(), value.trim());
     // No key takes both a list and a table.
     let other = if value.starts_with('[') { "{}" } else { "[]" };
-    vec![
-        (format!("{name}_"), format!("{name}_ = {value}")),
-        (name.to_owned(), format!("{name} = {other}")),
-    ]
+    vec![(format!("{name}_"), format!("{name}_ = {value}")), (name.to_owned(), format!("{name} = {other}"))]
 }
 
 #[cfg(test)]
@@ -63,13 +56,7 @@ mod tests {
         let spoiled = spoil("# a comment = 1\na = \"x\" # why\n\n[b]\n[[c]]\nd = [1]");
         let brief: Vec<(usize, &str, &str)> = spoiled
             .iter()
-            .map(|it| {
-                (
-                    it.line,
-                    it.key.as_str(),
-                    it.text.lines().nth(it.line - 1).unwrap(),
-                )
-            })
+            .map(|it| (it.line, it.key.as_str(), it.text.lines().nth(it.line - 1).unwrap()))
             .collect();
         assert_eq!(
             brief,

@@ -39,10 +39,7 @@ impl Prefix {
     #[must_use]
     pub fn of(address: Ipv4Addr, length: u8) -> Option<Self> {
         let mask = mask(length)?;
-        Some(Self {
-            address: Ipv4Addr::from_bits(address.to_bits() & mask),
-            length,
-        })
+        Some(Self { address: Ipv4Addr::from_bits(address.to_bits() & mask), length })
     }
 
     /// Its first address.
@@ -100,11 +97,7 @@ impl FromStr for Prefix {
         let address = address.parse().map_err(|_| PrefixError::Syntax)?;
         let length = length.parse().map_err(|_| PrefixError::Syntax)?;
         let prefix = Self::of(address, length).ok_or(PrefixError::Syntax)?;
-        if prefix.address == address {
-            Ok(prefix)
-        } else {
-            Err(PrefixError::HostBits(prefix))
-        }
+        if prefix.address == address { Ok(prefix) } else { Err(PrefixError::HostBits(prefix)) }
     }
 }
 as_text!(Prefix);
@@ -138,20 +131,14 @@ impl FromStr for Realm {
 
     fn from_str(text: &str) -> Result<Self, RealmError> {
         let right = text.len() <= 253 && text.contains('.') && text.split('.').all(is_label);
-        if right {
-            Ok(Self(text.to_owned()))
-        } else {
-            Err(RealmError)
-        }
+        if right { Ok(Self(text.to_owned())) } else { Err(RealmError) }
     }
 }
 as_text!(Realm);
 
 fn is_label(label: &str) -> bool {
     (1..=63).contains(&label.len())
-        && label
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+        && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
         && !label.starts_with('-')
         && !label.ends_with('-')
 }
@@ -252,11 +239,7 @@ impl FromStr for Interface {
     fn from_str(text: &str) -> Result<Self, InterfaceError> {
         let plain = |byte: u8| byte.is_ascii_graphic() && byte != b'/' && byte != b':';
         let right = (1..=15).contains(&text.len()) && text.bytes().all(plain) && text != "." && text != "..";
-        if right {
-            Ok(Self(text.to_owned()))
-        } else {
-            Err(InterfaceError)
-        }
+        if right { Ok(Self(text.to_owned())) } else { Err(InterfaceError) }
     }
 }
 as_text!(Interface);
@@ -326,64 +309,29 @@ mod tests {
     #[test]
     fn prefixes() {
         let prefix: Prefix = "10.11.1.0/24".parse().unwrap();
-        assert_eq!(
-            (prefix.address(), prefix.length()),
-            (Ipv4Addr::new(10, 11, 1, 0), 24)
-        );
+        assert_eq!((prefix.address(), prefix.length()), (Ipv4Addr::new(10, 11, 1, 0), 24));
         assert_eq!(prefix.mask(), Ipv4Addr::new(255, 255, 255, 0));
         assert!(prefix.contains(Ipv4Addr::new(10, 11, 1, 255)));
         assert!(!prefix.contains(Ipv4Addr::new(10, 11, 2, 0)));
         assert_eq!(prefix.to_string(), "10.11.1.0/24");
-        assert!(
-            "0.0.0.0/0"
-                .parse::<Prefix>()
-                .unwrap()
-                .contains(Ipv4Addr::BROADCAST)
-        );
-        assert!(
-            !"10.0.0.1/32"
-                .parse::<Prefix>()
-                .unwrap()
-                .contains(Ipv4Addr::new(10, 0, 0, 0))
-        );
-        for wrong in [
-            "10.11.1.0",
-            "10.11.1.0/33",
-            "10.11.1/24",
-            "/24",
-            "10.11.1.0/",
-            "10.11.1.0/-1",
-            "",
-        ] {
+        assert!("0.0.0.0/0".parse::<Prefix>().unwrap().contains(Ipv4Addr::BROADCAST));
+        assert!(!"10.0.0.1/32".parse::<Prefix>().unwrap().contains(Ipv4Addr::new(10, 0, 0, 0)));
+        for wrong in ["10.11.1.0", "10.11.1.0/33", "10.11.1/24", "/24", "10.11.1.0/", "10.11.1.0/-1", ""] {
             assert_eq!(wrong.parse::<Prefix>(), Err(PrefixError::Syntax), "{wrong}");
         }
-        assert_eq!(
-            "10.11.1.1/24".parse::<Prefix>(),
-            Err(PrefixError::HostBits(prefix))
-        );
+        assert_eq!("10.11.1.1/24".parse::<Prefix>(), Err(PrefixError::HostBits(prefix)));
     }
 
     #[test]
     fn names() {
         let nai: Nai = "traveller.one@home.example".parse().unwrap();
         assert_eq!((nai.user(), nai.realm()), ("traveller.one", "home.example"));
-        for wrong in [
-            "",
-            "home.example",
-            "@home.example",
-            "a b@home.example",
-            "a..b@home.example",
-            "a@b@c.example",
-        ] {
+        for wrong in
+            ["", "home.example", "@home.example", "a b@home.example", "a..b@home.example", "a@b@c.example"]
+        {
             assert!(wrong.parse::<Nai>().is_err(), "{wrong}");
         }
-        for wrong in [
-            "a@home",
-            "a@-home.example",
-            "a@home..example",
-            "a@home.ex ample",
-            "a@",
-        ] {
+        for wrong in ["a@home", "a@-home.example", "a@home..example", "a@home.ex ample", "a@"] {
             assert_eq!(wrong.parse::<Nai>(), Err(NaiError::Realm(RealmError)), "{wrong}");
         }
         let long = format!("{}@home.example", "a".repeat(243));
