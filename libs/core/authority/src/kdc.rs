@@ -32,7 +32,7 @@ pub use ask::{
 };
 pub use refusal::{Class, Refusal};
 
-use audit::RefusalLimit;
+use audit::EntryLimit;
 use issue::Remembered;
 use ledger::Ledger;
 
@@ -49,7 +49,8 @@ pub struct Kdc {
     rng: Rng,
     ledger: Ledger,
     remembered: Remembered,
-    refusals: RefusalLimit,
+    refusals: EntryLimit,
+    watches: EntryLimit,
     queue: VecDeque<(Ticket, Caller, Ask)>,
     commit: Option<Commit>,
     commits: u64,
@@ -77,7 +78,8 @@ impl Kdc {
             audited: ledger.last_audit(),
             ledger,
             remembered: Remembered::default(),
-            refusals: RefusalLimit::default(),
+            refusals: EntryLimit::default(),
+            watches: EntryLimit::default(),
             queue: VecDeque::new(),
             commit: None,
             commits: 0,
@@ -126,9 +128,7 @@ impl Kdc {
     fn tell_progress(&mut self) {
         if self.ledger.change() > self.published {
             self.published = self.ledger.change();
-            self.outbox.effect(Effect::Publish {
-                change: self.published,
-            });
+            self.outbox.effect(Effect::Publish { change: self.published });
         }
         if self.ledger.last_audit() > self.audited {
             self.audited = self.ledger.last_audit();
@@ -158,14 +158,8 @@ impl Kdc {
         if self.ledger.is_changed() {
             self.commits += 1;
             let changes = self.ledger.take_changes();
-            self.outbox.effect(Effect::Persist {
-                commit: self.commits,
-                changes,
-            });
-            self.commit = Some(Commit {
-                number: self.commits,
-                answers,
-            });
+            self.outbox.effect(Effect::Persist { commit: self.commits, changes });
+            self.commit = Some(Commit { number: self.commits, answers });
         }
     }
 
@@ -186,32 +180,28 @@ impl Kdc {
             Ask::RevokeAssociation { id, reason, dry_run } => {
                 self.revoke_association(id, &reason, dry_run, time)
             }
-            Ask::RegisterHomeAgent {
-                name,
-                address,
-                dry_run,
-            } => self.register(&name, &address, dry_run, time),
+            Ask::RegisterHomeAgent { name, address, dry_run } => {
+                self.register(&name, &address, dry_run, time)
+            }
             Ask::Issue(issue) => return self.issue_and_audit(caller, &issue, now),
             Ask::Refuse { why, .. } => {
                 self.audit_refusal(caller, &action, &subject, &why, now);
                 return Ok(Answer::Noted);
             }
-            Ask::Watch { .. } => self.watch(caller),
+            Ask::Watch { .. } => {
+                let known = self.asking_home_agent(caller).map(|_| Answer::Noted);
+                if known.is_ok() {
+                    self.audit_watch(caller, &action, &subject, now);
+                    return known;
+                }
+                known
+            }
             Ask::ChangesSince { since, limit } => return self.changes_since(caller, since, limit, time),
-            Ask::Subscribers {
-                after,
-                limit,
-                include_revoked,
-            } => {
+            Ask::Subscribers { after, limit, include_revoked } => {
                 return Ok(self.subscribers(&after, limit, include_revoked));
             }
             Ask::Subscriber { nai } => return self.subscriber(&nai),
-            Ask::Grants {
-                after,
-                limit,
-                nai,
-                include_ended,
-            } => {
+            Ask::Grants { after, limit, nai, include_ended } => {
                 return self.grants(after, limit, &nai, include_ended, time);
             }
             Ask::HomeAgents => return Ok(Answer::HomeAgents(self.ledger.home_agents().cloned().collect())),
@@ -233,8 +223,7 @@ impl Machine for Kdc {
         self.remembered.forget(now.mono);
         if now.mono >= self.sweep && self.commit.is_none() {
             self.sweep = now.mono + SWEEP;
-            self.ledger
-                .forget_grants(now.unix.saturating_sub(GRANTS_KEPT).as_secs());
+            self.ledger.forget_grants(now.unix.saturating_sub(GRANTS_KEPT).as_secs());
         }
         match input {
             Input::Request(Request::Ask { ticket, caller, ask }) => {

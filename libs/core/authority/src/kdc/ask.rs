@@ -256,10 +256,7 @@ impl Issued {
             request: self.request,
             id: self.id,
             key1: self.key1.duplicate(),
-            key2_and_key3: self
-                .key2_and_key3
-                .as_ref()
-                .map(|(a, b)| (a.duplicate(), b.duplicate())),
+            key2_and_key3: self.key2_and_key3.as_ref().map(|(a, b)| (a.duplicate(), b.duplicate())),
         }
     }
 }
@@ -340,11 +337,7 @@ impl From<&Subscriber> for SubscriberView {
             state: subscriber.state,
             max_lifetime: subscriber.max_lifetime,
             change: subscriber.change,
-            fingerprint: if active {
-                subscriber.key0.fingerprint_hex()
-            } else {
-                String::new()
-            },
+            fingerprint: if active { subscriber.key0.fingerprint_hex() } else { String::new() },
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The audit trail: one entry for every change and every refusal, in the same commit as the change.
 //!
-//! Refusals of one caller are limited, so that a broken or hostile client cannot fill the disk; what was left
-//! out is counted in its next entry.
+//! Refusals of one caller, and a home agent's connecting, are limited, so that a broken or hostile client cannot
+//! fill the disk; what was left out is counted in its next entry.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -10,15 +10,15 @@ use sansio::{Instant, Now};
 
 use super::{Answer, Ask, Caller, Kdc, check::shortened};
 
-/// Refusals recorded per caller and [`WINDOW`].
-const REFUSALS: u32 = 30;
+/// Entries of such a kind per caller and [`WINDOW`].
+const ENTRIES: u32 = 30;
 const WINDOW: Duration = Duration::from_secs(60);
 /// Longest text of an entry in characters; everything is shorter unless a caller sends nonsense.
 const TEXT: usize = 300;
 
-/// Counts refusals per caller.
+/// Counts entries of one kind per caller.
 #[derive(Default)]
-pub(super) struct RefusalLimit(BTreeMap<String, Window>);
+pub(super) struct EntryLimit(BTreeMap<String, Window>);
 
 struct Window {
     start: Instant,
@@ -26,18 +26,14 @@ struct Window {
     left_out: u32,
 }
 
-impl RefusalLimit {
+impl EntryLimit {
     /// `Some(left out before)` if one more may be recorded.
     fn admit(&mut self, name: &str, now: Instant) -> Option<u32> {
-        let window = self.0.entry(name.to_owned()).or_insert(Window {
-            start: now,
-            recorded: 0,
-            left_out: 0,
-        });
+        let window = self.0.entry(name.to_owned()).or_insert(Window { start: now, recorded: 0, left_out: 0 });
         if now - window.start >= WINDOW {
             (window.start, window.recorded) = (now, 0);
         }
-        if window.recorded >= REFUSALS {
+        if window.recorded >= ENTRIES {
             window.left_out = window.left_out.saturating_add(1);
             return None;
         }
@@ -54,11 +50,9 @@ impl Ask {
             Self::RevokeSubscriber { nai, reason, dry_run } => {
                 ("revoke subscriber", with_reason(nai, reason), *dry_run)
             }
-            Self::RevokeAssociation { id, reason, dry_run } => (
-                "revoke association",
-                with_reason(&id.to_string(), reason),
-                *dry_run,
-            ),
+            Self::RevokeAssociation { id, reason, dry_run } => {
+                ("revoke association", with_reason(&id.to_string(), reason), *dry_run)
+            }
             Self::RegisterHomeAgent { name, dry_run, .. } => ("register home agent", name.clone(), *dry_run),
             Self::Issue(issue) => ("issue keys", issue.nai.clone(), false),
             Self::Refuse { action, .. } => (action.as_str(), String::new(), false),
@@ -85,28 +79,16 @@ impl Ask {
 }
 
 fn with_reason(subject: &str, reason: &str) -> String {
-    if reason.is_empty() {
-        subject.to_owned()
-    } else {
-        format!("{subject} ({reason})")
-    }
+    if reason.is_empty() { subject.to_owned() } else { format!("{subject} ({reason})") }
 }
 
 /// What an entry says beyond "done".
 pub(super) fn details(answer: &Answer) -> String {
     match answer {
         Answer::Enrolled(s) => {
-            format!(
-                "home address {}, SPI {}, key {}",
-                s.home_address,
-                s.spi,
-                s.key0.fingerprint_hex()
-            )
+            format!("home address {}, SPI {}, key {}", s.home_address, s.spi, s.key0.fingerprint_hex())
         }
-        Answer::Revoked {
-            associations: n @ 1..,
-            ..
-        } => format!("associations ended: {n}"),
+        Answer::Revoked { associations: n @ 1.., .. } => format!("associations ended: {n}"),
         Answer::Revoked { .. }
         | Answer::WouldDo
         | Answer::Registered
@@ -129,13 +111,15 @@ impl Kdc {
         details: &str,
         now: Now,
     ) {
-        let outcome = if details.is_empty() {
-            "done".to_owned()
-        } else {
-            format!("done: {details}")
-        };
-        self.ledger
-            .audit(|number| entry(number, caller, [action, subject, &outcome], now));
+        let outcome = if details.is_empty() { "done".to_owned() } else { format!("done: {details}") };
+        self.ledger.audit(|number| entry(number, caller, [action, subject, &outcome], now));
+    }
+
+    /// A home agent begins to take over; one that comes and goes all the time is not recorded each time.
+    pub(super) fn audit_watch(&mut self, caller: &Caller, action: &str, subject: &str, now: Now) {
+        let Some(left_out) = self.watches.admit(&caller.name, now.mono) else { return };
+        let details = if left_out > 0 { format!("{left_out} more were not listed") } else { String::new() };
+        self.audit_done(caller, action, subject, &details, now);
     }
 
     pub(super) fn audit_refusal(
@@ -151,10 +135,9 @@ impl Kdc {
         };
         let mut outcome = format!("refused: {}", shortened(why, TEXT));
         if left_out > 0 {
-            outcome += &format!(" (and {left_out} more refusals that are not listed)");
+            outcome += &format!(" (and {left_out} more that are not listed)");
         }
-        self.ledger
-            .audit(|number| entry(number, caller, [action, subject, &outcome], now));
+        self.ledger.audit(|number| entry(number, caller, [action, subject, &outcome], now));
     }
 }
 

@@ -16,20 +16,9 @@ pub(super) fn own_nai(what: &'static str, text: &str, realm: &str) -> Result<Nai
     let nai = any_nai(what, text)?;
     // RFC 7542 section 2.2: dots stand between something.
     if nai.user().split('.').any(str::is_empty) {
-        return Err(Refusal::Nai {
-            what,
-            text: shortened(text, 80),
-            why: NaiError::Form,
-        });
+        return Err(Refusal::Nai { what, text: shortened(text, 80), why: NaiError::Form });
     }
-    if nai.realm() == realm {
-        Ok(nai)
-    } else {
-        Err(Refusal::Realm {
-            nai,
-            realm: realm.to_owned(),
-        })
-    }
+    if nai.realm() == realm { Ok(nai) } else { Err(Refusal::Realm { nai, realm: realm.to_owned() }) }
 }
 
 /// An agent's identifier in any realm.
@@ -42,23 +31,14 @@ pub(super) fn agent_nai(what: &'static str, text: &str) -> Result<Nai, Refusal> 
 }
 
 pub(super) fn any_nai(what: &'static str, text: &str) -> Result<Nai, Refusal> {
-    Nai::parse(text).map_err(|why| Refusal::Nai {
-        what,
-        text: shortened(text, 80),
-        why,
-    })
+    Nai::parse(text).map_err(|why| Refusal::Nai { what, text: shortened(text, 80), why })
 }
 
 /// An address that one host can have.
 pub(super) fn host(what: &'static str, text: &str) -> Result<Ipv4Addr, Refusal> {
-    let refuse = |why| Refusal::Address {
-        what,
-        text: shortened(text, 40),
-        why,
-    };
-    let address: Ipv4Addr = text
-        .parse()
-        .map_err(|_| refuse("an IPv4 address such as 10.11.1.50 is expected"))?;
+    let refuse = |why| Refusal::Address { what, text: shortened(text, 40), why };
+    let address: Ipv4Addr =
+        text.parse().map_err(|_| refuse("an IPv4 address such as 10.11.1.50 is expected"))?;
     match address.octets()[0] {
         0 => Err(refuse("addresses that begin with 0 belong to no host")),
         127 => Err(refuse("it is a loopback address")),
@@ -69,19 +49,11 @@ pub(super) fn host(what: &'static str, text: &str) -> Result<Ipv4Addr, Refusal> 
 
 /// Home address, its prefix length and its router, which must fit each other.
 pub(super) fn home(address: Ipv4Addr, length: u32, gateway: Option<Ipv4Addr>) -> Result<u8, Refusal> {
-    let bits = u8::try_from(length)
-        .ok()
-        .filter(|b| (1..=32).contains(b))
-        .ok_or(Refusal::PrefixLength(length))?;
+    let bits =
+        u8::try_from(length).ok().filter(|b| (1..=32).contains(b)).ok_or(Refusal::PrefixLength(length))?;
     let mask = u32::MAX << (32 - u32::from(bits));
     let of_link = |what, address: Ipv4Addr| {
-        let refuse = |why| {
-            Err(Refusal::Address {
-                what,
-                text: address.to_string(),
-                why,
-            })
-        };
+        let refuse = |why| Err(Refusal::Address { what, text: address.to_string(), why });
         match address.to_bits() & !mask {
             0 if bits < 31 => refuse("it is the home link's own number, the first address of the prefix"),
             rest if rest == !mask && bits < 31 => refuse("it is the home link's broadcast address"),
@@ -91,13 +63,7 @@ pub(super) fn home(address: Ipv4Addr, length: u32, gateway: Option<Ipv4Addr>) ->
     of_link("home address", address)?;
     let Some(gateway) = gateway else { return Ok(bits) };
     of_link("home gateway", gateway)?;
-    let refuse = |why| {
-        Err(Refusal::Address {
-            what: "home gateway",
-            text: gateway.to_string(),
-            why,
-        })
-    };
+    let refuse = |why| Err(Refusal::Address { what: "home gateway", text: gateway.to_string(), why });
     if gateway == address {
         return refuse("it is the home address itself");
     }
@@ -109,11 +75,7 @@ pub(super) fn home(address: Ipv4Addr, length: u32, gateway: Option<Ipv4Addr>) ->
 
 /// The reason that a person gives.
 pub(super) fn reason(text: &str) -> Result<(), Refusal> {
-    if text.len() > REASON {
-        Err(Refusal::Reason(text.len()))
-    } else {
-        Ok(())
-    }
+    if text.len() > REASON { Err(Refusal::Reason(text.len())) } else { Ok(()) }
 }
 
 /// At most `limit` characters of `text`, without control characters: fit for a log and an audit trail.
@@ -132,22 +94,12 @@ mod tests {
 
     #[test]
     fn addresses_that_no_host_can_have_are_refused() {
-        for text in [
-            "",
-            "10.11.1",
-            "10.11.1.256",
-            "0.0.0.1",
-            "127.0.0.1",
-            "224.0.0.11",
-            "255.255.255.255",
-            "::1",
-        ] {
+        for text in
+            ["", "10.11.1", "10.11.1.256", "0.0.0.1", "127.0.0.1", "224.0.0.11", "255.255.255.255", "::1"]
+        {
             assert!(host("home address", text).is_err(), "{text}");
         }
-        assert_eq!(
-            host("home address", "10.11.1.50"),
-            Ok(Ipv4Addr::new(10, 11, 1, 50))
-        );
+        assert_eq!(host("home address", "10.11.1.50"), Ok(Ipv4Addr::new(10, 11, 1, 50)));
     }
 
     #[test]
@@ -159,10 +111,7 @@ mod tests {
         assert_eq!(home(at(50), 0, None), Err(Refusal::PrefixLength(0)));
         assert_eq!(home(at(50), 33, None), Err(Refusal::PrefixLength(33)));
         for (address, gateway) in [(0, 1), (255, 1), (50, 0), (50, 255), (50, 50)] {
-            assert!(
-                home(at(address), 24, Some(at(gateway))).is_err(),
-                "{address} {gateway}"
-            );
+            assert!(home(at(address), 24, Some(at(gateway))).is_err(), "{address} {gateway}");
         }
         assert!(home(at(50), 24, Some(Ipv4Addr::new(10, 11, 2, 1))).is_err());
     }

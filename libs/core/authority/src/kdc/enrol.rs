@@ -18,29 +18,18 @@ impl Kdc {
         let home_agent = check::host("home agent's address", &ask.home_agent)?;
         if home_agent == home_address {
             let why = "it is the home address itself";
-            return Err(Refusal::Address {
-                what: "home agent's address",
-                text: ask.home_agent.clone(),
-                why,
-            });
+            return Err(Refusal::Address { what: "home agent's address", text: ask.home_agent.clone(), why });
         }
         let cipher = ask.cipher.ok_or(Refusal::Cipher)?;
         let max_lifetime = match ask.max_lifetime {
             0 => None,
             n => Some(u16::try_from(n).map_err(|_| Refusal::Lifetime(n, 0))?),
         };
-        if self
-            .ledger
-            .subscriber(&nai)
-            .is_some_and(|s| s.state == SubscriberState::Active)
-        {
+        if self.ledger.subscriber(&nai).is_some_and(|s| s.state == SubscriberState::Active) {
             return Err(Refusal::AlreadyEnrolled(nai));
         }
         if let Some(owner) = self.ledger.owner_of(home_address) {
-            return Err(Refusal::HomeAddressTaken {
-                address: home_address,
-                owner: owner.clone(),
-            });
+            return Err(Refusal::HomeAddressTaken { address: home_address, owner: owner.clone() });
         }
         if ask.dry_run {
             return Ok(Answer::WouldDo);
@@ -94,11 +83,7 @@ impl Kdc {
         if dry_run {
             return Ok(Answer::WouldDo);
         }
-        self.ledger.put_home_agent(HomeAgent {
-            name: name.to_owned(),
-            address,
-            registered: time,
-        });
+        self.ledger.put_home_agent(HomeAgent { name: name.to_owned(), address, registered: time });
         Ok(Answer::Registered)
     }
 }

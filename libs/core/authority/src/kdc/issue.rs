@@ -43,9 +43,7 @@ impl Kdc {
         ask: &Issue,
         now: Now,
     ) -> Result<Answer, Refusal> {
-        let outcome = self
-            .check_issue(caller, ask)
-            .and_then(|checked| self.issue(caller, &checked, now));
+        let outcome = self.check_issue(caller, ask).and_then(|checked| self.issue(caller, &checked, now));
         if let Err(refusal) = &outcome {
             self.audit_refusal(caller, "issue keys", &ask.nai, &refusal.to_string(), now);
         }
@@ -54,22 +52,14 @@ impl Kdc {
 
     fn check_issue(&self, caller: &Caller, ask: &Issue) -> Result<Checked, Refusal> {
         let agent = self.asking_home_agent(caller)?;
-        let request = ask
-            .request
-            .as_slice()
-            .try_into()
-            .map_err(|_| Refusal::RequestId(ask.request.len()))?;
+        let request = ask.request.as_slice().try_into().map_err(|_| Refusal::RequestId(ask.request.len()))?;
         let nai = check::own_nai("the subscriber", &ask.nai, &self.realm)?;
         let Some(subscriber) = self.ledger.subscriber(&nai) else {
             return Err(Refusal::UnknownSubscriber(nai));
         };
         if !serves(agent, subscriber) {
             let (home_agent, owner) = (caller.name.clone(), subscriber.home_agent);
-            return Err(Refusal::NotItsSubscriber {
-                nai,
-                home_agent,
-                owner,
-            });
+            return Err(Refusal::NotItsSubscriber { nai, home_agent, owner });
         }
         if subscriber.state == SubscriberState::Revoked {
             return Err(Refusal::RevokedSubscriber(nai));
@@ -85,28 +75,12 @@ impl Kdc {
         if !(1..=u32::from(u16::MAX)).contains(&ask.lifetime) {
             return Err(Refusal::Lifetime(ask.lifetime, 1));
         }
-        if let Some(limit) = subscriber
-            .max_lifetime
-            .filter(|limit| ask.lifetime > u32::from(*limit))
-        {
-            return Err(Refusal::LifetimeOfSubscriber {
-                asked: ask.lifetime,
-                limit,
-                nai,
-            });
+        if let Some(limit) = subscriber.max_lifetime.filter(|limit| ask.lifetime > u32::from(*limit)) {
+            return Err(Refusal::LifetimeOfSubscriber { asked: ask.lifetime, limit, nai });
         }
         let (key1, key2_and_key3) = check_spis(ask, foreign_agent.is_some())?;
         let (home_agent, lifetime) = (caller.name.clone(), ask.lifetime);
-        Ok(Checked {
-            nai,
-            home_agent,
-            foreign_agent,
-            care_of,
-            lifetime,
-            request,
-            key1,
-            key2_and_key3,
-        })
+        Ok(Checked { nai, home_agent, foreign_agent, care_of, lifetime, request, key1, key2_and_key3 })
     }
 
     fn issue(&mut self, caller: &Caller, checked: &Checked, now: Now) -> Result<Issued, Refusal> {
@@ -117,39 +91,21 @@ impl Kdc {
                 return Err(Refusal::RequestReused);
             }
             if earlier.revoked.is_some() {
-                return Err(Refusal::AssociationOver {
-                    id: earlier.id,
-                    how: "revoked",
-                });
+                return Err(Refusal::AssociationOver { id: earlier.id, how: "revoked" });
             }
             if let Some(issued) = self.remembered.recall(&name) {
                 return Ok(issued);
             }
         }
         let keys = [self.rng.key(), self.rng.key(), self.rng.key()];
-        let what = if earlier.is_some() {
-            "issue keys again"
-        } else {
-            "issue keys"
-        };
+        let what = if earlier.is_some() { "issue keys again" } else { "issue keys" };
         self.audit_done(caller, what, checked.nai.as_str(), &checked.in_words(), now);
         let id = earlier.map_or(self.ledger.last_audit(), |grant| grant.id);
-        self.ledger
-            .put_grant(checked.grant(id, &keys, now.unix.as_secs()));
+        self.ledger.put_grant(checked.grant(id, &keys, now.unix.as_secs()));
         let [key1, key2, key3] = keys;
         let key2_and_key3 = checked.key2_and_key3.is_some().then_some((key2, key3));
-        let issued = Issued {
-            request: checked.request,
-            id,
-            key1,
-            key2_and_key3,
-        };
-        self.remembered.add(
-            name,
-            checked.nai.clone(),
-            issued.duplicate(),
-            now.mono + REMEMBERED,
-        );
+        let issued = Issued { request: checked.request, id, key1, key2_and_key3 };
+        self.remembered.add(name, checked.nai.clone(), issued.duplicate(), now.mono + REMEMBERED);
         Ok(issued)
     }
 }
@@ -196,16 +152,12 @@ impl Checked {
     }
 
     fn grant(&self, id: u64, keys: &[Key; 3], time: u64) -> Grant {
-        let named = self
-            .pairs()
-            .into_iter()
-            .zip(keys)
-            .map(|((kind, pair), key)| GrantKey {
-                kind,
-                first: pair.first,
-                second: pair.second,
-                fingerprint: key.fingerprint_hex(),
-            });
+        let named = self.pairs().into_iter().zip(keys).map(|((kind, pair), key)| GrantKey {
+            kind,
+            first: pair.first,
+            second: pair.second,
+            fingerprint: key.fingerprint_hex(),
+        });
         Grant {
             id,
             request: self.request,
@@ -222,15 +174,7 @@ impl Checked {
 
     /// True if an earlier grant was made for the same request.
     fn asks_for(&self, grant: &Grant) -> bool {
-        let indices = grant.keys.iter().map(|k| {
-            (
-                k.kind,
-                Pair {
-                    first: k.first,
-                    second: k.second,
-                },
-            )
-        });
+        let indices = grant.keys.iter().map(|k| (k.kind, Pair { first: k.first, second: k.second }));
         grant.nai == self.nai
             && grant.foreign_agent == self.foreign_agent
             && grant.care_of == self.care_of.to_string()

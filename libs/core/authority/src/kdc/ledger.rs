@@ -66,12 +66,7 @@ impl Ledger {
         for grant in state.grants {
             ledger.set_grant(grant.id, Some(grant));
         }
-        ledger.home_agents.extend(
-            state
-                .home_agents
-                .into_iter()
-                .map(|agent| (agent.name.clone(), agent)),
-        );
+        ledger.home_agents.extend(state.home_agents.into_iter().map(|agent| (agent.name.clone(), agent)));
         ledger
     }
 
@@ -85,16 +80,12 @@ impl Ledger {
     pub(super) fn subscribers_after(&self, after: &str) -> impl Iterator<Item = &Subscriber> {
         let start = Nai::parse(after).ok();
         let bound = start.map_or(std::ops::Bound::Unbounded, std::ops::Bound::Excluded);
-        self.subscribers
-            .range((bound, std::ops::Bound::Unbounded))
-            .map(|(_, s)| s)
+        self.subscribers.range((bound, std::ops::Bound::Unbounded)).map(|(_, s)| s)
     }
 
     /// Subscribers in order of change, after change `since`.
     pub(super) fn changed_since(&self, since: u64) -> impl Iterator<Item = &Subscriber> {
-        let changed = self
-            .by_change
-            .range((std::ops::Bound::Excluded(since), std::ops::Bound::Unbounded));
+        let changed = self.by_change.range((std::ops::Bound::Excluded(since), std::ops::Bound::Unbounded));
         changed.filter_map(|(_, nai)| self.subscribers.get(nai))
     }
 
@@ -111,9 +102,7 @@ impl Ledger {
     }
 
     pub(super) fn grants_after(&self, after: u64) -> impl Iterator<Item = &Grant> {
-        self.grants
-            .range((std::ops::Bound::Excluded(after), std::ops::Bound::Unbounded))
-            .map(|(_, g)| g)
+        self.grants.range((std::ops::Bound::Excluded(after), std::ops::Bound::Unbounded)).map(|(_, g)| g)
     }
 
     /// One subscriber's grants in order of number, after number `after`.
@@ -123,8 +112,7 @@ impl Ledger {
         after: u64,
     ) -> impl Iterator<Item = &'a Grant> + use<'a> {
         let ids = self.grants_of.get(nai).into_iter().flatten();
-        ids.filter(move |id| **id > after)
-            .filter_map(|id| self.grants.get(id))
+        ids.filter(move |id| **id > after).filter_map(|id| self.grants.get(id))
     }
 
     pub(super) fn issue(&self, name: &IssueName) -> Option<&Grant> {
@@ -160,9 +148,7 @@ impl Ledger {
 
     pub(super) fn put_subscriber(&mut self, subscriber: Subscriber) {
         let nai = subscriber.nai.clone();
-        self.journal
-            .changes
-            .push(Change::PutSubscriber(subscriber.duplicate()));
+        self.journal.changes.push(Change::PutSubscriber(subscriber.duplicate()));
         let before = self.set_subscriber(&nai, Some(subscriber));
         self.journal.undo.push(Undo::Subscriber(nai, before));
     }
@@ -225,12 +211,7 @@ impl Ledger {
 
     /// Forgets grants that ended before `time` (seconds since 1970); the store keeps its rows.
     pub(super) fn forget_grants(&mut self, time: u64) {
-        let old: Vec<u64> = self
-            .grants
-            .values()
-            .filter(|g| g.ends < time)
-            .map(|g| g.id)
-            .collect();
+        let old: Vec<u64> = self.grants.values().filter(|g| g.ends < time).map(|g| g.id).collect();
         for id in old {
             self.set_grant(id, None);
         }

@@ -7,13 +7,7 @@ use super::{Answer, Caller, ChangesPage, Kdc, Page, Refusal, RevokedAssociation,
 impl Kdc {
     /// The registered home agent that asks.
     pub(super) fn asking_home_agent(&self, caller: &Caller) -> Result<&HomeAgent, Refusal> {
-        self.ledger
-            .home_agent(&caller.name)
-            .ok_or_else(|| Refusal::NotRegistered(caller.name.clone()))
-    }
-
-    pub(super) fn watch(&self, caller: &Caller) -> Result<Answer, Refusal> {
-        self.asking_home_agent(caller).map(|_| Answer::Noted)
+        self.ledger.home_agent(&caller.name).ok_or_else(|| Refusal::NotRegistered(caller.name.clone()))
     }
 
     /// Subscribers of the asking home agent that changed after `since`, and their revoked associations.
@@ -30,32 +24,16 @@ impl Kdc {
         let mut of_agent = self.ledger.changed_since(since).filter(|s| serves(agent, s));
         let subscribers: Vec<Subscriber> = of_agent.by_ref().take(limit).map(Subscriber::duplicate).collect();
         let more = of_agent.next().is_some();
-        let revoked = subscribers
-            .iter()
-            .flat_map(|s| self.revoked_of(s, time))
-            .collect();
+        let revoked = subscribers.iter().flat_map(|s| self.revoked_of(s, time)).collect();
         let last = subscribers.last().map_or(since, |s| s.change);
         let next = if more { last } else { self.ledger.change() };
-        Ok(Answer::Changes(ChangesPage {
-            revoked,
-            subscribers,
-            next,
-            more,
-            from_beginning,
-        }))
+        Ok(Answer::Changes(ChangesPage { revoked, subscribers, next, more, from_beginning }))
     }
 
     fn revoked_of(&self, subscriber: &Subscriber, time: u64) -> Vec<RevokedAssociation> {
-        let grants = self
-            .ledger
-            .grants_of(&subscriber.nai, 0)
-            .filter(|g| g.revoked.is_some() && g.ends > time);
-        grants
-            .map(|grant| RevokedAssociation {
-                change: subscriber.change,
-                grant: grant.clone(),
-            })
-            .collect()
+        let grants =
+            self.ledger.grants_of(&subscriber.nai, 0).filter(|g| g.revoked.is_some() && g.ends > time);
+        grants.map(|grant| RevokedAssociation { change: subscriber.change, grant: grant.clone() }).collect()
     }
 
     pub(super) fn subscribers(&self, after: &str, limit: usize, include_revoked: bool) -> Answer {
@@ -70,10 +48,7 @@ impl Kdc {
             return Err(Refusal::UnknownSubscriber(nai));
         };
         let grants = self.ledger.grants_of(&nai, 0).cloned().collect();
-        Ok(Answer::Subscriber {
-            subscriber: subscriber.into(),
-            grants,
-        })
+        Ok(Answer::Subscriber { subscriber: subscriber.into(), grants })
     }
 
     pub(super) fn grants(
@@ -100,15 +75,10 @@ impl Kdc {
 
 /// True if the subscriber belongs to this home agent.
 pub(super) fn serves(agent: &HomeAgent, subscriber: &Subscriber) -> bool {
-    agent
-        .address
-        .is_none_or(|address| address == subscriber.home_agent)
+    agent.address.is_none_or(|address| address == subscriber.home_agent)
 }
 
 fn page<T>(mut items: impl Iterator<Item = T>, limit: usize) -> Page<T> {
     let taken: Vec<T> = items.by_ref().take(limit).collect();
-    Page {
-        items: taken,
-        more: items.next().is_some(),
-    }
+    Page { items: taken, more: items.next().is_some() }
 }

@@ -36,18 +36,11 @@ impl Kdc {
         self.ledger.put_subscriber(subscriber);
         let associations = self.revoke_grants_of(&nai, time);
         self.remembered.drop_of(&nai);
-        Ok(Answer::Revoked {
-            change,
-            associations,
-            home_agent,
-        })
+        Ok(Answer::Revoked { change, associations, home_agent })
     }
 
     fn revoke_grants_of(&mut self, nai: &Nai, time: u64) -> u64 {
-        let live = self
-            .ledger
-            .grants_of(nai, 0)
-            .filter(|g| g.revoked.is_none() && g.ends > time);
+        let live = self.ledger.grants_of(nai, 0).filter(|g| g.revoked.is_none() && g.ends > time);
         let live: Vec<_> = live.cloned().collect();
         let count = live.len() as u64;
         for mut grant in live {
@@ -66,11 +59,7 @@ impl Kdc {
         time: u64,
     ) -> Result<Answer, Refusal> {
         check::reason(reason)?;
-        let mut grant = self
-            .ledger
-            .grant(id)
-            .ok_or(Refusal::UnknownAssociation(id))?
-            .clone();
+        let mut grant = self.ledger.grant(id).ok_or(Refusal::UnknownAssociation(id))?.clone();
         if grant.revoked.is_some() {
             return Err(Refusal::AssociationOver { id, how: "revoked" });
         }
@@ -90,10 +79,6 @@ impl Kdc {
         let home_agent = subscriber.home_agent;
         subscriber.change = change;
         self.ledger.put_subscriber(subscriber);
-        Ok(Answer::Revoked {
-            change,
-            associations: 1,
-            home_agent,
-        })
+        Ok(Answer::Revoked { change, associations: 1, home_agent })
     }
 }

@@ -94,10 +94,7 @@ impl Desk {
 
     fn now(&self) -> Now {
         let unix = Duration::from_secs(self.seconds);
-        Now {
-            mono: Instant::new(unix),
-            unix,
-        }
+        Now { mono: Instant::new(unix), unix }
     }
 
     fn pass(&mut self, seconds: u64) {
@@ -116,8 +113,7 @@ impl Desk {
     fn submit(&mut self, caller: Caller, ask: Ask) -> Ticket {
         self.tickets += 1;
         let ticket = Ticket(self.tickets);
-        self.kdc
-            .handle(Input::Request(Request::Ask { ticket, caller, ask }), self.now());
+        self.kdc.handle(Input::Request(Request::Ask { ticket, caller, ask }), self.now());
         self.settle();
         ticket
     }
@@ -128,8 +124,7 @@ impl Desk {
     }
 
     fn done(&mut self, caller: Caller, ask: Ask) -> Answer {
-        self.ask(caller, ask)
-            .unwrap_or_else(|refusal| panic!("{refusal}"))
+        self.ask(caller, ask).unwrap_or_else(|refusal| panic!("{refusal}"))
     }
 
     fn refused(&mut self, caller: Caller, ask: Ask) -> Refusal {
@@ -141,10 +136,7 @@ impl Desk {
             match self.kdc.poll() {
                 Output::Effect(Effect::Persist { commit, changes }) => {
                     assert!(!changes.is_empty());
-                    assert!(
-                        self.held.replace((commit, changes)).is_none(),
-                        "one commit at a time"
-                    );
+                    assert!(self.held.replace((commit, changes)).is_none(), "one commit at a time");
                     if !self.holds {
                         self.commit();
                     }
@@ -171,28 +163,18 @@ impl Desk {
         if result.is_ok() {
             self.durable.apply(changes);
         }
-        self.kdc
-            .handle(Input::Request(Request::Persisted { commit, result }), self.now());
+        self.kdc.handle(Input::Request(Request::Persisted { commit, result }), self.now());
         self.settle();
     }
 
     /// Everything that an administrator and a home agent can see, except the audit trail, as text.
     fn seen(&mut self) -> String {
         let mut text = String::new();
-        let all = Ask::Subscribers {
-            after: String::new(),
-            limit: usize::MAX,
-            include_revoked: true,
-        };
+        let all = Ask::Subscribers { after: String::new(), limit: usize::MAX, include_revoked: true };
         if let Answer::Subscribers(page) = self.done(admin(), all) {
             text += &format!("{:#?}", page.items);
         }
-        let all = Ask::Grants {
-            after: 0,
-            limit: usize::MAX,
-            nai: String::new(),
-            include_ended: true,
-        };
+        let all = Ask::Grants { after: 0, limit: usize::MAX, nai: String::new(), include_ended: true };
         if let Answer::Grants(page) = self.done(admin(), all) {
             text += &format!("{:#?}", page.items);
         }
@@ -208,25 +190,15 @@ impl Desk {
 }
 
 fn admin() -> Caller {
-    Caller {
-        name: "alice".to_owned(),
-        role: "administrator".to_owned(),
-    }
+    Caller { name: "alice".to_owned(), role: "administrator".to_owned() }
 }
 
 fn home_agent(name: &str) -> Caller {
-    Caller {
-        name: name.to_owned(),
-        role: "home-agent".to_owned(),
-    }
+    Caller { name: name.to_owned(), role: "home-agent".to_owned() }
 }
 
 fn register(name: &str, address: &str) -> Ask {
-    Ask::RegisterHomeAgent {
-        name: name.to_owned(),
-        address: address.to_owned(),
-        dry_run: false,
-    }
+    Ask::RegisterHomeAgent { name: name.to_owned(), address: address.to_owned(), dry_run: false }
 }
 
 fn enrolment(nai: &str, home_address: &str) -> Enrol {
@@ -243,18 +215,11 @@ fn enrolment(nai: &str, home_address: &str) -> Enrol {
 }
 
 fn revocation(nai: &str) -> Ask {
-    Ask::RevokeSubscriber {
-        nai: nai.to_owned(),
-        reason: "lost".to_owned(),
-        dry_run: false,
-    }
+    Ask::RevokeSubscriber { nai: nai.to_owned(), reason: "lost".to_owned(), dry_run: false }
 }
 
 fn pair(first: u32, second: u32) -> Option<Pair> {
-    Some(Pair {
-        first: Spi(first),
-        second: Spi(second),
-    })
+    Some(Pair { first: Spi(first), second: Spi(second) })
 }
 
 /// Keys for [`MOBILE_NODE`] through [`FOREIGN_AGENT`]; `number` makes the request another one.

@@ -8,10 +8,9 @@ fn enrolment_makes_a_key_an_index_and_an_audit_entry() {
     let Answer::Enrolled(first) = desk.done(admin(), Ask::Enrol(enrolment(MOBILE_NODE, "10.11.1.50"))) else {
         panic!()
     };
-    let Answer::Enrolled(second) = desk.done(
-        admin(),
-        Ask::Enrol(enrolment("traveller-two@home.example", "10.11.1.51")),
-    ) else {
+    let Answer::Enrolled(second) =
+        desk.done(admin(), Ask::Enrol(enrolment("traveller-two@home.example", "10.11.1.51")))
+    else {
         panic!()
     };
     assert!(first.spi >= Spi(512) && second.spi >= Spi(512) && first.spi != second.spi);
@@ -19,15 +18,8 @@ fn enrolment_makes_a_key_an_index_and_an_audit_entry() {
     assert_eq!((first.change, second.change), (1, 2));
     assert_eq!(desk.published, [1, 2]);
     let entry = desk.last_entry();
-    assert_eq!(
-        (entry.actor.as_str(), entry.action.as_str()),
-        ("alice", "enrol subscriber")
-    );
-    assert!(
-        entry.outcome.starts_with("done: home address 10.11.1.51"),
-        "{}",
-        entry.outcome
-    );
+    assert_eq!((entry.actor.as_str(), entry.action.as_str()), ("alice", "enrol subscriber"));
+    assert!(entry.outcome.starts_with("done: home address 10.11.1.51"), "{}", entry.outcome);
     let key: String = second.key0.expose().iter().map(|b| format!("{b:02x}")).collect();
     assert!(!entry.outcome.contains(&key));
 }
@@ -44,84 +36,24 @@ fn every_refused_enrolment_says_why_and_changes_nothing() {
     };
     let wrong: [(Enrol, &str, Class); 21] = [
         (with(|e| e.nai = String::new()), "user@realm", Class::Invalid),
-        (
-            with(|e| e.nai = "@home.example".into()),
-            "user@realm",
-            Class::Invalid,
-        ),
-        (
-            with(|e| e.nai = "two..b@home.example".into()),
-            "user@realm",
-            Class::Invalid,
-        ),
-        (
-            with(|e| e.nai = "two@home@example".into()),
-            "one @",
-            Class::Invalid,
-        ),
-        (
-            with(|e| e.nai = format!("{}@home.example", "x".repeat(241))),
-            "253 bytes",
-            Class::Invalid,
-        ),
-        (
-            with(|e| e.nai = "two@other.example".into()),
-            "home.example",
-            Class::Invalid,
-        ),
-        (
-            with(|e| e.nai = "two@HOME.example".into()),
-            "lower case",
-            Class::Invalid,
-        ),
-        (
-            with(|e| e.nai = MOBILE_NODE.into()),
-            "enrolled already",
-            Class::Exists,
-        ),
-        (
-            with(|e| e.home_address = "10.11.1.50".into()),
-            MOBILE_NODE,
-            Class::Exists,
-        ),
+        (with(|e| e.nai = "@home.example".into()), "user@realm", Class::Invalid),
+        (with(|e| e.nai = "two..b@home.example".into()), "user@realm", Class::Invalid),
+        (with(|e| e.nai = "two@home@example".into()), "one @", Class::Invalid),
+        (with(|e| e.nai = format!("{}@home.example", "x".repeat(241))), "253 bytes", Class::Invalid),
+        (with(|e| e.nai = "two@other.example".into()), "home.example", Class::Invalid),
+        (with(|e| e.nai = "two@HOME.example".into()), "lower case", Class::Invalid),
+        (with(|e| e.nai = MOBILE_NODE.into()), "enrolled already", Class::Exists),
+        (with(|e| e.home_address = "10.11.1.50".into()), MOBILE_NODE, Class::Exists),
         (with(|e| e.home_address = "home".into()), "IPv4", Class::Invalid),
-        (
-            with(|e| e.home_address = "10.11.1.0".into()),
-            "first address",
-            Class::Invalid,
-        ),
-        (
-            with(|e| e.home_address = "10.11.1.255".into()),
-            "broadcast",
-            Class::Invalid,
-        ),
-        (
-            with(|e| e.home_address = "224.0.0.1".into()),
-            "multicast",
-            Class::Invalid,
-        ),
+        (with(|e| e.home_address = "10.11.1.0".into()), "first address", Class::Invalid),
+        (with(|e| e.home_address = "10.11.1.255".into()), "broadcast", Class::Invalid),
+        (with(|e| e.home_address = "224.0.0.1".into()), "multicast", Class::Invalid),
         (with(|e| e.home_prefix_length = 0), "1 to 32", Class::Invalid),
         (with(|e| e.home_prefix_length = 33), "1 to 32", Class::Invalid),
-        (
-            with(|e| e.home_gateway = "10.11.2.1".into()),
-            "not on the home link",
-            Class::Invalid,
-        ),
-        (
-            with(|e| e.home_gateway = "10.11.1.51".into()),
-            "home address itself",
-            Class::Invalid,
-        ),
-        (
-            with(|e| e.home_agent = "0.0.0.0".into()),
-            "belong to no host",
-            Class::Invalid,
-        ),
-        (
-            with(|e| e.home_agent = "10.11.1.51".into()),
-            "home address itself",
-            Class::Invalid,
-        ),
+        (with(|e| e.home_gateway = "10.11.2.1".into()), "not on the home link", Class::Invalid),
+        (with(|e| e.home_gateway = "10.11.1.51".into()), "home address itself", Class::Invalid),
+        (with(|e| e.home_agent = "0.0.0.0".into()), "belong to no host", Class::Invalid),
+        (with(|e| e.home_agent = "10.11.1.51".into()), "home address itself", Class::Invalid),
         (with(|e| e.cipher = None), "chacha20-poly1305", Class::Invalid),
         (with(|e| e.max_lifetime = 65_536), "65535", Class::Invalid),
     ];
@@ -129,11 +61,7 @@ fn every_refused_enrolment_says_why_and_changes_nothing() {
         let refusal = desk.refused(admin(), Ask::Enrol(enrol));
         assert!(refusal.to_string().contains(told), "{refusal}");
         assert_eq!(refusal.class(), class, "{refusal}");
-        assert!(
-            desk.last_entry().outcome.starts_with("refused: "),
-            "{:?}",
-            desk.last_entry()
-        );
+        assert!(desk.last_entry().outcome.starts_with("refused: "), "{:?}", desk.last_entry());
         assert_eq!(desk.seen(), before);
     }
 }
@@ -155,51 +83,15 @@ fn every_refused_issue_says_why_and_changes_nothing() {
     };
     let wrong: [(Issue, &str, Class); 21] = [
         (with(|i| i.request = vec![0; 15]), "15 octets", Class::Invalid),
-        (
-            with(|i| i.request = vec![1; 16]).with_lifetime(599),
-            "used before",
-            Class::Invalid,
-        ),
-        (
-            with(|i| i.nai = "nobody@home.example".into()),
-            "not enrolled",
-            Class::NotFound,
-        ),
-        (
-            with(|i| i.nai = "traveller-one".into()),
-            "user@realm",
-            Class::Invalid,
-        ),
-        (
-            with(|i| i.nai = "traveller-one@else.example".into()),
-            "realm",
-            Class::Invalid,
-        ),
-        (
-            with(|i| i.nai = "gone@home.example".into()),
-            "revoked",
-            Class::State,
-        ),
-        (
-            with(|i| i.nai = "limited@home.example".into()),
-            "300 s at most",
-            Class::Invalid,
-        ),
-        (
-            with(|i| i.foreign_agent = "fa".into()),
-            "user@realm",
-            Class::Invalid,
-        ),
-        (
-            with(|i| i.foreign_agent = HOME_AGENT.into()),
-            "cannot be",
-            Class::Invalid,
-        ),
-        (
-            with(|i| i.foreign_agent = format!("{}@a.example", "f".repeat(60))),
-            "at most 64",
-            Class::Invalid,
-        ),
+        (with(|i| i.request = vec![1; 16]).with_lifetime(599), "used before", Class::Invalid),
+        (with(|i| i.nai = "nobody@home.example".into()), "not enrolled", Class::NotFound),
+        (with(|i| i.nai = "traveller-one".into()), "user@realm", Class::Invalid),
+        (with(|i| i.nai = "traveller-one@else.example".into()), "realm", Class::Invalid),
+        (with(|i| i.nai = "gone@home.example".into()), "revoked", Class::State),
+        (with(|i| i.nai = "limited@home.example".into()), "300 s at most", Class::Invalid),
+        (with(|i| i.foreign_agent = "fa".into()), "user@realm", Class::Invalid),
+        (with(|i| i.foreign_agent = HOME_AGENT.into()), "cannot be", Class::Invalid),
+        (with(|i| i.foreign_agent = format!("{}@a.example", "f".repeat(60))), "at most 64", Class::Invalid),
         (with(|i| i.care_of = "0.0.0.0".into()), "care-of", Class::Invalid),
         (with(|i| i.lifetime = 0), "from 1", Class::Invalid),
         (with(|i| i.lifetime = 65_536), "65535", Class::Invalid),
@@ -208,21 +100,9 @@ fn every_refused_issue_says_why_and_changes_nothing() {
         (with(|i| i.key2 = pair(255, 2002)), "reserved", Class::Invalid),
         (with(|i| i.key3 = pair(1001, 3002)), "mobile node", Class::Invalid),
         (with(|i| i.key2 = pair(2001, 1002)), "home agent", Class::Invalid),
-        (
-            with(|i| i.key3 = pair(3001, 2001)),
-            "foreign agent",
-            Class::Invalid,
-        ),
-        (
-            with(|i| i.foreign_agent = String::new()),
-            "KEY 1 only",
-            Class::Invalid,
-        ),
-        (
-            with(|i| (i.foreign_agent, i.key2) = (String::new(), None)),
-            "KEY 1 only",
-            Class::Invalid,
-        ),
+        (with(|i| i.key3 = pair(3001, 2001)), "foreign agent", Class::Invalid),
+        (with(|i| i.foreign_agent = String::new()), "KEY 1 only", Class::Invalid),
+        (with(|i| (i.foreign_agent, i.key2) = (String::new(), None)), "KEY 1 only", Class::Invalid),
     ];
     for (issue, told, class) in wrong {
         let refusal = desk.refused(home_agent(HOME_AGENT), Ask::Issue(issue));
@@ -230,10 +110,9 @@ fn every_refused_issue_says_why_and_changes_nothing() {
         assert_eq!(refusal.class(), class, "{refusal}");
         assert_eq!(desk.seen(), before);
     }
-    for (caller, told) in [
-        ("stranger@home.example", "not a registered"),
-        (OTHER_HOME_AGENT, "not a subscriber of"),
-    ] {
+    for (caller, told) in
+        [("stranger@home.example", "not a registered"), (OTHER_HOME_AGENT, "not a subscriber of")]
+    {
         let refusal = desk.refused(home_agent(caller), Ask::Issue(issue(3)));
         assert!(refusal.to_string().contains(told), "{refusal}");
         assert_eq!(refusal.class(), Class::Denied);
@@ -260,30 +139,9 @@ fn a_rehearsal_checks_and_changes_nothing_not_even_the_audit_trail() {
     for (ask, allowed) in [
         (Ask::Enrol(enrol), true),
         (Ask::Enrol(twice), false),
-        (
-            Ask::RevokeSubscriber {
-                nai: MOBILE_NODE.into(),
-                reason: String::new(),
-                dry_run: true,
-            },
-            true,
-        ),
-        (
-            Ask::RevokeAssociation {
-                id,
-                reason: String::new(),
-                dry_run: true,
-            },
-            true,
-        ),
-        (
-            Ask::RevokeAssociation {
-                id: id + 1,
-                reason: String::new(),
-                dry_run: true,
-            },
-            false,
-        ),
+        (Ask::RevokeSubscriber { nai: MOBILE_NODE.into(), reason: String::new(), dry_run: true }, true),
+        (Ask::RevokeAssociation { id, reason: String::new(), dry_run: true }, true),
+        (Ask::RevokeAssociation { id: id + 1, reason: String::new(), dry_run: true }, false),
         (
             Ask::RegisterHomeAgent {
                 name: "ha-3@home.example".into(),
@@ -335,10 +193,7 @@ fn the_same_request_gets_the_same_keys_for_a_minute_and_the_same_grant_for_ever(
     let later = issued(desk.done(home_agent(HOME_AGENT), ask()));
     assert!(later.key1 != first.key1 && later.id == first.id);
     assert_eq!(desk.durable.grants.len(), 1);
-    assert_eq!(
-        desk.durable.grants[&first.id].keys[0].fingerprint,
-        later.key1.fingerprint_hex()
-    );
+    assert_eq!(desk.durable.grants[&first.id].keys[0].fingerprint, later.key1.fingerprint_hex());
     desk.restart();
     let restarted = issued(desk.done(home_agent(HOME_AGENT), ask()));
     assert!(restarted.key1 != later.key1 && restarted.id == first.id);
@@ -350,27 +205,16 @@ fn revocation_ends_everything_and_the_name_may_be_enrolled_anew() {
     let mut desk = Desk::furnished();
     let first = issued(desk.done(home_agent(HOME_AGENT), Ask::Issue(issue(1))));
     let old_key = desk.durable.subscribers.values().next().unwrap().key0.duplicate();
-    let Answer::Revoked {
-        change,
-        associations: 1,
-        ..
-    } = desk.done(admin(), revocation(MOBILE_NODE))
-    else {
+    let Answer::Revoked { change, associations: 1, .. } = desk.done(admin(), revocation(MOBILE_NODE)) else {
         panic!()
     };
     assert!(desk.durable.grants[&first.id].revoked.is_some());
-    assert!(
-        desk.durable.subscribers.values().next().unwrap().key0.expose() == &[0; 32],
-        "KEY 0 is wiped"
-    );
+    assert!(desk.durable.subscribers.values().next().unwrap().key0.expose() == &[0; 32], "KEY 0 is wiped");
     assert!(matches!(
         desk.refused(home_agent(HOME_AGENT), Ask::Issue(issue(1))),
         Refusal::RevokedSubscriber(_)
     ));
-    assert!(matches!(
-        desk.refused(admin(), revocation(MOBILE_NODE)),
-        Refusal::RevokedSubscriber(_)
-    ));
+    assert!(matches!(desk.refused(admin(), revocation(MOBILE_NODE)), Refusal::RevokedSubscriber(_)));
 
     let page = changes(desk.done(home_agent(HOME_AGENT), since(change - 1)));
     assert_eq!((page.revoked.len(), page.revoked[0].grant.id), (1, first.id));
@@ -391,61 +235,32 @@ fn a_revoked_association_is_told_to_the_home_agent_until_it_would_have_ended() {
     let mut desk = Desk::furnished();
     let id = issued(desk.done(home_agent(HOME_AGENT), Ask::Issue(issue(1)))).id;
     let kept = issued(desk.done(home_agent(HOME_AGENT), Ask::Issue(issue(2)))).id;
-    let revoke = |id| Ask::RevokeAssociation {
-        id,
-        reason: "stolen".into(),
-        dry_run: false,
-    };
+    let revoke = |id| Ask::RevokeAssociation { id, reason: "stolen".into(), dry_run: false };
     desk.done(admin(), revoke(id));
     assert_eq!(desk.last_entry().subject, format!("{id} (stolen)"));
-    assert!(matches!(
-        desk.refused(admin(), revoke(id)),
-        Refusal::AssociationOver { how: "revoked", .. }
-    ));
+    assert!(matches!(desk.refused(admin(), revoke(id)), Refusal::AssociationOver { how: "revoked", .. }));
     let page = changes(desk.done(home_agent(HOME_AGENT), since(1)));
-    assert_eq!(
-        (
-            page.revoked.len(),
-            page.revoked[0].grant.id,
-            page.subscribers.len()
-        ),
-        (1, id, 1)
-    );
+    assert_eq!((page.revoked.len(), page.revoked[0].grant.id, page.subscribers.len()), (1, id, 1));
     assert_eq!(page.subscribers[0].state, record::SubscriberState::Active);
     desk.pass(601);
-    assert!(
-        changes(desk.done(home_agent(HOME_AGENT), since(1)))
-            .revoked
-            .is_empty()
-    );
-    assert!(matches!(
-        desk.refused(admin(), revoke(kept)),
-        Refusal::AssociationOver { how: "ended", .. }
-    ));
+    assert!(changes(desk.done(home_agent(HOME_AGENT), since(1))).revoked.is_empty());
+    assert!(matches!(desk.refused(admin(), revoke(kept)), Refusal::AssociationOver { how: "ended", .. }));
     desk.pass(3601);
-    assert!(matches!(
-        desk.refused(admin(), revoke(kept)),
-        Refusal::UnknownAssociation(_)
-    ));
+    assert!(matches!(desk.refused(admin(), revoke(kept)), Refusal::UnknownAssociation(_)));
 }
 
 #[test]
 fn a_home_agent_takes_over_its_own_subscribers_page_by_page() {
     let mut desk = Desk::furnished();
     for n in 0..5 {
-        let mut enrol = enrolment(
-            &format!("second-{n}@home.example"),
-            &format!("10.11.1.{}", 100 + n),
-        );
+        let mut enrol = enrolment(&format!("second-{n}@home.example"), &format!("10.11.1.{}", 100 + n));
         enrol.home_agent = "10.11.1.4".into();
         desk.done(admin(), Ask::Enrol(enrol));
     }
     let (mut at, mut names) = (0, Vec::new());
     loop {
-        let page = changes(desk.done(
-            home_agent(OTHER_HOME_AGENT),
-            Ask::ChangesSince { since: at, limit: 2 },
-        ));
+        let page =
+            changes(desk.done(home_agent(OTHER_HOME_AGENT), Ask::ChangesSince { since: at, limit: 2 }));
         names.extend(page.subscribers.iter().map(|s| s.nai.to_string()));
         assert_eq!(page.from_beginning, at == 0);
         at = page.next;
@@ -456,12 +271,7 @@ fn a_home_agent_takes_over_its_own_subscribers_page_by_page() {
     assert_eq!(names.len(), 5);
     assert!(names.iter().all(|name| name.starts_with("second-")));
     assert_eq!(at, desk.kdc.published());
-    assert_eq!(
-        changes(desk.done(home_agent(HOME_AGENT), since(0)))
-            .subscribers
-            .len(),
-        6
-    );
+    assert_eq!(changes(desk.done(home_agent(HOME_AGENT), since(0))).subscribers.len(), 6);
     let unknown = changes(desk.done(home_agent(HOME_AGENT), since(99)));
     assert!(unknown.from_beginning && unknown.subscribers.len() == 6);
     let refusal = desk.refused(home_agent("stranger@home.example"), Ask::Watch { since: 0 });
@@ -475,58 +285,26 @@ fn lists_come_in_pages_and_by_subscriber() {
     for n in 0..4 {
         desk.done(
             admin(),
-            Ask::Enrol(enrolment(
-                &format!("user-{n}@home.example"),
-                &format!("10.11.1.{}", 80 + n),
-            )),
+            Ask::Enrol(enrolment(&format!("user-{n}@home.example"), &format!("10.11.1.{}", 80 + n))),
         );
     }
-    let list = |after: &str| Ask::Subscribers {
-        after: after.into(),
-        limit: 3,
-        include_revoked: false,
-    };
-    let Answer::Subscribers(first) = desk.done(admin(), list("")) else {
-        panic!()
-    };
-    let Answer::Subscribers(rest) = desk.done(admin(), list(&first.items[2].nai)) else {
-        panic!()
-    };
-    assert_eq!(
-        (first.items.len(), first.more, rest.items.len(), rest.more),
-        (3, true, 2, false)
-    );
+    let list = |after: &str| Ask::Subscribers { after: after.into(), limit: 3, include_revoked: false };
+    let Answer::Subscribers(first) = desk.done(admin(), list("")) else { panic!() };
+    let Answer::Subscribers(rest) = desk.done(admin(), list(&first.items[2].nai)) else { panic!() };
+    assert_eq!((first.items.len(), first.more, rest.items.len(), rest.more), (3, true, 2, false));
     assert_eq!(first.items[0].nai, MOBILE_NODE);
 
     desk.done(home_agent(HOME_AGENT), Ask::Issue(issue(1)));
-    let of = |nai: &str| Ask::Grants {
-        after: 0,
-        limit: 9,
-        nai: nai.into(),
-        include_ended: false,
-    };
-    let Answer::Grants(one) = desk.done(admin(), of(MOBILE_NODE)) else {
-        panic!()
-    };
-    let Answer::Grants(none) = desk.done(admin(), of("user-1@home.example")) else {
-        panic!()
-    };
+    let of = |nai: &str| Ask::Grants { after: 0, limit: 9, nai: nai.into(), include_ended: false };
+    let Answer::Grants(one) = desk.done(admin(), of(MOBILE_NODE)) else { panic!() };
+    let Answer::Grants(none) = desk.done(admin(), of("user-1@home.example")) else { panic!() };
     assert_eq!((one.items.len(), none.items.len()), (1, 0));
-    assert!(matches!(
-        desk.refused(admin(), of("user-9@home.example")),
-        Refusal::UnknownSubscriber(_)
-    ));
+    assert!(matches!(desk.refused(admin(), of("user-9@home.example")), Refusal::UnknownSubscriber(_)));
     desk.pass(600);
-    let Answer::Grants(ended) = desk.done(admin(), of(MOBILE_NODE)) else {
-        panic!()
-    };
+    let Answer::Grants(ended) = desk.done(admin(), of(MOBILE_NODE)) else { panic!() };
     assert!(ended.items.is_empty());
-    let Answer::Subscriber { grants, .. } = desk.done(
-        admin(),
-        Ask::Subscriber {
-            nai: MOBILE_NODE.into(),
-        },
-    ) else {
+    let Answer::Subscriber { grants, .. } = desk.done(admin(), Ask::Subscriber { nai: MOBILE_NODE.into() })
+    else {
         panic!()
     };
     assert_eq!(grants.len(), 1);
@@ -536,17 +314,8 @@ fn lists_come_in_pages_and_by_subscriber() {
 fn refusals_of_one_caller_are_limited_and_what_is_left_out_is_counted() {
     let mut desk = Desk::new();
     let refuse = |name: &str| {
-        let caller = Caller {
-            name: name.into(),
-            role: "auditor".into(),
-        };
-        (
-            caller,
-            Ask::Refuse {
-                action: "EnrolSubscriber".into(),
-                why: "needs administrator".into(),
-            },
-        )
+        let caller = Caller { name: name.into(), role: "auditor".into() };
+        (caller, Ask::Refuse { action: "EnrolSubscriber".into(), why: "needs administrator".into() })
     };
     for _ in 0..100 {
         let (caller, ask) = refuse("mallory");
@@ -559,9 +328,18 @@ fn refusals_of_one_caller_are_limited_and_what_is_left_out_is_counted() {
     desk.pass(60);
     let (caller, ask) = refuse("mallory");
     desk.done(caller, ask);
-    assert!(
-        desk.last_entry().outcome.contains("70 more"),
-        "{:?}",
-        desk.last_entry()
-    );
+    assert!(desk.last_entry().outcome.contains("70 more"), "{:?}", desk.last_entry());
+}
+
+#[test]
+fn a_home_agent_that_comes_and_goes_does_not_fill_the_audit_trail() {
+    let mut desk = Desk::furnished();
+    let entries = desk.durable.audit.len();
+    for _ in 0..50 {
+        desk.done(home_agent(HOME_AGENT), Ask::Watch { since: 0 });
+    }
+    assert_eq!(desk.durable.audit.len(), entries + 30);
+    desk.pass(60);
+    desk.done(home_agent(HOME_AGENT), Ask::Watch { since: 0 });
+    assert!(desk.last_entry().outcome.contains("20 more"), "{:?}", desk.last_entry());
 }

@@ -13,9 +13,8 @@ fn nothing_is_answered_before_it_is_durable_and_a_burst_costs_two_commits() {
     let mut desk = Desk::furnished();
     let commits = desk.durable.commits;
     desk.holds = true;
-    let tickets: Vec<Ticket> = (0..50)
-        .map(|n| desk.submit(home_agent(HOME_AGENT), Ask::Issue(issue(n))))
-        .collect();
+    let tickets: Vec<Ticket> =
+        (0..50).map(|n| desk.submit(home_agent(HOME_AGENT), Ask::Issue(issue(n)))).collect();
     assert!(desk.answers.is_empty(), "answered before the commit");
     desk.commit();
     assert_eq!(desk.answers.len(), 1, "only what was in the first commit");
@@ -39,10 +38,7 @@ fn a_refused_commit_refuses_everything_in_it_and_puts_all_back() {
         (admin(), revocation(MOBILE_NODE)),
         (admin(), register("ha-3@home.example", "")),
     ];
-    let tickets: Vec<Ticket> = asks
-        .into_iter()
-        .map(|(caller, ask)| desk.submit(caller, ask))
-        .collect();
+    let tickets: Vec<Ticket> = asks.into_iter().map(|(caller, ask)| desk.submit(caller, ask)).collect();
     desk.refuses = Some(disk_full());
     desk.commit();
     let refusal = desk.answers.remove(&first).unwrap().err().unwrap();
@@ -52,37 +48,21 @@ fn a_refused_commit_refuses_everything_in_it_and_puts_all_back() {
     for (number, ticket) in tickets.iter().enumerate() {
         let refusal = desk.answers.remove(ticket).unwrap().err().unwrap();
         // Enrolled twice stays what it is; the rest is refused because of the disk.
-        let expected = if number == 2 {
-            Class::Exists
-        } else {
-            Class::Unavailable
-        };
+        let expected = if number == 2 { Class::Exists } else { Class::Unavailable };
         assert_eq!(refusal.class(), expected, "{refusal}");
     }
     desk.holds = false;
     assert_eq!(desk.seen(), before, "reading works although the disk is full");
     desk.refuses = None;
     desk.done(admin(), revocation(MOBILE_NODE));
-    assert!(
-        desk.durable
-            .audit
-            .windows(2)
-            .all(|w| w[1].number == w[0].number + 1),
-        "no gap"
-    );
+    assert!(desk.durable.audit.windows(2).all(|w| w[1].number == w[0].number + 1), "no gap");
 }
 
 #[test]
 fn a_repeat_that_shares_the_commit_gets_the_same_keys() {
     let mut desk = Desk::furnished();
     desk.holds = true;
-    desk.submit(
-        admin(),
-        Ask::Refuse {
-            action: "x".into(),
-            why: "y".into(),
-        },
-    );
+    desk.submit(admin(), Ask::Refuse { action: "x".into(), why: "y".into() });
     let a = desk.submit(home_agent(HOME_AGENT), Ask::Issue(issue(1)));
     let b = desk.submit(home_agent(HOME_AGENT), Ask::Issue(issue(1)));
     desk.commit();
@@ -98,10 +78,7 @@ fn an_answer_to_another_commit_is_ignored() {
     desk.holds = true;
     let ticket = desk.submit(admin(), revocation(MOBILE_NODE));
     let (commit, _) = desk.held.as_ref().unwrap();
-    let stray = Request::Persisted {
-        commit: commit + 1,
-        result: Ok(()),
-    };
+    let stray = Request::Persisted { commit: commit + 1, result: Ok(()) };
     desk.kdc.handle(Input::Request(stray), desk.now());
     desk.settle();
     assert!(!desk.answers.contains_key(&ticket));
@@ -118,21 +95,11 @@ fn memory_always_equals_what_is_durable() {
             let user = rng.below(6);
             let nai = format!("user-{user}@home.example");
             let (caller, ask) = match rng.below(10) {
-                0..=2 => (
-                    admin(),
-                    Ask::Enrol(enrolment(&nai, &format!("10.11.1.{}", 60 + rng.below(6)))),
-                ),
+                0..=2 => (admin(), Ask::Enrol(enrolment(&nai, &format!("10.11.1.{}", 60 + rng.below(6))))),
                 3 => (admin(), revocation(&nai)),
                 4 => {
                     let id = rng.below(desk.durable.audit.len() as u64 + 2);
-                    (
-                        admin(),
-                        Ask::RevokeAssociation {
-                            id,
-                            reason: String::new(),
-                            dry_run: false,
-                        },
-                    )
+                    (admin(), Ask::RevokeAssociation { id, reason: String::new(), dry_run: false })
                 }
                 5 => (admin(), register(&format!("ha-{user}@home.example"), "")),
                 _ => {
