@@ -21,15 +21,7 @@ const AGAIN: Duration = Duration::from_millis(20);
 /// Asks an agent for its state. Fails if it does not answer within two seconds.
 pub(crate) fn status(socket: &Path) -> Result<StatusReply> {
     wait(async {
-        let ask = async {
-            anyhow::Ok(
-                connect(socket)
-                    .await?
-                    .status(StatusRequest {})
-                    .await?
-                    .into_inner(),
-            )
-        };
+        let ask = async { anyhow::Ok(connect(socket).await?.status(StatusRequest {}).await?.into_inner()) };
         tokio::time::timeout(ANSWER, ask).await.context("no answer")?
     })?
     .with_context(|| format!("nobody answers at {}", socket.display()))
@@ -60,25 +52,16 @@ impl Watch {
             live,
             stopped,
         };
-        let thread = thread::Builder::new()
-            .name(format!("watch {node}"))
-            .spawn(move || {
-                // Without a runtime there are no events, which the report shows.
-                let _ = wait(follower.follow());
-            })?;
-        Ok(Self {
-            events,
-            stop: Some(stop),
-            thread: Some(thread),
-        })
+        let thread = thread::Builder::new().name(format!("watch {node}")).spawn(move || {
+            // Without a runtime there are no events, which the report shows.
+            let _ = wait(follower.follow());
+        })?;
+        Ok(Self { events, stop: Some(stop), thread: Some(thread) })
     }
 
     /// Every event so far.
     pub(crate) fn events(&self) -> Vec<Event> {
-        self.events
-            .lock()
-            .map(|events| events.clone())
-            .unwrap_or_default()
+        self.events.lock().map(|events| events.clone()).unwrap_or_default()
     }
 }
 
@@ -116,10 +99,7 @@ impl Follower {
 
     async fn listen(&mut self) -> Result<()> {
         let mut client = connect(&self.socket).await?;
-        let mut stream = client
-            .watch_events(WatchEventsRequest::default())
-            .await?
-            .into_inner();
+        let mut stream = client.watch_events(WatchEventsRequest::default()).await?.into_inner();
         while let Some(event) = stream.message().await? {
             self.keep(event);
         }
@@ -131,18 +111,11 @@ impl Follower {
         let Ok(mut events) = self.events.lock() else {
             return;
         };
-        if events
-            .iter()
-            .rev()
-            .any(|known| known.number == event.number && known.boot_ns == event.boot_ns)
-        {
+        if events.iter().rev().any(|known| known.number == event.number && known.boot_ns == event.boot_ns) {
             return;
         }
         if let Some(live) = &self.live {
-            let _ = live.send(Told {
-                node: self.node.clone(),
-                event: event.clone(),
-            });
+            let _ = live.send(Told { node: self.node.clone(), event: event.clone() });
         }
         events.push(event);
     }
@@ -161,8 +134,5 @@ async fn connect(socket: &Path) -> Result<AgentClient<Channel>> {
 }
 
 fn wait<F: Future>(future: F) -> Result<F::Output> {
-    Ok(tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?
-        .block_on(future))
+    Ok(tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(future))
 }

@@ -31,10 +31,7 @@ impl Binaries {
     /// profile, and the build is shown.
     pub(crate) fn find() -> Result<Self> {
         let own = env::current_exe().context("cannot tell where the testbed's own program is")?;
-        let directory = own
-            .parent()
-            .context("the testbed's program has no directory")?
-            .to_owned();
+        let directory = own.parent().context("the testbed's program has no directory")?.to_owned();
         let binaries = Self { directory };
         let missing = binaries.missing();
         if missing.is_empty() {
@@ -64,25 +61,15 @@ impl Binaries {
     }
 
     fn missing(&self) -> Vec<(&'static str, &'static str)> {
-        PROGRAMS
-            .into_iter()
-            .filter(|(program, _)| !self.program(program).is_file())
-            .collect()
+        PROGRAMS.into_iter().filter(|(program, _)| !self.program(program).is_file()).collect()
     }
 }
 
 /// Runs cargo on the missing packages with its output shown.
 fn build(own: &Path, missing: &[(&str, &str)]) -> Result<()> {
-    let names = missing
-        .iter()
-        .map(|(program, _)| *program)
-        .collect::<Vec<_>>()
-        .join(", ");
+    let names = missing.iter().map(|(program, _)| *program).collect::<Vec<_>>().join(", ");
     let Some(checkout) = checkout(own) else {
-        bail!(
-            "{names} not found beside {}, and this is no checkout to build them from",
-            own.display()
-        );
+        bail!("{names} not found beside {}, and this is no checkout to build them from", own.display());
     };
     terminal::line(&format!("Building what is not there yet: {names}"));
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
@@ -91,9 +78,7 @@ fn build(own: &Path, missing: &[(&str, &str)]) -> Result<()> {
     for (_, package) in missing {
         command.args(["-p", package]);
     }
-    let status = command
-        .status()
-        .context("cannot run cargo to build the daemons")?;
+    let status = command.status().context("cannot run cargo to build the daemons")?;
     if !status.success() {
         bail!("cargo could not build {names}");
     }
@@ -114,20 +99,9 @@ fn checkout(own: &Path) -> Option<PathBuf> {
 fn place(own: &Path) -> Result<Vec<OsString>> {
     let directory = own.parent().context("the testbed's program has no directory")?;
     let profile = directory.file_name().unwrap_or_default();
-    let profile = if profile == "debug" {
-        "dev".into()
-    } else {
-        profile.to_owned()
-    };
-    let target = directory
-        .parent()
-        .context("the testbed's program has no target directory")?;
-    Ok(vec![
-        "--profile".into(),
-        profile,
-        "--target-dir".into(),
-        target.into(),
-    ])
+    let profile = if profile == "debug" { "dev".into() } else { profile.to_owned() };
+    let target = directory.parent().context("the testbed's program has no target directory")?;
+    Ok(vec!["--profile".into(), profile, "--target-dir".into(), target.into()])
 }
 
 #[cfg(test)]
@@ -138,20 +112,10 @@ mod tests {
     fn the_build_uses_the_profile_of_the_testbed() {
         let options = |path: &str| {
             let options = place(Path::new(path)).unwrap();
-            options
-                .into_iter()
-                .map(|option| option.into_string().unwrap())
-                .collect::<Vec<_>>()
-                .join(" ")
+            options.into_iter().map(|option| option.into_string().unwrap()).collect::<Vec<_>>().join(" ")
         };
-        assert_eq!(
-            options("/x/target/release/testbed"),
-            "--profile release --target-dir /x/target"
-        );
-        assert_eq!(
-            options("/x/target/debug/testbed"),
-            "--profile dev --target-dir /x/target"
-        );
+        assert_eq!(options("/x/target/release/testbed"), "--profile release --target-dir /x/target");
+        assert_eq!(options("/x/target/debug/testbed"), "--profile dev --target-dir /x/target");
     }
 
     #[test]

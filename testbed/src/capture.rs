@@ -45,33 +45,15 @@ impl Capture {
     pub(crate) fn start(switch: &Namespace, links: Vec<String>, directory: &Path) -> Result<Self> {
         fs::create_dir_all(directory)
             .with_context(|| format!("cannot make the directory {}", directory.display()))?;
-        let paths: Vec<PathBuf> = links
-            .iter()
-            .map(|link| directory.join(format!("{link}.pcap")))
-            .collect();
-        let files = paths
-            .iter()
-            .map(|path| PcapFile::create(path, pcap::ETHERNET))
-            .collect::<Result<Vec<_>>>()?;
+        let paths: Vec<PathBuf> = links.iter().map(|link| directory.join(format!("{link}.pcap"))).collect();
+        let files =
+            paths.iter().map(|path| PcapFile::create(path, pcap::ETHERNET)).collect::<Result<Vec<_>>>()?;
         let ring = Ring::new(switch.run(|_| packet_socket())?)?;
         let ports = Ports::default();
         let stop = Arc::new(AtomicBool::new(false));
-        let writer = Writer {
-            ring,
-            files,
-            ports: Arc::clone(&ports),
-            stop: Arc::clone(&stop),
-        };
-        let thread = thread::Builder::new()
-            .name("capture".into())
-            .spawn(move || writer.run())?;
-        Ok(Self {
-            links,
-            paths,
-            ports,
-            stop,
-            thread: Some(thread),
-        })
+        let writer = Writer { ring, files, ports: Arc::clone(&ports), stop: Arc::clone(&stop) };
+        let thread = thread::Builder::new().name("capture".into()).spawn(move || writer.run())?;
+        Ok(Self { links, paths, ports, stop, thread: Some(thread) })
     }
 
     /// From now on, frames from this switch port belong to this link.
@@ -86,19 +68,14 @@ impl Capture {
 
     /// Link names and their files.
     pub(crate) fn files(&self) -> impl Iterator<Item = (&str, &Path)> {
-        self.links
-            .iter()
-            .map(String::as_str)
-            .zip(self.paths.iter().map(PathBuf::as_path))
+        self.links.iter().map(String::as_str).zip(self.paths.iter().map(PathBuf::as_path))
     }
 
     /// Empties the ring, closes the files and says how many frames the kernel had no room for.
     pub(crate) fn stop(&mut self) -> Result<u32> {
         self.stop.store(true, Ordering::Relaxed);
         match self.thread.take() {
-            Some(thread) => thread
-                .join()
-                .map_err(|_| anyhow!("the capture thread panicked"))?,
+            Some(thread) => thread.join().map_err(|_| anyhow!("the capture thread panicked"))?,
             None => Ok(0),
         }
     }
@@ -170,11 +147,7 @@ mod tests {
         ports.lock().unwrap().insert(4, vec![(100, 0), (200, 1)]);
         assert_eq!(link_at(&ports, 4, 150), Some(0));
         assert_eq!(link_at(&ports, 4, 200), Some(1));
-        assert_eq!(
-            link_at(&ports, 4, 50),
-            Some(0),
-            "seen before the first entry was made"
-        );
+        assert_eq!(link_at(&ports, 4, 50), Some(0), "seen before the first entry was made");
         assert_eq!(link_at(&ports, 5, 150), None, "a bridge, not a port");
     }
 }

@@ -18,7 +18,6 @@ pub(crate) fn ms(from: u64, to: u64) -> f64 {
 }
 
 fn read(clock: ClockId) -> u64 {
-    clock_gettime(clock).map_or(0, |time| {
-        time.tv_sec().cast_unsigned() * 1_000_000_000 + time.tv_nsec().cast_unsigned()
-    })
+    clock_gettime(clock)
+        .map_or(0, |time| time.tv_sec().cast_unsigned() * 1_000_000_000 + time.tv_nsec().cast_unsigned())
 }

@@ -78,9 +78,7 @@ pub(crate) struct Door {
 impl Door {
     /// The environment as the operating system wants it.
     pub(crate) fn variables(&self) -> impl Iterator<Item = (&str, OsString)> {
-        self.environment
-            .iter()
-            .map(|(name, value)| (name.as_str(), OsString::from_vec(value.clone())))
+        self.environment.iter().map(|(name, value)| (name.as_str(), OsString::from_vec(value.clone())))
     }
 }
 
@@ -88,10 +86,7 @@ impl Door {
 pub(crate) fn claim(directory: &Directory) -> Result<File> {
     let file = File::create(directory.path().join(LOCK))?;
     if file.try_lock().is_err() {
-        bail!(
-            "another testbed holds a network in {}",
-            directory.path().display()
-        );
+        bail!("another testbed holds a network in {}", directory.path().display());
     }
     Ok(file)
 }
@@ -152,16 +147,9 @@ fn carry_out(network: &Network, request: Request) -> Result<Value> {
         Request::Start { node } => network.start(&node).map(|()| json!({})),
         Request::Enter { node } => {
             let environment = network.environment(&node)?;
-            let environment = environment
-                .into_iter()
-                .map(|(name, value)| (name, value.into_vec()))
-                .collect();
+            let environment = environment.into_iter().map(|(name, value)| (name, value.into_vec())).collect();
             let thread = network.node(&node)?.namespace.thread_id();
-            Ok(serde_json::to_value(Door {
-                process: std::process::id(),
-                thread,
-                environment,
-            })?)
+            Ok(serde_json::to_value(Door { process: std::process::id(), thread, environment })?)
         }
         Request::Traffic { megabytes, seconds } => traffic::measure(network, megabytes, seconds),
         Request::Down => Ok(json!({})),
@@ -171,10 +159,7 @@ fn carry_out(network: &Network, request: Request) -> Result<Value> {
 /// Asks the network held in a directory. `note` hears what it says on the way.
 pub(crate) fn ask(directory: &Path, request: &Request) -> Result<Value> {
     let stream = UnixStream::connect(directory.join(SOCKET)).with_context(|| {
-        format!(
-            "no network is up in {} (start one with `testbed up FILE.toml`)",
-            directory.display()
-        )
+        format!("no network is up in {} (start one with `testbed up FILE.toml`)", directory.display())
     })?;
     send(&stream, request)?;
     let mut lines = BufReader::new(&stream);
@@ -210,14 +195,7 @@ mod tests {
     #[test]
     fn requests_and_answers_survive_the_socket() {
         let mut bytes = Vec::new();
-        send(
-            &mut bytes,
-            &Request::Kill {
-                node: "ha".into(),
-                signal: 9,
-            },
-        )
-        .unwrap();
+        send(&mut bytes, &Request::Kill { node: "ha".into(), signal: 9 }).unwrap();
         send(&mut bytes, &Request::Down).unwrap();
         let mut from = bytes.as_slice();
         let first: Option<Request> = receive(&mut from).unwrap();

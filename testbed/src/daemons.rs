@@ -74,11 +74,7 @@ impl Daemon {
             .open(&self.log)
             .with_context(|| format!("cannot write {}", self.log.display()))?;
         let mut command = Command::new(&self.program);
-        command
-            .args(&self.arguments)
-            .stdin(Stdio::null())
-            .stdout(log.try_clone()?)
-            .stderr(log);
+        command.args(&self.arguments).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         if std::env::var_os("SOJOURN_LOG").is_none() {
             command.env("SOJOURN_LOG", "info");
         }
@@ -138,9 +134,7 @@ impl Daemon {
         let wanted = signal::Signal::try_from(number).map_err(|_| anyhow!("{number} is no signal"))?;
         {
             let guard = self.child()?;
-            let Some(child) = guard.as_ref() else {
-                bail!("{} does not run", self.name())
-            };
+            let Some(child) = guard.as_ref() else { bail!("{} does not run", self.name()) };
             signal::kill(Pid::from_raw(child.id().cast_signed()), wanted)
                 .with_context(|| format!("cannot send signal {number} to {}", self.name()))?;
         }
@@ -149,11 +143,7 @@ impl Daemon {
             return Ok(());
         }
         if !self.wait_end(DEATH)? {
-            bail!(
-                "{} still runs {} s after signal {number}",
-                self.name(),
-                DEATH.as_secs()
-            );
+            bail!("{} still runs {} s after signal {number}", self.name(), DEATH.as_secs());
         }
         Ok(())
     }
@@ -209,21 +199,13 @@ impl Daemon {
     }
 
     fn name(&self) -> String {
-        self.program
-            .file_name()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned()
+        self.program.file_name().unwrap_or_default().to_string_lossy().into_owned()
     }
 
     fn last_words(&self) -> String {
         let text = fs::read_to_string(&self.log).unwrap_or_default();
         let lines: Vec<&str> = text.lines().collect();
-        lines
-            .iter()
-            .skip(lines.len().saturating_sub(8))
-            .map(|line| format!("    {line}\n"))
-            .collect()
+        lines.iter().skip(lines.len().saturating_sub(8)).map(|line| format!("    {line}\n")).collect()
     }
 
     fn child(&self) -> Result<MutexGuard<'_, Option<Child>>> {
@@ -262,10 +244,7 @@ mod tests {
         };
         let daemon = shell("echo line 3: unknown key; exit 2", directory.path());
         let error = format!("{:#}", daemon.start(&namespace).unwrap_err());
-        assert!(
-            error.contains("exit status: 2") && error.contains("line 3: unknown key"),
-            "{error}"
-        );
+        assert!(error.contains("exit status: 2") && error.contains("line 3: unknown key"), "{error}");
     }
 
     #[test]
@@ -274,9 +253,7 @@ mod tests {
         let Ok(namespace) = Namespace::new("one") else {
             return;
         };
-        let listener = namespace
-            .run(|_| Ok(std::net::TcpListener::bind("127.0.0.1:9")?))
-            .unwrap();
+        let listener = namespace.run(|_| Ok(std::net::TcpListener::bind("127.0.0.1:9")?)).unwrap();
         let daemon = shell("exec sleep 600", directory.path());
         daemon.start(&namespace).unwrap();
         assert!(daemon.start(&namespace).is_err(), "it runs");

@@ -22,14 +22,8 @@ impl Directory {
     /// everybody root.
     pub(crate) fn base() -> PathBuf {
         let mine = nix::unistd::geteuid();
-        let runtime = env::var_os("XDG_RUNTIME_DIR")
-            .map(PathBuf::from)
-            .filter(|path| path.is_dir());
-        let system = || {
-            mine.is_root()
-                .then(|| PathBuf::from("/run"))
-                .filter(|path| path.is_dir())
-        };
+        let runtime = env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|path| path.is_dir());
+        let system = || mine.is_root().then(|| PathBuf::from("/run")).filter(|path| path.is_dir());
         match runtime.or_else(system) {
             Some(directory) => directory.join("sojourn-testbed"),
             None => env::temp_dir().join(format!("sojourn-testbed-{mine}")),
@@ -46,16 +40,10 @@ impl Directory {
         let found = fs::symlink_metadata(path)?;
         let mine = nix::unistd::geteuid().as_raw();
         if !found.is_dir() || found.uid() != mine || found.mode() & 0o077 != 0 {
-            bail!(
-                "{} is not a directory of mode 0700 that belongs to user {mine}",
-                path.display()
-            );
+            bail!("{} is not a directory of mode 0700 that belongs to user {mine}", path.display());
         }
         if path.as_os_str().len() + "/nodes/123456789012/mn.sock".len() > SOCKET_PATH {
-            bail!(
-                "{} is too long a path for sockets; set XDG_RUNTIME_DIR to a shorter one",
-                path.display()
-            );
+            bail!("{} is too long a path for sockets; set XDG_RUNTIME_DIR to a shorter one", path.display());
         }
         Ok(Self(path.to_owned()))
     }
@@ -104,15 +92,9 @@ impl Directory {
 
 /// Writes a file of mode 0600.
 pub(crate) fn write_private(path: &Path, text: &str) -> Result<()> {
-    let open = fs::OpenOptions::new()
-        .create(true)
-        .truncate(true)
-        .write(true)
-        .mode(0o600)
-        .open(path);
+    let open = fs::OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(path);
     let mut file = open.with_context(|| format!("cannot write {}", path.display()))?;
-    file.write_all(text.as_bytes())
-        .with_context(|| format!("cannot write {}", path.display()))
+    file.write_all(text.as_bytes()).with_context(|| format!("cannot write {}", path.display()))
 }
 
 #[cfg(test)]

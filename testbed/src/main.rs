@@ -161,16 +161,8 @@ fn carry_out(action: Action) -> Result<ExitCode> {
         Action::Kill { name, node, signal } => commands::kill(&name, node, signal),
         Action::Start { name, node } => commands::start(&name, node),
         Action::Pcap { name, node, write } => commands::pcap(&name, node, write.as_deref()),
-        Action::Traffic {
-            name,
-            megabytes,
-            seconds,
-        } => commands::traffic(&name, megabytes, seconds),
+        Action::Traffic { name, megabytes, seconds } => commands::traffic(&name, megabytes, seconds),
         Action::Down { name } => commands::down(&name),
-        Action::Hold {
-            file,
-            directory,
-            pcap,
-        } => commands::hold(&file, &directory, pcap.as_deref()),
+        Action::Hold { file, directory, pcap } => commands::hold(&file, &directory, pcap.as_deref()),
     }
 }

@@ -44,15 +44,7 @@ impl Inside {
 /// sequence numbers 1 to 3 and ask for an acknowledgement each.
 fn batch(uplink: u32) -> Vec<u8> {
     let mut out = Vec::new();
-    message(
-        &mut out,
-        BATCH_BEGIN,
-        REQUEST,
-        0,
-        FAMILY_UNSPECIFIED,
-        NFNL_SUBSYS_NFTABLES,
-        |_| {},
-    );
+    message(&mut out, BATCH_BEGIN, REQUEST, 0, FAMILY_UNSPECIFIED, NFNL_SUBSYS_NFTABLES, |_| {});
     request(&mut out, MSG_NEWTABLE, CREATE, 1, |body| {
         attribute(body, 1, TABLE);
     });
@@ -81,28 +73,12 @@ fn batch(uplink: u32) -> Vec<u8> {
             expression(list, b"masq\0", |_| {});
         });
     });
-    message(
-        &mut out,
-        BATCH_END,
-        REQUEST,
-        4,
-        FAMILY_UNSPECIFIED,
-        NFNL_SUBSYS_NFTABLES,
-        |_| {},
-    );
+    message(&mut out, BATCH_END, REQUEST, 4, FAMILY_UNSPECIFIED, NFNL_SUBSYS_NFTABLES, |_| {});
     out
 }
 
 fn request(out: &mut Vec<u8>, kind: u16, flags: u16, sequence: u32, fill: impl FnOnce(&mut Vec<u8>)) {
-    message(
-        out,
-        NFNL_SUBSYS_NFTABLES << 8 | kind,
-        REQUEST | ACK | flags,
-        sequence,
-        FAMILY_IPV4,
-        0,
-        fill,
-    );
+    message(out, NFNL_SUBSYS_NFTABLES << 8 | kind, REQUEST | ACK | flags, sequence, FAMILY_IPV4, 0, fill);
 }
 
 /// One netlink message with the four bytes that nfnetlink wants first.
@@ -160,12 +136,7 @@ fn send_batch(batch: &[u8]) -> Result<()> {
         SockProtocol::NetlinkNetFilter,
     )?;
     setsockopt(&socket, sockopt::ReceiveTimeout, &TimeVal::seconds(5))?;
-    sendto(
-        socket.as_raw_fd(),
-        batch,
-        &NetlinkAddr::new(0, 0),
-        MsgFlags::empty(),
-    )?;
+    sendto(socket.as_raw_fd(), batch, &NetlinkAddr::new(0, 0), MsgFlags::empty())?;
     let mut open = 3;
     let mut buffer = [0_u8; 8192];
     while open > 0 {
@@ -186,13 +157,9 @@ fn answers(mut datagram: &[u8]) -> Result<Vec<i32>> {
     while let Some((header, _)) = datagram.split_first_chunk::<16>() {
         let length = u32::from_ne_bytes([header[0], header[1], header[2], header[3]]) as usize;
         let kind = u16::from_ne_bytes([header[4], header[5]]);
-        let Some(body) = datagram.get(16..length) else {
-            bail!("the kernel's answer is cut short")
-        };
+        let Some(body) = datagram.get(16..length) else { bail!("the kernel's answer is cut short") };
         if i32::from(kind) == libc::NLMSG_ERROR {
-            let Some(code) = body.first_chunk::<4>() else {
-                bail!("the kernel's answer is cut short")
-            };
+            let Some(code) = body.first_chunk::<4>() else { bail!("the kernel's answer is cut short") };
             found.push(i32::from_ne_bytes(*code));
         }
         datagram = datagram.get(length.next_multiple_of(4)..).unwrap_or_default();

@@ -65,13 +65,8 @@ impl Namespace {
             .recv()
             .context("the thread of a namespace ended early")?
             .with_context(|| format!("cannot make the network namespace of {name}"))?;
-        let namespace = Self {
-            name: name.to_owned(),
-            fd,
-            thread_id,
-            jobs: Mutex::new(Some(jobs)),
-            thread: Some(thread),
-        };
+        let namespace =
+            Self { name: name.to_owned(), fd, thread_id, jobs: Mutex::new(Some(jobs)), thread: Some(thread) };
         namespace.run(Inside::prepare)?;
         Ok(namespace)
     }
@@ -84,9 +79,7 @@ impl Namespace {
         let (answer, result) = mpsc::channel();
         {
             let jobs = self.jobs.lock().map_err(|_| anyhow!("a thread panicked"))?;
-            let Some(jobs) = jobs.as_ref() else {
-                bail!("the namespace of {} is gone", self.name)
-            };
+            let Some(jobs) = jobs.as_ref() else { bail!("the namespace of {} is gone", self.name) };
             jobs.send(Box::new(move |inside| {
                 let _ = answer.send(job(inside));
             }))
@@ -124,9 +117,7 @@ impl Inside {
     fn enter() -> Result<(Self, OwnedFd)> {
         unshare(CloneFlags::CLONE_NEWNET)?;
         let fd = File::open("/proc/thread-self/ns/net")?;
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let guard = runtime.enter();
         let (connection, netlink, _) = rtnetlink::new_connection()?;
         drop(guard);

@@ -81,9 +81,7 @@ impl Node {
     }
 
     fn daemon(&self, name: &str) -> Result<&Daemon> {
-        self.daemon
-            .as_ref()
-            .with_context(|| format!("{name} runs no daemon"))
+        self.daemon.as_ref().with_context(|| format!("{name} runs no daemon"))
     }
 }
 
@@ -97,9 +95,7 @@ impl Network {
 
     /// Every node, in the order of the scenario.
     pub(crate) fn nodes(&self) -> impl Iterator<Item = (&str, &Node)> {
-        self.order
-            .iter()
-            .filter_map(|name| Some((name.as_str(), self.nodes.get(name)?)))
+        self.order.iter().filter_map(|name| Some((name.as_str(), self.nodes.get(name)?)))
     }
 
     /// Sends a signal to a node's daemon.
@@ -133,10 +129,7 @@ impl Network {
 
     /// The Unix socket of a node's daemon.
     pub(crate) fn socket(&self, name: &str) -> Result<&Path> {
-        self.node(name)?
-            .daemon(name)?
-            .socket()
-            .with_context(|| format!("{name} has no agent socket"))
+        self.node(name)?.daemon(name)?.socket().with_context(|| format!("{name} has no agent socket"))
     }
 }
 

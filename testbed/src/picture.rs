@@ -1,7 +1,10 @@
 //! The result of a run as a picture in text: one bar per handover, a table, and the verdict.
 
+mod tree;
+
 use std::fmt::Write as _;
 
+pub(crate) use self::tree::draw as network;
 use crate::report::{Handover, Report};
 
 /// Columns of a bar.
@@ -11,38 +14,10 @@ const WIDTH: usize = 48;
 pub(crate) fn draw(report: &Report) -> String {
     let mut out = String::new();
     // Writing to a String cannot fail.
-    let _ = network(&mut out, report);
     let _ = bars(&mut out, report);
     let _ = table(&mut out, report);
     let _ = summary(&mut out, report);
     out
-}
-
-fn network(out: &mut String, report: &Report) -> std::fmt::Result {
-    writeln!(out, "\n{}\n", report.topology.scenario)?;
-    for link in &report.topology.links {
-        let on = |node: &&crate::report::Node| {
-            node.interfaces
-                .iter()
-                .any(|interface| interface.link == link.name)
-        };
-        let nodes: Vec<&str> = report
-            .topology
-            .nodes
-            .iter()
-            .filter(on)
-            .map(|node| node.name.as_str())
-            .collect();
-        writeln!(
-            out,
-            "  {:<12} {:<8} {:<18} ──┬── {}",
-            link.name,
-            link.kind,
-            link.prefix,
-            nodes.join(" ── ")
-        )?;
-    }
-    Ok(())
 }
 
 fn bars(out: &mut String, report: &Report) -> std::fmt::Result {
@@ -54,20 +29,23 @@ fn bars(out: &mut String, report: &Report) -> std::fmt::Result {
     let half = format!("{:.0}", scale / 2.0);
     let right = format!("{scale:.0} ms");
     let gap = WIDTH / 2;
-    writeln!(out, "  {:<26} 0{:>gap$}{:>gap$}", "", half, right)?;
+    let width = names(report);
+    writeln!(out, "  {:<width$} 0{:>gap$}{:>gap$}", "", half, right)?;
     for line in &report.handovers {
-        let name = format!("{}: {} → {}", line.node, line.from, line.to);
-        let first = line
-            .link_up_to_first_packet_ms
-            .map_or("never".into(), |ms| format!("{ms:.1} ms"));
-        writeln!(
-            out,
-            "  {name:<26} {} {first:>9}, {} lost",
-            bar(line, scale),
-            line.packets_lost
-        )?;
+        let name = name(line);
+        let first = line.link_up_to_first_packet_ms.map_or("never".into(), |ms| format!("{ms:.1} ms"));
+        writeln!(out, "  {name:<width$} {} {first:>9}, {} lost", bar(line, scale), line.packets_lost)?;
     }
     Ok(())
+}
+
+fn name(line: &Handover) -> String {
+    format!("{}: {} → {}", line.node, line.from, line.to)
+}
+
+/// The width of the column of names.
+fn names(report: &Report) -> usize {
+    report.handovers.iter().map(|line| name(line).chars().count()).max().unwrap_or(0)
 }
 
 /// Where the last thing of a handover happened.
@@ -82,11 +60,8 @@ fn bar(line: &Handover, scale: f64) -> String {
     let column = |ms: f64| ((ms / scale * WIDTH as f64).round() as usize).min(WIDTH);
     let mut cells = vec!['·'; WIDTH + 1];
     let mut from = 0.0;
-    for (length, mark) in [
-        (line.discovery_ms, '░'),
-        (line.registration_ms, '▒'),
-        (line.tunnel_ms, '▓'),
-    ] {
+    for (length, mark) in [(line.discovery_ms, '░'), (line.registration_ms, '▒'), (line.tunnel_ms, '▓')]
+    {
         let to = from + length.unwrap_or(0.0);
         for cell in cells.iter_mut().take(column(to)).skip(column(from)) {
             *cell = mark;
@@ -116,21 +91,18 @@ fn nice(value: f64) -> f64 {
 
 fn table(out: &mut String, report: &Report) -> std::fmt::Result {
     let ms = |value: Option<f64>| value.map_or("-".into(), |ms| format!("{ms:.1}"));
+    let width = names(report);
     writeln!(
         out,
-        "\n  {:<26} {:<15} {:>9} {:>12} {:>7} {:>12} {:>5}   transfer before → after",
+        "\n  {:<width$} {:<15} {:>9} {:>12} {:>7} {:>12} {:>5}   transfer before → after",
         "move", "care-of", "discovery", "registration", "tunnel", "first packet", "lost"
     )?;
     for line in &report.handovers {
         writeln!(
             out,
-            "  {:<26} {:<15} {:>9} {:>12} {:>7} {:>12} {:>5}   {} → {} MB",
-            format!("{} → {}", line.from, line.to),
-            if line.care_of.is_empty() {
-                "at home"
-            } else {
-                &line.care_of
-            },
+            "  {:<width$} {:<15} {:>9} {:>12} {:>7} {:>12} {:>5}   {} → {} MB",
+            name(line),
+            if line.care_of.is_empty() { "at home" } else { &line.care_of },
             ms(line.discovery_ms),
             ms(line.registration_ms),
             ms(line.tunnel_ms),
@@ -145,11 +117,7 @@ fn table(out: &mut String, report: &Report) -> std::fmt::Result {
 
 fn summary(out: &mut String, report: &Report) -> std::fmt::Result {
     let transfer = &report.transfer;
-    let hash = if transfer.sha256_match {
-        "SHA-256 right"
-    } else {
-        "SHA-256 WRONG"
-    };
+    let hash = if transfer.sha256_match { "SHA-256 right" } else { "SHA-256 WRONG" };
     let seconds = (transfer.ended_ms - transfer.started_ms) / 1000.0;
     writeln!(
         out,
@@ -165,11 +133,7 @@ fn summary(out: &mut String, report: &Report) -> std::fmt::Result {
         ping.received, ping.sent, ping.longest_gap_ms, ping.lost_outside_handovers
     )?;
     for keys in &report.keys {
-        let agent = if keys.agent.is_empty() {
-            "co-located"
-        } else {
-            &keys.agent
-        };
+        let agent = if keys.agent.is_empty() { "co-located" } else { &keys.agent };
         writeln!(
             out,
             "  keys       {} at {} ({agent}): {}",

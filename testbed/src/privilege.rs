@@ -1,21 +1,30 @@
 //! Being allowed to make namespaces: as root, or as root of a user namespace of one's own.
 
-use std::fs;
+use std::fs::{self, File};
 
 use anyhow::{Context, Result, bail};
 use nix::{
     errno::Errno,
     sched::{CloneFlags, unshare},
-    unistd::{getegid, geteuid},
+    unistd::{Gid, Uid, getegid, geteuid},
 };
+
+const TUN: &str = "/dev/net/tun";
 
 /// Makes the caller root where it counts. Must run before any thread starts: a user namespace is entered by a
 /// whole process.
 pub(crate) fn become_root() -> Result<()> {
     let (user, group) = (geteuid(), getegid());
-    if user.is_root() {
-        return Ok(());
+    if !user.is_root() {
+        enter_user_namespace(user, group)?;
     }
+    // The daemons' tunnels need it, and an error of theirs would be harder to read.
+    File::options().read(true).write(true).open(TUN).map(drop).with_context(|| {
+        format!("{TUN} is needed and cannot be opened; as root, `chmod 666 {TUN}` lets every user do it")
+    })
+}
+
+fn enter_user_namespace(user: Uid, group: Gid) -> Result<()> {
     let flags = CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS;
     if let Err(error) = unshare(flags) {
         bail!("{}", refusal(error));
@@ -39,11 +48,7 @@ fn refusal(error: Errno) -> String {
         ("user/max_user_namespaces", "15000"),
     ] {
         if let Ok(now) = fs::read_to_string(format!("/proc/sys/{setting}")) {
-            text += &format!(
-                "\n    sysctl -w {}={value}    (now {})",
-                setting.replace('/', "."),
-                now.trim()
-            );
+            text += &format!("\n    sysctl -w {}={value}    (now {})", setting.replace('/', "."), now.trim());
         }
     }
     text + "\nIn a container it needs the capability SYS_ADMIN (and /dev/net/tun)."
@@ -56,9 +61,6 @@ mod tests {
     #[test]
     fn a_refusal_says_what_to_do() {
         let text = refusal(Errno::EPERM);
-        assert!(
-            text.contains("as root") && text.contains("user.max_user_namespaces=15000"),
-            "{text}"
-        );
+        assert!(text.contains("as root") && text.contains("user.max_user_namespaces=15000"), "{text}");
     }
 }

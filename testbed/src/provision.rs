@@ -42,11 +42,7 @@ impl Provision<'_> {
             command.args(["--server-name", &format!("{name}.{}", kdc.domain.get_ref())]);
         })?;
         let config = installation.join("kdc.toml");
-        Ok(Daemon::new(
-            &self.binaries.program("kdc"),
-            &config,
-            Answers::Tcp(listen),
-        ))
+        Ok(Daemon::new(&self.binaries.program("kdc"), &config, Answers::Tcp(listen)))
     }
 
     /// The profile with which `sojourn` administers a key distribution centre.
@@ -63,9 +59,7 @@ impl Provision<'_> {
         let nai = agent.nai();
         self.run("kdc", |command| {
             command.arg("certificate").arg("--directory").arg(&installation);
-            command
-                .args(["--role", "home-agent", "--name", &nai, "--out"])
-                .arg(&directory);
+            command.args(["--role", "home-agent", "--name", &nai, "--out"]).arg(&directory);
         })?;
         self.administer(kdc, at, |command| {
             command.args(["register-home-agent", &nai, "--address", &agent.address.get_ref().to_string()]);
@@ -154,10 +148,7 @@ impl Provision<'_> {
         let home = self.scenario.home_agent_of(node)?;
         let kdc = self.scenario.kdc_of(home.domain.get_ref())?;
         let prefix = self.scenario.link(home.link.get_ref())?.prefix.get_ref();
-        let file = self
-            .directory
-            .node(node.name.get_ref())?
-            .join("mn.enrolment.toml");
+        let file = self.directory.node(node.name.get_ref())?.join("mn.enrolment.toml");
         self.administer(kdc, at, |command| {
             command.args(["enrol", node.nai.get_ref()]);
             command.args(["--home-address", &node.home_address.get_ref().to_string()]);
@@ -174,10 +165,7 @@ impl Provision<'_> {
     /// Runs `sojourn kdc …` with the administrator's profile, in a namespace from which the centre is reached.
     fn administer(&self, kdc: &Kdc, at: &Namespace, arguments: impl FnOnce(&mut Command)) -> Result<String> {
         let mut command = Command::new(self.binaries.program("sojourn"));
-        command
-            .stdin(Stdio::null())
-            .arg("kdc")
-            .env("SOJOURN_KDC", self.profile(kdc)?);
+        command.stdin(Stdio::null()).arg("kdc").env("SOJOURN_KDC", self.profile(kdc)?);
         arguments(&mut command);
         at.run(move |_| finish(command))
     }
@@ -189,26 +177,14 @@ impl Provision<'_> {
     fn daemon(&self, program: &str, directory: &Path, text: &str, socket: &str) -> Result<Daemon> {
         let config = directory.join(program).with_extension("toml");
         write_private(&config, text)?;
-        Ok(Daemon::new(
-            &self.binaries.program(program),
-            &config,
-            Answers::Agent(directory.join(socket)),
-        ))
+        Ok(Daemon::new(&self.binaries.program(program), &config, Answers::Agent(directory.join(socket))))
     }
 
     /// The key between a foreign and a home agent: made once, written to both. Hands back its index.
     fn association(&self, home: &HomeAgent, visited: &ForeignAgent) -> Result<usize> {
         let at = |found: Option<usize>| found.context("an agent is not in its own scenario");
-        let row = at(self
-            .scenario
-            .foreign_agents
-            .iter()
-            .position(|agent| agent.name == visited.name))?;
-        let column = at(self
-            .scenario
-            .home_agents
-            .iter()
-            .position(|agent| agent.name == home.name))?;
+        let row = at(self.scenario.foreign_agents.iter().position(|agent| agent.name == visited.name))?;
+        let column = at(self.scenario.home_agents.iter().position(|agent| agent.name == home.name))?;
         let (home, visited) = (home.name.get_ref(), visited.name.get_ref());
         let ours = self.directory.node(home)?.join(format!("{visited}.key"));
         let theirs = self.directory.node(visited)?.join(format!("{home}.key"));
@@ -241,11 +217,7 @@ pub(crate) fn finish(mut command: Command) -> Result<String> {
     let output = command.output().with_context(|| format!("cannot run {shown}"))?;
     if !output.status.success() {
         let said = [output.stderr, output.stdout].concat();
-        bail!(
-            "{shown} failed ({}):\n{}",
-            output.status,
-            String::from_utf8_lossy(&said).trim_end()
-        );
+        bail!("{shown} failed ({}):\n{}", output.status, String::from_utf8_lossy(&said).trim_end());
     }
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }

@@ -137,18 +137,11 @@ impl Report {
         let mut report = Self {
             topology: topology(network)?,
             mobile_nodes: mobile_nodes(network)?,
-            handovers: walk
-                .handovers
-                .iter()
-                .map(|handover| figures::handover(walk, handover))
-                .collect(),
+            handovers: walk.handovers.iter().map(|handover| figures::handover(walk, handover)).collect(),
             transfer: figures::transfer(walk),
             ping: figures::ping(walk),
             keys: figures::keys(scenario, walk),
-            captures: captures
-                .iter()
-                .map(|file| capture(scenario, file))
-                .collect::<Result<_>>()?,
+            captures: captures.iter().map(|file| capture(scenario, file)).collect::<Result<_>>()?,
             faults: Vec::new(),
         };
         report.faults = verdict::faults(&report, missing_frames);
@@ -162,7 +155,8 @@ impl Report {
     }
 }
 
-fn topology(network: &Network) -> Result<Topology> {
+/// What is linked to what.
+pub(crate) fn topology(network: &Network) -> Result<Topology> {
     let scenario = &network.scenario;
     let links = scenario.links.iter().map(|link| Link {
         name: link.name.get_ref().clone(),
@@ -176,27 +170,15 @@ fn topology(network: &Network) -> Result<Topology> {
             address: port.address.map(|address| address.to_string()),
             link_address: port.link_address.clone(),
         });
-        Node {
-            name: name.to_owned(),
-            role: node.role.word(),
-            interfaces: interfaces.collect(),
-        }
+        Node { name: name.to_owned(), role: node.role.word(), interfaces: interfaces.collect() }
     });
-    Ok(Topology {
-        scenario: scenario.title.clone(),
-        links: links.collect(),
-        nodes: nodes.collect(),
-    })
+    Ok(Topology { scenario: scenario.title.clone(), links: links.collect(), nodes: nodes.collect() })
 }
 
 fn mobile_nodes(network: &Network) -> Result<Vec<MobileNode>> {
     let describe = |mobile: &crate::scenario::MobileNode| {
         let name = mobile.name.get_ref();
-        let port = network
-            .node(name)?
-            .ports
-            .first()
-            .context("a mobile node has an interface")?;
+        let port = network.node(name)?.ports.first().context("a mobile node has an interface")?;
         Ok(MobileNode {
             name: name.clone(),
             nai: mobile.nai.get_ref().clone(),

@@ -47,9 +47,7 @@ pub(crate) struct Registration {
 
 impl Default for Registration {
     fn default() -> Self {
-        Self {
-            lifetime_s: Spanned::new(0..0, 600),
-        }
+        Self { lifetime_s: Spanned::new(0..0, 600) }
     }
 }
 
@@ -265,17 +263,12 @@ impl Scenario {
 
     /// Every link, in the order of the file.
     pub(crate) fn link_names(&self) -> Vec<String> {
-        self.links
-            .iter()
-            .map(|link| link.name.get_ref().clone())
-            .collect()
+        self.links.iter().map(|link| link.name.get_ref().clone()).collect()
     }
 
     /// The foreign agent that serves a link.
     pub(crate) fn agent_on(&self, link: &str) -> Option<&ForeignAgent> {
-        self.foreign_agents
-            .iter()
-            .find(|agent| agent.visited.link.get_ref() == link)
+        self.foreign_agents.iter().find(|agent| agent.visited.link.get_ref() == link)
     }
 
     /// The home agent of a mobile node.
@@ -296,20 +289,10 @@ impl Scenario {
 
     /// A mobile node by name.
     pub(crate) fn mobile_node(&self, name: &str) -> Result<&MobileNode> {
-        self.mobile_nodes
-            .iter()
-            .find(|node| node.name.get_ref() == name)
-            .with_context(|| {
-                let names: Vec<_> = self
-                    .mobile_nodes
-                    .iter()
-                    .map(|node| node.name.get_ref().as_str())
-                    .collect();
-                format!(
-                    "there is no mobile node {name}; mobile nodes: {}",
-                    names.join(", ")
-                )
-            })
+        self.mobile_nodes.iter().find(|node| node.name.get_ref() == name).with_context(|| {
+            let names: Vec<_> = self.mobile_nodes.iter().map(|node| node.name.get_ref().as_str()).collect();
+            format!("there is no mobile node {name}; mobile nodes: {}", names.join(", "))
+        })
     }
 }
 
@@ -330,10 +313,7 @@ impl ForeignAgent {
 impl MobileNode {
     /// What a DHCP server on this link would hand out.
     pub(crate) fn assigned_on(&self, link: &str) -> Option<Assigned> {
-        self.assigned
-            .iter()
-            .find(|(name, _)| name.get_ref() == link)
-            .map(|(_, assigned)| *assigned)
+        self.assigned.iter().find(|(name, _)| name.get_ref() == link).map(|(_, assigned)| *assigned)
     }
 
     /// Where the node begins.
@@ -381,10 +361,7 @@ mod tests {
         assert_eq!(line, line_of_text("kind = \"core\""));
 
         let (_, error) = broken("transfer_mb", "transfer_gb");
-        assert!(
-            error.contains("transfer_gb") && error.contains("transfer_mb"),
-            "{error}"
-        );
+        assert!(error.contains("transfer_gb") && error.contains("transfer_mb"), "{error}");
 
         let (line, error) = broken("home_agent = \"ha\"", "home_agent = \"hb\"");
         assert_eq!(line, line_of_text("home_agent = \"ha\""));
@@ -393,10 +370,7 @@ mod tests {
         let (_, error) = broken("traveller-one@", "short@");
         assert!(error.contains("at least 8"), "{error}");
         let (_, error) = broken("home_address = \"10.11.1.50\"", "home_address = \"10.11.0.50\"");
-        assert!(
-            error.contains("10.11.1.0/24") || error.contains("zero"),
-            "{error}"
-        );
+        assert!(error.contains("10.11.1.0/24") || error.contains("zero"), "{error}");
         let (_, error) = broken("lifetime_s = 600", "lifetime_s = 60");
         assert!(error.contains("300"), "{error}");
     }

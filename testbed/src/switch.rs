@@ -56,16 +56,9 @@ impl Switch {
         let namespace = Namespace::new("switch")?;
         let names = links.to_vec();
         let bridges = namespace.run(move |inside| {
-            names
-                .into_iter()
-                .map(|link| Ok((link.clone(), inside.bridge(&format!("br-{link}"))?)))
-                .collect()
+            names.into_iter().map(|link| Ok((link.clone(), inside.bridge(&format!("br-{link}"))?))).collect()
         })?;
-        Ok(Self {
-            namespace,
-            bridges,
-            capture: Mutex::new(None),
-        })
+        Ok(Self { namespace, bridges, capture: Mutex::new(None) })
     }
 
     /// Starts to write one file per link into a directory. Nodes plugged in earlier are not seen.
@@ -85,10 +78,7 @@ impl Switch {
         let dropped = capture.stop()?;
         let files = capture
             .files()
-            .map(|(link, path)| CaptureFile {
-                link: link.to_owned(),
-                path: path.to_owned(),
-            })
+            .map(|(link, path)| CaptureFile { link: link.to_owned(), path: path.to_owned() })
             .collect();
         Ok((files, dropped))
     }
@@ -149,19 +139,11 @@ impl Switch {
     }
 
     fn bridge(&self, link: &str) -> Result<u32> {
-        self.bridges
-            .get(link)
-            .copied()
-            .with_context(|| format!("there is no link {link}"))
+        self.bridges.get(link).copied().with_context(|| format!("there is no link {link}"))
     }
 
     fn attribute(&self, port: u32, link: &str) -> Result<()> {
-        if let Some(capture) = self
-            .capture
-            .lock()
-            .map_err(|_| anyhow!("a thread panicked"))?
-            .as_ref()
-        {
+        if let Some(capture) = self.capture.lock().map_err(|_| anyhow!("a thread panicked"))?.as_ref() {
             capture.attach(port, link);
         }
         Ok(())
@@ -173,11 +155,7 @@ impl Switch {
 fn link_address(node: &str, number: usize) -> Mac {
     let digest = Sha256::digest(format!("{node}/{number}"));
     let mut mac = [0x02; 6];
-    for (octet, random) in mac
-        .iter_mut()
-        .skip(1)
-        .zip(digest.iter().filter(|octet| **octet != 0))
-    {
+    for (octet, random) in mac.iter_mut().skip(1).zip(digest.iter().filter(|octet| **octet != 0)) {
         *octet = *random;
     }
     Mac(mac)
@@ -195,9 +173,7 @@ mod tests {
         let namespace = Namespace::new(name).unwrap();
         let port = switch.plug(&namespace, name, 0, link).unwrap();
         let (index, address) = (port.index, address.parse::<Ipv4Addr>().unwrap());
-        namespace
-            .run(move |inside| inside.add_address(index, address, PREFIX))
-            .unwrap();
+        namespace.run(move |inside| inside.add_address(index, address, PREFIX)).unwrap();
         (namespace, port)
     }
 
@@ -252,10 +228,7 @@ mod tests {
         assert!(holds(&read("one"), &[b'a'; 86]), "128 bytes with 42 of headers");
         assert!(!holds(&read("one"), &[b'a'; 87]), "bulk is cut");
         let resolution = [&[0, 1, 8, 0, 6, 4, 0, 1, 2][..]].concat();
-        assert!(
-            holds(&read("one"), &resolution) && holds(&read("two"), &resolution),
-            "ARP on both"
-        );
+        assert!(holds(&read("one"), &resolution) && holds(&read("two"), &resolution), "ARP on both");
     }
 
     #[test]
@@ -277,8 +250,7 @@ mod tests {
             })
             .unwrap();
         let index = port.index;
-        host.run(move |inside| inside.add_dhcp_default(index, "192.168.77.1".parse()?))
-            .unwrap();
+        host.run(move |inside| inside.add_dhcp_default(index, "192.168.77.1".parse()?)).unwrap();
 
         let (here, there) = (socket(&host, "0.0.0.0:434"), socket(&server, "10.53.1.1:434"));
         here.send_to(b"request", "10.53.1.1:434").unwrap();

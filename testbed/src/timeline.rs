@@ -64,29 +64,15 @@ impl Timeline {
         let forward = moments.clone();
         let from_daemons = move || {
             for Told { node, event } in events {
-                let _ = forward.send((
-                    event.boot_ns,
-                    Moment::Told {
-                        node,
-                        event: Box::new(event),
-                    },
-                ));
+                let _ = forward.send((event.boot_ns, Moment::Told { node, event: Box::new(event) }));
             }
         };
         let screen = Screen::default();
         let threads = vec![
-            thread::Builder::new()
-                .name("daemons' events".into())
-                .spawn(from_daemons)?,
-            thread::Builder::new()
-                .name("timeline".into())
-                .spawn(move || screen.run(&inbox))?,
+            thread::Builder::new().name("daemons' events".into()).spawn(from_daemons)?,
+            thread::Builder::new().name("timeline".into()).spawn(move || screen.run(&inbox))?,
         ];
-        Ok(Self {
-            moments,
-            told,
-            threads,
-        })
+        Ok(Self { moments, told, threads })
     }
 
     /// Shows a line.
@@ -111,11 +97,7 @@ impl Timeline {
 
     /// Shows what is left and ends.
     pub(crate) fn finish(self) {
-        let Self {
-            moments,
-            told,
-            threads,
-        } = self;
+        let Self { moments, told, threads } = self;
         drop((moments, told));
         for thread in threads {
             let _ = thread.join();
@@ -179,18 +161,13 @@ impl Screen {
         if tenths > self.tenths {
             self.tenths = tenths;
             let at = clock::ms(self.zero, clock::boot_ns()) / 1000.0;
-            self.print(&format!(
-                "{at:8.3} s  transfer: {} %, {} MB",
-                tenths * 10,
-                received / 1_000_000
-            ));
+            self.print(&format!("{at:8.3} s  transfer: {} %, {} MB", tenths * 10, received / 1_000_000));
         }
     }
 
     fn show_until(&mut self, limit: u64) {
-        let (mut due, later): (Vec<_>, Vec<_>) = std::mem::take(&mut self.waiting)
-            .into_iter()
-            .partition(|(at, _)| *at <= limit);
+        let (mut due, later): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.waiting).into_iter().partition(|(at, _)| *at <= limit);
         self.waiting = later;
         due.sort_by_key(|(at, _)| *at);
         for (at, moment) in due {
@@ -206,26 +183,16 @@ impl Screen {
         let seconds = clock::ms(self.zero, at) / 1000.0;
         match moment {
             Moment::Moved { node, moved } => {
-                self.print(&format!(
-                    "{seconds:8.3} s  {node}: {} -> {}",
-                    moved.from, moved.to
-                ));
+                self.print(&format!("{seconds:8.3} s  {node}: {} -> {}", moved.from, moved.to));
                 let out = clock::ms(moved.link_down, moved.link_up);
-                self.print(&format!(
-                    "{:11}{:10.1} ms  carrier, after {out:.1} ms without",
-                    "", 0.0
-                ));
+                self.print(&format!("{:11}{:10.1} ms  carrier, after {out:.1} ms without", "", 0.0));
                 if let Some(bar) = &self.bar {
                     bar.set_message(format!("{node} on {}", moved.to));
                 }
                 self.places.insert(node, (moved.link_up, moved.to));
             }
             Moment::FirstPacket { node, came } => {
-                let what = if came {
-                    "first packet through"
-                } else {
-                    "NO PACKET CAME"
-                };
+                let what = if came { "first packet through" } else { "NO PACKET CAME" };
                 self.detail(&node, at, what);
             }
             Moment::Told { node, event } => {
@@ -240,19 +207,9 @@ impl Screen {
     /// A line with the time since the carrier of the node that moved last.
     fn detail(&self, node: &str, at: u64, what: &str) {
         let own = self.places.get(node).map(|(up, _)| *up);
-        let last = || {
-            self.places
-                .values()
-                .map(|(up, _)| *up)
-                .filter(|up| *up <= at)
-                .max()
-        };
+        let last = || self.places.values().map(|(up, _)| *up).filter(|up| *up <= at).max();
         let Some(up) = own.or_else(last) else { return };
-        let who = if own.is_some() {
-            String::new()
-        } else {
-            format!("{node}: ")
-        };
+        let who = if own.is_some() { String::new() } else { format!("{node}: ") };
         self.print(&format!("{:11}{:10.1} ms  {who}{what}", "", clock::ms(up, at)));
     }
 
@@ -277,16 +234,10 @@ fn words(event: &Event) -> Option<String> {
         "denied" => format!("denied, code {}: {}", event.code, event.text),
         "route_installed" => "routes installed".into(),
         "binding_added" => {
-            let keys: Vec<String> = event
-                .keys
-                .iter()
-                .map(|key| format!("{} {}", key.kind, key.fingerprint))
-                .collect();
-            let through = if event.encapsulation.is_empty() {
-                "tunnel"
-            } else {
-                event.encapsulation.as_str()
-            };
+            let keys: Vec<String> =
+                event.keys.iter().map(|key| format!("{} {}", key.kind, key.fingerprint)).collect();
+            let through =
+                if event.encapsulation.is_empty() { "tunnel" } else { event.encapsulation.as_str() };
             format!("{through} to {care_of}; fresh {}", keys.join(", "))
         }
         "binding_removed" => "binding removed".into(),
@@ -300,32 +251,16 @@ mod tests {
 
     #[test]
     fn a_daemons_event_becomes_a_few_words() {
-        let event = |kind: &str| Event {
-            kind: kind.into(),
-            care_of: "10.51.1.2".into(),
-            ..Event::default()
-        };
-        assert_eq!(
-            words(&event("registered")).unwrap(),
-            "registered with care-of address 10.51.1.2"
-        );
+        let event = |kind: &str| Event { kind: kind.into(), care_of: "10.51.1.2".into(), ..Event::default() };
+        assert_eq!(words(&event("registered")).unwrap(), "registered with care-of address 10.51.1.2");
         assert_eq!(words(&event("visitor_added")), None);
     }
 
     #[test]
     fn moments_are_shown_in_the_order_of_their_times() {
-        let mut screen = Screen {
-            zero: 1,
-            ..Screen::default()
-        };
+        let mut screen = Screen { zero: 1, ..Screen::default() };
         for at in [30, 10, 20] {
-            screen.waiting.push((
-                at,
-                Moment::FirstPacket {
-                    node: "mn".into(),
-                    came: true,
-                },
-            ));
+            screen.waiting.push((at, Moment::FirstPacket { node: "mn".into(), came: true }));
         }
         screen.show_until(20);
         assert_eq!(screen.waiting.iter().map(|(at, _)| *at).collect::<Vec<_>>(), [30]);

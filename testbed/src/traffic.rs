@@ -22,18 +22,10 @@ pub(crate) const TRANSFER_PORT: u16 = 7008;
 /// Runs the scenario's transfer and probes for a while and says how they fared, whatever else happens to the
 /// network meanwhile.
 pub(crate) fn measure(network: &Network, megabytes: u32, seconds: u32) -> Result<Value> {
-    let traffic = network
-        .scenario
-        .traffic
-        .as_ref()
-        .context("the scenario has no [traffic]")?;
+    let traffic = network.scenario.traffic.as_ref().context("the scenario has no [traffic]")?;
     let from = &network.node(traffic.from.get_ref())?.namespace;
     let to = &network.node(traffic.to.get_ref())?.namespace;
-    let address = *network
-        .scenario
-        .mobile_node(traffic.to.get_ref())?
-        .home_address
-        .get_ref();
+    let address = *network.scenario.mobile_node(traffic.to.get_ref())?.home_address.get_ref();
     let probe = Probe::start(from, to, address, *traffic.probes_per_second.get_ref())?;
     let bytes = u64::from(megabytes) * 1_000_000;
     let transfer = Transfer::start(from, to, address, bytes, Duration::from_secs(seconds.into()))?;

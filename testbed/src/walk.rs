@@ -57,10 +57,8 @@ pub(crate) struct Handover {
 /// Walks the schedule of every mobile node.
 pub(crate) fn walk(network: &Network, timeline: &Timeline) -> Result<Walk> {
     let scenario = &network.scenario;
-    let traffic = scenario
-        .traffic
-        .as_ref()
-        .context("the scenario has no [traffic]: there is nothing to measure")?;
+    let traffic =
+        scenario.traffic.as_ref().context("the scenario has no [traffic]: there is nothing to measure")?;
     let watches = watch(network, timeline)?;
     let probes = start_probes(network, traffic)?;
     let transfer = start_transfer(network, traffic)?;
@@ -71,42 +69,21 @@ pub(crate) fn walk(network: &Network, timeline: &Timeline) -> Result<Walk> {
     let mut handovers = roam_all(network, &probes, &progress, zero, timeline)?;
     handovers.sort_by_key(|handover| handover.moved.link_down);
     let outcome = transfer.finish();
-    let probes = probes
-        .into_iter()
-        .map(|(name, probe)| Ok((name, probe.finish()?)))
-        .collect::<Result<_>>()?;
-    let events = watches
-        .into_iter()
-        .map(|(name, watch)| (name, watch.events()))
-        .collect();
-    Ok(Walk {
-        zero,
-        handovers,
-        probes,
-        transfer: outcome,
-        events,
-    })
+    let probes =
+        probes.into_iter().map(|(name, probe)| Ok((name, probe.finish()?))).collect::<Result<_>>()?;
+    let events = watches.into_iter().map(|(name, watch)| (name, watch.events())).collect();
+    Ok(Walk { zero, handovers, probes, transfer: outcome, events })
 }
 
 /// How long the schedule of a mobile node takes.
 pub(crate) fn planned(mobile: &MobileNode) -> Duration {
     let moves = u32::try_from(mobile.roam.len().saturating_sub(1)).unwrap_or(u32::MAX);
-    mobile
-        .roam
-        .iter()
-        .map(crate::scenario::Step::stay)
-        .sum::<Duration>()
-        + PER_MOVE * moves
+    mobile.roam.iter().map(crate::scenario::Step::stay).sum::<Duration>() + PER_MOVE * moves
 }
 
 /// How long the longest schedule takes.
 pub(crate) fn longest(scenario: &Scenario) -> Duration {
-    scenario
-        .mobile_nodes
-        .iter()
-        .map(planned)
-        .max()
-        .unwrap_or_default()
+    scenario.mobile_nodes.iter().map(planned).max().unwrap_or_default()
 }
 
 fn watch(network: &Network, timeline: &Timeline) -> Result<BTreeMap<String, Watch>> {
@@ -127,12 +104,8 @@ fn start_probes(network: &Network, traffic: &Traffic) -> Result<BTreeMap<String,
     for mobile in &network.scenario.mobile_nodes {
         let name = mobile.name.get_ref();
         let to = &network.node(name)?.namespace;
-        let probe = Probe::start(
-            from,
-            to,
-            *mobile.home_address.get_ref(),
-            *traffic.probes_per_second.get_ref(),
-        )?;
+        let probe =
+            Probe::start(from, to, *mobile.home_address.get_ref(), *traffic.probes_per_second.get_ref())?;
         if probe.first_after(0, 0, FIRST_PACKET)?.is_none() {
             bail!(
                 "no probe of {} reaches {name} at {}",
@@ -168,25 +141,13 @@ fn roam_all(
     thread::scope(|scope| {
         let mut walkers = Vec::new();
         for mobile in &network.scenario.mobile_nodes {
-            let probe = probes
-                .get(mobile.name.get_ref())
-                .context("a mobile node has a probe")?;
-            let walker = Walker {
-                network,
-                mobile,
-                probe,
-                progress,
-                timeline,
-            };
+            let probe = probes.get(mobile.name.get_ref()).context("a mobile node has a probe")?;
+            let walker = Walker { network, mobile, probe, progress, timeline };
             walkers.push(scope.spawn(move || walker.roam(zero)));
         }
         let mut handovers = Vec::new();
         for walker in walkers {
-            handovers.extend(
-                walker
-                    .join()
-                    .map_err(|_| anyhow!("a walking thread panicked"))??,
-            );
+            handovers.extend(walker.join().map_err(|_| anyhow!("a walking thread panicked"))??);
         }
         Ok(handovers)
     })
@@ -223,24 +184,10 @@ impl Walker<'_> {
         let name = self.mobile.name.get_ref();
         let bytes_before = self.received();
         let moved = self.network.move_to(name, to)?;
-        self.timeline.tell(
-            moved.link_down,
-            Moment::Moved {
-                node: name.clone(),
-                moved: moved.clone(),
-            },
-        );
-        let first_packet = self
-            .probe
-            .first_after(moved.link_down, moved.link_up, FIRST_PACKET)?;
+        self.timeline.tell(moved.link_down, Moment::Moved { node: name.clone(), moved: moved.clone() });
+        let first_packet = self.probe.first_after(moved.link_down, moved.link_up, FIRST_PACKET)?;
         let at = first_packet.unwrap_or_else(clock::boot_ns);
-        self.timeline.tell(
-            at,
-            Moment::FirstPacket {
-                node: name.clone(),
-                came: first_packet.is_some(),
-            },
-        );
+        self.timeline.tell(at, Moment::FirstPacket { node: name.clone(), came: first_packet.is_some() });
         Ok(Handover {
             node: name.clone(),
             moved,

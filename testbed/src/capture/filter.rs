@@ -100,22 +100,14 @@ fn assemble(body: &[Draft]) -> Vec<libc::sock_filter> {
     };
     let mut program: Vec<_> = body.iter().enumerate().map(instruction).collect();
     for keep in [WHOLE, BEGINNING, NOTHING] {
-        program.push(libc::sock_filter {
-            code: RETURN,
-            jt: 0,
-            jf: 0,
-            k: keep,
-        });
+        program.push(libc::sock_filter { code: RETURN, jt: 0, jf: 0, k: keep });
     }
     program
 }
 
 /// Puts a program before a socket.
 pub(crate) fn attach(socket: &impl AsRawFd, program: &[libc::sock_filter]) -> Result<()> {
-    let wanted = libc::sock_fprog {
-        len: u16::try_from(program.len())?,
-        filter: program.as_ptr().cast_mut(),
-    };
+    let wanted = libc::sock_fprog { len: u16::try_from(program.len())?, filter: program.as_ptr().cast_mut() };
     // SAFETY: the kernel reads `len` instructions from a slice that outlives the call, and writes nothing.
     let result = unsafe {
         libc::setsockopt(
@@ -195,21 +187,9 @@ mod tests {
         assert_eq!(keep(&frame(1, 0, 0, &[0; 8])), WHOLE);
         assert_eq!(keep(&frame(17, 0, 0, &udp(40000, 434, &[1; 200]))), WHOLE);
         assert_eq!(keep(&frame(17, 0, 0, &udp(434, 40000, &[3; 200]))), WHOLE);
-        assert_eq!(
-            keep(&frame(17, 3, 0, &udp(40000, 434, &[1; 200]))),
-            WHOLE,
-            "behind IP options"
-        );
-        assert_eq!(
-            keep(&frame(17, 0, 0x00b9, &[0; 40])),
-            WHOLE,
-            "a later fragment may belong to one"
-        );
-        assert_eq!(
-            keep(&frame(17, 0, 0, &udp(1, 434, &[]))),
-            WHOLE,
-            "nothing to look at"
-        );
+        assert_eq!(keep(&frame(17, 3, 0, &udp(40000, 434, &[1; 200]))), WHOLE, "behind IP options");
+        assert_eq!(keep(&frame(17, 0, 0x00b9, &[0; 40])), WHOLE, "a later fragment may belong to one");
+        assert_eq!(keep(&frame(17, 0, 0, &udp(1, 434, &[]))), WHOLE, "nothing to look at");
     }
 
     #[test]
@@ -217,14 +197,8 @@ mod tests {
         let program = links();
         assert_eq!(run(&program, &frame(6, 0, 0, &[0; 900]), false), BEGINNING);
         assert_eq!(run(&program, &frame(4, 0, 0, &[0; 900]), false), BEGINNING);
-        assert_eq!(
-            run(&program, &frame(17, 0, 0, &udp(434, 434, &[4; 900])), false),
-            BEGINNING
-        );
-        assert_eq!(
-            run(&program, &frame(17, 2, 0, &udp(7000, 7001, &[1; 900])), false),
-            BEGINNING
-        );
+        assert_eq!(run(&program, &frame(17, 0, 0, &udp(434, 434, &[4; 900])), false), BEGINNING);
+        assert_eq!(run(&program, &frame(17, 2, 0, &udp(7000, 7001, &[1; 900])), false), BEGINNING);
         assert_eq!(run(&program, &frame(1, 0, 0, &[0; 8]), true), NOTHING);
     }
 }

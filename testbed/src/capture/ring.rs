@@ -46,11 +46,7 @@ unsafe impl Send for Ring {}
 impl Ring {
     /// Gives the socket its ring and starts to receive every protocol.
     pub(crate) fn new(socket: OwnedFd) -> Result<Self> {
-        set(
-            &socket,
-            libc::PACKET_VERSION,
-            &(libc::tpacket_versions::TPACKET_V3 as libc::c_int),
-        )?;
+        set(&socket, libc::PACKET_VERSION, &(libc::tpacket_versions::TPACKET_V3 as libc::c_int))?;
         let wanted = libc::tpacket_req3 {
             tp_block_size: BLOCK as u32,
             tp_block_nr: BLOCKS as u32,
@@ -64,21 +60,10 @@ impl Ring {
         let size = NonZeroUsize::new(BLOCK * BLOCKS).context("a ring has a size")?;
         // SAFETY: a fresh shared mapping of the socket's ring; nothing else refers to it.
         let memory = unsafe {
-            mmap(
-                None,
-                size,
-                ProtFlags::PROT_READ | ProtFlags::PROT_WRITE,
-                MapFlags::MAP_SHARED,
-                &socket,
-                0,
-            )
+            mmap(None, size, ProtFlags::PROT_READ | ProtFlags::PROT_WRITE, MapFlags::MAP_SHARED, &socket, 0)
         }
         .context("cannot map a packet ring")?;
-        let ring = Self {
-            socket,
-            memory,
-            next: 0,
-        };
+        let ring = Self { socket, memory, next: 0 };
         ring.receive_everything()?;
         Ok(ring)
     }

@@ -80,9 +80,7 @@ mod tests {
     use super::*;
 
     fn packet(protocol: u8, body: &[u8]) -> Vec<u8> {
-        let mut packet = vec![
-            0x45, 0, 0, 0, 0, 0, 0, 0, 64, protocol, 0, 0, 10, 1, 1, 1, 10, 2, 2, 2,
-        ];
+        let mut packet = vec![0x45, 0, 0, 0, 0, 0, 0, 0, 64, protocol, 0, 0, 10, 1, 1, 1, 10, 2, 2, 2];
         packet.extend(body);
         packet
     }
@@ -95,10 +93,7 @@ mod tests {
             "10.1.1.1 > 10.2.2.2 IP-in-IP [10.1.1.1 > 10.2.2.2 TCP 80 > 256]"
         );
         let reply = [&[1, 178, 156, 64, 0, 0, 0, 0, 3, 133][..]].concat();
-        assert_eq!(
-            describe(0x0800, &packet(17, &reply)),
-            "10.1.1.1 > 10.2.2.2 registration reply, code 133"
-        );
+        assert_eq!(describe(0x0800, &packet(17, &reply)), "10.1.1.1 > 10.2.2.2 registration reply, code 133");
     }
 
     #[test]

@@ -30,25 +30,20 @@ pub(crate) fn exec(name: &Name, node: String, command: &[OsString]) -> Result<Ex
     let door = enter(name, node)?;
     // The search for the program uses this process's own PATH, not the one given to it.
     let program = found(program, &door).unwrap_or_else(|| program.clone());
-    let error = Command::new(&program)
-        .args(arguments)
-        .envs(door.variables())
-        .exec();
+    let error = Command::new(&program).args(arguments).envs(door.variables()).exec();
     Err(error).with_context(|| format!("cannot run {}", program.display()))
 }
 
 /// Captures everything that a node sends and receives: as a pcap file, or in words at a terminal.
 pub(crate) fn capture(name: &Name, node: String, file: Option<&Path>) -> Result<ExitCode> {
     let target: Option<Box<dyn Write>> = match file {
-        Some(path) => Some(Box::new(
-            File::create(path).with_context(|| format!("cannot write {}", path.display()))?,
-        )),
+        Some(path) => {
+            Some(Box::new(File::create(path).with_context(|| format!("cannot write {}", path.display()))?))
+        }
         None if io::stdout().is_terminal() => None,
         None => Some(Box::new(io::stdout())),
     };
-    let mut out = target
-        .map(|target| PcapFile::new(target, pcap::LINUX_SLL2))
-        .transpose()?;
+    let mut out = target.map(|target| PcapFile::new(target, pcap::LINUX_SLL2)).transpose()?;
     enter(name, node)?;
     let protocol = i32::from((libc::ETH_P_ALL as u16).to_be());
     let socket = Socket::new(Domain::PACKET, Type::DGRAM, Some(protocol.into())).context("cannot capture")?;
@@ -137,11 +132,7 @@ fn cooked(from: &libc::sockaddr_ll) -> [u8; 20] {
 fn show(from: &libc::sockaddr_ll, packet: &[u8]) {
     let interface = nix::net::if_::if_indextoname(from.sll_ifindex.cast_unsigned())
         .map_or_else(|_| "?".to_owned(), |name| name.to_string_lossy().into_owned());
-    let way = if from.sll_pkttype == libc::PACKET_OUTGOING {
-        "out"
-    } else {
-        "in"
-    };
+    let way = if from.sll_pkttype == libc::PACKET_OUTGOING { "out" } else { "in" };
     let now = clock::unix_ns() / 1_000_000;
     let what = words::describe(u16::from_be(from.sll_protocol), packet);
     terminal::line(&format!(

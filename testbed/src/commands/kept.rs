@@ -63,11 +63,7 @@ pub(crate) fn up(name: &Name, file: &Path, pcap: Option<&Path>) -> Result<ExitCo
     let log_path = held.path().join("holder.log");
     let log = File::create(&log_path)?;
     let mut command = Command::new(std::env::current_exe()?);
-    command
-        .arg("hold")
-        .arg(std::path::absolute(file)?)
-        .arg("--directory")
-        .arg(&directory);
+    command.arg("hold").arg(std::path::absolute(file)?).arg("--directory").arg(&directory);
     if let Some(pcap) = pcap {
         command.arg("--pcap").arg(std::path::absolute(pcap)?);
     }
@@ -79,19 +75,14 @@ pub(crate) fn up(name: &Name, file: &Path, pcap: Option<&Path>) -> Result<ExitCo
             Ok(())
         });
     }
-    let mut child = command
-        .spawn()
-        .context("cannot start the process that holds the network")?;
+    let mut child = command.spawn().context("cannot start the process that holds the network")?;
     let mut answers = BufReader::new(child.stdout.take().context("the holder has an output")?);
     loop {
         match receive(&mut answers)? {
             Some(Answer::Note(text)) => terminal::line(&format!("  {text}")),
             Some(Answer::Done(_)) => return Ok(ExitCode::SUCCESS),
             Some(Answer::Failed(message)) => bail!(message),
-            None => bail!(
-                "the process that holds the network ended; see {}",
-                log_path.display()
-            ),
+            None => bail!("the process that holds the network ended; see {}", log_path.display()),
         }
     }
 }
@@ -136,12 +127,7 @@ pub(crate) fn status(name: &Name, json: bool) -> Result<ExitCode> {
         "{:<12} {:<14} {:<16} {:<12} {:<12} {:<16} {:<12} {}",
         "NODE", "ROLE", "ADDRESS", "LINK", "STATE", "CARE-OF", "AGENT", "REGISTRATIONS"
     ));
-    for node in status
-        .get("nodes")
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten()
-    {
+    for node in status.get("nodes").and_then(Value::as_array).into_iter().flatten() {
         let line = format!(
             "{:<12} {:<14} {:<16} {:<12} {:<12} {:<16} {:<12} {}",
             text(node, "name"),
@@ -162,10 +148,7 @@ pub(crate) fn status(name: &Name, json: bool) -> Result<ExitCode> {
 pub(crate) fn move_to(name: &Name, node: String, link: String) -> Result<ExitCode> {
     let said = format!("{node} is on {link}");
     let done = ask(&name.directory(), &Request::Move { node, link })?;
-    terminal::line(&format!(
-        "{said}: {}",
-        done.get("state").and_then(Value::as_str).unwrap_or_default()
-    ));
+    terminal::line(&format!("{said}: {}", done.get("state").and_then(Value::as_str).unwrap_or_default()));
     Ok(ExitCode::SUCCESS)
 }
 
@@ -185,15 +168,8 @@ pub(crate) fn start(name: &Name, node: String) -> Result<ExitCode> {
 pub(crate) fn traffic(name: &Name, megabytes: u32, seconds: u32) -> Result<ExitCode> {
     let result = ask(&name.directory(), &Request::Traffic { megabytes, seconds })?;
     terminal::line(&serde_json::to_string_pretty(&result)?);
-    let right = result
-        .pointer("/transfer/sha256_match")
-        .and_then(Value::as_bool)
-        .unwrap_or(false);
-    Ok(if right {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    let right = result.pointer("/transfer/sha256_match").and_then(Value::as_bool).unwrap_or(false);
+    Ok(if right { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// Ends the network.

@@ -10,8 +10,16 @@ use anyhow::Result;
 use clap::Args;
 
 use crate::{
-    binaries::Binaries, directory::Directory, interrupt, network::Network, picture, privilege,
-    report::Report, scenario::Scenario, terminal, timeline::Timeline, walk,
+    binaries::Binaries,
+    directory::Directory,
+    interrupt,
+    network::Network,
+    picture, privilege,
+    report::{Report, topology},
+    scenario::Scenario,
+    terminal,
+    timeline::Timeline,
+    walk,
 };
 
 /// Where results go.
@@ -34,11 +42,7 @@ pub(crate) fn run(scenario: Scenario, results: &Results) -> Result<ExitCode> {
     let base = Directory::base();
     privilege::become_root()?;
     let directory = Directory::fresh(&base)?;
-    let cleaning = if results.keep {
-        None
-    } else {
-        Some(directory.path().to_owned())
-    };
+    let cleaning = if results.keep { None } else { Some(directory.path().to_owned()) };
     interrupt::guard(cleaning)?;
     let outcome = walk_once(scenario, directory.clone(), binaries, results.pcap.as_deref());
     let good = matches!(&outcome, Ok(report) if report.faults.is_empty());
@@ -54,13 +58,7 @@ pub(crate) fn run(scenario: Scenario, results: &Results) -> Result<ExitCode> {
     } else {
         terminal::line(&format!("  logs       {}/nodes", directory.path().display()));
     }
-    outcome.map(|_| {
-        if good {
-            ExitCode::SUCCESS
-        } else {
-            ExitCode::FAILURE
-        }
-    })
+    outcome.map(|_| if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn walk_once(
@@ -75,10 +73,8 @@ fn walk_once(
     let network = Network::up(scenario, directory, binaries, pcap, &|text| {
         timeline.note(format!("  {text}"));
     })?;
-    timeline.note(format!(
-        "\nThe walk takes {} s.\n",
-        planned.max(Duration::from_secs(1)).as_secs()
-    ));
+    timeline.note(format!("\n{}", picture::network(&topology(&network)?)));
+    timeline.note(format!("The walk takes {} s.\n", planned.max(Duration::from_secs(1)).as_secs()));
     let walk = walk::walk(&network, &timeline);
     timeline.finish();
     let walk = walk?;

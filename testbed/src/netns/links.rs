@@ -41,10 +41,9 @@ impl Inside {
     /// Makes a bridge without spanning tree or multicast snooping, and brings it up.
     pub(crate) fn bridge(&self, name: &str) -> Result<u32> {
         let message = LinkBridge::new(name).mcast_snooping(false).up().build();
-        self.wait(self.netlink.link().add(message).execute())
-            .with_context(|| {
-                format!("cannot make the bridge {name} (is the kernel's bridge module there?)")
-            })?;
+        self.wait(self.netlink.link().add(message).execute()).with_context(|| {
+            format!("cannot make the bridge {name} (is the kernel's bridge module there?)")
+        })?;
         self.index(name)
     }
 
@@ -64,24 +63,19 @@ impl Inside {
 
     /// Names an interface and gives it a link address, while it is down.
     pub(crate) fn dress(&self, index: u32, name: &str, mac: Mac) -> Result<()> {
-        let message = LinkUnspec::new_with_index(index)
-            .name(name)
-            .address(mac.0.to_vec());
-        self.set(message)
-            .with_context(|| format!("cannot name an interface {name}"))?;
+        let message = LinkUnspec::new_with_index(index).name(name).address(mac.0.to_vec());
+        self.set(message).with_context(|| format!("cannot name an interface {name}"))?;
         self.plain_frames(name)
     }
 
     /// Brings an interface up.
     pub(crate) fn up(&self, index: u32) -> Result<()> {
-        self.set(LinkUnspec::new_with_index(index).up())
-            .context("cannot bring an interface up")
+        self.set(LinkUnspec::new_with_index(index).up()).context("cannot bring an interface up")
     }
 
     /// Brings an interface down.
     pub(crate) fn down(&self, index: u32) -> Result<()> {
-        self.set(LinkUnspec::new_with_index(index).down())
-            .context("cannot bring an interface down")
+        self.set(LinkUnspec::new_with_index(index).down()).context("cannot bring an interface down")
     }
 
     /// Waits until the kernel has told this namespace that an interface lost its carrier. It does so from a work
@@ -105,32 +99,20 @@ impl Inside {
 
     /// Makes an interface a port of a bridge.
     pub(crate) fn enslave(&self, index: u32, bridge: u32) -> Result<()> {
-        self.set(LinkUnspec::new_with_index(index).controller(bridge))
-            .context("cannot plug into a bridge")
+        self.set(LinkUnspec::new_with_index(index).controller(bridge)).context("cannot plug into a bridge")
     }
 
     /// Adds an address.
     pub(crate) fn add_address(&self, index: u32, address: Ipv4Addr, prefix: u8) -> Result<()> {
-        self.wait(
-            self.netlink
-                .address()
-                .add(index, address.into(), prefix)
-                .execute(),
-        )
-        .with_context(|| format!("cannot add the address {address}/{prefix}"))
+        self.wait(self.netlink.address().add(index, address.into(), prefix).execute())
+            .with_context(|| format!("cannot add the address {address}/{prefix}"))
     }
 
     /// Takes an address away; one that is not there is no error.
     pub(crate) fn remove_address(&self, index: u32, address: Ipv4Addr, prefix: u8) -> Result<()> {
-        let message = AddressMessageBuilder::<Ipv4Addr>::new()
-            .index(index)
-            .address(address, prefix)
-            .build();
-        forgive(
-            self.wait(self.netlink.address().del(message).execute()),
-            libc::EADDRNOTAVAIL,
-        )
-        .with_context(|| format!("cannot take the address {address}/{prefix} away"))
+        let message = AddressMessageBuilder::<Ipv4Addr>::new().index(index).address(address, prefix).build();
+        forgive(self.wait(self.netlink.address().del(message).execute()), libc::EADDRNOTAVAIL)
+            .with_context(|| format!("cannot take the address {address}/{prefix} away"))
     }
 
     /// Adds a default route through a gateway, marked as one that an administrator made.
@@ -142,26 +124,16 @@ impl Inside {
 
     /// Adds a default route as a DHCP client does: another one that is already there stays.
     pub(crate) fn add_dhcp_default(&self, index: u32, gateway: Ipv4Addr) -> Result<()> {
-        let message = default_route(index, gateway)
-            .protocol(RouteProtocol::Dhcp)
-            .build();
-        forgive(
-            self.wait(self.netlink.route().add(message).execute()),
-            libc::EEXIST,
-        )
-        .with_context(|| format!("cannot add a default route through {gateway}"))
+        let message = default_route(index, gateway).protocol(RouteProtocol::Dhcp).build();
+        forgive(self.wait(self.netlink.route().add(message).execute()), libc::EEXIST)
+            .with_context(|| format!("cannot add a default route through {gateway}"))
     }
 
     /// Takes the default route of a DHCP client away, if it is still there.
     pub(crate) fn remove_dhcp_default(&self, index: u32, gateway: Ipv4Addr) -> Result<()> {
-        let message = default_route(index, gateway)
-            .protocol(RouteProtocol::Dhcp)
-            .build();
-        forgive(
-            self.wait(self.netlink.route().del(message).execute()),
-            libc::ESRCH,
-        )
-        .with_context(|| format!("cannot take the default route through {gateway} away"))
+        let message = default_route(index, gateway).protocol(RouteProtocol::Dhcp).build();
+        forgive(self.wait(self.netlink.route().del(message).execute()), libc::ESRCH)
+            .with_context(|| format!("cannot take the default route through {gateway} away"))
     }
 
     fn set(&self, message: LinkMessageBuilder<LinkUnspec>) -> Result<()> {
@@ -178,10 +150,7 @@ impl Inside {
             command: u32,
             data: u32,
         }
-        let mut value = Value {
-            command: ETHTOOL_STXCSUM,
-            data: 0,
-        };
+        let mut value = Value { command: ETHTOOL_STXCSUM, data: 0 };
         let socket = std::net::UdpSocket::bind("127.0.0.1:0")?;
         // SAFETY: an all-zero ifreq is a valid value of that C structure.
         let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
@@ -201,9 +170,7 @@ impl Inside {
 }
 
 fn default_route(index: u32, gateway: Ipv4Addr) -> RouteMessageBuilder<Ipv4Addr> {
-    RouteMessageBuilder::<Ipv4Addr>::new()
-        .gateway(gateway)
-        .output_interface(index)
+    RouteMessageBuilder::<Ipv4Addr>::new().gateway(gateway).output_interface(index)
 }
 
 /// Takes one errno of the kernel as success.

@@ -61,34 +61,22 @@ impl Network {
         if let Some(captures) = captures {
             switch.record(captures)?;
         }
-        let mut network = Self {
-            scenario,
-            directory,
-            binaries,
-            switch,
-            nodes: BTreeMap::new(),
-            order: Vec::new(),
-        };
+        let mut network =
+            Self { scenario, directory, binaries, switch, nodes: BTreeMap::new(), order: Vec::new() };
         network.wire()?;
         network.serve(say)?;
         Ok(network)
     }
 
     pub(super) fn provision(&self) -> Provision<'_> {
-        Provision {
-            scenario: &self.scenario,
-            directory: &self.directory,
-            binaries: &self.binaries,
-        }
+        Provision { scenario: &self.scenario, directory: &self.directory, binaries: &self.binaries }
     }
 
     /// Makes every node with its cables, addresses and routes.
     fn wire(&mut self) -> Result<()> {
         let mut made = Vec::new();
         for plan in plans(&self.scenario) {
-            let node = self
-                .fixed_node(&plan)
-                .with_context(|| format!("cannot make {}", plan.name))?;
+            let node = self.fixed_node(&plan).with_context(|| format!("cannot make {}", plan.name))?;
             made.push((plan.name.to_owned(), node));
         }
         for mobile in &self.scenario.mobile_nodes {
@@ -117,20 +105,13 @@ impl Network {
             if plan.masquerade == Some(link) {
                 namespace.run(move |inside| inside.masquerade(index))?;
             }
-            ports.push(Port {
-                address: Some(address),
-                ..port
-            });
+            ports.push(Port { address: Some(address), ..port });
         }
         if let Some(gateway) = plan.gateway {
             let index = self.way_to(plan, &ports, gateway)?;
             namespace.run(move |inside| inside.add_default(index, gateway))?;
         }
-        let (link, address) = plan
-            .interfaces
-            .get(plan.serves)
-            .copied()
-            .context("a node has an interface")?;
+        let (link, address) = plan.interfaces.get(plan.serves).copied().context("a node has an interface")?;
         Ok(Node {
             role: plan.role,
             namespace,
@@ -175,18 +156,13 @@ impl Network {
         let mut daemons = Vec::new();
         for agent in &self.scenario.home_agents {
             let node = self.node(self.scenario.kdc_of(agent.domain.get_ref())?.name.get_ref())?;
-            daemons.push((
-                agent.name.get_ref().clone(),
-                self.provision().home_agent(agent, &node.namespace)?,
-            ));
+            daemons
+                .push((agent.name.get_ref().clone(), self.provision().home_agent(agent, &node.namespace)?));
         }
         self.launch(daemons, "Home agent", say)?;
         let mut daemons = Vec::new();
         for agent in &self.scenario.foreign_agents {
-            daemons.push((
-                agent.name.get_ref().clone(),
-                self.provision().foreign_agent(agent)?,
-            ));
+            daemons.push((agent.name.get_ref().clone(), self.provision().foreign_agent(agent)?));
         }
         self.launch(daemons, "Foreign agent", say)?;
         let mut daemons = Vec::new();
@@ -195,10 +171,7 @@ impl Network {
             let node = self.node(self.scenario.kdc_of(home.domain.get_ref())?.name.get_ref())?;
             self.provision().enrol(mobile, &node.namespace)?;
             say(&format!("Enrolled {}", mobile.nai.get_ref()));
-            daemons.push((
-                mobile.name.get_ref().clone(),
-                self.provision().mobile_node(mobile)?,
-            ));
+            daemons.push((mobile.name.get_ref().clone(), self.provision().mobile_node(mobile)?));
         }
         self.launch(daemons, "Mobile node", say)?;
         for mobile in &self.scenario.mobile_nodes {
@@ -212,18 +185,9 @@ impl Network {
 
     fn launch(&mut self, daemons: Vec<(String, Daemon)>, what: &str, say: &dyn Fn(&str)) -> Result<()> {
         for (name, daemon) in daemons {
-            let node = self
-                .nodes
-                .get_mut(&name)
-                .with_context(|| format!("there is no node {name}"))?;
-            daemon
-                .start(&node.namespace)
-                .with_context(|| format!("cannot start {name}"))?;
-            say(&format!(
-                "{what} {name} answers ({} on {})",
-                node.address,
-                node.link()?
-            ));
+            let node = self.nodes.get_mut(&name).with_context(|| format!("there is no node {name}"))?;
+            daemon.start(&node.namespace).with_context(|| format!("cannot start {name}"))?;
+            say(&format!("{what} {name} answers ({} on {})", node.address, node.link()?));
             node.daemon = Some(daemon);
         }
         Ok(())
@@ -242,10 +206,7 @@ fn plans(scenario: &Scenario) -> Vec<Plan<'_>> {
                 .interfaces
                 .iter()
                 .position(|interface| {
-                    router
-                        .masquerade
-                        .as_ref()
-                        .is_some_and(|uplink| *uplink != interface.link)
+                    router.masquerade.as_ref().is_some_and(|uplink| *uplink != interface.link)
                 })
                 .unwrap_or(0),
             gateway: router.gateway,
@@ -255,27 +216,12 @@ fn plans(scenario: &Scenario) -> Vec<Plan<'_>> {
     }
     for kdc in &scenario.kdcs {
         let (link, address) = (kdc.link.get_ref(), *kdc.address.get_ref());
-        plans.push(Plan::host(
-            kdc.name.get_ref(),
-            Role::Kdc,
-            link,
-            address,
-            kdc.gateway,
-        ));
+        plans.push(Plan::host(kdc.name.get_ref(), Role::Kdc, link, address, kdc.gateway));
     }
     for agent in &scenario.home_agents {
         let (link, address) = (agent.link.get_ref(), *agent.address.get_ref());
-        let host = Plan::host(
-            agent.name.get_ref(),
-            Role::HomeAgent,
-            link,
-            address,
-            agent.gateway,
-        );
-        plans.push(Plan {
-            forwards: true,
-            ..host
-        });
+        let host = Plan::host(agent.name.get_ref(), Role::HomeAgent, link, address, agent.gateway);
+        plans.push(Plan { forwards: true, ..host });
     }
     for agent in &scenario.foreign_agents {
         plans.push(Plan {
@@ -290,13 +236,7 @@ fn plans(scenario: &Scenario) -> Vec<Plan<'_>> {
     }
     for node in &scenario.correspondents {
         let (link, address) = (node.link.get_ref(), *node.address.get_ref());
-        plans.push(Plan::host(
-            node.name.get_ref(),
-            Role::Correspondent,
-            link,
-            address,
-            node.gateway,
-        ));
+        plans.push(Plan::host(node.name.get_ref(), Role::Correspondent, link, address, node.gateway));
     }
     plans
 }

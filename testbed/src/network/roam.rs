@@ -63,12 +63,7 @@ impl Network {
         to.clone_into(&mut link);
         drop(link);
         self.assign(name, to)?;
-        Ok(Move {
-            from,
-            to: to.to_owned(),
-            link_down,
-            link_up,
-        })
+        Ok(Move { from, to: to.to_owned(), link_down, link_up })
     }
 
     /// Gives a mobile node the address that a DHCP server on its link would hand out, if there is one.
@@ -106,11 +101,7 @@ impl Network {
                 },
             };
             if arrivals.iter().any(|arrival| arrival.agrees(&said)) {
-                let care_of = if said.care_of.is_empty() {
-                    said.home_address
-                } else {
-                    said.care_of
-                };
+                let care_of = if said.care_of.is_empty() { said.home_address } else { said.care_of };
                 return Ok(format!("{} ({care_of})", said.state));
             }
             if Instant::now() > limit {
@@ -138,9 +129,7 @@ impl Network {
             arrivals.push(Arrival::ForeignAgent { nai: agent.nai() });
         }
         if let Some(assigned) = mobile.assigned_on(link) {
-            arrivals.push(Arrival::CoLocated {
-                care_of: assigned.address.to_string(),
-            });
+            arrivals.push(Arrival::CoLocated { care_of: assigned.address.to_string() });
         }
         if arrivals.is_empty() {
             bail!(

@@ -37,14 +37,8 @@ pub(crate) struct NodeStatus {
 impl Network {
     /// Asks every node.
     pub(crate) fn status(&self) -> Result<Status> {
-        let nodes = self
-            .nodes()
-            .map(|(name, node)| self.node_status(name, node))
-            .collect::<Result<_>>()?;
-        Ok(Status {
-            scenario: self.scenario.title.clone(),
-            nodes,
-        })
+        let nodes = self.nodes().map(|(name, node)| self.node_status(name, node)).collect::<Result<_>>()?;
+        Ok(Status { scenario: self.scenario.title.clone(), nodes })
     }
 
     fn node_status(&self, name: &str, node: &Node) -> Result<NodeStatus> {
@@ -55,22 +49,12 @@ impl Network {
             link: node.link()?.clone(),
             ..NodeStatus::default()
         };
-        status.state = match node
-            .daemon
-            .as_ref()
-            .map(crate::daemons::Daemon::state)
-            .transpose()?
-        {
+        status.state = match node.daemon.as_ref().map(crate::daemons::Daemon::state).transpose()? {
             None => "up".into(),
             Some(State::Running) => "running".into(),
             Some(State::Stopped(_)) => "stopped".into(),
         };
-        if let Some(agent) = self
-            .scenario
-            .foreign_agents
-            .iter()
-            .find(|agent| agent.name.get_ref() == name)
-        {
+        if let Some(agent) = self.scenario.foreign_agents.iter().find(|agent| agent.name.get_ref() == name) {
             status.care_of = Some(agent.core.address.get_ref().to_string());
         }
         if node.role == Role::MobileNode && status.state == "running" {
@@ -86,11 +70,7 @@ impl Network {
             return Ok(());
         };
         let said = answer.mobile_node.unwrap_or_default();
-        let through = self
-            .scenario
-            .foreign_agents
-            .iter()
-            .find(|agent| agent.nai() == said.agent);
+        let through = self.scenario.foreign_agents.iter().find(|agent| agent.nai() == said.agent);
         let home = &self.scenario.mobile_node(name)?.home_agent;
         status.agent = match (said.state.as_str(), through) {
             (_, Some(agent)) => Some(agent.name.get_ref().clone()),

@@ -24,29 +24,18 @@ fn window(log: &Log, handover: &walk::Handover) -> (u64, u64) {
         .filter_map(|arrival| Some(arrival.at.saturating_sub(*log.sent.get(arrival.number)?)))
         .max()
         .unwrap_or(0);
-    (
-        down.saturating_sub(slowest.min(ON_THE_WAY)),
-        handover.first_packet.unwrap_or(handover.until),
-    )
+    (down.saturating_sub(slowest.min(ON_THE_WAY)), handover.first_packet.unwrap_or(handover.until))
 }
 
 /// Numbers of lost packets with their times of sending.
 fn lost(log: &Log) -> impl Iterator<Item = u64> {
-    log.sent
-        .iter()
-        .zip(log.received())
-        .filter(|(_, received)| received.is_none())
-        .map(|(sent, _)| *sent)
+    log.sent.iter().zip(log.received()).filter(|(_, received)| received.is_none()).map(|(sent, _)| *sent)
 }
 
 /// One line of the report.
 pub(super) fn handover(walk: &Walk, handover: &walk::Handover) -> Handover {
     let (down, up) = (handover.moved.link_down, handover.moved.link_up);
-    let events = walk
-        .events
-        .get(&handover.node)
-        .map(Vec::as_slice)
-        .unwrap_or_default();
+    let events = walk.events.get(&handover.node).map(Vec::as_slice).unwrap_or_default();
     let find = |from: u64, kinds: &[&str]| -> Option<&Event> {
         events
             .iter()
@@ -116,14 +105,8 @@ pub(super) fn ping(walk: &Walk) -> Ping {
 pub(super) fn keys(scenario: &Scenario, walk: &Walk) -> Vec<Keys> {
     let mut seen = BTreeSet::new();
     let mut found = Vec::new();
-    let homes = scenario
-        .home_agents
-        .iter()
-        .filter_map(|agent| walk.events.get(agent.name.get_ref()));
-    for event in homes
-        .flatten()
-        .filter(|event| event.kind == "binding_added" && !event.keys.is_empty())
-    {
+    let homes = scenario.home_agents.iter().filter_map(|agent| walk.events.get(agent.name.get_ref()));
+    for event in homes.flatten().filter(|event| event.kind == "binding_added" && !event.keys.is_empty()) {
         let fingerprints: Vec<String> = event.keys.iter().map(|key| key.fingerprint.clone()).collect();
         if !seen.insert(fingerprints.clone()) {
             continue;
@@ -132,37 +115,20 @@ pub(super) fn keys(scenario: &Scenario, walk: &Walk) -> Vec<Keys> {
             .mobile_nodes
             .iter()
             .find(|mobile| mobile.home_address.get_ref().to_string() == event.home_address)
-            .map_or_else(
-                || event.home_address.clone(),
-                |mobile| mobile.name.get_ref().clone(),
-            );
+            .map_or_else(|| event.home_address.clone(), |mobile| mobile.name.get_ref().clone());
         let agent = scenario
             .foreign_agents
             .iter()
             .find(|agent| agent.nai() == event.agent)
             .map_or_else(|| event.agent.clone(), |agent| agent.name.get_ref().clone());
-        let spis = event
-            .keys
-            .iter()
-            .flat_map(|key| key.spis.iter().copied())
-            .collect();
-        found.push(Keys {
-            node,
-            agent,
-            care_of: event.care_of.clone(),
-            spis,
-            fingerprints,
-        });
+        let spis = event.keys.iter().flat_map(|key| key.spis.iter().copied()).collect();
+        found.push(Keys { node, agent, care_of: event.care_of.clone(), spis, fingerprints });
     }
     found
 }
 
 fn signed_ms(from: u64, to: u64) -> f64 {
-    if to >= from {
-        clock::ms(from, to)
-    } else {
-        -clock::ms(to, from)
-    }
+    if to >= from { clock::ms(from, to) } else { -clock::ms(to, from) }
 }
 
 /// Three digits behind the point: microseconds.
@@ -180,12 +146,7 @@ mod tests {
     const MS: u64 = 1_000_000;
 
     fn event(kind: &str, at: u64) -> Event {
-        Event {
-            kind: kind.into(),
-            boot_ns: at * MS,
-            care_of: "10.51.1.2".into(),
-            ..Event::default()
-        }
+        Event { kind: kind.into(), boot_ns: at * MS, care_of: "10.51.1.2".into(), ..Event::default() }
     }
 
     /// One probe a millisecond for a second, 1 ms on the way; those sent from `from` to `to` are lost.
@@ -194,22 +155,14 @@ mod tests {
         for number in 0..1000 {
             log.sent.push(number * MS);
             if !lost.contains(&number) {
-                log.arrivals.push(Arrival {
-                    number: number as usize,
-                    at: (number + 1) * MS,
-                });
+                log.arrivals.push(Arrival { number: number as usize, at: (number + 1) * MS });
             }
         }
         log
     }
 
     fn walk(lost: std::ops::Range<u64>) -> Walk {
-        let moved = Move {
-            from: "home".into(),
-            to: "a".into(),
-            link_down: 500 * MS,
-            link_up: 501 * MS,
-        };
+        let moved = Move { from: "home".into(), to: "a".into(), link_down: 500 * MS, link_up: 501 * MS };
         Walk {
             zero: 0,
             handovers: vec![walk::Handover {
@@ -254,10 +207,7 @@ mod tests {
         assert_eq!(line.packets_lost, 41);
         assert_eq!(line.care_of, "10.51.1.2");
         let ping = ping(&walk);
-        assert_eq!(
-            (ping.sent, ping.received, ping.lost_outside_handovers),
-            (1000, 959, 0)
-        );
+        assert_eq!((ping.sent, ping.received, ping.lost_outside_handovers), (1000, 959, 0));
         assert_eq!(ping.longest_gap_ms, 42.0);
     }
 

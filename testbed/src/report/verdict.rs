@@ -49,16 +49,8 @@ fn transfer(report: &Report, faults: &mut Vec<String>) {
     if transfer.connections != 1 {
         faults.push(format!("the transfer took {} connections", transfer.connections));
     }
-    let first = report
-        .handovers
-        .iter()
-        .map(|line| line.link_down_at_ms)
-        .fold(f64::INFINITY, f64::min);
-    let last = report
-        .handovers
-        .iter()
-        .map(|line| line.link_up_at_ms)
-        .fold(0.0, f64::max);
+    let first = report.handovers.iter().map(|line| line.link_down_at_ms).fold(f64::INFINITY, f64::min);
+    let last = report.handovers.iter().map(|line| line.link_up_at_ms).fold(0.0, f64::max);
     if transfer.started_ms > first || transfer.ended_ms < last {
         faults.push("the transfer did not span the whole walk".into());
     }
@@ -69,12 +61,7 @@ fn keys(report: &Report, faults: &mut Vec<String>) {
     for keys in &report.keys {
         let wanted = if keys.agent.is_empty() { 1 } else { 3 };
         if keys.fingerprints.len() != wanted {
-            faults.push(format!(
-                "{} keys for {} at {}",
-                keys.fingerprints.len(),
-                keys.node,
-                keys.care_of
-            ));
+            faults.push(format!("{} keys for {} at {}", keys.fingerprints.len(), keys.node, keys.care_of));
         }
         for fingerprint in &keys.fingerprints {
             if !seen.insert(fingerprint) {
@@ -82,16 +69,9 @@ fn keys(report: &Report, faults: &mut Vec<String>) {
             }
         }
     }
-    let away = report
-        .handovers
-        .iter()
-        .filter(|line| !line.care_of.is_empty())
-        .count();
+    let away = report.handovers.iter().filter(|line| !line.care_of.is_empty()).count();
     if report.keys.len() < away {
-        faults.push(format!(
-            "{away} registrations away from home, and keys of only {}",
-            report.keys.len()
-        ));
+        faults.push(format!("{away} registrations away from home, and keys of only {}", report.keys.len()));
     }
 }
 
@@ -122,17 +102,9 @@ mod tests {
             fingerprints: fingerprints.iter().map(|text| (*text).to_owned()).collect(),
         };
         Report {
-            topology: Topology {
-                scenario: String::new(),
-                links: vec![],
-                nodes: vec![],
-            },
+            topology: Topology { scenario: String::new(), links: vec![], nodes: vec![] },
             mobile_nodes: vec![],
-            handovers: vec![
-                line("a", "10.51.1.2"),
-                line("c", "192.168.77.10"),
-                line("home", ""),
-            ],
+            handovers: vec![line("a", "10.51.1.2"), line("c", "192.168.77.10"), line("home", "")],
             transfer: Transfer {
                 bytes: 1,
                 sha256_match: true,
@@ -142,10 +114,7 @@ mod tests {
                 error: None,
             },
             ping: Ping::default(),
-            keys: vec![
-                keys("fa-a", "10.51.1.2", &["1", "2", "3"]),
-                keys("", "192.168.77.10", &["4"]),
-            ],
+            keys: vec![keys("fa-a", "10.51.1.2", &["1", "2", "3"]), keys("", "192.168.77.10", &["4"])],
             captures: vec![],
             faults: vec![],
         }

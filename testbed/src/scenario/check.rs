@@ -15,52 +15,24 @@ pub(super) struct Fault {
 type Check = Result<(), Fault>;
 
 fn fault<T>(at: &Spanned<T>, message: String) -> Check {
-    Err(Fault {
-        at: at.span().start,
-        message,
-    })
+    Err(Fault { at: at.span().start, message })
 }
 
 /// Checks everything that the types do not.
 pub(super) fn scenario(scenario: &Scenario) -> Check {
     let lifetime = &scenario.registration.lifetime_s;
     if *lifetime.get_ref() < 300 {
-        return fault(
-            lifetime,
-            format!("lifetime_s = {}: at least 300", lifetime.get_ref()),
-        );
+        return fault(lifetime, format!("lifetime_s = {}: at least 300", lifetime.get_ref()));
     }
-    let mut places = Places {
-        scenario,
-        names: BTreeMap::new(),
-        addresses: BTreeMap::new(),
-    };
-    scenario
-        .domains
-        .iter()
-        .try_for_each(|domain| places.unique(&domain.name, "a domain"))?;
+    let mut places = Places { scenario, names: BTreeMap::new(), addresses: BTreeMap::new() };
+    scenario.domains.iter().try_for_each(|domain| places.unique(&domain.name, "a domain"))?;
     scenario.links.iter().try_for_each(|link| places.link(link))?;
-    scenario
-        .routers
-        .iter()
-        .try_for_each(|router| places.router(router))?;
+    scenario.routers.iter().try_for_each(|router| places.router(router))?;
     scenario.kdcs.iter().try_for_each(|kdc| places.kdc(kdc))?;
-    scenario
-        .home_agents
-        .iter()
-        .try_for_each(|agent| places.home_agent(agent))?;
-    scenario
-        .foreign_agents
-        .iter()
-        .try_for_each(|agent| places.foreign_agent(agent))?;
-    scenario
-        .correspondents
-        .iter()
-        .try_for_each(|node| places.correspondent(node))?;
-    scenario
-        .mobile_nodes
-        .iter()
-        .try_for_each(|node| places.mobile_node(node))?;
+    scenario.home_agents.iter().try_for_each(|agent| places.home_agent(agent))?;
+    scenario.foreign_agents.iter().try_for_each(|agent| places.foreign_agent(agent))?;
+    scenario.correspondents.iter().try_for_each(|node| places.correspondent(node))?;
+    scenario.mobile_nodes.iter().try_for_each(|node| places.mobile_node(node))?;
     places.traffic()
 }
 
@@ -93,11 +65,7 @@ impl<'a> Places<'a> {
     }
 
     fn known_link(&self, name: &Spanned<String>) -> Result<&'a Link, Fault> {
-        let known = self
-            .scenario
-            .links
-            .iter()
-            .find(|link| link.name.get_ref() == name.get_ref());
+        let known = self.scenario.links.iter().find(|link| link.name.get_ref() == name.get_ref());
         known.ok_or_else(|| Fault {
             at: name.span().start,
             message: format!(
@@ -109,12 +77,7 @@ impl<'a> Places<'a> {
     }
 
     fn domain(&self, name: &Spanned<String>) -> Check {
-        if self
-            .scenario
-            .domains
-            .iter()
-            .any(|domain| domain.name.get_ref() == name.get_ref())
-        {
+        if self.scenario.domains.iter().any(|domain| domain.name.get_ref() == name.get_ref()) {
             return Ok(());
         }
         fault(name, format!("`{}` is no domain of this file", name.get_ref()))
@@ -139,11 +102,7 @@ impl<'a> Places<'a> {
         match &router.masquerade {
             Some(link) if !router.interfaces.iter().any(|interface| interface.link == *link) => fault(
                 link,
-                format!(
-                    "{} has no interface on {} to masquerade",
-                    router.name.get_ref(),
-                    link.get_ref()
-                ),
+                format!("{} has no interface on {} to masquerade", router.name.get_ref(), link.get_ref()),
             ),
             _ => Ok(()),
         }
@@ -159,16 +118,10 @@ impl<'a> Places<'a> {
         self.short(&agent.name, "a home agent")?;
         self.domain(&agent.domain)?;
         if self.known_link(&agent.link)?.kind != Kind::Home {
-            return fault(
-                &agent.link,
-                format!("{} is not of kind home", agent.link.get_ref()),
-            );
+            return fault(&agent.link, format!("{} is not of kind home", agent.link.get_ref()));
         }
         if !self.scenario.kdcs.iter().any(|kdc| kdc.domain == agent.domain) {
-            return fault(
-                &agent.domain,
-                format!("{} has a home agent and no kdc", agent.domain.get_ref()),
-            );
+            return fault(&agent.domain, format!("{} has a home agent and no kdc", agent.domain.get_ref()));
         }
         self.on_link(agent.name.get_ref(), &agent.link, &agent.address)
     }
@@ -193,29 +146,18 @@ impl<'a> Places<'a> {
     fn mobile_node(&mut self, node: &'a MobileNode) -> Check {
         self.short(&node.name, "a mobile node")?;
         let agents = &self.scenario.home_agents;
-        let Some(agent) = agents
-            .iter()
-            .find(|agent| agent.name.get_ref() == node.home_agent.get_ref())
+        let Some(agent) = agents.iter().find(|agent| agent.name.get_ref() == node.home_agent.get_ref())
         else {
-            return fault(
-                &node.home_agent,
-                format!("`{}` is no home agent", node.home_agent.get_ref()),
-            );
+            return fault(&node.home_agent, format!("`{}` is no home agent", node.home_agent.get_ref()));
         };
         let Some((user, realm)) = node.nai.get_ref().split_once('@') else {
             return fault(&node.nai, format!("`{}` has no @", node.nai.get_ref()));
         };
         if user.len() < 8 {
-            return fault(
-                &node.nai,
-                format!("`{user}`: the user part has at least 8 characters"),
-            );
+            return fault(&node.nai, format!("`{user}`: the user part has at least 8 characters"));
         }
         if realm != agent.domain.get_ref() {
-            return fault(
-                &node.nai,
-                format!("{} is in {}", agent.name.get_ref(), agent.domain.get_ref()),
-            );
+            return fault(&node.nai, format!("{} is in {}", agent.name.get_ref(), agent.domain.get_ref()));
         }
         if node.home_address.get_ref().octets().contains(&0) {
             return fault(&node.home_address, "a home address has no zero octet".into());
@@ -234,10 +176,7 @@ impl<'a> Places<'a> {
 
     fn roam(&self, node: &MobileNode, home: &HomeAgent) -> Check {
         if node.roam.is_empty() {
-            return fault(
-                &node.name,
-                format!("{} needs at least one roam step", node.name.get_ref()),
-            );
+            return fault(&node.name, format!("{} needs at least one roam step", node.name.get_ref()));
         }
         let mut before = None;
         for step in &node.roam {
@@ -254,10 +193,7 @@ impl<'a> Places<'a> {
                 return fault(&step.link, message);
             }
             if before == Some(name) {
-                return fault(
-                    &step.link,
-                    format!("{} is already on {name}", node.name.get_ref()),
-                );
+                return fault(&step.link, format!("{} is already on {name}", node.name.get_ref()));
             }
             before = Some(name);
         }
@@ -268,27 +204,11 @@ impl<'a> Places<'a> {
         let Some(traffic) = &self.scenario.traffic else {
             return Ok(());
         };
-        if !self
-            .scenario
-            .correspondents
-            .iter()
-            .any(|node| node.name.get_ref() == traffic.from.get_ref())
-        {
-            return fault(
-                &traffic.from,
-                format!("`{}` is no correspondent", traffic.from.get_ref()),
-            );
+        if !self.scenario.correspondents.iter().any(|node| node.name.get_ref() == traffic.from.get_ref()) {
+            return fault(&traffic.from, format!("`{}` is no correspondent", traffic.from.get_ref()));
         }
-        if !self
-            .scenario
-            .mobile_nodes
-            .iter()
-            .any(|node| node.name.get_ref() == traffic.to.get_ref())
-        {
-            return fault(
-                &traffic.to,
-                format!("`{}` is no mobile node", traffic.to.get_ref()),
-            );
+        if !self.scenario.mobile_nodes.iter().any(|node| node.name.get_ref() == traffic.to.get_ref()) {
+            return fault(&traffic.to, format!("`{}` is no mobile node", traffic.to.get_ref()));
         }
         if *traffic.transfer_mb.get_ref() == 0 {
             return fault(&traffic.transfer_mb, "the transfer has at least 1 MB".into());

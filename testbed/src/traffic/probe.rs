@@ -72,17 +72,9 @@ impl Probe {
         };
         let receiver = {
             let (log, stop) = (Arc::clone(&log), Arc::clone(&stop_receiving));
-            thread::Builder::new()
-                .name("probe in".into())
-                .spawn(move || receive(&inward, &log, &stop))?
+            thread::Builder::new().name("probe in".into()).spawn(move || receive(&inward, &log, &stop))?
         };
-        Ok(Self {
-            log,
-            stop_sending,
-            stop_receiving,
-            sender: Some(sender),
-            receiver: Some(receiver),
-        })
+        Ok(Self { log, stop_sending, stop_receiving, sender: Some(sender), receiver: Some(receiver) })
     }
 
     /// Waits for the first packet that was sent and received after these times (boot nanoseconds), and hands
@@ -112,13 +104,7 @@ impl Probe {
         while Instant::now() < end {
             let log = self.log()?;
             let last = log.sent.len().checked_sub(1);
-            if log
-                .arrivals
-                .iter()
-                .rev()
-                .take(64)
-                .any(|arrival| Some(arrival.number) == last)
-            {
+            if log.arrivals.iter().rev().take(64).any(|arrival| Some(arrival.number) == last) {
                 break;
             }
             drop(log);
@@ -148,12 +134,7 @@ impl Log {
         let fits = |arrival: &&Arrival| {
             arrival.at >= received && self.sent.get(arrival.number).is_some_and(|time| *time >= sent)
         };
-        let found = self
-            .arrivals
-            .get(*seen..)?
-            .iter()
-            .find(fits)
-            .map(|arrival| arrival.at);
+        let found = self.arrivals.get(*seen..)?.iter().find(fits).map(|arrival| arrival.at);
         *seen = self.arrivals.len();
         found
     }
@@ -174,19 +155,12 @@ impl Log {
     /// The longest time without an arrival, in nanoseconds.
     pub(crate) fn longest_gap(&self) -> u64 {
         let times = self.arrivals.iter().map(|arrival| arrival.at);
-        times
-            .clone()
-            .zip(times.skip(1))
-            .map(|(one, next)| next.saturating_sub(one))
-            .max()
-            .unwrap_or(0)
+        times.clone().zip(times.skip(1)).map(|(one, next)| next.saturating_sub(one)).max().unwrap_or(0)
     }
 }
 
 fn join(thread: Option<JoinHandle<()>>) -> Result<()> {
-    thread.map_or(Ok(()), |thread| {
-        thread.join().map_err(|_| anyhow!("a probe thread panicked"))
-    })
+    thread.map_or(Ok(()), |thread| thread.join().map_err(|_| anyhow!("a probe thread panicked")))
 }
 
 fn send(socket: &UdpSocket, target: SocketAddrV4, rate: u32, log: &Mutex<Log>, stop: &AtomicBool) {
@@ -224,16 +198,12 @@ fn receive_one(socket: &UdpSocket) -> Result<Option<Arrival>> {
     let mut packet = [0_u8; LENGTH];
     let mut space = nix::cmsg_space!(nix::sys::time::TimeSpec);
     let mut parts = [IoSliceMut::new(&mut packet)];
-    let message = match recvmsg::<SockaddrIn>(
-        socket.as_raw_fd(),
-        &mut parts,
-        Some(&mut space),
-        MsgFlags::empty(),
-    ) {
-        Ok(message) => message,
-        Err(Errno::EAGAIN | Errno::EINTR) => return Ok(None),
-        Err(error) => return Err(error.into()),
-    };
+    let message =
+        match recvmsg::<SockaddrIn>(socket.as_raw_fd(), &mut parts, Some(&mut space), MsgFlags::empty()) {
+            Ok(message) => message,
+            Err(Errno::EAGAIN | Errno::EINTR) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
     let stamp = message.cmsgs()?.find_map(|control| match control {
         ControlMessageOwned::ScmTimestampns(time) => {
             Some(time.tv_sec().cast_unsigned() * 1_000_000_000 + time.tv_nsec().cast_unsigned())
@@ -247,10 +217,7 @@ fn receive_one(socket: &UdpSocket) -> Result<Option<Arrival>> {
         return Err(std::io::Error::from(ErrorKind::InvalidData).into());
     };
     let number = usize::try_from(u64::from_be_bytes(*number))?;
-    Ok(Some(Arrival {
-        number,
-        at: boot.saturating_sub(waited),
-    }))
+    Ok(Some(Arrival { number, at: boot.saturating_sub(waited) }))
 }
 
 #[cfg(test)]
@@ -264,10 +231,7 @@ mod tests {
         };
         let probe = Probe::start(&namespace, &namespace, Ipv4Addr::LOCALHOST, 1000).unwrap();
         let from = clock::boot_ns();
-        let first = probe
-            .first_after(from, from, Duration::from_secs(5))
-            .unwrap()
-            .unwrap();
+        let first = probe.first_after(from, from, Duration::from_secs(5)).unwrap().unwrap();
         assert!(first >= from);
         assert!(probe.first_after(u64::MAX, 0, Duration::ZERO).unwrap().is_none());
         let log = probe.finish().unwrap();
@@ -281,15 +245,8 @@ mod tests {
     #[test]
     fn the_first_packet_after_a_move_was_also_sent_after_it() {
         let arrivals = [(0, 110), (1, 220), (2, 260)].map(|(number, at)| Arrival { number, at });
-        let log = Log {
-            sent: vec![100, 190, 210],
-            arrivals: arrivals.to_vec(),
-        };
-        assert_eq!(
-            log.first_after(&mut 0, 200, 205),
-            Some(260),
-            "number 1 was on the old link's way"
-        );
+        let log = Log { sent: vec![100, 190, 210], arrivals: arrivals.to_vec() };
+        assert_eq!(log.first_after(&mut 0, 200, 205), Some(260), "number 1 was on the old link's way");
         assert_eq!(log.first_after(&mut 3, 200, 205), None);
         assert_eq!(log.longest_gap(), 110);
     }

@@ -68,15 +68,10 @@ impl Transfer {
     ) -> Result<Self> {
         let listener = to.run(|_| Ok(TcpListener::bind((Ipv4Addr::UNSPECIFIED, TRANSFER_PORT))?))?;
         listener.set_nonblocking(true)?;
-        let progress = Arc::new(Progress {
-            total: bytes,
-            ..Progress::default()
-        });
+        let progress = Arc::new(Progress { total: bytes, ..Progress::default() });
         let receiver = {
             let progress = Arc::clone(&progress);
-            thread::Builder::new()
-                .name("transfer in".into())
-                .spawn(move || accept(&listener, &progress))?
+            thread::Builder::new().name("transfer in".into()).spawn(move || accept(&listener, &progress))?
         };
         let target = SocketAddrV4::new(address, TRANSFER_PORT);
         let stream = from.run(move |_| {
@@ -96,11 +91,7 @@ impl Transfer {
             let send = move || Ok((started, send(stream, &progress, duration)?));
             thread::Builder::new().name("transfer out".into()).spawn(send)?
         };
-        Ok(Self {
-            progress,
-            sender,
-            receiver,
-        })
+        Ok(Self { progress, sender, receiver })
     }
 
     /// How far it is.
@@ -116,27 +107,15 @@ impl Transfer {
     /// Releases, and waits for both ends.
     pub(crate) fn finish(self) -> Outcome {
         self.release();
-        let sent = self
-            .sender
-            .join()
-            .unwrap_or_else(|_| Err(anyhow!("the sending thread panicked")));
+        let sent = self.sender.join().unwrap_or_else(|_| Err(anyhow!("the sending thread panicked")));
         if sent.is_err() {
             self.progress.stop.store(true, Ordering::Relaxed);
         }
-        let received = self
-            .receiver
-            .join()
-            .unwrap_or_else(|_| Err(anyhow!("the receiving thread panicked")));
+        let received = self.receiver.join().unwrap_or_else(|_| Err(anyhow!("the receiving thread panicked")));
         let connections = self.progress.connections.load(Ordering::Relaxed);
         let bytes = self.progress.received.load(Ordering::Relaxed);
-        let mut outcome = Outcome {
-            bytes,
-            sha256_match: false,
-            connections,
-            started: 0,
-            ended: 0,
-            error: None,
-        };
+        let mut outcome =
+            Outcome { bytes, sha256_match: false, connections, started: 0, ended: 0, error: None };
         match (sent, received) {
             (Ok((started, sent)), Ok((ended, received))) => {
                 (outcome.started, outcome.ended) = (started, ended);
@@ -170,13 +149,9 @@ fn send(mut stream: TcpStream, progress: &Progress, duration: Duration) -> Resul
         let mut quota = limit.saturating_sub(sent).min(most_per_tick);
         while quota > 0 {
             let part = usize::try_from(quota)?.min(CHUNK);
-            let Some(chunk) = buffer.get_mut(..part) else {
-                bail!("a chunk is larger than its buffer")
-            };
+            let Some(chunk) = buffer.get_mut(..part) else { bail!("a chunk is larger than its buffer") };
             source.fill(chunk);
-            stream
-                .write_all(chunk)
-                .with_context(|| format!("the sender is stuck after {sent} bytes"))?;
+            stream.write_all(chunk).with_context(|| format!("the sender is stuck after {sent} bytes"))?;
             hash.update(&chunk);
             sent += part as u64;
             quota -= part as u64;
@@ -210,10 +185,7 @@ fn accept(listener: &TcpListener, progress: &Progress) -> Result<(u64, [u8; 32])
             None => thread::sleep(TICK),
         }
         if progress.stop.load(Ordering::Relaxed) {
-            bail!(
-                "stopped after {} bytes",
-                progress.received.load(Ordering::Relaxed)
-            );
+            bail!("stopped after {} bytes", progress.received.load(Ordering::Relaxed));
         }
     }
 }
@@ -229,12 +201,7 @@ impl Incoming {
     fn new(stream: TcpStream) -> Result<Self> {
         stream.set_nonblocking(false)?;
         stream.set_read_timeout(Some(Duration::from_millis(50)))?;
-        Ok(Self {
-            stream,
-            hash: Sha256::new(),
-            buffer: vec![0; 256 * 1024],
-            heard: Instant::now(),
-        })
+        Ok(Self { stream, hash: Sha256::new(), buffer: vec![0; 256 * 1024], heard: Instant::now() })
     }
 
     /// Reads what is there; `true` at the end of the stream.
@@ -285,14 +252,9 @@ mod tests {
             return;
         };
         let bytes = 3_000_000;
-        let transfer = Transfer::start(
-            &namespace,
-            &namespace,
-            Ipv4Addr::LOCALHOST,
-            bytes,
-            Duration::from_millis(50),
-        )
-        .unwrap();
+        let transfer =
+            Transfer::start(&namespace, &namespace, Ipv4Addr::LOCALHOST, bytes, Duration::from_millis(50))
+                .unwrap();
         let progress = transfer.progress();
         let kept = bytes * KEPT_BACK / 100;
         let limit = Instant::now() + Duration::from_secs(20);
@@ -312,12 +274,8 @@ mod tests {
         let (Ok(one), Ok(two)) = (Namespace::new("one"), Namespace::new("two")) else {
             return;
         };
-        let error = Transfer::start(&one, &two, Ipv4Addr::LOCALHOST, 1, Duration::from_millis(1))
-            .err()
-            .unwrap();
-        assert!(
-            format!("{error:#}").contains("cannot connect to 127.0.0.1"),
-            "{error:#}"
-        );
+        let error =
+            Transfer::start(&one, &two, Ipv4Addr::LOCALHOST, 1, Duration::from_millis(1)).err().unwrap();
+        assert!(format!("{error:#}").contains("cannot connect to 127.0.0.1"), "{error:#}");
     }
 }

@@ -115,18 +115,12 @@ mod tests {
 
     fn udp(source: u16, destination: u16, message: &[u8]) -> Frame {
         let mut bytes = vec![0; 12];
-        bytes.extend([
-            8, 0, 0x45, 0, 0, 0, 0, 0, 0, 0, 64, 17, 0, 0, 10, 1, 1, 1, 10, 2, 2, 2,
-        ]);
+        bytes.extend([8, 0, 0x45, 0, 0, 0, 0, 0, 0, 0, 64, 17, 0, 0, 10, 1, 1, 1, 10, 2, 2, 2]);
         bytes.extend(source.to_be_bytes());
         bytes.extend(destination.to_be_bytes());
         bytes.extend([0; 4]);
         bytes.extend(message);
-        Frame {
-            unix_ns: 0,
-            length: bytes.len(),
-            bytes,
-        }
+        Frame { unix_ns: 0, length: bytes.len(), bytes }
     }
 
     #[test]

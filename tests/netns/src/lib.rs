@@ -34,24 +34,13 @@ impl Testbed {
     /// If the program has not been built.
     pub fn new() -> Result<Self> {
         let own = env::current_exe()?;
-        let target = own
-            .ancestors()
-            .nth(2)
-            .context("tests stand in target/PROFILE/deps")?;
+        let target = own.ancestors().nth(2).context("tests stand in target/PROFILE/deps")?;
         let program = target.join("testbed");
-        ensure!(
-            program.is_file(),
-            "{} is missing: run `cargo build -p testbed` first",
-            program.display()
-        );
+        ensure!(program.is_file(), "{} is missing: run `cargo build -p testbed` first", program.display());
         let turn = File::create(target.join("netns-tests.lock"))?;
         turn.lock()?;
         let runtime = tempfile::Builder::new().prefix("sj").tempdir()?;
-        Ok(Self {
-            program,
-            runtime,
-            _turn: turn,
-        })
+        Ok(Self { program, runtime, _turn: turn })
     }
 
     /// The directory of scenario files.
@@ -72,12 +61,8 @@ impl Testbed {
     /// If it cannot be started.
     pub fn attempt(&self, arguments: &[impl AsRef<OsStr>]) -> Result<Output> {
         let mut command = Command::new(&self.program);
-        command
-            .args(arguments)
-            .env("XDG_RUNTIME_DIR", self.runtime.path());
-        command
-            .output()
-            .with_context(|| format!("cannot run {}", self.program.display()))
+        command.args(arguments).env("XDG_RUNTIME_DIR", self.runtime.path());
+        command.output().with_context(|| format!("cannot run {}", self.program.display()))
     }
 
     /// Runs the program, which must succeed, and hands back its standard output.
@@ -88,16 +73,9 @@ impl Testbed {
         let output = self.attempt(arguments)?;
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
         if !output.status.success() {
-            let words: Vec<_> = arguments
-                .iter()
-                .map(|word| word.as_ref().to_string_lossy())
-                .collect();
+            let words: Vec<_> = arguments.iter().map(|word| word.as_ref().to_string_lossy()).collect();
             let complaint = String::from_utf8_lossy(&output.stderr);
-            bail!(
-                "testbed {} failed ({}):\n{said}\n{complaint}",
-                words.join(" "),
-                output.status
-            );
+            bail!("testbed {} failed ({}):\n{said}\n{complaint}", words.join(" "), output.status);
         }
         Ok(said)
     }
@@ -118,11 +96,7 @@ impl Testbed {
     pub fn node(&self, name: &str) -> Result<Value> {
         let status = self.json(&["status", "--json"])?;
         let nodes = status["nodes"].as_array().context("a list of nodes")?;
-        nodes
-            .iter()
-            .find(|node| node["name"] == name)
-            .cloned()
-            .with_context(|| format!("no node {name}"))
+        nodes.iter().find(|node| node["name"] == name).cloned().with_context(|| format!("no node {name}"))
     }
 }
 

@@ -34,10 +34,7 @@ pub fn read(path: &Path) -> Result<Vec<Frame>> {
 
 fn parse(mut bytes: &[u8]) -> Result<Vec<Frame>> {
     let header = take(&mut bytes, 24)?;
-    ensure!(
-        word(header, 0)? == 0xa1b2_3c4d,
-        "not a pcap file with nanoseconds"
-    );
+    ensure!(word(header, 0)? == 0xa1b2_3c4d, "not a pcap file with nanoseconds");
     ensure!(word(header, 20)? == 1, "not of Ethernet frames");
     let mut frames = Vec::new();
     while !bytes.is_empty() {
@@ -69,31 +66,14 @@ mod tests {
     use super::*;
 
     fn file() -> Vec<u8> {
-        let words = |words: &[u32]| {
-            words
-                .iter()
-                .flat_map(|word| word.to_le_bytes())
-                .collect::<Vec<u8>>()
-        };
-        [
-            words(&[0xa1b2_3c4d, 0x0004_0002, 0, 0, 65535, 1]),
-            words(&[7, 9, 3, 60]),
-            vec![1, 2, 3],
-        ]
-        .concat()
+        let words = |words: &[u32]| words.iter().flat_map(|word| word.to_le_bytes()).collect::<Vec<u8>>();
+        [words(&[0xa1b2_3c4d, 0x0004_0002, 0, 0, 65535, 1]), words(&[7, 9, 3, 60]), vec![1, 2, 3]].concat()
     }
 
     #[test]
     fn a_frame_comes_back_as_it_was_written() {
         let frames = parse(&file()).unwrap();
-        assert_eq!(
-            frames,
-            [Frame {
-                unix_ns: 7_000_000_009,
-                length: 60,
-                bytes: vec![1, 2, 3]
-            }]
-        );
+        assert_eq!(frames, [Frame { unix_ns: 7_000_000_009, length: 60, bytes: vec![1, 2, 3] }]);
         assert!(!frames[0].is_whole());
     }
 

@@ -23,14 +23,9 @@ fn up(extra: &[&str]) -> Testbed {
 fn sojourn(testbed: &Testbed, node: &str, words: &[&str]) -> Vec<Value> {
     let arguments = [&["exec", node, "--", "sojourn", "--json"], words].concat();
     let said = testbed.run(&arguments).unwrap();
-    let values: Vec<Value> = serde_json::Deserializer::from_str(&said)
-        .into_iter()
-        .collect::<Result<_, _>>()
-        .unwrap();
-    values
-        .into_iter()
-        .flat_map(|value| value.as_array().cloned().unwrap_or_else(|| vec![value]))
-        .collect()
+    let values: Vec<Value> =
+        serde_json::Deserializer::from_str(&said).into_iter().collect::<Result<_, _>>().unwrap();
+    values.into_iter().flat_map(|value| value.as_array().cloned().unwrap_or_else(|| vec![value])).collect()
 }
 
 #[test]
@@ -39,38 +34,22 @@ fn a_network_answers_until_it_is_taken_down() {
     let status = testbed.json(&["status", "--json"]).unwrap();
     let nodes = status["nodes"].as_array().unwrap();
     let roles: BTreeSet<&str> = nodes.iter().map(|node| text(&node["role"])).collect();
-    let wanted = [
-        "correspondent",
-        "foreign-agent",
-        "home-agent",
-        "kdc",
-        "mobile-node",
-        "router",
-    ];
+    let wanted = ["correspondent", "foreign-agent", "home-agent", "kdc", "mobile-node", "router"];
     assert_eq!(roles, BTreeSet::from(wanted));
     assert_eq!(testbed.node("fa-a").unwrap()["link"], "visited-a");
     assert_eq!(testbed.node("ha").unwrap()["link"], "home");
     let mobile = testbed.node("mn").unwrap();
-    assert_eq!(
-        (text(&mobile["state"]), text(&mobile["link"])),
-        ("at home", "home")
-    );
+    assert_eq!((text(&mobile["state"]), text(&mobile["link"])), ("at home", "home"));
     assert_eq!(mobile["agent"], "ha");
 
     let file = Testbed::scenarios().join("10-walk.toml");
     let second = testbed.attempt(&["up".as_ref(), file.as_os_str()]).unwrap();
     assert!(!second.status.success());
-    assert!(
-        String::from_utf8_lossy(&second.stderr).contains("already up"),
-        "{second:?}"
-    );
+    assert!(String::from_utf8_lossy(&second.stderr).contains("already up"), "{second:?}");
 
     testbed.run(&["move", "mn", "--to", "visited-b"]).unwrap();
     let mobile = testbed.node("mn").unwrap();
-    assert_eq!(
-        (text(&mobile["agent"]), text(&mobile["care_of"])),
-        ("fa-b", "10.52.1.2")
-    );
+    assert_eq!((text(&mobile["agent"]), text(&mobile["care_of"])), ("fa-b", "10.52.1.2"));
     assert_eq!(sojourn(&testbed, "ha", &["ha", "bindings"]).len(), 1);
     assert_eq!(sojourn(&testbed, "fa-b", &["fa", "visitors"]).len(), 1);
     assert_eq!(sojourn(&testbed, "kdc", &["kdc", "list"]).len(), 1);
@@ -79,11 +58,8 @@ fn a_network_answers_until_it_is_taken_down() {
     testbed.run(&["move", "mn", "--to", "home"]).unwrap();
     assert_eq!(testbed.node("mn").unwrap()["state"], "at home");
 
-    for wrong in [
-        &["move", "mn", "--to", "core-a"][..],
-        &["move", "ha", "--to", "home"],
-        &["kill", "router"],
-    ] {
+    for wrong in [&["move", "mn", "--to", "core-a"][..], &["move", "ha", "--to", "home"], &["kill", "router"]]
+    {
         assert!(!testbed.attempt(wrong).unwrap().status.success(), "{wrong:?}");
     }
     testbed.run(&["down"]).unwrap();
@@ -96,46 +72,26 @@ fn the_home_agent_answers_for_a_node_that_is_away() {
     let testbed = up(&["--pcap", captures.path().to_str().unwrap()]);
     testbed.run(&["move", "mn", "--to", "visited-a"]).unwrap();
     // The router has not talked to the node yet: it has to ask for its link address.
-    testbed
-        .run(&[
-            "exec",
-            "router",
-            "--",
-            env!("CARGO_BIN_EXE_netns-send"),
-            "10.11.1.50:9",
-        ])
-        .unwrap();
+    testbed.run(&["exec", "router", "--", env!("CARGO_BIN_EXE_netns-send"), "10.11.1.50:9"]).unwrap();
     testbed.run(&["move", "mn", "--to", "home"]).unwrap();
     testbed.run(&["down"]).unwrap();
 
     let frames = pcap::read(&captures.path().join("home.pcap")).unwrap();
     let home: Ipv4Addr = "10.11.1.50".parse().unwrap();
-    let packets: Vec<_> = frames
-        .iter()
-        .filter_map(|frame| Some((frame, arp(frame)?)))
-        .collect();
+    let packets: Vec<_> = frames.iter().filter_map(|frame| Some((frame, arp(frame)?))).collect();
     let asked = packets.iter().position(|(_, arp)| {
         arp.operation == 1 && arp.target_address == home && arp.sender_address == Ipv4Addr::new(10, 11, 1, 1)
     });
     let asked = asked.expect("the router asks");
     let (question, _) = packets[asked];
-    let answer = packets[asked..]
-        .iter()
-        .find(|(_, arp)| arp.operation == 2 && arp.sender_address == home);
+    let answer = packets[asked..].iter().find(|(_, arp)| arp.operation == 2 && arp.sender_address == home);
     let (answer, arp) = answer.expect("somebody answers");
     let agent = frames
         .iter()
         .find(|frame| ipv4(frame).is_some_and(|packet| packet.source == Ipv4Addr::new(10, 11, 1, 2)));
-    assert_eq!(
-        &arp.sender,
-        &agent.unwrap().bytes[6..12],
-        "the home agent answers"
-    );
+    assert_eq!(&arp.sender, &agent.unwrap().bytes[6..12], "the home agent answers");
     let ms = (answer.unix_ns - question.unix_ns) / 1_000_000;
-    assert!(
-        ms < 100,
-        "without the delay that the kernel gives proxies: {ms} ms"
-    );
+    assert!(ms < 100, "without the delay that the kernel gives proxies: {ms} ms");
 }
 
 #[test]
@@ -155,23 +111,12 @@ fn killed_daemons_lose_nothing_that_was_acknowledged() {
             testbed.run(&["kill", daemon]).unwrap();
             assert_eq!(testbed.node(daemon).unwrap()["state"], "stopped");
             testbed.run(&["start", daemon]).unwrap();
-            assert_eq!(
-                testbed.node("mn").unwrap()["registrations"],
-                registrations,
-                "after {daemon}"
-            );
+            assert_eq!(testbed.node("mn").unwrap()["registrations"], registrations, "after {daemon}");
         }
         assert_eq!(self::bindings(&testbed), bindings);
-        assert_eq!(
-            sojourn(&testbed, "kdc", &["kdc", "associations", "--all"]),
-            associations
-        );
+        assert_eq!(sojourn(&testbed, "kdc", &["kdc", "associations", "--all"]), associations);
         let later = sojourn(&testbed, "kdc", &["kdc", "audit"]);
-        assert_eq!(
-            later.get(..audit.len()),
-            Some(&audit[..]),
-            "the audit trail only grows"
-        );
+        assert_eq!(later.get(..audit.len()), Some(&audit[..]), "the audit trail only grows");
         testbed.run(&["kill", "mn"]).unwrap();
         testbed.run(&["start", "mn"]).unwrap();
         let result = transfer.join().unwrap().unwrap();
@@ -194,9 +139,7 @@ fn nothing_untunnelled(captures: &Path) {
     let home: Ipv4Addr = "10.11.1.50".parse().unwrap();
     for link in ["core-a", "core-b", "core-c"] {
         let frames = pcap::read(&captures.join(link).with_extension("pcap")).unwrap();
-        let plain = frames
-            .iter()
-            .find(|frame| ipv4(frame).is_some_and(|packet| packet.source == home));
+        let plain = frames.iter().find(|frame| ipv4(frame).is_some_and(|packet| packet.source == home));
         assert_eq!(plain, None, "a packet of {home} outside a tunnel on {link}");
     }
 }

@@ -29,10 +29,7 @@ struct Walk {
 impl Walk {
     fn new() -> Self {
         let testbed = Testbed::new().unwrap();
-        let (report, captures) = (
-            testbed.results().join("report.json"),
-            testbed.results().join("pcap"),
-        );
+        let (report, captures) = (testbed.results().join("report.json"), testbed.results().join("pcap"));
         let arguments = [
             "demo".as_ref(),
             "--report".as_ref(),
@@ -44,23 +41,14 @@ impl Walk {
         let report: Value = serde_json::from_slice(&std::fs::read(&report).unwrap()).unwrap();
         let read = |capture: &Value| {
             let frames = pcap::read(Path::new(text(&capture["path"]))).unwrap();
-            (
-                text(&capture["link"]).to_owned(),
-                (text(&capture["kind"]).to_owned(), frames),
-            )
+            (text(&capture["link"]).to_owned(), (text(&capture["kind"]).to_owned(), frames))
         };
         let captures = report["captures"].as_array().unwrap().iter().map(read).collect();
-        Self {
-            said,
-            report,
-            captures,
-        }
+        Self { said, report, captures }
     }
 
     fn home_address(&self) -> Ipv4Addr {
-        text(&self.report["mobile_nodes"][0]["home_address"])
-            .parse()
-            .unwrap()
+        text(&self.report["mobile_nodes"][0]["home_address"]).parse().unwrap()
     }
 
     fn link_address(&self, node: &str) -> [u8; 6] {
@@ -84,10 +72,7 @@ impl Walk {
 }
 
 fn mac(text: &str) -> [u8; 6] {
-    let octets: Vec<u8> = text
-        .split(':')
-        .map(|octet| u8::from_str_radix(octet, 16).unwrap())
-        .collect();
+    let octets: Vec<u8> = text.split(':').map(|octet| u8::from_str_radix(octet, 16).unwrap()).collect();
     octets.try_into().unwrap()
 }
 
@@ -112,12 +97,7 @@ fn every_handover_says_where_the_milliseconds_went() {
     let care_of: Vec<&str> = handovers.iter().map(|line| text(&line["care_of"])).collect();
     assert_eq!(care_of, ["10.51.1.2", "10.52.1.2", "192.168.77.10", ""]);
     for line in handovers {
-        for key in [
-            "link_up_to_first_packet_ms",
-            "discovery_ms",
-            "registration_ms",
-            "tunnel_ms",
-        ] {
+        for key in ["link_up_to_first_packet_ms", "discovery_ms", "registration_ms", "tunnel_ms"] {
             let ms = line[key].as_f64().unwrap_or_else(|| panic!("{key} of {line}"));
             assert!((0.0..2000.0).contains(&ms), "{key} of {line}");
         }
@@ -144,47 +124,21 @@ fn nothing_is_lost_that_should_not_be() {
 #[test]
 fn every_registration_away_from_home_made_fresh_keys() {
     let keys = WALK.report["keys"].as_array().unwrap();
-    let of = |care_of: &str| {
-        keys.iter()
-            .filter(|keys| keys["care_of"] == care_of)
-            .collect::<Vec<_>>()
-    };
+    let of = |care_of: &str| keys.iter().filter(|keys| keys["care_of"] == care_of).collect::<Vec<_>>();
     let count = |keys: &Value| keys["fingerprints"].as_array().unwrap().len();
-    for (care_of, agent, wanted) in [
-        ("10.51.1.2", "fa-a", 3),
-        ("10.52.1.2", "fa-b", 3),
-        ("192.168.77.10", "", 1),
-    ] {
+    for (care_of, agent, wanted) in
+        [("10.51.1.2", "fa-a", 3), ("10.52.1.2", "fa-b", 3), ("192.168.77.10", "", 1)]
+    {
         let found = of(care_of);
         assert!(!found.is_empty(), "{care_of}");
-        assert!(
-            found
-                .iter()
-                .all(|keys| keys["agent"] == agent && keys["node"] == "mn"),
-            "{found:?}"
-        );
+        assert!(found.iter().all(|keys| keys["agent"] == agent && keys["node"] == "mn"), "{found:?}");
         assert!(found.iter().all(|keys| count(keys) == wanted), "{found:?}");
-        assert!(
-            found
-                .iter()
-                .all(|keys| keys["spis"].as_array().unwrap().len() == wanted * 2),
-            "{found:?}"
-        );
+        assert!(found.iter().all(|keys| keys["spis"].as_array().unwrap().len() == wanted * 2), "{found:?}");
     }
-    let all: Vec<&str> = keys
-        .iter()
-        .flat_map(|keys| keys["fingerprints"].as_array().unwrap())
-        .map(text)
-        .collect();
-    assert_eq!(
-        all.iter().collect::<BTreeSet<_>>().len(),
-        all.len(),
-        "each key once"
-    );
-    assert!(
-        all.iter()
-            .all(|print| print.len() == 16 && print.bytes().all(|c| c.is_ascii_hexdigit()))
-    );
+    let all: Vec<&str> =
+        keys.iter().flat_map(|keys| keys["fingerprints"].as_array().unwrap()).map(text).collect();
+    assert_eq!(all.iter().collect::<BTreeSet<_>>().len(), all.len(), "each key once");
+    assert!(all.iter().all(|print| print.len() == 16 && print.bytes().all(|c| c.is_ascii_hexdigit())));
 }
 
 #[test]
@@ -207,14 +161,8 @@ fn registrations_show_nobody_on_visited_and_core_links() {
                 continue;
             };
             assert!(frame.is_whole(), "registration messages are kept whole");
-            assert!(
-                !holds(packet.whole, &home.octets()),
-                "home address on {link}: {frame:?}"
-            );
-            assert!(
-                !holds(message, &link_address),
-                "link address on {link}: {frame:?}"
-            );
+            assert!(!holds(packet.whole, &home.octets()), "home address on {link}: {frame:?}");
+            assert!(!holds(message, &link_address), "link address on {link}: {frame:?}");
             assert!(!holds(message, user.as_bytes()), "identity on {link}: {frame:?}");
             match message.first() {
                 Some(1) => requests += 1,
@@ -222,10 +170,7 @@ fn registrations_show_nobody_on_visited_and_core_links() {
                 other => panic!("message {other:?} on {link}"),
             }
         }
-        assert!(
-            requests > 0 && replies > 0,
-            "{link}: {requests} requests and {replies} replies"
-        );
+        assert!(requests > 0 && replies > 0, "{link}: {requests} requests and {replies} replies");
     }
 }
 
@@ -242,19 +187,10 @@ fn the_home_address_travels_in_tunnels_only() {
         }
     }
     let protocols = |link: &str| -> BTreeSet<u8> {
-        WALK.frames(link)
-            .iter()
-            .filter_map(|frame| Some(ipv4(frame)?.protocol))
-            .collect()
+        WALK.frames(link).iter().filter_map(|frame| Some(ipv4(frame)?.protocol)).collect()
     };
-    assert!(
-        protocols("core-a").contains(&4) && protocols("core-b").contains(&4),
-        "IP-in-IP to the agents"
-    );
-    assert!(
-        !protocols("core-c").contains(&4),
-        "UDP through the translating router"
-    );
+    assert!(protocols("core-a").contains(&4) && protocols("core-b").contains(&4), "IP-in-IP to the agents");
+    assert!(!protocols("core-c").contains(&4), "UDP through the translating router");
 }
 
 #[test]
@@ -270,24 +206,16 @@ fn foreign_agents_advertise_themselves() {
 
 #[test]
 fn the_home_agent_announces_itself_and_the_node_comes_back_with_its_own_address() {
-    let (home, agent, node) = (
-        WALK.home_address(),
-        WALK.link_address("ha"),
-        WALK.link_address("mn"),
-    );
+    let (home, agent, node) = (WALK.home_address(), WALK.link_address("ha"), WALK.link_address("mn"));
     let announced: Vec<[u8; 6]> = WALK
         .arps("home")
         .filter(|arp| arp.is_gratuitous() && arp.sender_address == home)
         .map(|arp| arp.sender)
         .collect();
-    let first_by_agent = announced
-        .iter()
-        .position(|sender| *sender == agent)
-        .expect("gratuitous ARP when it left");
-    let back = announced
-        .iter()
-        .rposition(|sender| *sender == node)
-        .expect("gratuitous ARP when it came back");
+    let first_by_agent =
+        announced.iter().position(|sender| *sender == agent).expect("gratuitous ARP when it left");
+    let back =
+        announced.iter().rposition(|sender| *sender == node).expect("gratuitous ARP when it came back");
     assert!(first_by_agent < back, "{announced:x?}");
 }
 
@@ -296,15 +224,8 @@ fn the_captures_follow_the_node() {
     let node = WALK.link_address("mn");
     let by_node = |frame: &&Frame| frame.bytes.get(6..12) == Some(&node);
     for (link, (kind, frames)) in &WALK.captures {
-        assert_eq!(
-            frames.iter().any(|frame| by_node(&frame)),
-            kind != "core",
-            "{link}"
-        );
-        assert!(
-            frames.iter().all(|frame| frame.length <= 1514),
-            "frames as on a cable"
-        );
+        assert_eq!(frames.iter().any(|frame| by_node(&frame)), kind != "core", "{link}");
+        assert!(frames.iter().all(|frame| frame.length <= 1514), "frames as on a cable");
     }
 }
 

@@ -7,9 +7,7 @@ use std::{
 };
 
 fn main() -> Result<()> {
-    let target = std::env::args()
-        .nth(1)
-        .ok_or(Error::from(ErrorKind::InvalidInput))?;
+    let target = std::env::args().nth(1).ok_or(Error::from(ErrorKind::InvalidInput))?;
     UdpSocket::bind("0.0.0.0:0")?.send_to(b"a datagram", target)?;
     Ok(())
 }
