@@ -141,7 +141,7 @@ impl Screen {
             let bar = ProgressBar::new(progress.total);
             bar.set_draw_target(indicatif::ProgressDrawTarget::stdout());
             if let Ok(style) = ProgressStyle::with_template(
-                "  transfer [{bar:36}] {bytes:>9} of {total_bytes}  {bytes_per_sec:>11}  {msg}",
+                "  transfer [{bar:36}] {decimal_bytes:>9} of {decimal_total_bytes}  {decimal_bytes_per_sec:>11}  {msg}",
             ) {
                 bar.set_style(style.progress_chars("=> "));
             }
