@@ -1,5 +1,7 @@
 //! Subscribers as the key distribution centre hands them over.
 
+use std::net::Ipv4Addr;
+
 use record::{Change, Nai, Subscriber, SubscriberState};
 use sa::MobileHome;
 use sansio::Now;
@@ -46,9 +48,9 @@ impl HomeAgent {
         }
         let changed: Vec<_> = changed.into_iter().chain(gone).collect();
         let mut changes: Vec<_> = changed.iter().map(|s| Change::PutSubscriber(s.duplicate())).collect();
-        for subscriber in changed.iter().filter(|s| s.state == SubscriberState::Revoked) {
+        for subscriber in &changed {
             // Even where no binding stands: one may be on its way to the store before this.
-            changes.push(Change::RemoveBinding(subscriber.home_address));
+            changes.extend(self.ended_by(subscriber).map(Change::RemoveBinding));
         }
         changes.push(Change::SubscriberCursor(cursor));
         let ticket = self.ticket();
@@ -59,14 +61,28 @@ impl HomeAgent {
     /// The changes are durable.
     pub(super) fn taken_over(&mut self, changed: Vec<Subscriber>, cursor: u64) {
         for subscriber in changed {
-            let revoked = subscriber.state == SubscriberState::Revoked;
-            if revoked {
-                self.unbind(subscriber.home_address, None, "subscriber revoked");
+            if let Some(home_address) = self.ended_by(&subscriber) {
+                self.unbind(home_address, None, "subscriber revoked");
             }
             self.learn(subscriber);
         }
         self.outbox.effect(Effect::Acknowledge(cursor));
         self.revision += 1;
+    }
+
+    /// The home address whose binding ends with this change: of a revoked subscriber, or of one that was
+    /// revoked and enrolled again while we were away, which shows in another KEY 0, index or address.
+    fn ended_by(&self, changed: &Subscriber) -> Option<Ipv4Addr> {
+        let before = self.known.get(&changed.nai).map(|known| &known.subscriber);
+        let same = |before: &Subscriber| {
+            before.key0 == changed.key0
+                && before.spi == changed.spi
+                && before.home_address == changed.home_address
+        };
+        match changed.state {
+            SubscriberState::Revoked => Some(before.unwrap_or(changed).home_address),
+            SubscriberState::Active => before.filter(|b| !same(b)).map(|b| b.home_address),
+        }
     }
 
     /// Ends the bindings that hold one of these indices inbound.

@@ -224,3 +224,22 @@ fn a_co_located_address_through_an_agent_gets_key_1_alone() {
     let tunnel = Tunnel::IpInIp(colocated(0).care_of);
     assert_eq!(bench.tunnels, [TunnelChange::Bind { home_address: HOME, tunnel }]);
 }
+
+#[test]
+fn a_subscriber_enrolled_again_with_another_key_loses_its_binding() {
+    let mut bench = bench();
+    bench.through(0, ask(0).bytes(), 1).unwrap();
+    let mut change = |subscriber: Subscriber| {
+        bench.input(Input::Request(Request::Subscribers {
+            changed: vec![subscriber],
+            cursor: 9,
+            complete: false,
+        }));
+        bench.agent.bindings().count()
+    };
+    assert_eq!(change(subscriber()), 1, "the same record again changes nothing");
+    assert_eq!(change(Subscriber { key0: Key::new([2; 32]), ..subscriber() }), 0);
+    assert!(bench.committed.iter().any(|c| matches!(c, Change::RemoveBinding(HOME))));
+    bench.now = at(1);
+    assert!(bench.through(0, ask(1).bytes(), 2).is_none(), "the old KEY 0 is worth nothing");
+}
