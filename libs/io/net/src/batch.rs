@@ -42,10 +42,7 @@ impl Arrays {
 
     /// Points message `at` to `length` octets at `memory` and to its place for an address.
     fn point(&mut self, at: usize, memory: *mut u8, length: usize) {
-        self.pieces[at] = libc::iovec {
-            iov_base: memory.cast(),
-            iov_len: length,
-        };
+        self.pieces[at] = libc::iovec { iov_base: memory.cast(), iov_len: length };
         let piece = &raw mut self.pieces[at];
         let address = &raw mut self.addresses[at];
         let header = &mut self.headers[at].msg_hdr;
@@ -67,10 +64,7 @@ pub(crate) struct Sender {
 
 impl Sender {
     pub(crate) fn new() -> Self {
-        Self {
-            arrays: Arrays::new(),
-            messages: Vec::with_capacity(BATCH),
-        }
+        Self { arrays: Arrays::new(), messages: Vec::with_capacity(BATCH) }
     }
 
     /// Adds what stands at `at` in the memory that will be given to [`Self::flush`]; at most [`BATCH`].
@@ -152,11 +146,7 @@ pub(crate) struct Receiver {
 impl Receiver {
     /// With room for [`BATCH`] packets of `slot` octets.
     pub(crate) fn new(slot: usize) -> Self {
-        Self {
-            arrays: Arrays::new(),
-            memory: vec![0; slot * BATCH],
-            slot,
-        }
+        Self { arrays: Arrays::new(), memory: vec![0; slot * BATCH], slot }
     }
 
     /// Takes what waits and returns how many; `WouldBlock` if nothing does.
@@ -169,13 +159,7 @@ impl Receiver {
         // SAFETY: all headers point to separate slots of `memory` and to addresses, which outlive the call and
         // which nobody else refers to; no timeout is given.
         let received = unsafe {
-            libc::recvmmsg(
-                socket.as_raw_fd(),
-                headers,
-                count,
-                libc::MSG_DONTWAIT,
-                ptr::null_mut(),
-            )
+            libc::recvmmsg(socket.as_raw_fd(), headers, count, libc::MSG_DONTWAIT, ptr::null_mut())
         };
         usize::try_from(received).map_err(|_| io::Error::last_os_error())
     }
@@ -183,13 +167,13 @@ impl Receiver {
     /// The first `count` packets of the last [`Self::receive`]; none in place of one that was too long.
     pub(crate) fn packets(&self, count: usize) -> impl Iterator<Item = (Option<&[u8]>, SocketAddrV4)> {
         let slots = self.memory.chunks_exact(self.slot);
-        iter::zip(iter::zip(&self.arrays.headers, &self.arrays.addresses), slots)
-            .take(count)
-            .map(|((header, address), slot)| {
+        iter::zip(iter::zip(&self.arrays.headers, &self.arrays.addresses), slots).take(count).map(
+            |((header, address), slot)| {
                 let whole = header.msg_hdr.msg_flags & libc::MSG_TRUNC == 0;
                 let packet = slot.get(..header.msg_len as usize).filter(|_| whole);
                 (packet, sys::from_kernel(address))
-            })
+            },
+        )
     }
 }
 
@@ -200,13 +184,8 @@ mod tests {
     use super::*;
 
     fn pair() -> (UdpSocket, UdpSocket, SocketAddrV4) {
-        let (one, two) = (
-            UdpSocket::bind("127.0.0.1:0").unwrap(),
-            UdpSocket::bind("127.0.0.1:0").unwrap(),
-        );
-        let std::net::SocketAddr::V4(to) = two.local_addr().unwrap() else {
-            unreachable!("bound to IPv4")
-        };
+        let (one, two) = (UdpSocket::bind("127.0.0.1:0").unwrap(), UdpSocket::bind("127.0.0.1:0").unwrap());
+        let std::net::SocketAddr::V4(to) = two.local_addr().unwrap() else { unreachable!("bound to IPv4") };
         (one, two, to)
     }
 
@@ -240,15 +219,12 @@ mod tests {
         sender.push(0..4, to);
         let mut refused = Vec::new();
         sender.flush(one.as_fd(), &memory, |at, _, error| {
-            refused.push((at, error.raw_os_error()))
+            refused.push((at, error.raw_os_error()));
         });
         assert_eq!(refused, [(0..70_000, Some(libc::EMSGSIZE))]);
         let mut receiver = Receiver::new(16);
         let count = receiver.receive(two.as_fd()).unwrap();
-        let lengths: Vec<_> = receiver
-            .packets(count)
-            .map(|(packet, _)| packet.unwrap().len())
-            .collect();
+        let lengths: Vec<_> = receiver.packets(count).map(|(packet, _)| packet.unwrap().len()).collect();
         assert_eq!(lengths, [3, 4]);
     }
 
@@ -259,10 +235,7 @@ mod tests {
         one.send_to(&[2; 16], to).unwrap();
         let mut receiver = Receiver::new(16);
         let count = receiver.receive(two.as_fd()).unwrap();
-        let packets: Vec<_> = receiver
-            .packets(count)
-            .map(|(packet, _)| packet.map(<[u8]>::len))
-            .collect();
+        let packets: Vec<_> = receiver.packets(count).map(|(packet, _)| packet.map(<[u8]>::len)).collect();
         assert_eq!(packets, [None, Some(16)]);
     }
 }

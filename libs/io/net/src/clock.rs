@@ -23,10 +23,7 @@ impl Clock {
     /// Both clocks now.
     #[must_use]
     pub fn now(self) -> Now {
-        Now {
-            mono: Instant::new(sys::clock(libc::CLOCK_BOOTTIME)),
-            unix: sys::clock(libc::CLOCK_REALTIME),
-        }
+        Now { mono: Instant::new(sys::clock(libc::CLOCK_BOOTTIME)), unix: sys::clock(libc::CLOCK_REALTIME) }
     }
 }
 
@@ -42,9 +39,7 @@ impl Alarm {
     /// # Errors
     /// The process has no descriptor left.
     pub fn new() -> Result<Self, Error> {
-        let timer = sys::boot_timer()
-            .and_then(sys::events)
-            .attempt(|| "make a timer")?;
+        let timer = sys::boot_timer().and_then(sys::events).attempt(|| "make a timer")?;
         Ok(Self { timer })
     }
 

@@ -125,23 +125,11 @@ fn hand_over<M: Machine>(machine: &mut M, event: Event<M::Request>) {
     let now = Clock.now();
     match event {
         Event::Link { link, frame } => {
-            let datagram = Datagram::Link {
-                link,
-                from: frame.from,
-                packet: &frame.packet,
-            };
+            let datagram = Datagram::Link { link, from: frame.from, packet: &frame.packet };
             machine.handle(Input::Datagram(datagram), now);
         }
-        Event::Udp(Received {
-            source,
-            destination,
-            payload,
-        }) => {
-            let datagram = Datagram::Udp {
-                source,
-                destination,
-                payload: &payload,
-            };
+        Event::Udp(Received { source, destination, payload }) => {
+            let datagram = Datagram::Udp { source, destination, payload: &payload };
             machine.handle(Input::Datagram(datagram), now);
         }
         Event::Request(request) => machine.handle(Input::Request(request), now),
@@ -200,11 +188,7 @@ mod tests {
     }
 
     fn transmit(n: u8) -> Transmit {
-        Transmit::Udp {
-            source: local(),
-            destination: local(),
-            payload: vec![n],
-        }
+        Transmit::Udp { source: local(), destination: local(), payload: vec![n] }
     }
 
     /// Plays a script and writes down what happens.
@@ -217,11 +201,7 @@ mod tests {
 
     impl Script {
         fn new(events: impl IntoIterator<Item = Event<(&'static str, u8)>>) -> Self {
-            Self {
-                events: events.into_iter().collect(),
-                done: Vec::new(),
-                patient: false,
-            }
+            Self { events: events.into_iter().collect(), done: Vec::new(), patient: false }
         }
     }
 
@@ -236,9 +216,7 @@ mod tests {
         }
 
         async fn send(&mut self, transmit: Transmit) -> Result<(), Error> {
-            let Transmit::Udp { payload, .. } = transmit else {
-                unreachable!("only UDP is sent")
-            };
+            let Transmit::Udp { payload, .. } = transmit else { unreachable!("only UDP is sent") };
             self.done.push(format!("send {}", payload[0]));
             Ok(())
         }
@@ -266,10 +244,7 @@ mod tests {
     async fn outputs_are_carried_out_in_order() {
         let (mut machine, mut shell) = (Echo::default(), Script::new([Event::Request(("ask", 7))]));
         drive(&mut machine, &mut shell).await.unwrap();
-        assert_eq!(
-            shell.done,
-            ["settled", "persist 7", "send 7", "tunnel 7", "settled"]
-        );
+        assert_eq!(shell.done, ["settled", "persist 7", "send 7", "tunnel 7", "settled"]);
         assert_eq!(machine.heard, ["tick"]);
     }
 
@@ -277,10 +252,7 @@ mod tests {
     async fn an_answer_comes_after_the_outputs() {
         let (mut machine, mut shell) = (Echo::default(), Script::new([Event::Request(("ask", 1))]));
         drive(&mut machine, &mut shell).await.unwrap();
-        assert_eq!(
-            shell.done,
-            ["settled", "persist 1", "send 1", "tunnel 1", "settled"]
-        );
+        assert_eq!(shell.done, ["settled", "persist 1", "send 1", "tunnel 1", "settled"]);
         assert_eq!(machine.heard, ["tick", "persisted 1"]);
     }
 
@@ -296,20 +268,13 @@ mod tests {
     async fn an_error_of_the_shell_ends_it() {
         let events = [Event::Request(("ask", 3)), Event::Request(("ask", 7))];
         let (mut machine, mut shell) = (Echo::default(), Script::new(events));
-        assert!(matches!(
-            drive(&mut machine, &mut shell).await,
-            Err(Error::Closed)
-        ));
+        assert!(matches!(drive(&mut machine, &mut shell).await, Err(Error::Closed)));
         assert_eq!(shell.done, ["settled", "persist 3"]);
     }
 
     #[tokio::test]
     async fn a_deadline_is_a_tick() {
-        let received = Received {
-            source: local(),
-            destination: local(),
-            payload: vec![9],
-        };
+        let received = Received { source: local(), destination: local(), payload: vec![9] };
         let (mut machine, mut shell) = (Echo::default(), Script::new([Event::Udp(received)]));
         // `next` never returns after the first event until the alarm has rung.
         let mut waiting = Waiting(&mut shell);

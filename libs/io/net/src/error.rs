@@ -42,9 +42,6 @@ pub(crate) trait Attempt<T> {
 
 impl<T, E: Into<io::Error>> Attempt<T> for Result<T, E> {
     fn attempt<W: Into<String>>(self, what: impl FnOnce() -> W) -> Result<T, Error> {
-        self.map_err(|error| Error::System {
-            what: what().into(),
-            source: error.into(),
-        })
+        self.map_err(|error| Error::System { what: what().into(), source: error.into() })
     }
 }

@@ -52,18 +52,11 @@ impl Reader {
             let flags = MsgFlags::MSG_ERRQUEUE | MsgFlags::MSG_DONTWAIT;
             let message = recvmsg::<SockaddrIn>(fd, &mut pieces, Some(&mut self.control), flags).ok()?;
             let remote = message.address.map(|address| address.ip());
-            let cause = message
-                .cmsgs()
-                .ok()
-                .and_then(|mut all| all.find_map(|one| cause(&one)));
+            let cause = message.cmsgs().ok().and_then(|mut all| all.find_map(|one| cause(&one)));
             let length = message.bytes;
             // A message without a cause would be something that was not asked for.
             if let (Some(remote), Some(cause)) = (remote, cause) {
-                return Some(Trouble {
-                    remote,
-                    cause,
-                    quoted: &self.buffer[..length],
-                });
+                return Some(Trouble { remote, cause, quoted: &self.buffer[..length] });
             }
         }
     }
@@ -75,11 +68,7 @@ fn cause(message: &ControlMessageOwned) -> Option<Cause> {
     };
     let mtu = u16::try_from(error.ee_info).unwrap_or(u16::MAX);
     Some(match error.ee_origin {
-        libc::SO_EE_ORIGIN_ICMP => Cause::Icmp {
-            icmp_type: error.ee_type,
-            code: error.ee_code,
-            mtu,
-        },
+        libc::SO_EE_ORIGIN_ICMP => Cause::Icmp { icmp_type: error.ee_type, code: error.ee_code, mtu },
         _ if error.ee_errno.cast_signed() == libc::EMSGSIZE => Cause::TooBig { mtu },
         _ => Cause::Local,
     })
@@ -107,14 +96,7 @@ mod tests {
         let mut reader = Reader::new();
         let trouble = reader.next(&port).unwrap();
         assert_eq!(trouble.remote, Ipv4Addr::LOCALHOST);
-        assert_eq!(
-            trouble.cause,
-            Cause::Icmp {
-                icmp_type: 3,
-                code: 3,
-                mtu: 0
-            }
-        );
+        assert_eq!(trouble.cause, Cause::Icmp { icmp_type: 3, code: 3, mtu: 0 });
         assert_eq!(trouble.quoted, b"tunnel data");
         assert!(reader.next(&port).is_none());
     }

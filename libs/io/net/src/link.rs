@@ -59,19 +59,13 @@ impl LinkSocket {
     /// # Errors
     /// There is no such interface, it is no Ethernet, or packet sockets are not permitted.
     pub fn open(interface: &str, hears: Hears) -> Result<Self, Error> {
-        let index = nix::net::if_::if_nametoindex(interface).map_err(|_| Error::NoInterface {
-            name: interface.to_owned(),
-        })?;
+        let index = nix::net::if_::if_nametoindex(interface)
+            .map_err(|_| Error::NoInterface { name: interface.to_owned() })?;
         let what = || format!("open a packet socket on {interface}");
         let address = address_of(interface).attempt(|| format!("read the link address of {interface}"))?;
         let socket = prepare(index, hears).attempt(what)?;
         let socket = sys::events(socket).attempt(what)?;
-        Ok(Self {
-            socket,
-            name: interface.to_owned(),
-            index,
-            address,
-        })
+        Ok(Self { socket, name: interface.to_owned(), index, address })
     }
 
     /// The interface's name.
@@ -103,11 +97,11 @@ impl LinkSocket {
         loop {
             let mut ready = self.socket.readable().await.attempt(what)?;
             match ready.try_io(|socket| sys::receive_link(socket.get_ref(), &mut buffer)) {
-                Ok(Ok((length, from))) if length <= LONGEST => {
+                Ok(Ok(Some((length, from)))) if length <= LONGEST => {
                     buffer.truncate(length);
                     return Ok(Frame { from, packet: buffer });
                 }
-                // Longer than any message of ours.
+                // For somebody else, flooded by a switch; or longer than any message of ours.
                 Ok(Ok(_)) => {}
                 // Said once when the interface goes down.
                 Ok(Err(error)) if error.raw_os_error() == Some(libc::ENETDOWN) => {}
@@ -175,10 +169,7 @@ fn address_of(interface: &str) -> io::Result<LinkAddress> {
             return Ok(address);
         }
     }
-    Err(io::Error::new(
-        io::ErrorKind::Unsupported,
-        "it has no 48-bit link address",
-    ))
+    Err(io::Error::new(io::ErrorKind::Unsupported, "it has no 48-bit link address"))
 }
 
 /// A gratuitous ARP packet: sender and target protocol address are the same (RFC 826).
@@ -206,9 +197,8 @@ mod tests {
     #[test]
     fn gratuitous_arp_to_the_octet() {
         let packet = arp(2, [2, 0, 0, 0, 0, 7], Ipv4Addr::new(10, 11, 1, 50));
-        let expected = [
-            0, 1, 8, 0, 6, 4, 0, 2, 2, 0, 0, 0, 0, 7, 10, 11, 1, 50, 2, 0, 0, 0, 0, 7, 10, 11, 1, 50,
-        ];
+        let expected =
+            [0, 1, 8, 0, 6, 4, 0, 2, 2, 0, 0, 0, 0, 7, 10, 11, 1, 50, 2, 0, 0, 0, 0, 7, 10, 11, 1, 50];
         assert_eq!(packet, expected);
     }
 

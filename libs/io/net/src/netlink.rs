@@ -106,13 +106,7 @@ fn ended() -> io::Error {
 /// Takes the errors for success that say: it is as you want it already.
 fn unless(result: io::Result<()>, already: &[i32]) -> io::Result<()> {
     match result {
-        Err(error)
-            if error
-                .raw_os_error()
-                .is_some_and(|number| already.contains(&number)) =>
-        {
-            Ok(())
-        }
+        Err(error) if error.raw_os_error().is_some_and(|number| already.contains(&number)) => Ok(()),
         result => result,
     }
 }

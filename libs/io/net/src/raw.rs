@@ -21,9 +21,7 @@ pub(crate) struct RawSocket(Socket);
 impl RawSocket {
     /// Opens it; `mark` chooses the routes of what it sends.
     pub(crate) fn open(mark: Option<u32>) -> Result<Self, Error> {
-        Self::prepare(mark)
-            .map(Self)
-            .attempt(|| "open a raw socket for IP in IP")
+        Self::prepare(mark).map(Self).attempt(|| "open a raw socket for IP in IP")
     }
 
     fn prepare(mark: Option<u32>) -> std::io::Result<Socket> {
@@ -50,22 +48,14 @@ impl AsFd for RawSocket {
 ///
 /// By default the kernel keeps "packet too big" to itself and drops without a word what does not fit.
 pub(crate) fn report_errors(socket: &Socket) -> std::io::Result<()> {
-    sys::set_option(
-        socket,
-        libc::IPPROTO_IP,
-        libc::IP_MTU_DISCOVER,
-        libc::IP_PMTUDISC_DO,
-    )?;
+    sys::set_option(socket, libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, libc::IP_PMTUDISC_DO)?;
     sys::set_option(socket, libc::IPPROTO_IP, libc::IP_RECVERR, 1)
 }
 
 /// Asks for large buffers; how large they become is the host's decision.
 pub(crate) fn grow(socket: &Socket) {
     let size = RECEIVE_BUFFER as libc::c_int;
-    for (force, ask) in [
-        (libc::SO_RCVBUFFORCE, libc::SO_RCVBUF),
-        (libc::SO_SNDBUFFORCE, libc::SO_SNDBUF),
-    ] {
+    for (force, ask) in [(libc::SO_RCVBUFFORCE, libc::SO_RCVBUF), (libc::SO_SNDBUFFORCE, libc::SO_SNDBUF)] {
         if sys::set_option(socket, libc::SOL_SOCKET, force, size).is_err() {
             let _ = sys::set_option(socket, libc::SOL_SOCKET, ask, size);
         }

@@ -14,11 +14,7 @@ use tokio::io::{Interest, unix::AsyncFd};
 
 /// Takes the result of a C function that returns -1 on failure.
 fn check(result: c_int) -> io::Result<c_int> {
-    if result < 0 {
-        Err(io::Error::last_os_error())
-    } else {
-        Ok(result)
-    }
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
 }
 
 /// Sets an integer socket option.
@@ -46,10 +42,7 @@ const fn length_of<T>() -> libc::socklen_t {
 
 /// The time of one of the kernel's clocks.
 pub(crate) fn clock(id: libc::clockid_t) -> Duration {
-    let mut time = libc::timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: `time` is a valid place for the result. The call fails only for clocks that do not exist; ours do.
     unsafe { libc::clock_gettime(id, &raw mut time) };
     let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
@@ -74,21 +67,10 @@ pub(crate) fn arm_timer(timer: BorrowedFd<'_>, at: Duration) -> io::Result<()> {
         tv_sec: libc::time_t::try_from(at.as_secs()).unwrap_or(libc::time_t::MAX),
         tv_nsec: at.subsec_nanos().into(),
     };
-    let setting = libc::itimerspec {
-        it_interval: libc::timespec {
-            tv_sec: 0,
-            tv_nsec: 0,
-        },
-        it_value: value,
-    };
+    let setting = libc::itimerspec { it_interval: libc::timespec { tv_sec: 0, tv_nsec: 0 }, it_value: value };
     // SAFETY: `setting` outlives the call and the kernel only reads it; the old setting is not asked for.
     let result = unsafe {
-        libc::timerfd_settime(
-            timer.as_raw_fd(),
-            libc::TFD_TIMER_ABSTIME,
-            &raw const setting,
-            ptr::null_mut(),
-        )
+        libc::timerfd_settime(timer.as_raw_fd(), libc::TFD_TIMER_ABSTIME, &raw const setting, ptr::null_mut())
     };
     check(result).map(drop)
 }
@@ -99,10 +81,7 @@ fn interface_request(name: &str) -> io::Result<libc::ifreq> {
     let mut request: libc::ifreq = unsafe { mem::zeroed() };
     // One octet stays free for the terminating zero.
     if name.is_empty() || name.len() >= request.ifr_name.len() {
-        return Err(io::Error::new(
-            io::ErrorKind::InvalidInput,
-            "an interface name has 1 to 15 octets",
-        ));
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "an interface name has 1 to 15 octets"));
     }
     for (to, from) in request.ifr_name.iter_mut().zip(name.bytes()) {
         *to = from as libc::c_char;
@@ -135,7 +114,11 @@ pub(crate) fn configure_interface(name: &str, mtu: u16, queue: u16) -> io::Resul
     // The queue length shares the place of the metric, an integer as well.
     request.ifr_ifru.ifru_metric = queue.into();
     // SAFETY: as above.
-    check(unsafe { libc::ioctl(fd, libc::SIOCSIFTXQLEN, &raw mut request) })?;
+    match check(unsafe { libc::ioctl(fd, libc::SIOCSIFTXQLEN, &raw mut request) }) {
+        // Root of a user namespace may not use this call; the default queue works, with less room for bursts.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
+        result => drop(result?),
+    }
     // SAFETY: as above.
     check(unsafe { libc::ioctl(fd, libc::SIOCGIFFLAGS, &raw mut request) })?;
     // SAFETY: SIOCGIFFLAGS has just written this member.
@@ -199,15 +182,12 @@ pub(crate) fn send_link(
             length_of::<libc::sockaddr_ll>(),
         )
     };
-    if sent < 0 {
-        Err(io::Error::last_os_error())
-    } else {
-        Ok(())
-    }
+    if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
-/// Receives the payload of one frame: its whole length, which may exceed `buffer`, and its sender.
-pub(crate) fn receive_link(socket: impl AsFd, buffer: &mut [u8]) -> io::Result<(usize, LinkAddress)> {
+/// Receives the payload of one frame: its whole length, which may exceed `buffer`, and its sender; none if it
+/// was for another link address.
+pub(crate) fn receive_link(socket: impl AsFd, buffer: &mut [u8]) -> io::Result<Option<(usize, LinkAddress)>> {
     let mut address = link_level(0, 0, [0; 6]);
     let mut length = length_of::<libc::sockaddr_ll>();
     let fd = socket.as_fd().as_raw_fd();
@@ -224,7 +204,8 @@ pub(crate) fn receive_link(socket: impl AsFd, buffer: &mut [u8]) -> io::Result<(
     };
     let received = usize::try_from(received).map_err(|_| io::Error::last_os_error())?;
     let [a, b, c, d, e, f, ..] = address.sll_addr;
-    Ok((received, [a, b, c, d, e, f]))
+    let for_us = address.sll_pkttype != libc::PACKET_OTHERHOST;
+    Ok(for_us.then_some((received, [a, b, c, d, e, f])))
 }
 
 /// An IPv4 socket address for the kernel.
@@ -232,19 +213,14 @@ pub(crate) fn to_kernel(address: SocketAddrV4) -> libc::sockaddr_in {
     libc::sockaddr_in {
         sin_family: libc::AF_INET as libc::sa_family_t,
         sin_port: address.port().to_be(),
-        sin_addr: libc::in_addr {
-            s_addr: u32::from(*address.ip()).to_be(),
-        },
+        sin_addr: libc::in_addr { s_addr: u32::from(*address.ip()).to_be() },
         sin_zero: [0; 8],
     }
 }
 
 /// An IPv4 socket address from the kernel.
 pub(crate) fn from_kernel(address: &libc::sockaddr_in) -> SocketAddrV4 {
-    SocketAddrV4::new(
-        Ipv4Addr::from(u32::from_be(address.sin_addr.s_addr)),
-        u16::from_be(address.sin_port),
-    )
+    SocketAddrV4::new(Ipv4Addr::from(u32::from_be(address.sin_addr.s_addr)), u16::from_be(address.sin_port))
 }
 
 /// Registers something readable with the runtime of the calling task.

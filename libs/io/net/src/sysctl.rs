@@ -47,10 +47,7 @@ mod tests {
     #[test]
     fn an_unknown_parameter_is_named_in_the_error() {
         let error = set("net/ipv4/no_such_parameter", "1").unwrap_err();
-        assert!(
-            error.to_string().contains("net/ipv4/no_such_parameter"),
-            "{error}"
-        );
+        assert!(error.to_string().contains("net/ipv4/no_such_parameter"), "{error}");
         assert!(set_if_present("net/ipv4/no_such_parameter", "1").is_ok());
     }
 

@@ -41,10 +41,7 @@ impl Tun {
         // Before it comes up: it would emit IPv6 of its own.
         sysctl::set_if_present(&format!("net/ipv6/conf/{name}/disable_ipv6"), "1")?;
         sys::configure_interface(name, mtu, QUEUE).attempt(|| format!("bring {name} up"))?;
-        Ok(Self {
-            file,
-            name: name.to_owned(),
-        })
+        Ok(Self { file, name: name.to_owned() })
     }
 
     pub(crate) fn name(&self) -> &str {

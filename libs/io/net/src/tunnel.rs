@@ -172,13 +172,8 @@ impl Drop for Tunnel {
 fn spawn(name: &str, run: impl FnOnce(PipeReader) + Send + 'static) -> Result<Thread, Error> {
     let start = || -> io::Result<Thread> {
         let (reader, writer) = io::pipe()?;
-        let handle = std::thread::Builder::new()
-            .name(name.to_owned())
-            .spawn(move || run(reader))?;
-        Ok(Thread {
-            wake: Some(writer),
-            handle: Some(handle),
-        })
+        let handle = std::thread::Builder::new().name(name.to_owned()).spawn(move || run(reader))?;
+        Ok(Thread { wake: Some(writer), handle: Some(handle) })
     };
     start().attempt(|| format!("start the thread {name}"))
 }

@@ -59,11 +59,7 @@ impl Port {
 
     fn bind(local: SocketAddrV4, mark: Option<u32>, freebind: bool) -> Result<Self, Error> {
         let (socket, local) = bound(local, mark, freebind).attempt(|| format!("open UDP port {local}"))?;
-        Ok(Self {
-            socket: Arc::new(socket),
-            local,
-            events: Arc::default(),
-        })
+        Ok(Self { socket: Arc::new(socket), local, events: Arc::default() })
     }
 
     /// The address and port it is bound to.
@@ -84,9 +80,7 @@ impl Port {
             Err(error) if is_report(&error) => self.socket.send_to(payload, &to),
             result => result,
         };
-        result
-            .map(drop)
-            .attempt(|| format!("send {} octets to {destination}", payload.len()))
+        result.map(drop).attempt(|| format!("send {} octets to {destination}", payload.len()))
     }
 
     /// Waits for a datagram. Only for a port that no tunnel reads; may be dropped at any time.
@@ -110,11 +104,7 @@ impl Port {
                 Ok(Ok((length, Some(source)))) => {
                     buffer.truncate(length);
                     let source = SocketAddrV4::from(source);
-                    return Ok(Received {
-                        source,
-                        destination: self.local,
-                        payload: buffer,
-                    });
+                    return Ok(Received { source, destination: self.local, payload: buffer });
                 }
                 Ok(Err(error)) if !is_report(&error) => return Err(error).attempt(what),
                 // A report about something sent earlier: the queue shares the memory of what is received.
@@ -208,17 +198,11 @@ mod tests {
 
     #[tokio::test]
     async fn a_datagram_arrives_with_both_addresses() {
-        let (one, two) = (
-            Port::open(loopback(), None).unwrap(),
-            Port::open(loopback(), None).unwrap(),
-        );
+        let (one, two) = (Port::open(loopback(), None).unwrap(), Port::open(loopback(), None).unwrap());
         one.send(two.local(), b"request").unwrap();
         let received = two.clone().receive().await.unwrap();
-        let expected = Received {
-            source: one.local(),
-            destination: two.local(),
-            payload: b"request".to_vec(),
-        };
+        let expected =
+            Received { source: one.local(), destination: two.local(), payload: b"request".to_vec() };
         assert_eq!(received, expected);
     }
 

@@ -63,23 +63,11 @@ struct Step {
 }
 
 const fn load(code: u32, operand: u32) -> Step {
-    Step {
-        code,
-        operand,
-        yes: To::Next,
-        no: To::Next,
-        label: None,
-    }
+    Step { code, operand, yes: To::Next, no: To::Next, label: None }
 }
 
 const fn jump(test: u32, operand: u32, yes: To, no: To) -> Step {
-    Step {
-        code: libc::BPF_JMP | libc::BPF_K | test,
-        operand,
-        yes,
-        no,
-        label: None,
-    }
+    Step { code: libc::BPF_JMP | libc::BPF_K | test, operand, yes, no, label: None }
 }
 
 const BYTE: u32 = libc::BPF_LD | libc::BPF_B | libc::BPF_ABS;
@@ -124,33 +112,19 @@ pub(super) fn program(hears: Hears) -> Vec<SockFilter> {
     };
     udp[0].label = Some(To::Udp);
     steps.extend(udp);
-    steps.push(Step {
-        label: Some(To::Pass),
-        ..load(RETURN, WHOLE)
-    });
-    steps.push(Step {
-        label: Some(To::Drop),
-        ..load(RETURN, 0)
-    });
+    steps.push(Step { label: Some(To::Pass), ..load(RETURN, WHOLE) });
+    steps.push(Step { label: Some(To::Drop), ..load(RETURN, 0) });
     resolve(&steps)
 }
 
 fn resolve(steps: &[Step]) -> Vec<SockFilter> {
     let distance = |from: usize, to: To| {
-        let found = steps
-            .iter()
-            .skip(from + 1)
-            .position(|step| step.label == Some(to));
+        let found = steps.iter().skip(from + 1).position(|step| step.label == Some(to));
         // Programs have some twenty steps; a jump to the next one, and of one that is no jump, is 0.
         found.unwrap_or(0) as u8
     };
     let filter = |(at, step): (usize, &Step)| {
-        SockFilter::new(
-            step.code as u16,
-            distance(at, step.yes),
-            distance(at, step.no),
-            step.operand,
-        )
+        SockFilter::new(step.code as u16, distance(at, step.yes), distance(at, step.no), step.operand)
     };
     steps.iter().enumerate().map(filter).collect()
 }
@@ -217,11 +191,9 @@ mod tests {
 
     #[test]
     fn icmp_of_router_discovery_passes_by_role() {
-        for (hears, solicitation) in [
-            (Hears::MobileNode, false),
-            (Hears::ForeignAgent, true),
-            (Hears::HomeAgent, true),
-        ] {
+        for (hears, solicitation) in
+            [(Hears::MobileNode, false), (Hears::ForeignAgent, true), (Hears::HomeAgent, true)]
+        {
             let machine = Machine::new(hears);
             for icmp_type in 0..=255 {
                 let passes = machine.passes(&packet(ICMP, ONE, 0, &[icmp_type; 8]));

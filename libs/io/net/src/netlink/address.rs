@@ -26,11 +26,7 @@ impl Netlink {
     /// The kernel refused.
     pub async fn addresses(&self, index: u32) -> Result<Vec<Address>, Error> {
         let all = self.all_addresses().await?;
-        Ok(all
-            .into_iter()
-            .filter(|(at, _)| *at == index)
-            .map(|(_, address)| address)
-            .collect())
+        Ok(all.into_iter().filter(|(at, _)| *at == index).map(|(_, address)| address).collect())
     }
 
     /// The IPv4 addresses of all interfaces, each with the interface's index.
@@ -95,9 +91,6 @@ pub(super) fn read(message: &AddressMessage) -> Option<(u32, Address)> {
             _ => {}
         }
     }
-    let address = Address {
-        address: found?,
-        prefix_length: message.header.prefix_len,
-    };
+    let address = Address { address: found?, prefix_length: message.header.prefix_len };
     Some((message.header.index, address))
 }

@@ -32,22 +32,15 @@ impl Netlink {
     /// # Errors
     /// There is none.
     pub async fn link(&self, name: &str) -> Result<Link, Error> {
-        let missing = || Error::NoInterface {
-            name: name.to_owned(),
-        };
+        let missing = || Error::NoInterface { name: name.to_owned() };
         let index = nix::net::if_::if_nametoindex(name).map_err(|_| missing())?;
-        let dump = self
-            .dump(RouteNetlinkMessage::GetLink(LinkMessage::default()))
-            .await;
+        let dump = self.dump(RouteNetlinkMessage::GetLink(LinkMessage::default())).await;
         let links = dump.attempt(|| "list the interfaces")?;
         let links = links.into_iter().filter_map(|message| match message {
             RouteNetlinkMessage::NewLink(link) => Some(read(&link)),
             _ => None,
         });
-        links
-            .into_iter()
-            .find(|link| link.index == index)
-            .ok_or_else(missing)
+        links.into_iter().find(|link| link.index == index).ok_or_else(missing)
     }
 
     /// Brings an interface up.
@@ -55,9 +48,7 @@ impl Netlink {
     /// # Errors
     /// The kernel refused.
     pub async fn set_up(&self, index: u32) -> Result<(), Error> {
-        self.set_flag(index, LinkFlags::Up)
-            .await
-            .attempt(|| format!("bring interface {index} up"))
+        self.set_flag(index, LinkFlags::Up).await.attempt(|| format!("bring interface {index} up"))
     }
 
     /// Takes an interface down; the kernel then forgets its routes and neighbours.
@@ -65,9 +56,7 @@ impl Netlink {
     /// # Errors
     /// The kernel refused.
     pub async fn set_down(&self, index: u32) -> Result<(), Error> {
-        self.set_flag(index, LinkFlags::empty())
-            .await
-            .attempt(|| format!("take interface {index} down"))
+        self.set_flag(index, LinkFlags::empty()).await.attempt(|| format!("take interface {index} down"))
     }
 
     /// Sets the largest packet of an interface, in octets.

@@ -39,8 +39,7 @@ impl Netlink {
         address: Ipv4Addr,
         link_address: LinkAddress,
     ) -> Result<(), Error> {
-        self.set_neighbour(index, address, link_address, NeighbourState::Permanent)
-            .await
+        self.set_neighbour(index, address, link_address, NeighbourState::Permanent).await
     }
 
     /// Notes the link address of a neighbour as if ARP had just found it.
@@ -53,8 +52,7 @@ impl Netlink {
         address: Ipv4Addr,
         link_address: LinkAddress,
     ) -> Result<(), Error> {
-        self.set_neighbour(index, address, link_address, NeighbourState::Reachable)
-            .await
+        self.set_neighbour(index, address, link_address, NeighbourState::Reachable).await
     }
 
     async fn set_neighbour(
@@ -66,18 +64,10 @@ impl Netlink {
     ) -> Result<(), Error> {
         let mut message = about(index, address);
         message.header.state = state;
-        message
-            .attributes
-            .push(NeighbourAttribute::LinkLayerAddress(link_address.to_vec()));
+        message.attributes.push(NeighbourAttribute::LinkLayerAddress(link_address.to_vec()));
         // Entries learned by ARP keep the number that they were made with: one that was fixed becomes another.
-        message.attributes.push(if state == NeighbourState::Permanent {
-            ours()
-        } else {
-            nobodys()
-        });
-        let result = self
-            .make(RouteNetlinkMessage::NewNeighbour(message), Existing::Replace)
-            .await;
+        message.attributes.push(if state == NeighbourState::Permanent { ours() } else { nobodys() });
+        let result = self.make(RouteNetlinkMessage::NewNeighbour(message), Existing::Replace).await;
         result.attempt(|| format!("set neighbour {address} on interface {index}"))
     }
 
@@ -136,9 +126,7 @@ impl Netlink {
         let mut message = about(index, address);
         message.header.flags = NeighbourFlags::Proxy;
         message.attributes.push(ours());
-        let result = self
-            .make(RouteNetlinkMessage::NewNeighbour(message), Existing::Replace)
-            .await;
+        let result = self.make(RouteNetlinkMessage::NewNeighbour(message), Existing::Replace).await;
         result.attempt(|| format!("answer ARP for {address} on interface {index}"))
     }
 
@@ -185,9 +173,7 @@ fn about(index: u32, address: Ipv4Addr) -> NeighbourMessage {
     let mut message = NeighbourMessage::default();
     message.header.family = AddressFamily::Inet;
     message.header.ifindex = index;
-    message
-        .attributes
-        .push(NeighbourAttribute::Destination(NeighbourAddress::Inet(address)));
+    message.attributes.push(NeighbourAttribute::Destination(NeighbourAddress::Inet(address)));
     message
 }
 
@@ -213,10 +199,5 @@ fn read(message: &NeighbourMessage) -> Option<Neighbour> {
     }
     let permanent = message.header.state == NeighbourState::Permanent;
     let ours = message.attributes.contains(&ours());
-    Some(Neighbour {
-        address: address?,
-        link_address,
-        permanent,
-        ours,
-    })
+    Some(Neighbour { address: address?, link_address, permanent, ours })
 }

@@ -192,9 +192,7 @@ impl Netlink {
     /// The kernel refused it, for instance because the next router is not on the link.
     pub async fn replace_route(&self, route: &Route) -> Result<(), Error> {
         let message = RouteNetlinkMessage::NewRoute(write(route));
-        self.make(message, Existing::Replace)
-            .await
-            .attempt(|| format!("set {}", describe(route)))
+        self.make(message, Existing::Replace).await.attempt(|| format!("set {}", describe(route)))
     }
 
     /// Makes a route before all with the same destination, table and metric, which stay.
@@ -220,9 +218,7 @@ impl Netlink {
         let mut message = write(route);
         if route.mtu.is_none() {
             // Without a metric the kernel takes the first route that agrees in all else.
-            message
-                .attributes
-                .push(RouteAttribute::Metrics(vec![RouteMetric::Mtu(0)]));
+            message.attributes.push(RouteAttribute::Metrics(vec![RouteMetric::Mtu(0)]));
         }
         self.delete(route, message).await
     }
@@ -260,9 +256,7 @@ impl Netlink {
         let foreign = routes
             .iter()
             .filter(|route| route.is_default() && route.index == Some(index) && is_foreign(route.owner));
-        Ok(foreign
-            .min_by_key(|route| route.metric)
-            .and_then(|route| route.via))
+        Ok(foreign.min_by_key(|route| route.metric).and_then(|route| route.via))
     }
 
     /// Makes the routes of `owner` exactly `wanted`: first adds what is missing, then deletes the rest.
@@ -270,12 +264,8 @@ impl Netlink {
     /// # Errors
     /// The kernel refused one of them.
     pub(crate) async fn settle_routes(&self, owner: Owner, wanted: &[Route]) -> Result<(), Error> {
-        let present: BTreeSet<Route> = self
-            .routes(None)
-            .await?
-            .into_iter()
-            .filter(|route| route.owner == owner)
-            .collect();
+        let present: BTreeSet<Route> =
+            self.routes(None).await?.into_iter().filter(|route| route.owner == owner).collect();
         for route in wanted.iter().filter(|route| !present.contains(route)) {
             self.prepend_route(route).await?;
         }
@@ -314,11 +304,7 @@ fn write(route: &Route) -> RouteMessage {
         RouteKind::Other(kind) => RouteType::from(kind),
     };
     header.scope = match route {
-        Route {
-            kind: RouteKind::Unicast,
-            via: None,
-            ..
-        } => RouteScope::Link,
+        Route { kind: RouteKind::Unicast, via: None, .. } => RouteScope::Link,
         _ => RouteScope::Universe,
     };
     if route.onlink {
@@ -332,25 +318,13 @@ fn write(route: &Route) -> RouteMessage {
     if !route.is_default() {
         attributes.push(RouteAttribute::Destination(RouteAddress::Inet(route.destination)));
     }
-    attributes.extend(
-        route
-            .via
-            .map(|via| RouteAttribute::Gateway(RouteAddress::Inet(via))),
-    );
+    attributes.extend(route.via.map(|via| RouteAttribute::Gateway(RouteAddress::Inet(via))));
     attributes.extend(route.index.map(RouteAttribute::Oif));
-    attributes.extend(
-        route
-            .source
-            .map(|source| RouteAttribute::PrefSource(RouteAddress::Inet(source))),
-    );
+    attributes.extend(route.source.map(|source| RouteAttribute::PrefSource(RouteAddress::Inet(source))));
     if route.metric != 0 {
         attributes.push(RouteAttribute::Priority(route.metric));
     }
-    attributes.extend(
-        route
-            .mtu
-            .map(|mtu| RouteAttribute::Metrics(vec![RouteMetric::Mtu(mtu.into())])),
-    );
+    attributes.extend(route.mtu.map(|mtu| RouteAttribute::Metrics(vec![RouteMetric::Mtu(mtu.into())])));
     message
 }
 
@@ -422,10 +396,7 @@ mod tests {
     fn the_destination_is_the_network() {
         let route = Route::to(Owner::MobileNode, address("10.11.1.50"), 24);
         assert_eq!(route.destination, address("10.11.1.0"));
-        assert_eq!(
-            Route::default_route(Owner::MobileNode).destination,
-            address("0.0.0.0")
-        );
+        assert_eq!(Route::default_route(Owner::MobileNode).destination, address("0.0.0.0"));
     }
 
     #[test]

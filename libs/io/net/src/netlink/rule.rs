@@ -135,12 +135,7 @@ fn read(message: &RuleMessage) -> Option<Rule> {
         (None, None, Some(mark)) => Selector::Mark(mark),
         _ => return None,
     };
-    Some(Rule {
-        selector,
-        table,
-        priority,
-        owner,
-    })
+    Some(Rule { selector, table, priority, owner })
 }
 
 #[cfg(test)]
@@ -156,12 +151,8 @@ mod tests {
         ];
         for selector in selectors {
             for table in [254, 434] {
-                let rule = Rule {
-                    selector: selector.clone(),
-                    table,
-                    priority: 434,
-                    owner: Owner::ForeignAgent,
-                };
+                let rule =
+                    Rule { selector: selector.clone(), table, priority: 434, owner: Owner::ForeignAgent };
                 assert_eq!(read(&write(&rule)), Some(rule));
             }
         }

@@ -88,11 +88,7 @@ impl Watch {
     /// # Errors
     /// One of the interfaces does not exist, or netlink sockets are not permitted.
     pub async fn open(interfaces: &[&str]) -> Result<Self, Error> {
-        let groups = [
-            MulticastGroup::Link,
-            MulticastGroup::Ipv4Ifaddr,
-            MulticastGroup::Ipv4Route,
-        ];
+        let groups = [MulticastGroup::Link, MulticastGroup::Ipv4Ifaddr, MulticastGroup::Ipv4Route];
         let (connection, _, events) = rtnetlink::new_multicast_connection(&groups)
             .attempt(|| "open a netlink socket for notifications")?;
         tokio::spawn(connection);
@@ -143,27 +139,18 @@ impl Watch {
     /// Compares everything with what was reported.
     async fn look(&mut self) -> Result<(), Error> {
         let request = RouteNetlinkMessage::GetLink(LinkMessage::default());
-        let links = self
-            .netlink
-            .dump(request)
-            .await
-            .attempt(|| "list the interfaces")?;
+        let links = self.netlink.dump(request).await.attempt(|| "list the interfaces")?;
         let addresses = self.netlink.all_addresses().await?;
         let routes = self.netlink.routes(Some(TABLE_MAIN)).await?;
         links.iter().for_each(|message| self.hear(message));
         let indices: Vec<u32> = self.known.keys().copied().collect();
         for index in indices {
-            let here = addresses
-                .iter()
-                .filter(|(at, _)| *at == index)
-                .map(|(_, address)| *address);
+            let here = addresses.iter().filter(|(at, _)| *at == index).map(|(_, address)| *address);
             self.settle_addresses(index, here.collect());
             let defaults = routes.iter().filter(|route| {
                 route.prefix_length == 0 && route.index == Some(index) && route::is_foreign(route.owner)
             });
-            let gateway = defaults
-                .min_by_key(|route| route.metric)
-                .and_then(|route| route.via);
+            let gateway = defaults.min_by_key(|route| route.metric).and_then(|route| route.via);
             self.settle_gateway(index, gateway);
         }
         Ok(())
@@ -241,21 +228,10 @@ impl Watch {
             return;
         };
         for gone in known.addresses.difference(&now) {
-            self.changes.push_back(Change::AddressRemoved {
-                index,
-                address: gone.address,
-            });
+            self.changes.push_back(Change::AddressRemoved { index, address: gone.address });
         }
-        for Address {
-            address,
-            prefix_length,
-        } in now.difference(&known.addresses).copied()
-        {
-            self.changes.push_back(Change::AddressAdded {
-                index,
-                address,
-                prefix_length,
-            });
+        for Address { address, prefix_length } in now.difference(&known.addresses).copied() {
+            self.changes.push_back(Change::AddressAdded { index, address, prefix_length });
         }
         let none_left = now.is_empty() && !known.addresses.is_empty();
         known.addresses = now;

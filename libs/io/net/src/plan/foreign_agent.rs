@@ -63,19 +63,13 @@ impl ForeignAgent {
             let here = visitors.iter().filter(|visitor| visitor.interface == *name);
             let mut addresses = Vec::new();
             for visitor in here {
-                plan.netlink
-                    .replace_neighbour(*index, visitor.home_address, visitor.link_address)
-                    .await?;
+                plan.netlink.replace_neighbour(*index, visitor.home_address, visitor.link_address).await?;
                 addresses.push(visitor.home_address);
             }
             plan.netlink.release_neighbours(*index, &addresses).await?;
         }
-        plan.netlink
-            .settle_routes(Owner::ForeignAgent, &plan.routes(tunnel, mtu, visitors)?)
-            .await?;
-        plan.netlink
-            .settle_rules(Owner::ForeignAgent, &plan.rules(visitors))
-            .await?;
+        plan.netlink.settle_routes(Owner::ForeignAgent, &plan.routes(tunnel, mtu, visitors)?).await?;
+        plan.netlink.settle_rules(Owner::ForeignAgent, &plan.rules(visitors)).await?;
         Ok(plan)
     }
 
@@ -86,9 +80,7 @@ impl ForeignAgent {
     pub async fn visitor_add(&self, visitor: &Visitor) -> Result<(), Error> {
         let index = self.index(&visitor.interface)?;
         let home = visitor.home_address;
-        self.netlink
-            .replace_neighbour(index, home, visitor.link_address)
-            .await?;
+        self.netlink.replace_neighbour(index, home, visitor.link_address).await?;
         self.netlink.replace_route(&Self::route(home, index)).await?;
         for (name, other) in &self.links {
             if *other != index {
@@ -118,14 +110,8 @@ impl ForeignAgent {
     }
 
     fn index(&self, interface: &str) -> Result<u32, Error> {
-        let found = self
-            .links
-            .iter()
-            .find(|(name, _)| name == interface)
-            .map(|(_, index)| *index);
-        found.ok_or_else(|| Error::NoInterface {
-            name: interface.to_owned(),
-        })
+        let found = self.links.iter().find(|(name, _)| name == interface).map(|(_, index)| *index);
+        found.ok_or_else(|| Error::NoInterface { name: interface.to_owned() })
     }
 
     fn route(home_address: Ipv4Addr, index: u32) -> Route {

@@ -48,11 +48,7 @@ impl HomeAgent {
         sysctl::set(&format!("net/ipv4/neigh/{home_interface}/proxy_delay"), "0")?;
         let home = netlink.link(home_interface).await?.index;
         let tunnel = netlink.link(device).await?.index;
-        let plan = Self {
-            netlink,
-            home,
-            tunnel,
-        };
+        let plan = Self { netlink, home, tunnel };
         let routes: Vec<Route> = bindings.iter().map(|binding| plan.route(binding)).collect();
         plan.netlink.settle_routes(Owner::HomeAgent, &routes).await?;
         plan.settle_proxies(bindings).await?;
@@ -84,23 +80,17 @@ impl HomeAgent {
         returned: Option<LinkAddress>,
     ) -> Result<(), Error> {
         self.netlink.del_proxy(self.home, home_address).await?;
-        self.netlink
-            .del_route(&Route::to(Owner::HomeAgent, home_address, 32).dev(self.tunnel))
-            .await?;
+        self.netlink.del_route(&Route::to(Owner::HomeAgent, home_address, 32).dev(self.tunnel)).await?;
         if let Some(owner) = returned {
             // Our own reply need not ask for what the request said.
-            self.netlink
-                .learn_neighbour(self.home, home_address, owner)
-                .await?;
+            self.netlink.learn_neighbour(self.home, home_address, owner).await?;
             link.gratuitous_arp_for(home_address, owner)?;
         }
         Ok(())
     }
 
     fn route(&self, binding: &Binding) -> Route {
-        Route::to(Owner::HomeAgent, binding.home_address, 32)
-            .dev(self.tunnel)
-            .mtu(binding.mtu)
+        Route::to(Owner::HomeAgent, binding.home_address, 32).dev(self.tunnel).mtu(binding.mtu)
     }
 
     async fn settle_proxies(&self, bindings: &[Binding]) -> Result<(), Error> {

@@ -98,12 +98,7 @@ impl MobileNode {
             links.push(((*name).to_owned(), netlink.link(name).await?.index));
         }
         let tunnel = netlink.link(device).await?.index;
-        let plan = Self {
-            netlink,
-            home,
-            links,
-            tunnel,
-        };
+        let plan = Self { netlink, home, links, tunnel };
         plan.place_home_address().await?;
         Ok(plan)
     }
@@ -113,10 +108,7 @@ impl MobileNode {
     /// # Errors
     /// The kernel refused.
     pub async fn detached(&self) -> Result<(), Error> {
-        let state = State {
-            routes: self.everything(self.parked()),
-            ..State::default()
-        };
+        let state = State { routes: self.everything(self.parked()), ..State::default() };
         self.settle(&state).await?;
         // Neighbours of the old link would fail one by one, each with an error for some application.
         for (_, index) in &self.links {
@@ -130,29 +122,12 @@ impl MobileNode {
     /// # Errors
     /// The kernel refused, or the link is down.
     pub async fn home(&self, link: &LinkSocket) -> Result<(), Error> {
-        let Home {
-            address,
-            prefix_length,
-            gateway,
-        } = self.home;
+        let Home { address, prefix_length, gateway } = self.home;
         let index = link.index();
-        let mut routes = vec![
-            Route::to(OWNER, address, prefix_length)
-                .dev(index)
-                .source(address),
-        ];
+        let mut routes = vec![Route::to(OWNER, address, prefix_length).dev(index).source(address)];
         let default = Route::default_route(OWNER).dev(index).source(address);
-        routes.extend(
-            gateway
-                .into_iter()
-                .flat_map(|gateway| self.everything(default.clone().via(gateway))),
-        );
-        self.settle(&State {
-            routes,
-            answers: Some(index),
-            ..State::default()
-        })
-        .await?;
+        routes.extend(gateway.into_iter().flat_map(|gateway| self.everything(default.clone().via(gateway))));
+        self.settle(&State { routes, answers: Some(index), ..State::default() }).await?;
         link.gratuitous_arp(address)
     }
 
@@ -167,18 +142,9 @@ impl MobileNode {
         agent_link: LinkAddress,
     ) -> Result<(), Error> {
         let index = self.index(interface)?;
-        let default = Route::default_route(OWNER)
-            .via(agent)
-            .dev(index)
-            .onlink()
-            .source(self.home.address);
+        let default = Route::default_route(OWNER).via(agent).dev(index).onlink().source(self.home.address);
         let neighbour = Some((index, agent, agent_link));
-        self.settle(&State {
-            routes: self.everything(default),
-            neighbour,
-            ..State::default()
-        })
-        .await
+        self.settle(&State { routes: self.everything(default), neighbour, ..State::default() }).await
     }
 
     /// The node has a care-of address of its own but no registration: sockets with [`super::MARK`] reach the
@@ -187,8 +153,7 @@ impl MobileNode {
     /// # Errors
     /// The kernel refused, or the link is down.
     pub async fn care_of(&self, interface: &str, care_of: &CareOf) -> Result<(), Error> {
-        self.settle(&self.by_care_of(interface, care_of, self.parked())?)
-            .await
+        self.settle(&self.by_care_of(interface, care_of, self.parked())?).await
     }
 
     /// The node is registered with a care-of address of its own; `mtu` is the largest packet for the tunnel.
@@ -196,8 +161,7 @@ impl MobileNode {
     /// # Errors
     /// The kernel refused, or the link is down.
     pub async fn co_located(&self, interface: &str, care_of: &CareOf, mtu: u16) -> Result<(), Error> {
-        self.settle(&self.by_care_of(interface, care_of, self.parked().mtu(mtu))?)
-            .await
+        self.settle(&self.by_care_of(interface, care_of, self.parked().mtu(mtu))?).await
     }
 
     /// The care-of address is gone, and with it the way.
@@ -212,31 +176,16 @@ impl MobileNode {
         let index = self.index(interface)?;
         let mut routes = self.care_of_table(index, care_of);
         routes.extend(self.everything(default));
-        let rule = Rule {
-            selector: Selector::Mark(MARK),
-            table: TABLE_CARE_OF,
-            priority: PRIORITY,
-            owner: OWNER,
-        };
-        Ok(State {
-            routes,
-            rules: vec![rule],
-            ..State::default()
-        })
+        let rule =
+            Rule { selector: Selector::Mark(MARK), table: TABLE_CARE_OF, priority: PRIORITY, owner: OWNER };
+        Ok(State { routes, rules: vec![rule], ..State::default() })
     }
 
     /// The ways of marked packets: the link, its router, and nothing else.
     fn care_of_table(&self, index: u32, care_of: &CareOf) -> Vec<Route> {
-        let CareOf {
-            address,
-            prefix_length,
-            gateway,
-        } = *care_of;
+        let CareOf { address, prefix_length, gateway } = *care_of;
         let default = Route::default_route(OWNER).table(TABLE_CARE_OF);
-        let link = Route::to(OWNER, address, prefix_length)
-            .dev(index)
-            .source(address)
-            .table(TABLE_CARE_OF);
+        let link = Route::to(OWNER, address, prefix_length).dev(index).source(address).table(TABLE_CARE_OF);
         let mut routes = vec![link, default.clone().unreachable()];
         routes.extend(gateway.map(|gateway| default.via(gateway).dev(index).onlink().source(address)));
         routes
@@ -244,9 +193,7 @@ impl MobileNode {
 
     /// A default route into the tunnel.
     fn parked(&self) -> Route {
-        Route::default_route(OWNER)
-            .dev(self.tunnel)
-            .source(self.home.address)
+        Route::default_route(OWNER).dev(self.tunnel).source(self.home.address)
     }
 
     /// Routes that take every packet as `default` would, whatever other default routes there are.
@@ -264,48 +211,32 @@ impl MobileNode {
     }
 
     fn index(&self, interface: &str) -> Result<u32, Error> {
-        let found = self
-            .links
-            .iter()
-            .find(|(name, _)| name == interface)
-            .map(|(_, index)| *index);
-        found.ok_or_else(|| Error::NoInterface {
-            name: interface.to_owned(),
-        })
+        let found = self.links.iter().find(|(name, _)| name == interface).map(|(_, index)| *index);
+        found.ok_or_else(|| Error::NoInterface { name: interface.to_owned() })
     }
 
     async fn place_home_address(&self) -> Result<(), Error> {
         let loopback = self.netlink.link("lo").await?;
-        let wanted = Address {
-            address: self.home.address,
-            prefix_length: 32,
-        };
+        let wanted = Address { address: self.home.address, prefix_length: 32 };
         if self.netlink.addresses(loopback.index).await?.contains(&wanted) {
             return Ok(());
         }
         // Before the address is there, so that not one question is answered on a link that is not home.
         self.settle_arp(None)?;
         self.netlink.set_up(loopback.index).await?;
-        self.netlink
-            .add_address(loopback.index, wanted.address, wanted.prefix_length)
-            .await
+        self.netlink.add_address(loopback.index, wanted.address, wanted.prefix_length).await
     }
 
     async fn settle(&self, state: &State) -> Result<(), Error> {
         self.settle_arp(state.answers)?;
         if let Some((index, address, link_address)) = state.neighbour {
-            self.netlink
-                .replace_neighbour(index, address, link_address)
-                .await?;
+            self.netlink.replace_neighbour(index, address, link_address).await?;
         }
         // Where marked packets go is known before any packet is marked to go there.
         self.netlink.settle_routes(OWNER, &state.routes).await?;
         self.netlink.settle_rules(OWNER, &state.rules).await?;
         for (_, index) in &self.links {
-            let keep = state
-                .neighbour
-                .filter(|(at, _, _)| at == index)
-                .map(|(_, address, _)| address);
+            let keep = state.neighbour.filter(|(at, _, _)| at == index).map(|(_, address, _)| address);
             self.netlink.release_neighbours(*index, keep.as_slice()).await?;
         }
         Ok(())

@@ -68,12 +68,7 @@ impl Tally {
     pub(super) fn read(&self) -> Counters {
         let names = NAMES.iter().chain(&DROPS);
         let values = self.counts.iter().chain(&self.drops);
-        Counters(
-            names
-                .zip(values)
-                .map(|(name, value)| (*name, value.load(Ordering::Relaxed)))
-                .collect(),
-        )
+        Counters(names.zip(values).map(|(name, value)| (*name, value.load(Ordering::Relaxed))).collect())
     }
 }
 
@@ -90,10 +85,7 @@ impl Counters {
     /// The value of one counter; 0 for a name that is none.
     #[must_use]
     pub fn value(&self, name: &str) -> u64 {
-        self.0
-            .iter()
-            .find(|(known, _)| *known == name)
-            .map_or(0, |(_, value)| *value)
+        self.0.iter().find(|(known, _)| *known == name).map_or(0, |(_, value)| *value)
     }
 }
 

@@ -49,11 +49,7 @@ impl Inbound {
 
     /// Runs until the other end of `wake` is closed.
     pub(super) fn run(self, wake: &PipeReader) {
-        let mut work = Work {
-            receiver: Receiver::new(SLOT),
-            troubles: Troubles::new(),
-            swept: now(),
-        };
+        let mut work = Work { receiver: Receiver::new(SLOT), troubles: Troubles::new(), swept: now() };
         while self.serve(wake, &mut work) == Wake::PortsChanged {}
     }
 
@@ -62,24 +58,17 @@ impl Inbound {
         let ports = self.shared.ports.load_full();
         let fixed = [wake.as_fd(), self.shared.raw.as_fd()];
         let sockets = fixed.into_iter().chain(ports.iter().map(|port| port.as_fd()));
-        let mut ready: Vec<PollFd<'_>> = sockets
-            .map(|socket| PollFd::new(socket, PollFlags::POLLIN))
-            .collect();
+        let mut ready: Vec<PollFd<'_>> =
+            sockets.map(|socket| PollFd::new(socket, PollFlags::POLLIN)).collect();
         loop {
             // Only a signal interrupts it, and then there is nothing to do.
-            let _ = nix::poll::poll(
-                &mut ready,
-                PollTimeout::try_from(SWEEP).unwrap_or(PollTimeout::NONE),
-            );
+            let _ = nix::poll::poll(&mut ready, PollTimeout::try_from(SWEEP).unwrap_or(PollTimeout::NONE));
             let (fixed, of_ports) = ready.split_at(2);
             if happened(&fixed[0]) {
                 return read_wake(wake);
             }
             let in_error = |socket: &PollFd<'_>| {
-                socket
-                    .revents()
-                    .unwrap_or(PollFlags::empty())
-                    .contains(PollFlags::POLLERR)
+                socket.revents().unwrap_or(PollFlags::empty()).contains(PollFlags::POLLERR)
             };
             if ready.iter().any(in_error) {
                 trouble::drain(&self.shared, &mut work.troubles);
@@ -90,7 +79,7 @@ impl Inbound {
             for (socket, port) in of_ports.iter().zip(ports.iter()) {
                 if happened(socket) {
                     self.turn(work, socket.as_fd(), |payload, source| {
-                        self.take_udp(port, payload, source)
+                        self.take_udp(port, payload, source);
                     });
                 }
             }
@@ -129,11 +118,7 @@ impl Inbound {
             }
             return;
         }
-        let received = Received {
-            source,
-            destination: port.local(),
-            payload: payload.to_vec(),
-        };
+        let received = Received { source, destination: port.local(), payload: payload.to_vec() };
         if self.control.try_send(received).is_err() {
             self.shared.tally.add(Count::ControlOverflow, 1);
         }

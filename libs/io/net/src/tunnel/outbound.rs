@@ -91,11 +91,7 @@ impl Work {
             let range = at..at + length;
             let peer = match table.outbound(&self.memory[range.clone()], &paths) {
                 Verdict::Encap(entry) => Some(entry.peer),
-                Verdict::TooBig {
-                    entry,
-                    mtu,
-                    dont_fragment,
-                } => {
+                Verdict::TooBig { entry, mtu, dont_fragment } => {
                     self.too_big(shared, range.clone(), &entry, mtu, dont_fragment);
                     None
                 }
@@ -131,14 +127,7 @@ impl Work {
     }
 
     fn flush(&mut self, shared: &Shared) {
-        let Self {
-            memory,
-            raw,
-            udp,
-            refused,
-            slots,
-            ..
-        } = self;
+        let Self { memory, raw, udp, refused, slots, .. } = self;
         let mut failed = |outer: Range<usize>, error: &io::Error| {
             shared.tally.add(Count::SendFailed, 1);
             tracing::trace!(%error, "packet not sent");
@@ -169,12 +158,7 @@ impl Work {
         let mut refused = std::mem::take(&mut self.refused);
         for (range, _) in refused.drain(..) {
             let verdict = table.outbound(&self.memory[range.clone()], &paths);
-            if let Verdict::TooBig {
-                entry,
-                mtu,
-                dont_fragment,
-            } = verdict
-            {
+            if let Verdict::TooBig { entry, mtu, dont_fragment } = verdict {
                 self.too_big(shared, range, &entry, mtu, dont_fragment);
             }
         }

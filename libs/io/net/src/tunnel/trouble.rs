@@ -19,10 +19,7 @@ pub(super) struct Troubles {
 
 impl Troubles {
     pub(super) fn new() -> Self {
-        Self {
-            reader: Reader::new(),
-            bucket: Bucket::new(now()),
-        }
+        Self { reader: Reader::new(), bucket: Bucket::new(now()) }
     }
 }
 
@@ -44,9 +41,7 @@ pub(super) fn drain(shared: &Shared, troubles: &mut Troubles) {
 
 fn act(shared: &Shared, bucket: &mut Bucket, unwrap: Unwrap, trouble: &Trouble<'_>) {
     let remote = trouble.remote;
-    let inner = unwrap(trouble.quoted)
-        .and_then(|range| trouble.quoted.get(range))
-        .unwrap_or_default();
+    let inner = unwrap(trouble.quoted).and_then(|range| trouble.quoted.get(range)).unwrap_or_default();
     let entry = shared.table.load().sent(remote, inner);
     let reaction = match trouble.cause {
         Cause::Icmp { icmp_type, code, mtu } => {

@@ -1,0 +1,549 @@
+//! Packets between a correspondent and a mobile node, through agents that are nothing but plans and tunnels.
+
+use std::{
+    ffi::c_int,
+    io::{self, Read as _, Write as _},
+    net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream, UdpSocket},
+    os::fd::AsRawFd as _,
+    sync::Arc,
+    time::Instant,
+};
+
+use forward::{Entry, Peer, Side, Table};
+use net::{
+    link::{Hears, LinkSocket},
+    netlink::{Netlink, Owner, Route},
+    plan::{
+        ForeignAgent, HomeAgent, MARK, MobileNode, foreign_agent::Visitor, home_agent::Binding,
+        mobile_node::CareOf, mobile_node::Home,
+    },
+    tunnel::{Config, Tunnel},
+    udp::{Port, Received},
+};
+use tokio::sync::mpsc;
+
+use crate::lab::{Host, PATIENCE, Switch};
+
+const HOME_ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 11, 1, 50);
+const HOME_AGENT: Ipv4Addr = Ipv4Addr::new(10, 50, 1, 2);
+const FOREIGN_AGENT: Ipv4Addr = Ipv4Addr::new(10, 51, 1, 2);
+const CARE_OF: Ipv4Addr = Ipv4Addr::new(10, 51, 1, 77);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Encapsulation {
+    IpInIp,
+    Udp,
+}
+
+impl Encapsulation {
+    fn mtu(self) -> u16 {
+        match self {
+            Self::IpInIp => 1480,
+            Self::Udp => 1468,
+        }
+    }
+
+    fn peer(self, local: Ipv4Addr, remote: Ipv4Addr) -> Peer {
+        match self {
+            Self::IpInIp => Peer::IpInIp { local, remote },
+            Self::Udp => Peer::Udp { remote: SocketAddrV4::new(remote, 434) },
+        }
+    }
+}
+
+const BOTH: [Encapsulation; 2] = [Encapsulation::IpInIp, Encapsulation::Udp];
+
+type Control = mpsc::Receiver<Received>;
+
+/// `correspondent`, home link, `home_agent`, core link, `router`, far link, `foreign_agent`, visited link; the
+/// mobile node can be plugged into each.
+struct World {
+    switch: Switch,
+    correspondent: Host,
+    home_agent: Host,
+    router: Host,
+    foreign_agent: Host,
+    mobile: Host,
+    mobile_port: String,
+}
+
+impl World {
+    fn new() -> Option<Self> {
+        let switch = Switch::new(&["home", "core", "far", "visited"])?;
+        let [correspondent, home_agent, router, foreign_agent, mobile] =
+            std::array::from_fn(|_| Host::new().unwrap());
+        switch.connect(&correspondent, "eth0", "home");
+        switch.connect(&home_agent, "eth0", "home");
+        switch.connect(&home_agent, "eth1", "core");
+        switch.connect(&router, "eth0", "core");
+        switch.connect(&router, "eth1", "far");
+        switch.connect(&foreign_agent, "eth0", "far");
+        switch.connect(&foreign_agent, "eth1", "visited");
+        let mobile_port = switch.connect(&mobile, "eth0", "visited");
+        correspondent.address("eth0", "10.11.1.90", 24);
+        home_agent.address("eth0", "10.11.1.2", 24);
+        home_agent.address("eth1", "10.50.1.2", 24);
+        home_agent.route("10.51.1.0", 24, "10.50.1.1");
+        router.address("eth0", "10.50.1.1", 24);
+        router.address("eth1", "10.51.1.1", 24);
+        router.forward();
+        // So that a packet that leaves untunnelled would arrive.
+        router.route("10.11.1.0", 24, "10.50.1.2");
+        foreign_agent.address("eth0", "10.51.1.2", 24);
+        foreign_agent.address("eth1", "10.21.1.1", 24);
+        foreign_agent.route("0.0.0.0", 0, "10.51.1.1");
+        Some(Self { switch, correspondent, home_agent, router, foreign_agent, mobile, mobile_port })
+    }
+
+    /// The home agent with one binding, to `remote`.
+    fn bind(&self, encapsulation: Encapsulation, remote: Ipv4Addr) -> (Tunnel, Control) {
+        let peer = encapsulation.peer(HOME_AGENT, remote);
+        let opened = open(&self.home_agent, HOME_AGENT, None, Side::HomeAgent, peer);
+        let mtu = encapsulation.mtu();
+        self.home_agent.act(move || async move {
+            let netlink = Netlink::connect().unwrap();
+            let plan = HomeAgent::start(netlink, "eth0", "sojourn0", &[]).await.unwrap();
+            let link = LinkSocket::open("eth0", Hears::HomeAgent).unwrap();
+            plan.bind(&link, &Binding { home_address: HOME_ADDRESS, mtu }).await.unwrap();
+        });
+        opened
+    }
+
+    /// The foreign agent with the mobile node as its visitor.
+    fn visit(&self, encapsulation: Encapsulation) -> (Tunnel, Control) {
+        let peer = encapsulation.peer(FOREIGN_AGENT, HOME_AGENT);
+        let opened = open(&self.foreign_agent, FOREIGN_AGENT, None, Side::Visited, peer);
+        let (agent_link, mobile_link) =
+            (link_address(&self.foreign_agent, "eth1"), link_address(&self.mobile, "eth0"));
+        let visitor = Visitor {
+            home_address: HOME_ADDRESS,
+            interface: "eth1".to_owned(),
+            link_address: mobile_link,
+            reverse_tunnel: true,
+        };
+        self.foreign_agent.act(move || async move {
+            let netlink = Netlink::connect().unwrap();
+            let mtu = encapsulation.mtu();
+            let plan = ForeignAgent::start(netlink, &["eth1"], "sojourn0", mtu, &[]).await.unwrap();
+            plan.visitor_add(&visitor).await.unwrap();
+        });
+        let agent = Ipv4Addr::new(10, 21, 1, 1);
+        self.mobile.act(move || async move {
+            let plan = prepare_mobile_node().await;
+            plan.via_foreign_agent("eth0", agent, agent_link).await.unwrap();
+        });
+        opened
+    }
+
+    /// The mobile node with an address of its own on the far link.
+    fn co_locate(&self, encapsulation: Encapsulation) -> (Tunnel, Control) {
+        self.switch.plug(&self.mobile_port, "far");
+        self.mobile.address("eth0", "10.51.1.77", 24);
+        let peer = encapsulation.peer(CARE_OF, HOME_AGENT);
+        let opened = open(&self.mobile, CARE_OF, Some(MARK), Side::Visited, peer);
+        self.mobile.act(move || async move {
+            let plan = prepare_mobile_node().await;
+            let gateway = Some(Ipv4Addr::new(10, 51, 1, 1));
+            let care_of = CareOf { address: CARE_OF, prefix_length: 24, gateway };
+            plan.co_located("eth0", &care_of, encapsulation.mtu()).await.unwrap();
+        });
+        opened
+    }
+}
+
+fn open(host: &Host, local: Ipv4Addr, mark: Option<u32>, side: Side, peer: Peer) -> (Tunnel, Control) {
+    host.act(move || async move {
+        let config = Config {
+            device: "sojourn0".to_owned(),
+            mark,
+            ports: vec![Port::open(SocketAddrV4::new(local, 434), mark).unwrap()],
+            table: Table::new(side, [Entry::new(HOME_ADDRESS, peer)]),
+        };
+        Tunnel::open(config).unwrap()
+    })
+}
+
+async fn prepare_mobile_node() -> MobileNode {
+    let netlink = Netlink::connect().unwrap();
+    // Through a foreign agent the device only parks what has no way; nobody needs to hold it.
+    if netlink.link("sojourn0").await.is_err() {
+        let table = Table::new(Side::Visited, []);
+        let config = Config { device: "sojourn0".to_owned(), mark: None, ports: vec![], table };
+        drop(Tunnel::open(config).unwrap());
+    }
+    let home = Home { address: HOME_ADDRESS, prefix_length: 24, gateway: None };
+    MobileNode::start(netlink, &["eth0"], "sojourn0", home).await.unwrap()
+}
+
+fn link_address(host: &Host, interface: &'static str) -> [u8; 6] {
+    host.act(move || async move { Netlink::connect().unwrap().link(interface).await.unwrap().address })
+}
+
+/// Sends there and back until it arrives: the first packets may wait for ARP.
+fn echo(from: &UdpSocket, to: &UdpSocket, octets: usize) {
+    let message: Vec<u8> = (0..octets).map(|n| n as u8).collect();
+    let mut buffer = vec![0; 65_536];
+    from.send_to(&message, to.local_addr().unwrap()).unwrap();
+    let (length, source) = to.recv_from(&mut buffer).unwrap();
+    assert_eq!(&buffer[..length], message);
+    assert_eq!(source, from.local_addr().unwrap());
+    to.send_to(&message, source).unwrap();
+    let (length, source) = from.recv_from(&mut buffer).unwrap();
+    assert_eq!(&buffer[..length], message);
+    assert_eq!(source, to.local_addr().unwrap());
+}
+
+/// Carries `octets` both ways over one connection.
+fn transfer(world: &World, octets: usize) {
+    let listener = world.mobile.act(|| async { TcpListener::bind((HOME_ADDRESS, 7000)).unwrap() });
+    let server = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let mut received = vec![0; octets];
+        stream.read_exact(&mut received).unwrap();
+        stream.write_all(&received).unwrap();
+    });
+    let mut stream = world.correspondent.act(|| async { TcpStream::connect((HOME_ADDRESS, 7000)).unwrap() });
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let sent: Vec<u8> = (0..octets).map(|n| (n * 7 + n / 256) as u8).collect();
+    stream.write_all(&sent).unwrap();
+    let mut received = vec![0; octets];
+    stream.read_exact(&mut received).unwrap();
+    assert!(received == sent, "the transfer came back changed");
+    server.join().unwrap();
+}
+
+fn ends(world: &World) -> (UdpSocket, UdpSocket) {
+    (world.correspondent.udp("10.11.1.90:5000"), world.mobile.udp("10.11.1.50:5000"))
+}
+
+#[test]
+fn datagrams_and_streams_pass_through_a_foreign_agent() {
+    for encapsulation in BOTH {
+        let Some(world) = World::new() else { return };
+        let (at_home, _control) = world.bind(encapsulation, FOREIGN_AGENT);
+        let (away, _control) = world.visit(encapsulation);
+        let (correspondent, mobile) = ends(&world);
+        echo(&correspondent, &mobile, 100);
+        echo(&mobile, &correspondent, 1400);
+        transfer(&world, 4 << 20);
+        for tunnel in [&at_home, &away] {
+            let counters = tunnel.counters();
+            assert!(counters.value("tunnel octets out") > 4 << 20, "{encapsulation:?} {counters:?}");
+            assert!(counters.value("tunnel octets in") > 4 << 20, "{encapsulation:?} {counters:?}");
+        }
+    }
+}
+
+#[test]
+fn datagrams_and_streams_pass_with_an_address_of_its_own() {
+    for encapsulation in BOTH {
+        let Some(world) = World::new() else { return };
+        let (_at_home, _control) = world.bind(encapsulation, CARE_OF);
+        let (_away, _control) = world.co_locate(encapsulation);
+        let (correspondent, mobile) = ends(&world);
+        echo(&correspondent, &mobile, 100);
+        echo(&mobile, &correspondent, 1400);
+        transfer(&world, 4 << 20);
+        // Even to the home agent's own address packets go inside.
+        let home_agent = world.home_agent.udp("10.50.1.2:5000");
+        echo(&mobile, &home_agent, 100);
+    }
+}
+
+/// Lets a sender that forbids fragments learn that the path takes `expected` octets, and not less.
+fn learns_mtu(from: &UdpSocket, to: &UdpSocket, expected: c_int) {
+    set(from, libc::IP_MTU_DISCOVER, libc::IP_PMTUDISC_DO);
+    from.connect(to.local_addr().unwrap()).unwrap();
+    let payload = |mtu: c_int| vec![0; usize::try_from(mtu).unwrap() - 28];
+    let start = Instant::now();
+    loop {
+        let known = mtu(from);
+        assert!(known >= expected, "{known} octets are less than the path takes");
+        assert!(start.elapsed() < PATIENCE, "nobody said that {known} octets are too many");
+        // What was just learned is an error of the socket as well, once for each packet that was too big.
+        if from.send(&payload(known)).is_ok() && known == expected {
+            break;
+        }
+    }
+    let mut buffer = [0; 2048];
+    // The receiver may have sent too much before, and hear of it only now.
+    let received = to.recv(&mut buffer).or_else(|_| to.recv(&mut buffer)).unwrap();
+    assert_eq!(received + 28, usize::try_from(expected).unwrap());
+}
+
+fn set(socket: &UdpSocket, option: c_int, value: c_int) {
+    let length = size_of::<c_int>() as libc::socklen_t;
+    // SAFETY: pointer and length describe `value`, which outlives the call.
+    let result = unsafe {
+        libc::setsockopt(socket.as_raw_fd(), libc::IPPROTO_IP, option, (&raw const value).cast(), length)
+    };
+    assert_eq!(result, 0, "{}", io::Error::last_os_error());
+}
+
+fn mtu(socket: &UdpSocket) -> c_int {
+    let mut value: c_int = 0;
+    let mut length = size_of::<c_int>() as libc::socklen_t;
+    // SAFETY: pointer and length describe `value`, which outlives the call.
+    let result = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::IPPROTO_IP,
+            libc::IP_MTU,
+            (&raw mut value).cast(),
+            &raw mut length,
+        )
+    };
+    assert_eq!(result, 0, "{}", io::Error::last_os_error());
+    value
+}
+
+#[test]
+fn both_ends_learn_the_mtu_of_the_tunnel() {
+    for encapsulation in BOTH {
+        let Some(world) = World::new() else { return };
+        let (_at_home, _control) = world.bind(encapsulation, FOREIGN_AGENT);
+        let (_away, _control) = world.visit(encapsulation);
+        let (correspondent, mobile) = ends(&world);
+        let expected = c_int::from(encapsulation.mtu());
+        learns_mtu(&correspondent, &mobile, expected);
+        learns_mtu(&mobile, &correspondent, expected);
+    }
+}
+
+#[test]
+fn a_narrow_path_inside_the_tunnel_is_told_to_the_sender() {
+    for (encapsulation, expected) in [(Encapsulation::IpInIp, 1380), (Encapsulation::Udp, 1368)] {
+        let Some(world) = World::new() else { return };
+        Switch::narrow(&world.router, "eth1", 1400);
+        Switch::narrow(&world.foreign_agent, "eth0", 1400);
+        let (at_home, _control) = world.bind(encapsulation, FOREIGN_AGENT);
+        let (_away, _control) = world.visit(encapsulation);
+        let (correspondent, mobile) = ends(&world);
+        learns_mtu(&correspondent, &mobile, expected);
+        learns_mtu(&mobile, &correspondent, expected);
+        assert!(at_home.counters().value("tunnel ICMP errors sent") > 0);
+        // A stream finds its way as well.
+        transfer(&world, 1 << 20);
+    }
+}
+
+#[test]
+fn what_may_be_cut_passes_a_narrow_path_in_pieces() {
+    for encapsulation in BOTH {
+        let Some(world) = World::new() else { return };
+        Switch::narrow(&world.router, "eth1", 1400);
+        Switch::narrow(&world.foreign_agent, "eth0", 1400);
+        let (at_home, _control) = world.bind(encapsulation, FOREIGN_AGENT);
+        let (_away, _control) = world.visit(encapsulation);
+        let (correspondent, mobile) = ends(&world);
+        learns_mtu(&correspondent, &mobile, c_int::from(encapsulation.mtu()) - 100);
+        let other = world.correspondent.udp("10.11.1.90:5001");
+        set(&other, libc::IP_MTU_DISCOVER, libc::IP_PMTUDISC_INTERFACE);
+        // So that only the large one is left to receive.
+        let mobile = world.mobile.udp("10.11.1.50:5001");
+        let message = [7; 1430];
+        other.send_to(&message, mobile.local_addr().unwrap()).unwrap();
+        let mut buffer = [0; 2048];
+        let (length, _) = mobile.recv_from(&mut buffer).unwrap();
+        assert_eq!(buffer[..length], message);
+        // It is counted when it is gone, and may have arrived before.
+        wait_for(|| at_home.counters().value("tunnel fragments made") == 2);
+    }
+}
+
+#[test]
+fn an_unreachable_tunnel_end_is_told_to_the_sender() {
+    let Some(world) = World::new() else { return };
+    let (at_home, _control) = world.bind(Encapsulation::IpInIp, FOREIGN_AGENT);
+    world.router.act(|| async {
+        let route = Route::to(Owner::Other(4), FOREIGN_AGENT, 32).unreachable();
+        Netlink::connect().unwrap().replace_route(&route).await.unwrap();
+    });
+    let (correspondent, mobile) = (world.correspondent.udp("10.11.1.90:5000"), "10.11.1.50:5000");
+    // Otherwise the kernel takes it for something that may pass.
+    set(&correspondent, libc::IP_RECVERR, 1);
+    correspondent.connect(mobile).unwrap();
+    correspondent.send(b"anybody there").unwrap();
+    let error = correspondent.recv(&mut [0; 64]).unwrap_err();
+    assert_eq!(error.raw_os_error(), Some(libc::EHOSTUNREACH), "{:?}", at_home.counters());
+}
+
+#[test]
+fn while_the_agent_is_gone_nothing_leaves_and_then_it_goes_on() {
+    for encapsulation in BOTH {
+        let Some(world) = World::new() else { return };
+        let (at_home, _control) = world.bind(encapsulation, FOREIGN_AGENT);
+        let (away, control) = world.visit(encapsulation);
+        let (correspondent, mobile) = ends(&world);
+        echo(&correspondent, &mobile, 100);
+        // What the kernel is left with after a kill -9: the device, and nobody who reads it.
+        drop((away, control));
+        let to = correspondent.local_addr().unwrap();
+        for _ in 0..10 {
+            mobile.send_to(b"lost", to).unwrap();
+        }
+        let (away, _control) = {
+            let peer = encapsulation.peer(FOREIGN_AGENT, HOME_AGENT);
+            open(&world.foreign_agent, FOREIGN_AGENT, None, Side::Visited, peer)
+        };
+        // Untunnelled packets would have arrived first.
+        echo(&mobile, &correspondent, 200);
+        echo(&correspondent, &mobile, 300);
+        drop((at_home, away));
+    }
+}
+
+#[test]
+fn registrations_go_to_control_and_strangers_data_nowhere() {
+    let Some(world) = World::new() else { return };
+    let (at_home, mut control) = world.bind(Encapsulation::Udp, FOREIGN_AGENT);
+    let stranger = world.router.udp("10.50.1.1:40000");
+    let mut inner = vec![4, 4, 0, 0];
+    inner.extend([0x45, 0, 0, 20, 0, 0, 0, 0, 64, 17, 0, 0, 10, 11, 1, 50, 10, 11, 1, 90]);
+    stranger.send_to(&inner, "10.50.1.2:434").unwrap();
+    stranger.send_to(b"\x01 request", "10.50.1.2:434").unwrap();
+    let received = world.home_agent.act(move || async move { control.recv().await.unwrap() });
+    assert_eq!(received.source.to_string(), "10.50.1.1:40000");
+    assert_eq!(received.destination.to_string(), "10.50.1.2:434");
+    assert_eq!(received.payload, b"\x01 request");
+    let counters = at_home.counters();
+    assert_eq!(counters.value("tunnel drop: wrong peer"), 1);
+    assert_eq!(counters.value("tunnel packets in"), 0);
+}
+
+#[test]
+fn ports_are_exchanged_while_it_runs() {
+    let Some(world) = World::new() else { return };
+    let (at_home, mut control) = world.bind(Encapsulation::Udp, FOREIGN_AGENT);
+    let other =
+        world.home_agent.act(|| async { Port::open("10.11.1.2:434".parse().unwrap(), None).unwrap() });
+    at_home.set_ports(vec![other]);
+    let client = world.correspondent.udp("10.11.1.90:40000");
+    client.send_to(b"\x01 request", "10.11.1.2:434").unwrap();
+    let received = world.home_agent.act(move || async move { control.recv().await.unwrap() });
+    assert_eq!(received.destination.to_string(), "10.11.1.2:434");
+}
+
+#[test]
+fn a_swapped_table_takes_effect_at_once() {
+    let Some(world) = World::new() else { return };
+    let (at_home, _control) = world.bind(Encapsulation::IpInIp, FOREIGN_AGENT);
+    let (_away, _control) = world.visit(Encapsulation::IpInIp);
+    let (correspondent, mobile) = ends(&world);
+    echo(&correspondent, &mobile, 100);
+    at_home.swap(Table::new(Side::HomeAgent, []));
+    correspondent.send_to(b"lost", mobile.local_addr().unwrap()).unwrap();
+    let start = Instant::now();
+    while at_home.counters().value("tunnel drop: no tunnel") == 0 {
+        assert!(start.elapsed() < PATIENCE, "the packet was not dropped");
+        std::thread::yield_now();
+    }
+    let peer = Encapsulation::IpInIp.peer(HOME_AGENT, FOREIGN_AGENT);
+    at_home.swap(Table::new(Side::HomeAgent, [Entry::new(HOME_ADDRESS, peer)]));
+    echo(&correspondent, &mobile, 100);
+}
+
+#[test]
+fn the_home_agent_answers_for_the_mobile_node_until_it_is_back() {
+    let Some(world) = World::new() else { return };
+    let (_tunnel, _control) = world.bind(Encapsulation::IpInIp, FOREIGN_AGENT);
+    let (correspondent, agent_link) =
+        (world.correspondent.udp("10.11.1.90:5000"), link_address(&world.home_agent, "eth0"));
+    correspondent.send_to(b"where are you", (HOME_ADDRESS, 5000)).unwrap();
+    let known = || {
+        world.correspondent.act(|| async {
+            let netlink = Netlink::connect().unwrap();
+            let index = netlink.link("eth0").await.unwrap().index;
+            let all = netlink.neighbours(index).await.unwrap();
+            all.into_iter().find(|one| one.address == HOME_ADDRESS).and_then(|one| one.link_address)
+        })
+    };
+    wait_for(|| known() == Some(agent_link));
+
+    world.switch.plug(&world.mobile_port, "home");
+    let mobile_link = link_address(&world.mobile, "eth0");
+    world.mobile.act(|| async {
+        let plan = prepare_mobile_node().await;
+        let link = Arc::new(LinkSocket::open("eth0", Hears::MobileNode).unwrap());
+        plan.home(&link).await.unwrap();
+    });
+    wait_for(|| known() == Some(mobile_link));
+    world.home_agent.act(move || async move {
+        let netlink = Netlink::connect().unwrap();
+        let bound = Binding { home_address: HOME_ADDRESS, mtu: 1480 };
+        let plan = HomeAgent::start(netlink.clone(), "eth0", "sojourn0", &[bound]).await.unwrap();
+        let link = LinkSocket::open("eth0", Hears::HomeAgent).unwrap();
+        assert_eq!(netlink.proxies(link.index()).await.unwrap(), [HOME_ADDRESS]);
+        plan.unbind(&link, HOME_ADDRESS, Some(mobile_link)).await.unwrap();
+        assert_eq!(netlink.proxies(link.index()).await.unwrap(), [] as [Ipv4Addr; 0]);
+    });
+    assert!(world.home_agent.routes(Owner::HomeAgent).is_empty());
+    let mobile = world.mobile.udp("10.11.1.50:5000");
+    echo(&correspondent, &mobile, 100);
+    assert_eq!(known(), Some(mobile_link));
+    // The reply of the home agent finds its way without the tunnel.
+    let home_agent = world.home_agent.udp("10.11.1.2:5000");
+    echo(&home_agent, &mobile, 100);
+}
+
+fn wait_for(mut so: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !so() {
+        assert!(start.elapsed() < PATIENCE, "it never became so");
+    }
+}
+
+#[test]
+fn visitors_come_and_go_and_leave_nothing() {
+    let Some(world) = World::new() else { return };
+    let (_tunnel, _control) = open(
+        &world.foreign_agent,
+        FOREIGN_AGENT,
+        None,
+        Side::Visited,
+        Encapsulation::IpInIp.peer(FOREIGN_AGENT, HOME_AGENT),
+    );
+    world.foreign_agent.act(|| async {
+        let netlink = Netlink::connect().unwrap();
+        let visitor = |last: u8, reverse_tunnel| Visitor {
+            home_address: Ipv4Addr::new(10, 11, 1, last),
+            interface: "eth1".to_owned(),
+            link_address: [2, 0, 0, 0, 0, last],
+            reverse_tunnel,
+        };
+        let start = async |visitors: &[Visitor]| {
+            ForeignAgent::start(netlink.clone(), &["eth1"], "sojourn0", 1480, visitors).await.unwrap()
+        };
+        let state = async || {
+            let mut routes = netlink.routes(None).await.unwrap();
+            routes.retain(|route| route.owner == Owner::ForeignAgent);
+            routes.sort();
+            let mut rules = netlink.rules(Owner::ForeignAgent).await.unwrap();
+            rules.sort();
+            let index = netlink.link("eth1").await.unwrap().index;
+            let mut neighbours = netlink.neighbours(index).await.unwrap();
+            neighbours.retain(|neighbour| neighbour.ours);
+            neighbours.sort_by_key(|neighbour| neighbour.address);
+            (routes, rules, neighbours)
+        };
+        let plan = start(&[]).await;
+        let empty = state().await;
+        assert_eq!((empty.0.len(), empty.1.len(), empty.2.len()), (2, 1, 0));
+        plan.visitor_add(&visitor(50, true)).await.unwrap();
+        plan.visitor_add(&visitor(51, false)).await.unwrap();
+        plan.visitor_add(&visitor(51, false)).await.unwrap();
+        let two = state().await;
+        assert_eq!((two.0.len(), two.1.len(), two.2.len()), (4, 2, 2));
+        // A restart with the same visitors changes nothing; one with others leaves only those.
+        start(&[visitor(50, true), visitor(51, false)]).await;
+        assert_eq!(state().await, two);
+        start(&[visitor(51, false)]).await;
+        plan.visitor_add(&visitor(51, true)).await.unwrap();
+        let one = state().await;
+        assert_eq!((one.0.len(), one.1.len(), one.2.len()), (3, 1, 1));
+        plan.visitor_remove(Ipv4Addr::new(10, 11, 1, 51)).await.unwrap();
+        plan.visitor_remove(Ipv4Addr::new(10, 11, 1, 51)).await.unwrap();
+        assert_eq!(state().await, empty);
+    });
+}
