@@ -14,10 +14,11 @@ use crate::{
     traffic::{probe::Probe, transfer::Transfer},
 };
 
-/// UDP port of the probes at the mobile node.
-pub(crate) const PROBE_PORT: u16 = 7007;
+/// UDP port of the probes at the mobile node; above the ports that the kernel hands out by itself, and none that
+/// readers of captures take for a protocol.
+pub(crate) const PROBE_PORT: u16 = 61007;
 /// TCP port of the transfer at the mobile node.
-pub(crate) const TRANSFER_PORT: u16 = 7008;
+pub(crate) const TRANSFER_PORT: u16 = 61008;
 
 /// Runs the scenario's transfer and probes for a while and says how they fared, whatever else happens to the
 /// network meanwhile.

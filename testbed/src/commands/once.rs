@@ -1,12 +1,13 @@
 //! `testbed demo` and `testbed run`: a network for one walk.
 
 use std::{
+    fs::File,
     path::{Path, PathBuf},
     process::ExitCode,
     time::Duration,
 };
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::Args;
 
 use crate::{
@@ -38,6 +39,10 @@ pub(crate) struct Results {
 
 /// Builds the network, walks, reports. Success means that nothing was lost that should not be.
 pub(crate) fn run(scenario: Scenario, results: &Results) -> Result<ExitCode> {
+    if let Some(path) = &results.report {
+        // A report that cannot be written is better known before the walk than after it.
+        File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
+    }
     let binaries = Binaries::find()?;
     let base = Directory::base();
     privilege::become_root()?;

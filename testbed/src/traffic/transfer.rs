@@ -227,7 +227,8 @@ impl Incoming {
     }
 }
 
-/// A fast stream of bytes that never repeats within a transfer (xorshift64*).
+/// A fast stream of letters that never repeats within a transfer (xorshift64*). Letters, because readers of
+/// captures take any other bytes for some protocol now and then.
 struct Source(u64);
 
 impl Source {
@@ -236,8 +237,10 @@ impl Source {
             self.0 ^= self.0 >> 12;
             self.0 ^= self.0 << 25;
             self.0 ^= self.0 >> 27;
-            let word = self.0.wrapping_mul(0x2545_f491_4f6c_dd1d).to_le_bytes();
-            part.copy_from_slice(word.get(..part.len()).unwrap_or_default());
+            let word = self.0.wrapping_mul(0x2545_f491_4f6c_dd1d);
+            for (octet, random) in part.iter_mut().zip(word.to_le_bytes()) {
+                *octet = b'a' + (random & 15);
+            }
         }
     }
 }
