@@ -23,10 +23,7 @@ pub fn ip_in_ip(packet: &[u8]) -> Result<(Outer, Range<usize>), Reason> {
     if outer.more_fragments() || outer.fragment_offset() != 0 {
         return Err(Reason::Malformed);
     }
-    let from = Outer::IpInIp {
-        source: outer.source(),
-        destination: outer.destination(),
-    };
+    let from = Outer::IpInIp { source: outer.source(), destination: outer.destination() };
     Ok((from, outer.header_length()..outer.bytes().len()))
 }
 
@@ -60,31 +57,20 @@ mod tests {
     #[test]
     fn outer_options_are_skipped() {
         let inner = Inner::new("10.11.1.50", "10.11.1.90").payload(9).build();
-        let outer = Inner::new("10.51.1.2", "10.11.1.2")
-            .protocol(IPIP)
-            .options(&[1, 1, 1, 0])
-            .bytes(&inner)
-            .build();
+        let outer =
+            Inner::new("10.51.1.2", "10.11.1.2").protocol(IPIP).options(&[1, 1, 1, 0]).bytes(&inner).build();
         let (from, range) = ip_in_ip(&outer).unwrap();
         assert_eq!(outer[range], inner);
-        let expected = Outer::IpInIp {
-            source: address("10.51.1.2"),
-            destination: address("10.11.1.2"),
-        };
+        let expected = Outer::IpInIp { source: address("10.51.1.2"), destination: address("10.11.1.2") };
         assert_eq!(from, expected);
     }
 
     #[test]
     fn other_protocols_and_fragments_are_refused() {
-        let other = Inner::new("10.51.1.2", "10.11.1.2")
-            .protocol(17)
-            .payload(40)
-            .build();
+        let other = Inner::new("10.51.1.2", "10.11.1.2").protocol(17).payload(40).build();
         assert_eq!(ip_in_ip(&other), Err(Reason::NextHeader));
         for (offset, more) in [(0, true), (3, false), (3, true)] {
-            let part = Inner::new("10.51.1.2", "10.11.1.2")
-                .protocol(IPIP)
-                .fragment(offset, more);
+            let part = Inner::new("10.51.1.2", "10.11.1.2").protocol(IPIP).fragment(offset, more);
             assert_eq!(ip_in_ip(&part.payload(40).build()), Err(Reason::Malformed));
         }
     }

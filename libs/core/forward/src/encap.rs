@@ -66,16 +66,11 @@ mod tests {
     };
 
     fn ipip() -> Peer {
-        Peer::IpInIp {
-            local: address("10.11.1.2"),
-            remote: address("10.51.1.2"),
-        }
+        Peer::IpInIp { local: address("10.11.1.2"), remote: address("10.51.1.2") }
     }
 
     fn udp() -> Peer {
-        Peer::Udp {
-            remote: SocketAddrV4::new(address("10.53.1.2"), 434),
-        }
+        Peer::Udp { remote: SocketAddrV4::new(address("10.53.1.2"), 434) }
     }
 
     fn buffer_with(packet: &[u8]) -> (Vec<u8>, Range<usize>) {
@@ -90,9 +85,7 @@ mod tests {
         let inner = Inner::new("10.11.1.90", "10.11.1.50").payload(4).build();
         let (mut buffer, at) = buffer_with(&inner);
         let outer = encap(&mut buffer, at, ipip()).unwrap();
-        let mut expected = vec![
-            0x45, 0xb8, 0, 44, 0, 0, 0x40, 0, 64, 4, 0, 0, 10, 11, 1, 2, 10, 51, 1, 2,
-        ];
+        let mut expected = vec![0x45, 0xb8, 0, 44, 0, 0, 0x40, 0, 64, 4, 0, 0, 10, 11, 1, 2, 10, 51, 1, 2];
         let sum = wire::checksum::checksum(&expected);
         expected[10..12].copy_from_slice(&sum.to_be_bytes());
         expected.extend(&inner);
@@ -154,13 +147,7 @@ mod tests {
                 let unwrapped = match peer {
                     Peer::IpInIp { local, remote } => {
                         let (from, range) = decap::ip_in_ip(bytes).unwrap();
-                        assert_eq!(
-                            from,
-                            Outer::IpInIp {
-                                source: local,
-                                destination: remote
-                            }
-                        );
+                        assert_eq!(from, Outer::IpInIp { source: local, destination: remote });
                         range
                     }
                     Peer::Udp { .. } => decap::udp(bytes).unwrap(),

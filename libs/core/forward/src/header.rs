@@ -35,9 +35,7 @@ impl<'a> Packet<'a> {
         if total < packet.header_length() || total > bytes.len() {
             return Err(Reason::Malformed);
         }
-        Ok(Self {
-            bytes: &bytes[..total],
-        })
+        Ok(Self { bytes: &bytes[..total] })
     }
 
     /// Checks version and header length only: the beginning of a packet as an ICMP error quotes it.
@@ -114,12 +112,7 @@ impl<'a> Packet<'a> {
     }
 
     fn address(self, at: usize) -> Ipv4Addr {
-        Ipv4Addr::new(
-            self.bytes[at],
-            self.bytes[at + 1],
-            self.bytes[at + 2],
-            self.bytes[at + 3],
-        )
+        Ipv4Addr::new(self.bytes[at], self.bytes[at + 1], self.bytes[at + 2], self.bytes[at + 3])
     }
 }
 
@@ -186,10 +179,7 @@ mod tests {
     fn every_truncation_is_malformed() {
         let bytes = Inner::new("10.0.0.1", "10.0.0.2").payload(8).build();
         for length in 0..bytes.len() {
-            assert!(
-                matches!(Packet::parse(&bytes[..length]), Err(Reason::Malformed)),
-                "{length}"
-            );
+            assert!(matches!(Packet::parse(&bytes[..length]), Err(Reason::Malformed)), "{length}");
         }
     }
 

@@ -142,10 +142,7 @@ impl Bucket {
     /// A full bucket at time `now` of any clock that only rises.
     #[must_use]
     pub const fn new(now: Duration) -> Self {
-        Self {
-            tokens: Self::BURST,
-            filled: now,
-        }
+        Self { tokens: Self::BURST, filled: now }
     }
 
     /// True if one more error may be sent at `now`; it counts as sent.
@@ -180,22 +177,13 @@ mod tests {
 
     #[test]
     fn frag_needed_to_the_octet() {
-        let inner = Inner::new("10.11.1.90", "10.11.1.50")
-            .dont_fragment(true)
-            .payload(8)
-            .build();
+        let inner = Inner::new("10.11.1.90", "10.11.1.50").dont_fragment(true).payload(8).build();
         let error = error_about(&inner, Kind::TooBig { mtu: 1480 }).unwrap();
         let packet = Packet::parse(&error).unwrap();
         assert_eq!(checksum(&error[..20]), 0);
         assert_eq!(checksum(packet.payload()), 0);
-        assert_eq!(
-            (packet.source(), packet.destination()),
-            (address(OURS), address("10.11.1.90"))
-        );
-        assert_eq!(
-            (packet.protocol(), packet.time_to_live(), packet.traffic_class()),
-            (1, 64, 0xc0)
-        );
+        assert_eq!((packet.source(), packet.destination()), (address(OURS), address("10.11.1.90")));
+        assert_eq!((packet.protocol(), packet.time_to_live(), packet.traffic_class()), (1, 64, 0xc0));
         assert_eq!(packet.payload()[..2], [3, 4]);
         assert_eq!(packet.payload()[4..8], [0, 0, 0x05, 0xc8]);
         assert_eq!(packet.payload()[8..], inner);
@@ -220,10 +208,7 @@ mod tests {
     #[test]
     fn no_error_about_an_error() {
         for icmp_type in 0..=255 {
-            let inner = Inner::new("10.11.1.90", "10.11.1.50")
-                .protocol(ICMP)
-                .bytes(&[icmp_type; 16])
-                .build();
+            let inner = Inner::new("10.11.1.90", "10.11.1.50").protocol(ICMP).bytes(&[icmp_type; 16]).build();
             let answered = error_about(&inner, Kind::Host).is_some();
             assert_eq!(answered, [0, 8, 13, 14].contains(&icmp_type), "{icmp_type}");
         }
@@ -231,26 +216,15 @@ mod tests {
 
     #[test]
     fn no_error_about_later_fragments_or_to_nobody() {
-        let later = Inner::new("10.11.1.90", "10.11.1.50")
-            .fragment(5, false)
-            .payload(64)
-            .build();
+        let later = Inner::new("10.11.1.90", "10.11.1.50").fragment(5, false).payload(64).build();
         assert!(error_about(&later, Kind::Host).is_none());
-        let first = Inner::new("10.11.1.90", "10.11.1.50")
-            .fragment(0, true)
-            .payload(64)
-            .build();
+        let first = Inner::new("10.11.1.90", "10.11.1.50").fragment(0, true).payload(64).build();
         assert!(error_about(&first, Kind::Host).is_some());
-        for (source, destination) in [
-            ("0.0.0.0", "10.11.1.50"),
-            ("255.255.255.255", "10.11.1.50"),
-            ("10.11.1.90", "224.0.0.11"),
-        ] {
+        for (source, destination) in
+            [("0.0.0.0", "10.11.1.50"), ("255.255.255.255", "10.11.1.50"), ("10.11.1.90", "224.0.0.11")]
+        {
             let inner = Inner::new(source, destination).payload(64).build();
-            assert!(
-                error_about(&inner, Kind::Host).is_none(),
-                "{source} {destination}"
-            );
+            assert!(error_about(&inner, Kind::Host).is_none(), "{source} {destination}");
         }
     }
 
@@ -260,21 +234,8 @@ mod tests {
         assert_eq!(reaction(3, 0, 0), Reaction::Relay(Kind::Network));
         assert_eq!(reaction(3, 1, 0), Reaction::Relay(Kind::Host));
         assert_eq!(reaction(11, 0, 0), Reaction::Relay(Kind::Host));
-        for (icmp_type, code) in [
-            (3, 2),
-            (3, 3),
-            (3, 5),
-            (4, 0),
-            (5, 1),
-            (11, 1),
-            (12, 0),
-            (200, 200),
-        ] {
-            assert_eq!(
-                reaction(icmp_type, code, 0),
-                Reaction::Ignore,
-                "{icmp_type} {code}"
-            );
+        for (icmp_type, code) in [(3, 2), (3, 3), (3, 5), (4, 0), (5, 1), (11, 1), (12, 0), (200, 200)] {
+            assert_eq!(reaction(icmp_type, code, 0), Reaction::Ignore, "{icmp_type} {code}");
         }
     }
 

@@ -65,10 +65,7 @@ impl Paths {
 /// The path MTU to assume when a router refused an outer packet of `length` octets and named no number.
 #[must_use]
 pub fn plateau_below(length: usize) -> u16 {
-    PLATEAUS
-        .into_iter()
-        .find(|plateau| usize::from(*plateau) < length)
-        .unwrap_or(SMALLEST_PATH)
+    PLATEAUS.into_iter().find(|plateau| usize::from(*plateau) < length).unwrap_or(SMALLEST_PATH)
 }
 
 /// Cuts an inner packet into fragments of at most `mtu` octets, one after the other (RFC 791 §3.2).
@@ -90,11 +87,7 @@ impl<'a> Fragments<'a> {
         let packet = Packet::parse(packet).ok()?;
         let room = usize::from(mtu).checked_sub(packet.header_length())?;
         let step = room & !7;
-        (step > 0).then_some(Self {
-            packet,
-            step,
-            done: 0,
-        })
+        (step > 0).then_some(Self { packet, step, done: 0 })
     }
 
     /// Writes the next fragment to the beginning of `out` and returns its length; none when all are out or
@@ -111,12 +104,7 @@ impl<'a> Fragments<'a> {
         let last = self.done + piece.len() == payload.len();
         let offset = self.packet.fragment_offset() + u16::try_from(self.done / 8).ok()?;
         let more = !last || self.packet.more_fragments();
-        refragment(
-            &mut header[..header_length],
-            u16::try_from(length).ok()?,
-            offset,
-            more,
-        );
+        refragment(&mut header[..header_length], u16::try_from(length).ok()?, offset, more);
         let out = out.get_mut(..length)?;
         out[..header_length].copy_from_slice(&header[..header_length]);
         out[header_length..].copy_from_slice(piece);
@@ -173,10 +161,7 @@ mod tests {
     const NOW: Duration = Duration::from_secs(1000);
 
     fn entry() -> Entry {
-        let peer = Peer::IpInIp {
-            local: address("10.11.1.2"),
-            remote: address("10.51.1.2"),
-        };
+        let peer = Peer::IpInIp { local: address("10.11.1.2"), remote: address("10.51.1.2") };
         Entry::new(address("10.11.1.50"), peer)
     }
 
@@ -209,10 +194,7 @@ mod tests {
         assert_eq!(paths.inner_mtu(&entry()), 1480);
         assert!(paths.lower(address("10.51.1.2"), 1400, NOW));
         assert_eq!(paths.inner_mtu(&entry()), 1380);
-        assert!(
-            !paths.lower(address("10.51.1.2"), 1450, NOW),
-            "a larger value is no news"
-        );
+        assert!(!paths.lower(address("10.51.1.2"), 1450, NOW), "a larger value is no news");
         assert!(!paths.lower(address("10.51.1.2"), 1400, NOW), "nor is the same");
         assert!(paths.lower(address("10.51.1.2"), 1300, NOW));
         assert!(!paths.expire(NOW + HOLD - Duration::from_millis(1)));
@@ -253,11 +235,7 @@ mod tests {
             let mtu = 68 + random.below(1_400) as u16;
             let packet = Inner::new("10.11.1.90", "10.11.1.50").bytes(&payload).build();
             let fragments = cut(&packet, mtu);
-            assert!(
-                fragments
-                    .iter()
-                    .all(|fragment| fragment.len() <= usize::from(mtu))
-            );
+            assert!(fragments.iter().all(|fragment| fragment.len() <= usize::from(mtu)));
             assert_eq!(join(&fragments), payload);
             for (n, fragment) in fragments.iter().enumerate() {
                 let more = Packet::parse(fragment).unwrap().more_fragments();
@@ -268,31 +246,19 @@ mod tests {
 
     #[test]
     fn a_fragment_is_cut_again_with_its_offset() {
-        let packet = Inner::new("10.11.1.90", "10.11.1.50")
-            .fragment(100, true)
-            .payload(100)
-            .build();
+        let packet = Inner::new("10.11.1.90", "10.11.1.50").fragment(100, true).payload(100).build();
         let fragments = cut(&packet, 68);
-        let offsets: Vec<_> = fragments
-            .iter()
-            .map(|fragment| Packet::parse(fragment).unwrap().fragment_offset())
-            .collect();
+        let offsets: Vec<_> =
+            fragments.iter().map(|fragment| Packet::parse(fragment).unwrap().fragment_offset()).collect();
         assert_eq!(offsets, [100, 106, 112]);
-        assert!(
-            fragments
-                .iter()
-                .all(|fragment| Packet::parse(fragment).unwrap().more_fragments())
-        );
+        assert!(fragments.iter().all(|fragment| Packet::parse(fragment).unwrap().more_fragments()));
     }
 
     #[test]
     fn only_copied_options_repeat() {
         // Record route (7, not copied, 3 octets), no operation, security (130, copied, 3 octets), end.
         let options = [7, 3, 4, 1, 130, 3, 9, 0];
-        let packet = Inner::new("10.11.1.90", "10.11.1.50")
-            .options(&options)
-            .payload(100)
-            .build();
+        let packet = Inner::new("10.11.1.90", "10.11.1.50").options(&options).payload(100).build();
         let fragments = cut(&packet, 76);
         let first = Packet::parse(&fragments[0]).unwrap();
         let second = Packet::parse(&fragments[1]).unwrap();
@@ -307,10 +273,7 @@ mod tests {
         for _ in 0..5_000 {
             let words = random.below(11) as usize;
             let options = random.bytes(words * 4);
-            let packet = Inner::new("10.11.1.90", "10.11.1.50")
-                .options(&options)
-                .payload(300)
-                .build();
+            let packet = Inner::new("10.11.1.90", "10.11.1.50").options(&options).payload(300).build();
             let fragments = cut(&packet, 200);
             assert_eq!(join(&fragments).len(), 300);
         }

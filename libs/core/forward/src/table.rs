@@ -69,11 +69,7 @@ impl Entry {
             Peer::IpInIp { .. } => IPIP_MTU,
             Peer::Udp { .. } => UDP_MTU,
         };
-        Self {
-            home_address,
-            peer,
-            mtu,
-        }
+        Self { home_address, peer, mtu }
     }
 }
 
@@ -103,11 +99,7 @@ impl Table {
     #[must_use]
     pub fn new(side: Side, entries: impl IntoIterator<Item = Entry>) -> Self {
         let empty = Arc::new(Vec::new());
-        let mut table = Self {
-            side,
-            shards: vec![empty; SHARDS],
-            length: 0,
-        };
+        let mut table = Self { side, shards: vec![empty; SHARDS], length: 0 };
         for entry in entries {
             table.insert(entry);
         }
@@ -126,6 +118,12 @@ impl Table {
         let shard = self.shards.get(shard_of(home_address))?;
         let at = position(shard, home_address).ok()?;
         shard.get(at).copied()
+    }
+
+    /// True if some tunnel leads to `remote`. Looks at every entry: not for each packet.
+    #[must_use]
+    pub fn has_peer(&self, remote: Ipv4Addr) -> bool {
+        self.entries().any(|entry| entry.peer.remote() == remote)
     }
 
     /// Adds `entry`; returns the one that it replaced.
@@ -185,23 +183,14 @@ mod tests {
     use crate::testing::{Random, address};
 
     fn entry(home: Ipv4Addr, mtu: u16) -> Entry {
-        let peer = Peer::IpInIp {
-            local: address("10.11.1.2"),
-            remote: address("10.51.1.2"),
-        };
-        Entry {
-            home_address: home,
-            peer,
-            mtu,
-        }
+        let peer = Peer::IpInIp { local: address("10.11.1.2"), remote: address("10.51.1.2") };
+        Entry { home_address: home, peer, mtu }
     }
 
     #[test]
     fn default_mtus_leave_room_for_the_overhead() {
         let local = address("10.11.1.2");
-        let udp = Peer::Udp {
-            remote: SocketAddrV4::new(local, 434),
-        };
+        let udp = Peer::Udp { remote: SocketAddrV4::new(local, 434) };
         let ipip = Peer::IpInIp { local, remote: local };
         for peer in [udp, ipip] {
             assert_eq!(Entry::new(local, peer).mtu + peer.overhead(), 1500);
@@ -233,6 +222,15 @@ mod tests {
     }
 
     #[test]
+    fn peers_are_those_of_present_entries() {
+        let mut table = Table::new(Side::HomeAgent, [entry(address("10.11.1.50"), 1480)]);
+        assert!(table.has_peer(address("10.51.1.2")));
+        assert!(!table.has_peer(address("10.11.1.2")), "the local end is no peer");
+        table.remove(address("10.11.1.50"));
+        assert!(!table.has_peer(address("10.51.1.2")));
+    }
+
+    #[test]
     fn a_clone_keeps_what_it_had() {
         let mut table = Table::new(Side::HomeAgent, [entry(address("10.11.1.50"), 1480)]);
         let before = table.clone();
@@ -249,12 +247,8 @@ mod tests {
         let mut table = Table::new(Side::HomeAgent, entries);
         let before = table.clone();
         table.insert(entry(address("10.99.0.7"), 1480));
-        let copied = table
-            .shards
-            .iter()
-            .zip(&before.shards)
-            .filter(|(now, then)| !Arc::ptr_eq(now, then))
-            .count();
+        let copied =
+            table.shards.iter().zip(&before.shards).filter(|(now, then)| !Arc::ptr_eq(now, then)).count();
         assert_eq!(copied, 1);
     }
 }

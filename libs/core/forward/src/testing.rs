@@ -44,11 +44,7 @@ impl Inner {
     }
 
     pub(crate) fn dont_fragment(mut self, value: bool) -> Self {
-        self.flags = if value {
-            self.flags | 0x4000
-        } else {
-            self.flags & !0x4000
-        };
+        self.flags = if value { self.flags | 0x4000 } else { self.flags & !0x4000 };
         self
     }
 

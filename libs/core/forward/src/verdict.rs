@@ -157,11 +157,7 @@ impl Table {
         }
         let mtu = paths.inner_mtu(&entry);
         if packet.bytes().len() > usize::from(mtu) {
-            return Ok(Verdict::TooBig {
-                entry,
-                mtu,
-                dont_fragment: packet.dont_fragment(),
-            });
+            return Ok(Verdict::TooBig { entry, mtu, dont_fragment: packet.dont_fragment() });
         }
         Ok(Verdict::Encap(entry))
     }
@@ -235,82 +231,50 @@ mod tests {
     const CARE_OF: &str = "10.51.1.2";
 
     fn home_agent() -> Table {
-        let peer = Peer::IpInIp {
-            local: address(HOME_AGENT),
-            remote: address(CARE_OF),
-        };
+        let peer = Peer::IpInIp { local: address(HOME_AGENT), remote: address(CARE_OF) };
         Table::new(Side::HomeAgent, [Entry::new(address(HOME), peer)])
     }
 
     fn foreign_agent() -> Table {
-        let peer = Peer::IpInIp {
-            local: address(CARE_OF),
-            remote: address(HOME_AGENT),
-        };
+        let peer = Peer::IpInIp { local: address(CARE_OF), remote: address(HOME_AGENT) };
         Table::new(Side::Visited, [Entry::new(address(HOME), peer)])
     }
 
     fn from(source: &str, destination: &str) -> Outer {
-        Outer::IpInIp {
-            source: address(source),
-            destination: address(destination),
-        }
+        Outer::IpInIp { source: address(source), destination: address(destination) }
     }
 
     #[test]
     fn the_home_agent_looks_at_the_destination() {
         let packet = Inner::new(CORRESPONDENT, HOME).payload(100).build();
-        assert!(
-            matches!(home_agent().outbound(&packet, &Paths::default()), Verdict::Encap(e)
-            if e.home_address == address(HOME))
-        );
+        assert!(matches!(home_agent().outbound(&packet, &Paths::default()), Verdict::Encap(e)
+            if e.home_address == address(HOME)));
         let packet = Inner::new(HOME, CORRESPONDENT).payload(100).build();
-        assert_eq!(
-            home_agent().outbound(&packet, &Paths::default()),
-            Verdict::Drop(Reason::NoTunnel)
-        );
+        assert_eq!(home_agent().outbound(&packet, &Paths::default()), Verdict::Drop(Reason::NoTunnel));
     }
 
     #[test]
     fn the_visited_side_looks_at_the_source() {
         let packet = Inner::new(HOME, CORRESPONDENT).payload(100).build();
-        assert!(matches!(
-            foreign_agent().outbound(&packet, &Paths::default()),
-            Verdict::Encap(_)
-        ));
+        assert!(matches!(foreign_agent().outbound(&packet, &Paths::default()), Verdict::Encap(_)));
         let packet = Inner::new("10.21.1.77", CORRESPONDENT).payload(100).build();
-        assert_eq!(
-            foreign_agent().outbound(&packet, &Paths::default()),
-            Verdict::Drop(Reason::NoTunnel)
-        );
+        assert_eq!(foreign_agent().outbound(&packet, &Paths::default()), Verdict::Drop(Reason::NoTunnel));
     }
 
     #[test]
     fn a_stranger_cannot_speak_for_a_visitor() {
         let inner = Inner::new(HOME, CORRESPONDENT).payload(10).build();
         let table = home_agent();
-        assert_eq!(
-            table.inbound(from(CARE_OF, HOME_AGENT), &inner),
-            Verdict::Deliver { length: 30 }
-        );
+        assert_eq!(table.inbound(from(CARE_OF, HOME_AGENT), &inner), Verdict::Deliver { length: 30 });
         for outer in [
             from("10.52.1.2", HOME_AGENT),
             from(CARE_OF, "10.11.1.3"),
-            Outer::Udp {
-                source: SocketAddrV4::new(address(CARE_OF), 434),
-            },
+            Outer::Udp { source: SocketAddrV4::new(address(CARE_OF), 434) },
         ] {
-            assert_eq!(
-                table.inbound(outer, &inner),
-                Verdict::Drop(Reason::WrongPeer),
-                "{outer:?}"
-            );
+            assert_eq!(table.inbound(outer, &inner), Verdict::Drop(Reason::WrongPeer), "{outer:?}");
         }
         let spoofed = Inner::new("10.11.1.51", CORRESPONDENT).payload(10).build();
-        assert_eq!(
-            table.inbound(from(CARE_OF, HOME_AGENT), &spoofed),
-            Verdict::Drop(Reason::NoTunnel)
-        );
+        assert_eq!(table.inbound(from(CARE_OF, HOME_AGENT), &spoofed), Verdict::Drop(Reason::NoTunnel));
     }
 
     #[test]
@@ -318,10 +282,7 @@ mod tests {
         let remote = SocketAddrV4::new(address("10.53.1.2"), 40_000);
         let table = Table::new(Side::HomeAgent, [Entry::new(address(HOME), Peer::Udp { remote })]);
         let inner = Inner::new(HOME, CORRESPONDENT).payload(10).build();
-        assert_eq!(
-            table.inbound(Outer::Udp { source: remote }, &inner),
-            Verdict::Deliver { length: 30 }
-        );
+        assert_eq!(table.inbound(Outer::Udp { source: remote }, &inner), Verdict::Deliver { length: 30 });
         let other = SocketAddrV4::new(*remote.ip(), 40_001);
         let verdict = table.inbound(Outer::Udp { source: other }, &inner);
         assert_eq!(verdict, Verdict::Drop(Reason::WrongPeer));
@@ -333,10 +294,7 @@ mod tests {
     fn the_visited_side_delivers_to_its_own_visitors_only() {
         let table = foreign_agent();
         let inner = Inner::new(CORRESPONDENT, HOME).payload(10).build();
-        assert_eq!(
-            table.inbound(from(HOME_AGENT, CARE_OF), &inner),
-            Verdict::Deliver { length: 30 }
-        );
+        assert_eq!(table.inbound(from(HOME_AGENT, CARE_OF), &inner), Verdict::Deliver { length: 30 });
         let inner = Inner::new(CORRESPONDENT, "10.51.1.9").payload(10).build();
         let verdict = table.inbound(from(HOME_AGENT, CARE_OF), &inner);
         assert_eq!(verdict, Verdict::Drop(Reason::NoTunnel));
@@ -345,14 +303,8 @@ mod tests {
     #[test]
     fn broadcast_multicast_and_loopback_never_pass() {
         let table = foreign_agent();
-        for destination in [
-            "255.255.255.255",
-            "224.0.0.11",
-            "239.1.2.3",
-            "127.0.0.1",
-            "0.0.0.0",
-            "240.0.0.1",
-        ] {
+        for destination in ["255.255.255.255", "224.0.0.11", "239.1.2.3", "127.0.0.1", "0.0.0.0", "240.0.0.1"]
+        {
             let packet = Inner::new(HOME, destination).payload(4).build();
             let verdict = table.outbound(&packet, &Paths::default());
             assert_eq!(verdict, Verdict::Drop(Reason::Destination), "{destination}");
@@ -367,10 +319,7 @@ mod tests {
     #[test]
     fn time_to_live_zero_neither_enters_nor_leaves() {
         let packet = Inner::new(CORRESPONDENT, HOME).time_to_live(0).payload(4).build();
-        assert_eq!(
-            home_agent().outbound(&packet, &Paths::default()),
-            Verdict::Drop(Reason::TimeToLive)
-        );
+        assert_eq!(home_agent().outbound(&packet, &Paths::default()), Verdict::Drop(Reason::TimeToLive));
         let verdict = foreign_agent().inbound(from(HOME_AGENT, CARE_OF), &packet);
         assert_eq!(verdict, Verdict::Drop(Reason::TimeToLive));
     }
@@ -378,35 +327,20 @@ mod tests {
     #[test]
     fn packets_of_the_tunnel_end_do_not_enter_the_tunnel() {
         let packet = Inner::new(CARE_OF, HOME).payload(4).build();
-        assert_eq!(
-            home_agent().outbound(&packet, &Paths::default()),
-            Verdict::Drop(Reason::Loop)
-        );
+        assert_eq!(home_agent().outbound(&packet, &Paths::default()), Verdict::Drop(Reason::Loop));
         let packet = Inner::new(HOME_AGENT, HOME).protocol(IPIP).payload(40).build();
-        assert_eq!(
-            home_agent().outbound(&packet, &Paths::default()),
-            Verdict::Drop(Reason::Loop)
-        );
+        assert_eq!(home_agent().outbound(&packet, &Paths::default()), Verdict::Drop(Reason::Loop));
         let echo_reply = Inner::new(HOME_AGENT, HOME).protocol(1).payload(40).build();
-        assert!(matches!(
-            home_agent().outbound(&echo_reply, &Paths::default()),
-            Verdict::Encap(_)
-        ));
+        assert!(matches!(home_agent().outbound(&echo_reply, &Paths::default()), Verdict::Encap(_)));
     }
 
     #[test]
     fn size_is_judged_to_the_octet() {
         let table = home_agent();
         let fits = Inner::new(CORRESPONDENT, HOME).payload(1460).build();
-        assert!(matches!(
-            table.outbound(&fits, &Paths::default()),
-            Verdict::Encap(_)
-        ));
+        assert!(matches!(table.outbound(&fits, &Paths::default()), Verdict::Encap(_)));
         for dont_fragment in [true, false] {
-            let big = Inner::new(CORRESPONDENT, HOME)
-                .dont_fragment(dont_fragment)
-                .payload(1461)
-                .build();
+            let big = Inner::new(CORRESPONDENT, HOME).dont_fragment(dont_fragment).payload(1461).build();
             let verdict = table.outbound(&big, &Paths::default());
             assert!(
                 matches!(verdict, Verdict::TooBig { mtu: 1480, dont_fragment: d, .. } if d == dont_fragment)
@@ -436,14 +370,8 @@ mod tests {
                 *first = 0x40 | (*first & 0x0f);
             }
             // The entries' own address is one of 2^32: chance does not hit it.
-            assert!(matches!(
-                home_agent.outbound(&bytes, &Paths::default()),
-                Verdict::Drop(_)
-            ));
-            assert!(matches!(
-                foreign_agent.inbound(from(HOME_AGENT, CARE_OF), &bytes),
-                Verdict::Drop(_)
-            ));
+            assert!(matches!(home_agent.outbound(&bytes, &Paths::default()), Verdict::Drop(_)));
+            assert!(matches!(foreign_agent.inbound(from(HOME_AGENT, CARE_OF), &bytes), Verdict::Drop(_)));
         }
     }
 

@@ -10,14 +10,10 @@
 mod counters;
 mod inbound;
 mod outbound;
+mod thread;
 mod trouble;
 
-use std::{
-    io::{self, PipeReader, PipeWriter, Write as _},
-    sync::Arc,
-    thread::JoinHandle,
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use forward::{Table, mtu::Paths};
@@ -25,14 +21,9 @@ use tokio::sync::mpsc;
 
 pub use counters::Counters;
 
-use crate::{
-    error::{Attempt, Error},
-    raw::RawSocket,
-    sys,
-    tun::Tun,
-    udp,
-};
+use crate::{error::Error, raw::RawSocket, sys, tun::Tun, udp};
 use counters::Tally;
+use thread::Thread;
 
 /// Datagrams that wait for control before further ones are dropped; a mobile node repeats its requests.
 const CONTROL_QUEUE: usize = 4096;
@@ -84,12 +75,6 @@ pub struct Tunnel {
     threads: Vec<Thread>,
 }
 
-struct Thread {
-    /// Closed, it ends the thread; an octet makes it look at the ports anew.
-    wake: Option<PipeWriter>,
-    handle: Option<JoinHandle<()>>,
-}
-
 impl Tunnel {
     /// Makes or takes up the device and starts the threads. The receiver gives the datagrams for control.
     ///
@@ -111,8 +96,8 @@ impl Tunnel {
         let inbound = inbound::Inbound::new(Arc::clone(&shared), control);
         let outbound = outbound::Outbound::new(Arc::clone(&shared));
         let threads = vec![
-            spawn("tunnel-in", move |wake| inbound.run(&wake))?,
-            spawn("tunnel-out", move |wake| outbound.run(&wake))?,
+            Thread::spawn("tunnel-in", move |bell| inbound.run(&bell))?,
+            Thread::spawn("tunnel-out", move |bell| outbound.run(&bell))?,
         ];
         Ok((Self { shared, threads }, datagrams))
     }
@@ -122,15 +107,11 @@ impl Tunnel {
         self.shared.table.store(Arc::new(table));
     }
 
-    /// Puts other UDP ports in place of the present ones.
+    /// Puts other UDP ports in place of the present ones, which are closed when this returns unless somebody
+    /// else keeps them.
     pub fn set_ports(&self, ports: Vec<udp::Port>) {
         self.shared.ports.store(Arc::new(ports));
-        for thread in &self.threads {
-            if let Some(mut wake) = thread.wake.as_ref() {
-                // A full pipe wakes it as well.
-                let _ = wake.write(&[0]);
-            }
-        }
+        self.threads.iter().for_each(Thread::ring);
     }
 
     /// What was carried and dropped since the start.
@@ -156,40 +137,7 @@ impl Tunnel {
 
 impl Drop for Tunnel {
     fn drop(&mut self) {
-        for thread in &mut self.threads {
-            thread.wake = None;
-        }
-        for thread in &mut self.threads {
-            if let Some(handle) = thread.handle.take()
-                && handle.join().is_err()
-            {
-                tracing::error!("a thread of the data path had panicked");
-            }
-        }
-    }
-}
-
-fn spawn(name: &str, run: impl FnOnce(PipeReader) + Send + 'static) -> Result<Thread, Error> {
-    let start = || -> io::Result<Thread> {
-        let (reader, writer) = io::pipe()?;
-        let handle = std::thread::Builder::new().name(name.to_owned()).spawn(move || run(reader))?;
-        Ok(Thread { wake: Some(writer), handle: Some(handle) })
-    };
-    start().attempt(|| format!("start the thread {name}"))
-}
-
-/// What a wake-up means.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Wake {
-    Stop,
-    PortsChanged,
-}
-
-/// Reads a wake-up that poll has announced.
-fn read_wake(pipe: &PipeReader) -> Wake {
-    let mut octets = [0; 64];
-    match nix::unistd::read(pipe, &mut octets) {
-        Ok(0) | Err(_) => Wake::Stop,
-        Ok(_) => Wake::PortsChanged,
+        self.threads.iter_mut().for_each(Thread::stop);
+        self.threads.iter_mut().for_each(Thread::join);
     }
 }

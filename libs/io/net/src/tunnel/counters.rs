@@ -14,7 +14,7 @@ pub(super) enum Count {
     TooBig,
     Fragments,
     Errors,
-    Relayed,
+    ErrorsReceived,
     SendFailed,
     DeliveryFailed,
     TooLong,

@@ -1,7 +1,6 @@
 //! From the tunnels to the TUN device, and from the UDP ports to control.
 
 use std::{
-    io::PipeReader,
     net::SocketAddrV4,
     ops::Range,
     os::fd::{AsFd as _, BorrowedFd},
@@ -14,9 +13,10 @@ use nix::poll::{PollFd, PollFlags, PollTimeout};
 use tokio::sync::mpsc;
 
 use super::{
-    SLOT, Shared, Wake,
+    SLOT, Shared,
     counters::Count,
-    now, read_wake,
+    now,
+    thread::{Bell, Wake},
     trouble::{self, Troubles},
 };
 use crate::{
@@ -48,13 +48,16 @@ impl Inbound {
     }
 
     /// Runs until the other end of `wake` is closed.
-    pub(super) fn run(self, wake: &PipeReader) {
+    pub(super) fn run(self, wake: &Bell) {
         let mut work = Work { receiver: Receiver::new(SLOT), troubles: Troubles::new(), swept: now() };
-        while self.serve(wake, &mut work) == Wake::PortsChanged {}
+        while self.serve(wake, &mut work) == Wake::PortsChanged {
+            // `serve` has let the old ports go.
+            wake.answer();
+        }
     }
 
     /// Serves the present ports until they change or the end comes.
-    fn serve(&self, wake: &PipeReader, work: &mut Work) -> Wake {
+    fn serve(&self, wake: &Bell, work: &mut Work) -> Wake {
         let ports = self.shared.ports.load_full();
         let fixed = [wake.as_fd(), self.shared.raw.as_fd()];
         let sockets = fixed.into_iter().chain(ports.iter().map(|port| port.as_fd()));
@@ -65,7 +68,7 @@ impl Inbound {
             let _ = nix::poll::poll(&mut ready, PollTimeout::try_from(SWEEP).unwrap_or(PollTimeout::NONE));
             let (fixed, of_ports) = ready.split_at(2);
             if happened(&fixed[0]) {
-                return read_wake(wake);
+                return wake.read();
             }
             let in_error = |socket: &PollFd<'_>| {
                 socket.revents().unwrap_or(PollFlags::empty()).contains(PollFlags::POLLERR)

@@ -1,7 +1,7 @@
 //! From the TUN device into the tunnels.
 
 use std::{
-    io::{self, PipeReader},
+    io,
     net::{Ipv4Addr, SocketAddrV4},
     ops::Range,
     os::fd::AsFd as _,
@@ -16,12 +16,16 @@ use forward::{
 use nix::poll::{PollFd, PollFlags, PollTimeout};
 
 use super::{
-    SLOT, Shared, Wake,
+    SLOT, Shared,
     counters::Count,
-    now, read_wake,
+    now,
+    thread::{Bell, Wake},
     trouble::{self, Troubles},
 };
 use crate::batch::{BATCH, Sender};
+
+/// How many batches are taken before it looks whether somebody wants something of the thread.
+const TURN: usize = 16;
 
 /// The thread that reads the TUN device.
 pub(super) struct Outbound {
@@ -49,7 +53,7 @@ impl Outbound {
     }
 
     /// Runs until the other end of `wake` is closed.
-    pub(super) fn run(self, wake: &PipeReader) {
+    pub(super) fn run(self, wake: &Bell) {
         let mut work = Work {
             memory: vec![0; SLOT * BATCH],
             raw: Sender::new(),
@@ -67,11 +71,17 @@ impl Outbound {
             ];
             // Only a signal interrupts it, and then there is nothing to do.
             let _ = nix::poll::poll(&mut ready, PollTimeout::NONE);
-            // Ports are looked up for each batch anyway.
-            if ready[0].any().unwrap_or(false) && read_wake(wake) == Wake::Stop {
-                return;
+            // Ports are looked up for each batch: to be awake is to have let the old ones go.
+            if ready[0].any().unwrap_or(false) {
+                match wake.read() {
+                    Wake::Stop => return,
+                    Wake::PortsChanged => wake.answer(),
+                }
             }
-            while work.read(&self.shared) {
+            for _ in 0..TURN {
+                if !work.read(&self.shared) {
+                    break;
+                }
                 work.send(&self.shared);
             }
         }

@@ -14,12 +14,16 @@ use crate::error_queue::{Cause, Reader, Trouble};
 /// Reads error queues and says what to do.
 pub(super) struct Troubles {
     reader: Reader,
-    bucket: Bucket,
+    /// For the errors that we send.
+    errors: Bucket,
+    /// For what we learn from others: each time the path MTUs are copied.
+    lessons: Bucket,
 }
 
 impl Troubles {
     pub(super) fn new() -> Self {
-        Self { reader: Reader::new(), bucket: Bucket::new(now()) }
+        let now = now();
+        Self { reader: Reader::new(), errors: Bucket::new(now), lessons: Bucket::new(now) }
     }
 }
 
@@ -28,24 +32,26 @@ type Unwrap = fn(&[u8]) -> Option<Range<usize>>;
 
 /// Empties the error queues of all sockets and acts on what they say.
 pub(super) fn drain(shared: &Shared, troubles: &mut Troubles) {
-    let Troubles { reader, bucket } = troubles;
+    let Troubles { reader, errors, lessons } = troubles;
+    let mut act = |unwrap: Unwrap, trouble: &Trouble<'_>| {
+        let inner = unwrap(trouble.quoted).and_then(|range| trouble.quoted.get(range)).unwrap_or_default();
+        react(shared, errors, lessons, trouble, inner);
+    };
     while let Some(trouble) = reader.next(&shared.raw) {
-        act(shared, bucket, decap::quoted_ip_in_ip, &trouble);
+        act(decap::quoted_ip_in_ip, &trouble);
     }
     for port in shared.ports.load().iter() {
         while let Some(trouble) = reader.next(port) {
-            act(shared, bucket, |quoted| decap::udp(quoted).ok(), &trouble);
+            act(|quoted| decap::udp(quoted).ok(), &trouble);
         }
     }
 }
 
-fn act(shared: &Shared, bucket: &mut Bucket, unwrap: Unwrap, trouble: &Trouble<'_>) {
-    let remote = trouble.remote;
-    let inner = unwrap(trouble.quoted).and_then(|range| trouble.quoted.get(range)).unwrap_or_default();
-    let entry = shared.table.load().sent(remote, inner);
+fn react(shared: &Shared, errors: &mut Bucket, lessons: &mut Bucket, trouble: &Trouble<'_>, inner: &[u8]) {
+    let entry = shared.table.load().sent(trouble.remote, inner);
     let reaction = match trouble.cause {
         Cause::Icmp { icmp_type, code, mtu } => {
-            shared.tally.add(Count::Relayed, 1);
+            shared.tally.add(Count::ErrorsReceived, 1);
             reaction(icmp_type, code, mtu)
         }
         Cause::TooBig { mtu } => Reaction::LowerPath { mtu },
@@ -53,19 +59,29 @@ fn act(shared: &Shared, bucket: &mut Bucket, unwrap: Unwrap, trouble: &Trouble<'
     };
     match reaction {
         Reaction::LowerPath { mtu } => {
-            lower(shared, remote, outer_mtu(mtu, inner));
+            let from_us = matches!(trouble.cause, Cause::TooBig { .. });
+            if !from_us && !is_credible(shared, lessons, trouble.remote, entry.as_ref()) {
+                return;
+            }
+            lower(shared, trouble.remote, outer_mtu(mtu, inner));
             if let Some(entry) = entry {
                 let mtu = shared.paths.load().inner_mtu(&entry);
-                tell(shared, bucket, Kind::TooBig { mtu }, &entry, inner);
+                tell(shared, errors, Kind::TooBig { mtu }, &entry, inner);
             }
         }
         Reaction::Relay(kind) => {
             if let Some(entry) = entry {
-                tell(shared, bucket, kind, &entry, inner);
+                tell(shared, errors, kind, &entry, inner);
             }
         }
         Reaction::Ignore => {}
     }
+}
+
+/// Anybody can forge an ICMP message. It has to be about a packet of ours, or, where the router quotes too
+/// little to see that, about a tunnel of ours; and there may not be too many.
+fn is_credible(shared: &Shared, lessons: &mut Bucket, remote: Ipv4Addr, entry: Option<&Entry>) -> bool {
+    lessons.take(now()) && (entry.is_some() || shared.table.load().has_peer(remote))
 }
 
 /// The path MTU that a router named; without a number, the next plateau below what it refused.

@@ -5,7 +5,10 @@ use std::{
     io::{self, Read as _, Write as _},
     net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream, UdpSocket},
     os::fd::AsRawFd as _,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Instant,
 };
 
@@ -329,6 +332,20 @@ fn a_narrow_path_inside_the_tunnel_is_told_to_the_sender() {
 }
 
 #[test]
+fn a_narrow_path_is_told_to_a_node_with_an_address_of_its_own() {
+    for (encapsulation, expected) in [(Encapsulation::IpInIp, 1380), (Encapsulation::Udp, 1368)] {
+        let Some(world) = World::new() else { return };
+        Switch::narrow(&world.router, "eth0", 1400);
+        Switch::narrow(&world.home_agent, "eth1", 1400);
+        let (_at_home, _control) = world.bind(encapsulation, CARE_OF);
+        let (_away, _control) = world.co_locate(encapsulation);
+        let (correspondent, mobile) = ends(&world);
+        learns_mtu(&mobile, &correspondent, expected);
+        learns_mtu(&correspondent, &mobile, expected);
+    }
+}
+
+#[test]
 fn what_may_be_cut_passes_a_narrow_path_in_pieces() {
     for encapsulation in BOTH {
         let Some(world) = World::new() else { return };
@@ -423,6 +440,42 @@ fn ports_are_exchanged_while_it_runs() {
     client.send_to(b"\x01 request", "10.11.1.2:434").unwrap();
     let received = world.home_agent.act(move || async move { control.recv().await.unwrap() });
     assert_eq!(received.destination.to_string(), "10.11.1.2:434");
+}
+
+/// A port that was exchanged is closed, so that it can be opened again at once.
+#[test]
+fn an_exchanged_port_is_free() {
+    let Some(world) = World::new() else { return };
+    let (at_home, _control) = world.bind(Encapsulation::Udp, FOREIGN_AGENT);
+    world.home_agent.act(move || async move {
+        for _ in 0..200 {
+            at_home.set_ports(vec![]);
+            let port = Port::open(SocketAddrV4::new(HOME_AGENT, 434), None).unwrap();
+            at_home.set_ports(vec![port]);
+        }
+    });
+}
+
+/// Stopping does not wait until nobody sends any more.
+#[test]
+fn a_tunnel_stops_under_load() {
+    let Some(world) = World::new() else { return };
+    let (at_home, _control) = world.bind(Encapsulation::IpInIp, FOREIGN_AGENT);
+    let (correspondent, stop) =
+        (world.correspondent.udp("10.11.1.90:5000"), Arc::new(AtomicBool::new(false)));
+    let stopped = Arc::clone(&stop);
+    let flood = std::thread::spawn(move || {
+        while !stopped.load(Ordering::Relaxed) {
+            let _ = correspondent.send_to(&[0; 100], (HOME_ADDRESS, 5000));
+        }
+    });
+    wait_for(|| at_home.counters().value("tunnel packets out") > 1000);
+    let start = Instant::now();
+    drop(at_home);
+    let took = start.elapsed();
+    stop.store(true, Ordering::Relaxed);
+    flood.join().unwrap();
+    assert!(took < PATIENCE, "{took:?}");
 }
 
 #[test]
