@@ -95,10 +95,7 @@ impl From<HomeAgent> for Command {
             HomeAgent::Associations => Question::Associations,
             HomeAgent::Events(events) => Question::Events(events),
         };
-        Self {
-            role: Role::HomeAgent,
-            question,
-        }
+        Self { role: Role::HomeAgent, question }
     }
 }
 
@@ -110,10 +107,7 @@ impl From<ForeignAgent> for Command {
             ForeignAgent::Associations => Question::Associations,
             ForeignAgent::Events(events) => Question::Events(events),
         };
-        Self {
-            role: Role::ForeignAgent,
-            question,
-        }
+        Self { role: Role::ForeignAgent, question }
     }
 }
 
@@ -124,10 +118,7 @@ impl From<MobileNode> for Command {
             MobileNode::Events(events) => Question::Events(events),
             MobileNode::Deregister => Question::Deregister,
         };
-        Self {
-            role: Role::MobileNode,
-            question,
-        }
+        Self { role: Role::MobileNode, question }
     }
 }
 
@@ -140,37 +131,26 @@ pub(crate) async fn run(command: Command, socket: Option<PathBuf>, json: bool) -
         )
     })?;
     let mut client = AgentClient::new(admin::client::unix(&socket).await?);
-    let status = client
-        .status(within(ANSWER, StatusRequest {}))
-        .await?
-        .into_inner();
+    let status = client.status(within(ANSWER, StatusRequest {})).await?.into_inner();
     check_role(command.role, &status)?;
     match command.question {
         Question::Status if json => json_value(&json::status(&status)),
         Question::Status => show::status(&status),
         Question::Bindings => {
-            let reply = client
-                .list_bindings(within(ANSWER, ListBindingsRequest {}))
-                .await?;
+            let reply = client.list_bindings(within(ANSWER, ListBindingsRequest {})).await?;
             answer(reply.into_inner(), json, json::binding, show::bindings).await?;
         }
         Question::Visitors => {
-            let reply = client
-                .list_visitors(within(ANSWER, ListVisitorsRequest {}))
-                .await?;
+            let reply = client.list_visitors(within(ANSWER, ListVisitorsRequest {})).await?;
             answer(reply.into_inner(), json, json::visitor, show::visitors).await?;
         }
         Question::Associations => {
-            let reply = client
-                .list_associations(within(ANSWER, ListAssociationsRequest {}))
-                .await?;
+            let reply = client.list_associations(within(ANSWER, ListAssociationsRequest {})).await?;
             answer(reply.into_inner(), json, json::association, show::associations).await?;
         }
         Question::Events(which) => events(&mut client, &which, json).await?,
         Question::Deregister => {
-            client
-                .deregister(within(DEREGISTRATION, DeregisterRequest {}))
-                .await?;
+            client.deregister(within(DEREGISTRATION, DeregisterRequest {})).await?;
             if json {
                 json_value(&Value::Object(serde_json::Map::new()));
             } else {
@@ -197,9 +177,7 @@ fn check_role(asked: Role, status: &StatusReply) -> Result<(), Failure> {
         Role::ForeignAgent => ("a foreign agent", "fa"),
         Role::MobileNode => ("a mobile node", "mn"),
         Role::Unspecified => {
-            return Err(Failure::Refused(
-                "the agent behind this socket is still starting".to_owned(),
-            ));
+            return Err(Failure::Refused("the agent behind this socket is still starting".to_owned()));
         }
     };
     Err(Failure::Refused(format!(
@@ -229,17 +207,10 @@ async fn answer<T>(
 
 /// Without a deadline: whoever follows waits as long as he likes.
 async fn events(client: &mut AgentClient<Channel>, which: &Events, json: bool) -> Result<(), Failure> {
-    let request = WatchEventsRequest {
-        after: which.after,
-        kept_only: !which.follow,
-    };
+    let request = WatchEventsRequest { after: which.after, kept_only: !which.follow };
     let mut events = client.watch_events(request).await?.into_inner();
     while let Some(event) = events.message().await? {
-        line(&if json {
-            json::event(&event).to_string()
-        } else {
-            show::event(&event)
-        });
+        line(&if json { json::event(&event).to_string() } else { show::event(&event) });
     }
     Ok(())
 }

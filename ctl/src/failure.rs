@@ -70,14 +70,8 @@ mod tests {
 
     #[test]
     fn no_connection_and_a_refusal_are_told_apart() {
-        assert!(matches!(
-            Failure::from(Status::unavailable("away")),
-            Failure::Unreachable(_)
-        ));
-        assert!(matches!(
-            Failure::from(Status::not_found("no such subscriber")),
-            Failure::Refused(_)
-        ));
+        assert!(matches!(Failure::from(Status::unavailable("away")), Failure::Unreachable(_)));
+        assert!(matches!(Failure::from(Status::not_found("no such subscriber")), Failure::Refused(_)));
         let refusal = Failure::from(Status::permission_denied("the role auditor"));
         assert_eq!(refusal.to_string(), "not permitted: the role auditor");
     }

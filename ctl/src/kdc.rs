@@ -143,23 +143,18 @@ fn connect(profile: Option<PathBuf>) -> Result<(Client, String), Failure> {
     })?;
     let profile: ProfileFile =
         config::load(&path).map_err(|error| Failure::Unreachable(error.to_string()))?;
-    Ok((
-        Client::new(admin::client::channel(&profile.0)?),
-        profile.0.endpoint,
-    ))
+    Ok((Client::new(admin::client::channel(&profile.0)?), profile.0.endpoint))
 }
 
 /// Asks the key distribution centre of `profile` and writes its answer.
 pub(crate) async fn run(command: Command, profile: Option<PathBuf>, json: bool) -> Result<(), Failure> {
     let (mut client, endpoint) = connect(profile)?;
-    ask(command, &mut client, json)
-        .await
-        .map_err(|failure| match failure {
-            Failure::Unreachable(why) => {
-                Failure::Unreachable(format!("the key distribution centre at {endpoint}: {why}"))
-            }
-            refused @ Failure::Refused(_) => refused,
-        })
+    ask(command, &mut client, json).await.map_err(|failure| match failure {
+        Failure::Unreachable(why) => {
+            Failure::Unreachable(format!("the key distribution centre at {endpoint}: {why}"))
+        }
+        refused @ Failure::Refused(_) => refused,
+    })
 }
 
 async fn ask(command: Command, client: &mut Client, json: bool) -> Result<(), Failure> {
@@ -171,10 +166,8 @@ async fn ask(command: Command, client: &mut Client, json: bool) -> Result<(), Fa
             answer(reply.into_inner(), json, json::subscriber, show::subscribers).await?;
         }
         Command::Show { nai } => {
-            let reply = client
-                .show_subscriber(within(ANSWER, ShowSubscriberRequest { nai }))
-                .await?
-                .into_inner();
+            let reply =
+                client.show_subscriber(within(ANSWER, ShowSubscriberRequest { nai })).await?.into_inner();
             if json {
                 json_value(&json::shown(&reply));
             } else {
@@ -184,37 +177,19 @@ async fn ask(command: Command, client: &mut Client, json: bool) -> Result<(), Fa
         Command::Revoke { nai, how } => revoke(client, nai, how, json).await?,
         Command::Associations { subscriber, all } => {
             let subscriber = subscriber.unwrap_or_default();
-            let request = ListAssociationsRequest {
-                subscriber,
-                include_ended: all,
-            };
+            let request = ListAssociationsRequest { subscriber, include_ended: all };
             let reply = client.list_associations(within(LIST, request)).await?;
             answer(reply.into_inner(), json, json::association, show::associations).await?;
         }
         Command::RevokeAssociation { id, how } => revoke_association(client, id, how, json).await?,
-        Command::RegisterHomeAgent {
-            name,
-            address,
-            dry_run,
-        } => {
+        Command::RegisterHomeAgent { name, address, dry_run } => {
             let address = address.map_or(String::new(), |it| it.to_string());
-            let request = RegisterHomeAgentRequest {
-                name: name.clone(),
-                address,
-                dry_run,
-            };
+            let request = RegisterHomeAgentRequest { name: name.clone(), address, dry_run };
             client.register_home_agent(within(ANSWER, request)).await?;
-            done(
-                json,
-                dry_run,
-                &format!("{name} is registered."),
-                serde_json::json!({ "name": name }),
-            );
+            done(json, dry_run, &format!("{name} is registered."), serde_json::json!({ "name": name }));
         }
         Command::HomeAgents => {
-            let reply = client
-                .list_home_agents(within(ANSWER, ListHomeAgentsRequest {}))
-                .await?;
+            let reply = client.list_home_agents(within(ANSWER, ListHomeAgentsRequest {})).await?;
             answer(reply.into_inner(), json, json::home_agent, show::home_agents).await?;
         }
         Command::Audit { follow, since } => {
@@ -226,15 +201,8 @@ async fn ask(command: Command, client: &mut Client, json: bool) -> Result<(), Fa
 
 async fn revoke(client: &mut Client, nai: String, how: How, json: bool) -> Result<(), Failure> {
     let How { reason, dry_run } = how;
-    let request = RevokeSubscriberRequest {
-        nai: nai.clone(),
-        reason,
-        dry_run,
-    };
-    let reply = client
-        .revoke_subscriber(within(ANSWER, request))
-        .await?
-        .into_inner();
+    let request = RevokeSubscriberRequest { nai: nai.clone(), reason, dry_run };
+    let reply = client.revoke_subscriber(within(ANSWER, request)).await?.into_inner();
     let sentence = format!(
         "{nai} is revoked; associations that ended with it: {}.\n{}",
         reply.associations,
@@ -247,17 +215,9 @@ async fn revoke(client: &mut Client, nai: String, how: How, json: bool) -> Resul
 async fn revoke_association(client: &mut Client, id: u64, how: How, json: bool) -> Result<(), Failure> {
     let How { reason, dry_run } = how;
     let request = RevokeAssociationRequest { id, reason, dry_run };
-    let reply = client
-        .revoke_association(within(ANSWER, request))
-        .await?
-        .into_inner();
+    let reply = client.revoke_association(within(ANSWER, request)).await?.into_inner();
     let who = show::taken_over(&reply.taken_over_by, &reply.not_yet_at);
-    done(
-        json,
-        dry_run,
-        &format!("Association {id} is revoked. {who}"),
-        json::association_revoked(&reply),
-    );
+    done(json, dry_run, &format!("Association {id} is revoked. {who}"), json::association_revoked(&reply));
     Ok(())
 }
 
@@ -306,11 +266,7 @@ async fn audit(client: &mut Client, which: AuditTrailRequest, json: bool) -> Res
     }
     let mut entries = client.audit_trail(request).await?.into_inner();
     while let Some(entry) = entries.message().await? {
-        line(&if json {
-            json::audit_entry(&entry).to_string()
-        } else {
-            show::audit_entry(&entry)
-        });
+        line(&if json { json::audit_entry(&entry).to_string() } else { show::audit_entry(&entry) });
     }
     Ok(())
 }

@@ -99,12 +99,7 @@ fn main() -> ExitCode {
 }
 
 async fn run(cli: Cli) -> Result<(), Failure> {
-    let Cli {
-        json,
-        socket,
-        profile,
-        whom,
-    } = cli;
+    let Cli { json, socket, profile, whom } = cli;
     match whom {
         Whom::Ha(command) => agents::run(command.into(), socket, json).await,
         Whom::Fa(command) => agents::run(command.into(), socket, json).await,

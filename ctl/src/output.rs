@@ -28,10 +28,7 @@ pub(crate) struct Table {
 
 impl Table {
     pub(crate) fn new(headings: &[&'static str]) -> Self {
-        Self {
-            headings: headings.to_vec(),
-            rows: Vec::new(),
-        }
+        Self { headings: headings.to_vec(), rows: Vec::new() }
     }
 
     /// Adds a row with one cell a heading; an empty cell shows as `-`.
@@ -54,39 +51,24 @@ impl Table {
         let headings: Vec<String> = self.headings.iter().map(|&heading| heading.to_owned()).collect();
         let widths: Vec<usize> = (0..headings.len())
             .map(|column| {
-                let cells = self
-                    .rows
-                    .iter()
-                    .chain([&headings])
-                    .filter_map(|row| row.get(column));
+                let cells = self.rows.iter().chain([&headings]).filter_map(|row| row.get(column));
                 cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
             })
             .collect();
-        let lines: Vec<String> = [&headings]
-            .into_iter()
-            .chain(&self.rows)
-            .map(|row| aligned(row, &widths))
-            .collect();
+        let lines: Vec<String> =
+            [&headings].into_iter().chain(&self.rows).map(|row| aligned(row, &widths)).collect();
         lines.join("\n")
     }
 }
 
 fn aligned(row: &[String], widths: &[usize]) -> String {
-    let cells: Vec<String> = row
-        .iter()
-        .zip(widths)
-        .map(|(cell, width)| format!("{cell:<width$}"))
-        .collect();
+    let cells: Vec<String> = row.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
     cells.join("  ").trim_end().to_owned()
 }
 
 /// Writes names and values below each other, the values aligned.
 pub(crate) fn facts(facts: &[(&str, String)]) {
-    let width = facts
-        .iter()
-        .map(|(name, _)| name.chars().count())
-        .max()
-        .unwrap_or(0);
+    let width = facts.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
     for (name, value) in facts {
         line(&format!("{name:<width$}  {value}"));
     }
@@ -101,9 +83,6 @@ mod tests {
         let mut table = Table::new(&["NAME", "LEFT"]);
         table.row(vec!["a".to_owned(), "9m 41s".to_owned()]);
         table.row(vec!["longer name".to_owned(), String::new()]);
-        assert_eq!(
-            table.render(),
-            "NAME         LEFT\na            9m 41s\nlonger name  -"
-        );
+        assert_eq!(table.render(), "NAME         LEFT\na            9m 41s\nlonger name  -");
     }
 }

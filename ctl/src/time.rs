@@ -13,11 +13,7 @@ pub(crate) fn utc(unix_s: u64) -> String {
 /// The same with milliseconds, from nanoseconds.
 pub(crate) fn utc_ms(unix_ns: u64) -> String {
     let text = utc(unix_ns / 1_000_000_000);
-    format!(
-        "{}.{:03}Z",
-        text.trim_end_matches('Z'),
-        unix_ns / 1_000_000 % 1000
-    )
+    format!("{}.{:03}Z", text.trim_end_matches('Z'), unix_ns / 1_000_000 % 1000)
 }
 
 /// A span of time in its two largest units, as in `9m 41s`.
@@ -45,11 +41,7 @@ const fn date(day: u64) -> (u64, u64, u64) {
     let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let march_month = (5 * of_year + 2) / 153;
     let day = of_year - (153 * march_month + 2) / 5 + 1;
-    let month = if march_month < 10 {
-        march_month + 3
-    } else {
-        march_month - 9
-    };
+    let month = if march_month < 10 { march_month + 3 } else { march_month - 9 };
     let year = year_of_era + era * 400;
     (if month <= 2 { year + 1 } else { year }, month, day)
 }
@@ -70,14 +62,9 @@ mod tests {
 
     #[test]
     fn spans() {
-        for (seconds, text) in [
-            (0, "0s"),
-            (59, "59s"),
-            (60, "1m 0s"),
-            (581, "9m 41s"),
-            (7260, "2h 1m"),
-            (90_000, "1d 1h"),
-        ] {
+        for (seconds, text) in
+            [(0, "0s"), (59, "59s"), (60, "1m 0s"), (581, "9m 41s"), (7260, "2h 1m"), (90_000, "1d 1h")]
+        {
             assert_eq!(span(seconds), text);
         }
     }

@@ -38,24 +38,12 @@ fn play(snapshot: AgentSnapshot) -> Played {
     let listening = Socket::bind(&socket).unwrap();
     let mut server = JoinSet::new();
     server.spawn(async move { listening.serve(agent.routes()).await.unwrap() });
-    Played {
-        socket,
-        events,
-        asked,
-        _snapshots: snapshots,
-        _server: server,
-        _folder: folder,
-    }
+    Played { socket, events, asked, _snapshots: snapshots, _server: server, _folder: folder }
 }
 
 fn sojourn(arguments: &[&str], socket: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sojourn"));
-    command
-        .args(arguments)
-        .arg("--socket")
-        .arg(socket)
-        .env_remove("SOJOURN_SOCKET")
-        .kill_on_drop(true);
+    command.args(arguments).arg("--socket").arg(socket).env_remove("SOJOURN_SOCKET").kill_on_drop(true);
     command
 }
 
@@ -64,11 +52,7 @@ async fn run(arguments: &[&str], socket: &Path) -> Output {
 }
 
 fn text(output: &Output) -> String {
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout.clone()).unwrap()
 }
 
@@ -119,10 +103,7 @@ async fn a_home_agent_tells_its_bindings_as_table_and_as_json() {
     assert_eq!(lines.len(), 2, "{table}");
     let column = lines[0].find("CARE-OF ADDRESS").unwrap();
     assert!(lines[1][column..].starts_with("10.51.1.2 "), "{table}");
-    assert!(
-        lines[1].contains("9m ") && lines[1].ends_with("of 10m 0s"),
-        "{table}"
-    );
+    assert!(lines[1].contains("9m ") && lines[1].ends_with("of 10m 0s"), "{table}");
 
     let value = json_of(&run(&["ha", "bindings", "--json"], &played.socket).await);
     assert_eq!(value[0]["home_address"], "10.11.1.50");
@@ -141,28 +122,16 @@ async fn status_and_associations_are_told() {
     assert_eq!(value["counters"], json!({ "code 133": 2, "accepted": 9 }));
     assert_eq!(value["role"], "home-agent");
     let associations = text(&run(&["ha", "associations"], &played.socket).await);
-    assert!(
-        associations.contains("00112233aabbccdd") && associations.contains("4096"),
-        "{associations}"
-    );
+    assert!(associations.contains("00112233aabbccdd") && associations.contains("4096"), "{associations}");
 }
 
 #[tokio::test]
 async fn a_foreign_agent_tells_its_visitors_or_that_there_are_none() {
-    let status = StatusReply {
-        role: Role::ForeignAgent.into(),
-        ..StatusReply::default()
-    };
+    let status = StatusReply { role: Role::ForeignAgent.into(), ..StatusReply::default() };
     let mut snapshot = AgentSnapshot::new(status);
     let empty = play(snapshot.clone());
-    assert_eq!(
-        text(&run(&["fa", "visitors"], &empty.socket).await),
-        "No mobile node is visiting.\n"
-    );
-    assert_eq!(
-        json_of(&run(&["fa", "visitors", "--json"], &empty.socket).await),
-        json!([])
-    );
+    assert_eq!(text(&run(&["fa", "visitors"], &empty.socket).await), "No mobile node is visiting.\n");
+    assert_eq!(json_of(&run(&["fa", "visitors", "--json"], &empty.socket).await), json!([]));
     snapshot.visitors = vec![Visitor {
         home_address: "10.11.1.50".to_owned(),
         link_address: "02:00:00:00:00:01".to_owned(),
@@ -192,10 +161,7 @@ fn mobile_node() -> AgentSnapshot {
 async fn a_mobile_node_tells_where_it_is() {
     let played = play(mobile_node());
     let status = text(&run(&["mn", "status"], &played.socket).await);
-    assert!(
-        status.contains("registered") && status.contains("co-located"),
-        "{status}"
-    );
+    assert!(status.contains("registered") && status.contains("co-located"), "{status}");
     let value = json_of(&run(&["mn", "status", "--json"], &played.socket).await);
     assert_eq!(value["mobile_node"]["registrations"], 4);
 }
@@ -203,11 +169,7 @@ async fn a_mobile_node_tells_where_it_is() {
 #[tokio::test]
 async fn events_end_unless_followed() {
     let played = play(mobile_node());
-    let push = |kind| {
-        played
-            .events
-            .push(event(kind, Duration::from_secs(1), Duration::ZERO))
-    };
+    let push = |kind| played.events.push(event(kind, Duration::from_secs(1), Duration::ZERO));
     push(Kind::LinkUp);
     push(Kind::Registered);
     let told = text(&run(&["mn", "events", "--after", "1"], &played.socket).await);
@@ -233,16 +195,12 @@ async fn events_end_unless_followed() {
 async fn deregistration_waits_for_the_answer() {
     let mut played = play(mobile_node());
     let told = tokio::spawn(sojourn(&["mn", "deregister"], &played.socket).output());
-    let Some(AgentRequest::Deregister(answer)) = played.asked.recv().await else {
-        panic!("no request")
-    };
+    let Some(AgentRequest::Deregister(answer)) = played.asked.recv().await else { panic!("no request") };
     answer.send(Ok(())).unwrap();
     assert!(text(&told.await.unwrap().unwrap()).contains("binding is gone"));
 
     let told = tokio::spawn(sojourn(&["mn", "deregister"], &played.socket).output());
-    let Some(AgentRequest::Deregister(answer)) = played.asked.recv().await else {
-        panic!("no request")
-    };
+    let Some(AgentRequest::Deregister(answer)) = played.asked.recv().await else { panic!("no request") };
     answer.send(Err("not registered".to_owned())).unwrap();
     let told = told.await.unwrap().unwrap();
     assert_eq!(told.status.code(), Some(1));
@@ -256,32 +214,17 @@ async fn what_is_wrong_is_said_with_an_exit_code() {
 
     let (code, message) = complaint(run(&["ha", "bindings"], &played.socket).await);
     assert_eq!(code, Some(1));
-    assert!(
-        message.contains("a mobile node") && message.contains("sojourn mn"),
-        "{message}"
-    );
+    assert!(message.contains("a mobile node") && message.contains("sojourn mn"), "{message}");
 
     let (code, message) = complaint(run(&["ha", "bindings"], Path::new("/nowhere/ha.sock")).await);
     assert_eq!(code, Some(3));
-    assert!(
-        message.contains("/nowhere/ha.sock") && message.contains("is the daemon running"),
-        "{message}"
-    );
+    assert!(message.contains("/nowhere/ha.sock") && message.contains("is the daemon running"), "{message}");
 
     let mut without = Command::new(env!("CARGO_BIN_EXE_sojourn"));
-    let (code, message) = complaint(
-        without
-            .args(["ha", "status"])
-            .env_remove("SOJOURN_SOCKET")
-            .output()
-            .await
-            .unwrap(),
-    );
+    let (code, message) =
+        complaint(without.args(["ha", "status"]).env_remove("SOJOURN_SOCKET").output().await.unwrap());
     assert_eq!(code, Some(3));
-    assert!(
-        message.contains("--socket") && message.contains("SOJOURN_SOCKET"),
-        "{message}"
-    );
+    assert!(message.contains("--socket") && message.contains("SOJOURN_SOCKET"), "{message}");
 
     let (code, _) = complaint(run(&["ha", "everything"], &played.socket).await);
     assert_eq!(code, Some(2));
@@ -289,17 +232,8 @@ async fn what_is_wrong_is_said_with_an_exit_code() {
 
 #[tokio::test]
 async fn help_teaches_with_examples() {
-    for arguments in [
-        &["--help"][..],
-        &["ha", "--help"],
-        &["fa", "--help"],
-        &["mn", "--help"],
-    ] {
-        let help = Command::new(env!("CARGO_BIN_EXE_sojourn"))
-            .args(arguments)
-            .output()
-            .await
-            .unwrap();
+    for arguments in [&["--help"][..], &["ha", "--help"], &["fa", "--help"], &["mn", "--help"]] {
+        let help = Command::new(env!("CARGO_BIN_EXE_sojourn")).args(arguments).output().await.unwrap();
         let help = text(&help);
         assert!(help.contains("Example") && help.contains("--json"), "{help}");
     }

@@ -58,14 +58,9 @@ impl Centre {
         ]);
         assert!(init.output().unwrap().status.success());
         let mut command = Command::new(kdc_program());
-        command
-            .arg("--config")
-            .arg(directory.join("kdc.toml"))
-            .stderr(Stdio::piped());
+        command.arg("--config").arg(directory.join("kdc.toml")).stderr(Stdio::piped());
         let mut serving = command.spawn().unwrap();
-        let mut lines = BufReader::new(serving.stderr.take().unwrap())
-            .lines()
-            .map_while(Result::ok);
+        let mut lines = BufReader::new(serving.stderr.take().unwrap()).lines().map_while(Result::ok);
         let address = lines
             .find_map(|line| line.split_once("ready address=").map(|(_, rest)| rest.to_owned()))
             .unwrap();
@@ -73,11 +68,7 @@ impl Centre {
         // It chose its port itself.
         let profile = directory.join("admin.toml");
         let text = fs::read_to_string(&profile).unwrap();
-        fs::write(
-            &profile,
-            text.replace("https://127.0.0.1:0", &format!("https://{address}")),
-        )
-        .unwrap();
+        fs::write(&profile, text.replace("https://127.0.0.1:0", &format!("https://{address}"))).unwrap();
         std::thread::spawn(move || lines.for_each(drop));
         Self { serving, folder }
     }
@@ -88,21 +79,12 @@ impl Centre {
 
     fn sojourn(&self, arguments: &[&str]) -> Output {
         let mut command = Command::new(env!("CARGO_BIN_EXE_sojourn"));
-        command
-            .arg("kdc")
-            .args(arguments)
-            .env("SOJOURN_KDC", self.file("kdc/admin.toml"))
-            .output()
-            .unwrap()
+        command.arg("kdc").args(arguments).env("SOJOURN_KDC", self.file("kdc/admin.toml")).output().unwrap()
     }
 
     fn text(&self, arguments: &[&str]) -> String {
         let output = self.sojourn(arguments);
-        assert!(
-            output.status.success(),
-            "{}",
-            String::from_utf8_lossy(&output.stderr)
-        );
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap()
     }
 
@@ -117,19 +99,8 @@ impl Centre {
     }
 
     fn enrol<'a>(&self, nai: &'a str, address: &'a str, out: &'a str) -> Vec<&'a str> {
-        let fixed = [
-            "--home-prefix",
-            "24",
-            "--home-agent",
-            "10.11.1.2",
-            "--home-gateway",
-            "10.11.1.1",
-        ];
-        [
-            &["enrol", nai, "--home-address", address, "--out", out],
-            &fixed[..],
-        ]
-        .concat()
+        let fixed = ["--home-prefix", "24", "--home-agent", "10.11.1.2", "--home-gateway", "10.11.1.1"];
+        [&["enrol", nai, "--home-address", address, "--out", out], &fixed[..]].concat()
     }
 }
 
@@ -150,10 +121,7 @@ fn enrolment_writes_a_file_for_the_owner_alone_and_shows_no_key() {
         centre.text(&["audit", "--json"]),
     ];
     for text in shown {
-        assert!(
-            text.contains(MOBILE_NODE) && !text.contains(key.as_str()),
-            "{text}"
-        );
+        assert!(text.contains(MOBILE_NODE) && !text.contains(key.as_str()), "{text}");
     }
 }
 
@@ -187,37 +155,21 @@ fn what_is_enrolled_is_listed_shown_and_revoked() {
     let mut lines = table.lines();
     assert!(lines.next().unwrap().starts_with("SUBSCRIBER"));
     assert!(lines.next().unwrap().contains("10.11.1.50/24"));
-    assert_eq!(
-        centre.json(&["show", MOBILE_NODE])["subscriber"]["spi"],
-        enrolled["spi"]
-    );
-    assert_eq!(
-        centre.json(&["associations", "--subscriber", MOBILE_NODE]),
-        Value::Array(Vec::new())
-    );
+    assert_eq!(centre.json(&["show", MOBILE_NODE])["subscriber"]["spi"], enrolled["spi"]);
+    assert_eq!(centre.json(&["associations", "--subscriber", MOBILE_NODE]), Value::Array(Vec::new()));
     assert_eq!(centre.json(&["home-agents"])[0]["connected"], false);
 
     let other = centre.file("other.toml");
     let twice = centre.enrol(MOBILE_NODE, "10.11.1.51", other.to_str().unwrap());
     assert!(centre.refusal(&twice, 1).contains("enrolled already"));
     assert!(!other.exists());
-    assert!(
-        centre
-            .refusal(&["revoke-association", "99"], 1)
-            .contains("no association 99")
-    );
+    assert!(centre.refusal(&["revoke-association", "99"], 1).contains("no association 99"));
     centre.text(&["revoke", MOBILE_NODE, "--reason", "lost at sea"]);
     assert_eq!(centre.json(&["list"]), Value::Array(Vec::new()));
     assert_eq!(centre.json(&["list", "--all"])[0]["state"], "revoked");
 
     let trail = centre.text(&["audit"]);
-    let expected = [
-        "register home agent",
-        "enrol subscriber",
-        "refused: ",
-        "refused: ",
-        "lost at sea",
-    ];
+    let expected = ["register home agent", "enrol subscriber", "refused: ", "refused: ", "lost at sea"];
     assert_eq!(trail.lines().count(), expected.len());
     for (line, part) in trail.lines().zip(expected) {
         assert!(line.contains(part), "{line}");
@@ -244,10 +196,7 @@ fn no_profile_a_wrong_one_and_nobody_there_are_told_apart() {
     let wrong = centre.file("kdc/wrong.toml");
     fs::write(&wrong, good.replace("admin.key", "absent.key")).unwrap();
     let told = run(Some(&wrong));
-    assert!(
-        told.contains("wrong.toml:") && told.contains("absent.key"),
-        "{told}"
-    );
+    assert!(told.contains("wrong.toml:") && told.contains("absent.key"), "{told}");
     centre.serving.kill().unwrap();
     centre.serving.wait().unwrap();
     let told = run(Some(&profile));

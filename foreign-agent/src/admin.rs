@@ -28,20 +28,13 @@ impl Publisher {
         interfaces: Vec<String>,
         started: Instant,
     ) -> Self {
-        Self {
-            snapshots,
-            interfaces,
-            started,
-            last: None,
-        }
+        Self { snapshots, interfaces, started, last: None }
     }
 
     /// Publishes what has changed, unless a large snapshot was published just now.
     pub(crate) fn publish(&mut self, core: &ForeignAgent, counters: Vec<(String, u64)>, now: Now) {
         let fresh = self.last.is_some_and(|(revision, _)| revision == core.revision());
-        let soon = self
-            .last
-            .is_some_and(|(_, at)| now.mono.saturating_since(at) < SPACING);
+        let soon = self.last.is_some_and(|(_, at)| now.mono.saturating_since(at) < SPACING);
         if fresh || soon && core.visitors().count() > FEW {
             return;
         }

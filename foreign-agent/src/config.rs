@@ -92,10 +92,7 @@ pub(crate) struct Advertisement {
 
 impl Default for Advertisement {
     fn default() -> Self {
-        Self {
-            interval_ms: 1000,
-            lifetime_s: 3,
-        }
+        Self { interval_ms: 1000, lifetime_s: 3 }
     }
 }
 
@@ -151,21 +148,9 @@ impl config::Config for Config {
         }
         self.check_links(check);
         let registration = &self.registration;
-        check.range(
-            "registration.max_lifetime",
-            registration.max_lifetime,
-            1..=u16::MAX,
-        );
-        check.range(
-            "registration.max_visitors",
-            registration.max_visitors,
-            1..=1_000_000,
-        );
-        check.range(
-            "registration.max_pending",
-            registration.max_pending,
-            1..=1_000_000,
-        );
+        check.range("registration.max_lifetime", registration.max_lifetime, 1..=u16::MAX);
+        check.range("registration.max_visitors", registration.max_visitors, 1..=1_000_000);
+        check.range("registration.max_pending", registration.max_pending, 1..=1_000_000);
         self.check_advertisement(check);
         self.check_home_agents(check);
     }
@@ -180,10 +165,7 @@ impl Config {
             let key = |name: &str| format!("links[{i}].{name}");
             check.range(key("prefix_length"), link.prefix_length, 1..=32);
             if !host(link.address) {
-                check.problem(
-                    key("address"),
-                    format!("{} is no address of a host", link.address),
-                );
+                check.problem(key("address"), format!("{} is no address of a host", link.address));
             }
             if link.interface == self.tunnel.device {
                 check.problem(key("interface"), "this is tunnel.device");
@@ -195,10 +177,7 @@ impl Config {
     }
 
     fn check_advertisement(&self, check: &mut Check) {
-        let Advertisement {
-            interval_ms,
-            lifetime_s,
-        } = self.advertisement;
+        let Advertisement { interval_ms, lifetime_s } = self.advertisement;
         check.range("advertisement.interval_ms", interval_ms, 20..=600_000);
         check.range("advertisement.lifetime_s", lifetime_s, 1..=9000);
         // RFC 5944 section 2.1: a mobile node may miss three.
@@ -223,24 +202,15 @@ impl Config {
             check_name(check, key("nai"), &home.nai);
             let ours = home.address == self.care_of || self.links.iter().any(|l| l.address == home.address);
             if ours || !host(home.address) {
-                check.problem(
-                    key("address"),
-                    format!("{} is no address of another host", home.address),
-                );
+                check.problem(key("address"), format!("{} is no address of another host", home.address));
             }
             check.range(key("spi"), home.spi, 256..=u32::MAX);
             check.key_file(key("key"), &home.key);
             if !home.no_fs {
-                check.problem(
-                    key("no_fs"),
-                    "must be true: key shares between agents are not built yet",
-                );
+                check.problem(key("no_fs"), "must be true: key shares between agents are not built yet");
             }
             if home.path == PathKind::InsecureTestbed && !self.testbed {
-                check.problem(
-                    key("path"),
-                    "\"insecure-testbed\" needs testbed = true; else \"static\"",
-                );
+                check.problem(key("path"), "\"insecure-testbed\" needs testbed = true; else \"static\"");
             }
         }
         let homes = || self.home_agents.iter().enumerate();
@@ -276,11 +246,7 @@ impl Config {
                 config::Encapsulation::IpIp => Encapsulation::IpInIp,
                 config::Encapsulation::Udp => Encapsulation::Udp,
             },
-            home_agents: self
-                .home_agents
-                .iter()
-                .map(Neighbour::core)
-                .collect::<anyhow::Result<_>>()?,
+            home_agents: self.home_agents.iter().map(Neighbour::core).collect::<anyhow::Result<_>>()?,
         })
     }
 
@@ -361,17 +327,11 @@ mod tests {
         let folder = Folder::new("example");
         let config = folder.load(EXAMPLE).unwrap();
         let core = config.core().unwrap();
-        assert_eq!(
-            (core.nai.as_str(), core.max_lifetime),
-            ("fa-a@visited-a.example", 600)
-        );
+        assert_eq!((core.nai.as_str(), core.max_lifetime), ("fa-a@visited-a.example", 600));
         assert_eq!(core.home_agents[0].spi, Spi(1001));
         assert!(core.home_agents[0].key == Key::new([0xab; 32]));
         assert_eq!((core.links[0].id, core.links[0].prefix_length), (LinkId(0), 24));
-        assert_eq!(
-            (config.mtu(), config.interfaces()),
-            (1480, vec!["eth1".to_owned()])
-        );
+        assert_eq!((config.mtu(), config.interfaces()), (1480, vec!["eth1".to_owned()]));
         assert!(config.state.is_absolute());
     }
 
@@ -395,167 +355,37 @@ mod tests {
     fn every_wrong_value_is_named_with_what_is_allowed() {
         let folder = Folder::new("wrong");
         for (right, wrong, key, words) in [
-            (
-                "nai = \"fa-a@visited-a.example\"",
-                "nai = \"fa-a\"",
-                "nai",
-                "user@realm",
-            ),
-            (
-                "care_of = \"10.51.1.2\"",
-                "care_of = \"10.51.1\"",
-                "care_of",
-                "IPv4",
-            ),
-            (
-                "care_of = \"10.51.1.2\"",
-                "care_of = \"224.0.0.1\"",
-                "care_of",
-                "host",
-            ),
+            ("nai = \"fa-a@visited-a.example\"", "nai = \"fa-a\"", "nai", "user@realm"),
+            ("care_of = \"10.51.1.2\"", "care_of = \"10.51.1\"", "care_of", "IPv4"),
+            ("care_of = \"10.51.1.2\"", "care_of = \"224.0.0.1\"", "care_of", "host"),
             ("state = \"fa.db\"", "state = 1", "state", "path"),
-            (
-                "state_key = \"fa.kek\"",
-                "state_kye = \"x\"",
-                "state_kye",
-                "state_key",
-            ),
-            (
-                "testbed = true ",
-                "testbed = false",
-                "vendor",
-                "enterprise number",
-            ),
+            ("state_key = \"fa.kek\"", "state_kye = \"x\"", "state_kye", "state_key"),
+            ("testbed = true ", "testbed = false", "vendor", "enterprise number"),
             ("testbed = true ", "testbed = \"yes\"", "testbed", "true or false"),
             ("vendor = 32473", "vendor = -1", "vendor", "whole number"),
-            (
-                "interface = \"eth1\"",
-                "interface = \"a b\"",
-                "links[0].interface",
-                "eth0",
-            ),
-            (
-                "interface = \"eth1\"",
-                "interface = \"sojourn0\"",
-                "links[0].interface",
-                "tunnel.device",
-            ),
-            (
-                "address = \"10.21.1.1\"",
-                "address = \"0.0.0.0\"",
-                "links[0].address",
-                "host",
-            ),
-            (
-                "prefix_length = 24",
-                "prefix_length = 33",
-                "links[0].prefix_length",
-                "1 to 32",
-            ),
-            (
-                "max_lifetime = 600 ",
-                "max_lifetime = 0",
-                "registration.max_lifetime",
-                "1 to 65535",
-            ),
-            (
-                "max_lifetime = 600 ",
-                "max_lifetime = 70000",
-                "registration.max_lifetime",
-                "65535",
-            ),
-            (
-                "max_visitors = 1000",
-                "max_visitors = 0",
-                "registration.max_visitors",
-                "from 1",
-            ),
-            (
-                "max_pending = 1000",
-                "max_pending = 0",
-                "registration.max_pending",
-                "from 1",
-            ),
-            (
-                "\"optional\" ",
-                "\"maybe\"",
-                "registration.reverse_tunnel",
-                "required",
-            ),
-            (
-                "required = false",
-                "required = 0",
-                "registration.required",
-                "true or false",
-            ),
-            (
-                "interval_ms = 1000",
-                "interval_ms = 1",
-                "advertisement.interval_ms",
-                "20",
-            ),
-            (
-                "interval_ms = 1000",
-                "interval_ms = 1001",
-                "advertisement.lifetime_s",
-                "here 4",
-            ),
-            (
-                "lifetime_s = 3 ",
-                "lifetime_s = 0",
-                "advertisement.lifetime_s",
-                "1 to 9000",
-            ),
-            (
-                "device = \"sojourn0\"",
-                "device = \"\"",
-                "tunnel.device",
-                "interface",
-            ),
-            (
-                "encapsulation = \"ipip\"",
-                "encapsulation = \"gre\"",
-                "tunnel.encapsulation",
-                "udp",
-            ),
+            ("interface = \"eth1\"", "interface = \"a b\"", "links[0].interface", "eth0"),
+            ("interface = \"eth1\"", "interface = \"sojourn0\"", "links[0].interface", "tunnel.device"),
+            ("address = \"10.21.1.1\"", "address = \"0.0.0.0\"", "links[0].address", "host"),
+            ("prefix_length = 24", "prefix_length = 33", "links[0].prefix_length", "1 to 32"),
+            ("max_lifetime = 600 ", "max_lifetime = 0", "registration.max_lifetime", "1 to 65535"),
+            ("max_lifetime = 600 ", "max_lifetime = 70000", "registration.max_lifetime", "65535"),
+            ("max_visitors = 1000", "max_visitors = 0", "registration.max_visitors", "from 1"),
+            ("max_pending = 1000", "max_pending = 0", "registration.max_pending", "from 1"),
+            ("\"optional\" ", "\"maybe\"", "registration.reverse_tunnel", "required"),
+            ("required = false", "required = 0", "registration.required", "true or false"),
+            ("interval_ms = 1000", "interval_ms = 1", "advertisement.interval_ms", "20"),
+            ("interval_ms = 1000", "interval_ms = 1001", "advertisement.lifetime_s", "here 4"),
+            ("lifetime_s = 3 ", "lifetime_s = 0", "advertisement.lifetime_s", "1 to 9000"),
+            ("device = \"sojourn0\"", "device = \"\"", "tunnel.device", "interface"),
+            ("encapsulation = \"ipip\"", "encapsulation = \"gre\"", "tunnel.encapsulation", "udp"),
             ("socket = \"fa.sock\"", "sock = \"x\"", "admin.sock", "socket"),
-            (
-                "nai = \"ha@home.example\"",
-                "nai = 7",
-                "home_agents[0].nai",
-                "text",
-            ),
-            (
-                "address = \"10.11.1.2\"",
-                "address = \"10.51.1.2\"",
-                "home_agents[0].address",
-                "another host",
-            ),
+            ("nai = \"ha@home.example\"", "nai = 7", "home_agents[0].nai", "text"),
+            ("address = \"10.11.1.2\"", "address = \"10.51.1.2\"", "home_agents[0].address", "another host"),
             ("spi = 1001", "spi = 255", "home_agents[0].spi", "256"),
-            (
-                "key = \"fa-a.key\"",
-                "key = \"none.key\"",
-                "home_agents[0].key",
-                "none.key",
-            ),
-            (
-                "path = \"static\"",
-                "path = \"ike\"",
-                "home_agents[0].path",
-                "static",
-            ),
-            (
-                "no_fs = true",
-                "no_fs = false",
-                "home_agents[0].no_fs",
-                "must be true",
-            ),
-            (
-                "cipher = \"aes-256-gcm\"",
-                "cipher = \"des\"",
-                "home_agents[0].cipher",
-                "aes-128-gcm",
-            ),
+            ("key = \"fa-a.key\"", "key = \"none.key\"", "home_agents[0].key", "none.key"),
+            ("path = \"static\"", "path = \"ike\"", "home_agents[0].path", "static"),
+            ("no_fs = true", "no_fs = false", "home_agents[0].no_fs", "must be true"),
+            ("cipher = \"aes-256-gcm\"", "cipher = \"des\"", "home_agents[0].cipher", "aes-128-gcm"),
         ] {
             assert!(EXAMPLE.contains(right), "{right}");
             let message = folder.load(&EXAMPLE.replacen(right, wrong, 1)).unwrap_err();

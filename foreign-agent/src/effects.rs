@@ -90,16 +90,11 @@ impl Shell<ForeignAgent> for World {
                     tracing::debug!("not sent: {error}");
                 }
             }
-            Transmit::Udp {
-                destination, payload, ..
-            } => {
+            Transmit::Udp { destination, payload, .. } => {
                 if let Err(error) = self.port.send(destination, &payload) {
                     tracing::warn!("a request was not relayed: {error}");
                     let kind = unreachable(&error);
-                    self.troubles.push_back(Request::Unreachable {
-                        home_agent: *destination.ip(),
-                        kind,
-                    });
+                    self.troubles.push_back(Request::Unreachable { home_agent: *destination.ip(), kind });
                 }
             }
         }
@@ -123,10 +118,7 @@ impl Shell<ForeignAgent> for World {
 
     fn settled(&mut self, core: &ForeignAgent) {
         let counters = self.tunnel.counters();
-        let counters = counters
-            .entries()
-            .map(|(name, value)| (name.to_owned(), value))
-            .collect();
+        let counters = counters.entries().map(|(name, value)| (name.to_owned(), value)).collect();
         self.publisher.publish(core, counters, self.clock.now());
     }
 }
@@ -206,10 +198,7 @@ impl World {
 
 /// What a refused send says of the way to a home agent.
 fn unreachable(error: &net::Error) -> Unreachable {
-    match error
-        .errno()
-        .map(|number| Error::from_raw_os_error(number).kind())
-    {
+    match error.errno().map(|number| Error::from_raw_os_error(number).kind()) {
         Some(ErrorKind::NetworkUnreachable) => Unreachable::Network,
         Some(ErrorKind::HostUnreachable) => Unreachable::Host,
         Some(ErrorKind::ConnectionRefused) => Unreachable::Port,
@@ -220,10 +209,7 @@ fn unreachable(error: &net::Error) -> Unreachable {
 /// The tunnel of a visitor as the packet path needs it.
 pub(crate) const fn entry(visitor: &VisitorTunnel) -> Entry {
     let peer = match visitor.tunnel {
-        Tunnel::IpInIp(remote) => Peer::IpInIp {
-            local: visitor.care_of,
-            remote,
-        },
+        Tunnel::IpInIp(remote) => Peer::IpInIp { local: visitor.care_of, remote },
         Tunnel::Udp(remote) => Peer::Udp { remote },
     };
     Entry::new(visitor.home_address, peer)

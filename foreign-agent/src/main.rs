@@ -74,10 +74,8 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         table: table.clone(),
     })?;
     let names: Vec<&str> = interfaces.iter().map(String::as_str).collect();
-    let visitors: Vec<_> = core
-        .tunnels()
-        .filter_map(|visitor| effects::delivery(&interfaces, &visitor))
-        .collect();
+    let visitors: Vec<_> =
+        core.tunnels().filter_map(|visitor| effects::delivery(&interfaces, &visitor)).collect();
     let plan = plan::ForeignAgent::start(netlink, &names, device, config.mtu(), &visitors).await?;
     let mut links = Vec::new();
     for name in &names {
@@ -89,9 +87,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     publisher.publish(&core, Vec::new(), started);
     tokio::spawn(socket.serve(Agent::new(watched, events.clone()).routes()));
     let restored = visitors.len();
-    let deliveries = visitors
-        .into_iter()
-        .map(|visitor| (visitor.home_address, visitor));
+    let deliveries = visitors.into_iter().map(|visitor| (visitor.home_address, visitor));
     let mut world = World {
         deliveries: deliveries.collect(),
         clock,

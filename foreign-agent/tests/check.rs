@@ -22,9 +22,6 @@ fn every_key_wrong_in_turn_is_told_by_line_and_name() {
         assert_eq!(check.status.code(), Some(2), "{key} in line {line}: {message}");
         let place = format!("{}:{line}:", path.display());
         assert!(message.starts_with(&place), "{key} in line {line}: {message}");
-        assert!(
-            message.lines().next().unwrap_or_default().contains(&key),
-            "{key} in line {line}: {message}"
-        );
+        assert!(message.lines().next().unwrap_or_default().contains(&key), "{key} in line {line}: {message}");
     }
 }

@@ -125,7 +125,10 @@ impl config::Config for Config {
             check.problem("nai", "an agent's name has at most 64 bytes");
         }
         if self.vendor == DOCUMENTATION_VENDOR && !self.testbed {
-            check.problem("vendor", "32473 is for documentation: set your own enterprise number, or testbed = true");
+            check.problem(
+                "vendor",
+                "32473 is for documentation: set your own enterprise number, or testbed = true",
+            );
         }
         check.range("registration.max_lifetime", self.registration.max_lifetime, 1..=u16::MAX);
         check.range("registration.timestamp_window", self.registration.timestamp_window, 4..=300);

@@ -69,7 +69,8 @@ impl Kdc {
         request.set_timeout(DEADLINE);
         let mut client = self.client();
         let answer = tokio::time::timeout(DEADLINE, client.issue_keys(request)).await;
-        let answer = answer.map_err(|_| tonic::Status::deadline_exceeded("no answer within 3 s"))??.into_inner();
+        let answer =
+            answer.map_err(|_| tonic::Status::deadline_exceeded("no answer within 3 s"))??.into_inner();
         let key = |bytes: &[u8]| {
             Key::from_slice(bytes).ok_or_else(|| tonic::Status::data_loss("a key that has not 32 bytes"))
         };
@@ -91,7 +92,8 @@ impl Kdc {
     ) {
         loop {
             let end = self.follow_once(&mut cursor, &to_core, &mut acknowledged, &state).await;
-            let why = end.err().map_or_else(|| "it ended the stream".to_owned(), |error| format!("{error:#}"));
+            let why =
+                end.err().map_or_else(|| "it ended the stream".to_owned(), |error| format!("{error:#}"));
             tracing::warn!("key distribution centre: {why}; trying again");
             state.send_replace(why);
             tokio::time::sleep(RETRY).await;

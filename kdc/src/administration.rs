@@ -44,12 +44,7 @@ type To<T> = mpsc::Sender<Result<T, Status>>;
 
 impl Administration {
     pub(crate) const fn new(desk: Desk, store: Store, watchers: Watchers, vendor: u32) -> Self {
-        Self {
-            desk,
-            store,
-            watchers,
-            vendor,
-        }
+        Self { desk, store, watchers, vendor }
     }
 
     async fn permit<T>(
@@ -113,12 +108,7 @@ impl KdcAdmin for Administration {
         let change = subscriber.change;
         let (taken_over_by, not_yet_at) = self.taken_over(caller, subscriber.home_agent, change).await?;
         let enrolment = Some(convert::enrolment(&subscriber, self.vendor));
-        Ok(Response::new(EnrolSubscriberReply {
-            enrolment,
-            change,
-            taken_over_by,
-            not_yet_at,
-        }))
+        Ok(Response::new(EnrolSubscriberReply { enrolment, change, taken_over_by, not_yet_at }))
     }
 
     async fn list_subscribers(
@@ -131,11 +121,7 @@ impl KdcAdmin for Administration {
         Ok(streamed(async move |to: To<Subscriber>| {
             let mut after = String::new();
             loop {
-                let ask = Ask::Subscribers {
-                    after,
-                    limit: PAGE,
-                    include_revoked,
-                };
+                let ask = Ask::Subscribers { after, limit: PAGE, include_revoked };
                 let Answer::Subscribers(page) = desk.ask(caller.clone(), ask).await? else {
                     return Err(unexpected());
                 };
@@ -152,19 +138,14 @@ impl KdcAdmin for Administration {
         request: Request<ShowSubscriberRequest>,
     ) -> Result<Response<ShowSubscriberReply>, Status> {
         let caller = self.permit(&request, "ShowSubscriber", &READ).await?;
-        let ask = Ask::Subscriber {
-            nai: request.into_inner().nai,
-        };
+        let ask = Ask::Subscriber { nai: request.into_inner().nai };
         let Answer::Subscriber { subscriber, grants } = self.desk.ask(caller, ask).await? else {
             return Err(unexpected());
         };
         let now = unix_s();
         Ok(Response::new(ShowSubscriberReply {
             subscriber: Some(convert::subscriber(subscriber)),
-            associations: grants
-                .into_iter()
-                .map(|grant| convert::association(grant, now))
-                .collect(),
+            associations: grants.into_iter().map(|grant| convert::association(grant, now)).collect(),
         }))
     }
 
@@ -176,21 +157,12 @@ impl KdcAdmin for Administration {
         let RevokeSubscriberRequest { nai, reason, dry_run } = request.into_inner();
         let ask = Ask::RevokeSubscriber { nai, reason, dry_run };
         let (change, associations, home_agent) = match self.desk.ask(caller.clone(), ask).await? {
-            Answer::Revoked {
-                change,
-                associations,
-                home_agent,
-            } => (change, associations, home_agent),
+            Answer::Revoked { change, associations, home_agent } => (change, associations, home_agent),
             Answer::WouldDo => return Ok(Response::new(RevokeSubscriberReply::default())),
             _ => return Err(unexpected()),
         };
         let (taken_over_by, not_yet_at) = self.taken_over(caller, home_agent, change).await?;
-        Ok(Response::new(RevokeSubscriberReply {
-            change,
-            associations,
-            taken_over_by,
-            not_yet_at,
-        }))
+        Ok(Response::new(RevokeSubscriberReply { change, associations, taken_over_by, not_yet_at }))
     }
 
     async fn list_associations(
@@ -198,29 +170,18 @@ impl KdcAdmin for Administration {
         request: Request<ListAssociationsRequest>,
     ) -> Result<Response<Self::ListAssociationsStream>, Status> {
         let caller = self.permit(&request, "ListAssociations", &READ).await?;
-        let ListAssociationsRequest {
-            subscriber,
-            include_ended,
-        } = request.into_inner();
+        let ListAssociationsRequest { subscriber, include_ended } = request.into_inner();
         let desk = self.desk.clone();
         Ok(streamed(async move |to: To<Association>| {
             let mut after = 0;
             loop {
-                let ask = Ask::Grants {
-                    after,
-                    limit: PAGE,
-                    nai: subscriber.clone(),
-                    include_ended,
-                };
+                let ask = Ask::Grants { after, limit: PAGE, nai: subscriber.clone(), include_ended };
                 let Answer::Grants(page) = desk.ask(caller.clone(), ask).await? else {
                     return Err(unexpected());
                 };
                 after = page.items.last().map_or(0, |last| last.id);
                 let now = unix_s();
-                let items = page
-                    .items
-                    .into_iter()
-                    .map(|grant| convert::association(grant, now));
+                let items = page.items.into_iter().map(|grant| convert::association(grant, now));
                 if !send_all(&to, items).await || !page.more {
                     return Ok(());
                 }
@@ -236,18 +197,12 @@ impl KdcAdmin for Administration {
         let RevokeAssociationRequest { id, reason, dry_run } = request.into_inner();
         let ask = Ask::RevokeAssociation { id, reason, dry_run };
         let (change, home_agent) = match self.desk.ask(caller.clone(), ask).await? {
-            Answer::Revoked {
-                change, home_agent, ..
-            } => (change, home_agent),
+            Answer::Revoked { change, home_agent, .. } => (change, home_agent),
             Answer::WouldDo => return Ok(Response::new(RevokeAssociationReply::default())),
             _ => return Err(unexpected()),
         };
         let (taken_over_by, not_yet_at) = self.taken_over(caller, home_agent, change).await?;
-        Ok(Response::new(RevokeAssociationReply {
-            change,
-            taken_over_by,
-            not_yet_at,
-        }))
+        Ok(Response::new(RevokeAssociationReply { change, taken_over_by, not_yet_at }))
     }
 
     async fn register_home_agent(
@@ -255,21 +210,8 @@ impl KdcAdmin for Administration {
         request: Request<RegisterHomeAgentRequest>,
     ) -> Result<Response<RegisterHomeAgentReply>, Status> {
         let caller = self.permit(&request, "RegisterHomeAgent", &CHANGE).await?;
-        let RegisterHomeAgentRequest {
-            name,
-            address,
-            dry_run,
-        } = request.into_inner();
-        self.desk
-            .ask(
-                caller,
-                Ask::RegisterHomeAgent {
-                    name,
-                    address,
-                    dry_run,
-                },
-            )
-            .await?;
+        let RegisterHomeAgentRequest { name, address, dry_run } = request.into_inner();
+        self.desk.ask(caller, Ask::RegisterHomeAgent { name, address, dry_run }).await?;
         Ok(Response::new(RegisterHomeAgentReply {}))
     }
 
@@ -360,7 +302,5 @@ fn unexpected() -> Status {
 }
 
 fn unix_s() -> u64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| since.as_secs())
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }

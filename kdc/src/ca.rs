@@ -47,13 +47,7 @@ impl Authority {
         let params = root_params(realm);
         let certificate = params.self_signed(&key)?.pem();
         let pem = key.serialize_pem();
-        Ok((
-            Self {
-                issuer: Issuer::new(params, key),
-                certificate,
-            },
-            pem,
-        ))
+        Ok((Self { issuer: Issuer::new(params, key), certificate }, pem))
     }
 
     /// The one that `init` made in a folder.
@@ -64,11 +58,8 @@ impl Authority {
             KeyPair::from_pem(&secret).with_context(|| format!("{}: no private key", key.display()))?;
         let parsed = Certificate::from_pem(pem.as_bytes())
             .with_context(|| format!("{}: no certificate", certificate.display()))?;
-        let of_certificate = parsed
-            .tbs_certificate()
-            .subject_public_key_info()
-            .subject_public_key
-            .raw_bytes();
+        let of_certificate =
+            parsed.tbs_certificate().subject_public_key_info().subject_public_key.raw_bytes();
         ensure!(
             of_certificate == key_pair.public_key_raw(),
             "{} is not the private key of {}",
@@ -80,10 +71,7 @@ impl Authority {
             "{} was not made by `kdc init` for {realm}: issue certificates where it was made",
             certificate.display()
         );
-        Ok(Self {
-            issuer: Issuer::new(root_params(realm), key_pair),
-            certificate: pem,
-        })
+        Ok(Self { issuer: Issuer::new(root_params(realm), key_pair), certificate: pem })
     }
 
     /// The root certificate in PEM form.
@@ -108,9 +96,7 @@ impl Authority {
     pub(crate) fn client(&self, role: admin::Role, name: &str) -> anyhow::Result<Pem> {
         let mut params = CertificateParams::default();
         params.distinguished_name = rcgen::DistinguishedName::new();
-        params
-            .distinguished_name
-            .push(DnType::OrganizationalUnitName, role.as_str());
+        params.distinguished_name.push(DnType::OrganizationalUnitName, role.as_str());
         params.distinguished_name.push(DnType::CommonName, name);
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
         self.issue(params)
@@ -123,10 +109,7 @@ impl Authority {
         params.use_authority_key_identifier_extension = true;
         set_validity(&mut params, LEAF_DAYS);
         let certificate = params.signed_by(&key, &self.issuer)?.pem();
-        Ok(Pem {
-            certificate,
-            key: key.serialize_pem(),
-        })
+        Ok(Pem { certificate, key: key.serialize_pem() })
     }
 }
 
@@ -138,9 +121,7 @@ fn root_name(realm: &str) -> String {
 fn root_params(realm: &str) -> CertificateParams {
     let mut params = CertificateParams::default();
     params.distinguished_name = rcgen::DistinguishedName::new();
-    params
-        .distinguished_name
-        .push(DnType::CommonName, root_name(realm));
+    params.distinguished_name.push(DnType::CommonName, root_name(realm));
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     set_validity(&mut params, ROOT_DAYS);
@@ -188,20 +169,13 @@ impl Issue {
         let config = self.directory.join("kdc.toml");
         let config: KdcConfig = daemon::config::load(&config)?;
         check_name(role, &self.name, config.realm.as_str())?;
-        let authority = Authority::open(
-            &config.tls.ca,
-            &self.directory.join("ca.key"),
-            config.realm.as_str(),
-        )?;
+        let authority =
+            Authority::open(&config.tls.ca, &self.directory.join("ca.key"), config.realm.as_str())?;
         let pem = authority.client(role, &self.name)?;
         let file = |ending: &str| self.out.join(format!("{}.{ending}", self.name));
         let (certificate, key) = (file("pem"), file("key"));
         for taken in [&certificate, &key] {
-            ensure!(
-                !taken.exists(),
-                "{} exists already and is not overwritten",
-                taken.display()
-            );
+            ensure!(!taken.exists(), "{} exists already and is not overwritten", taken.display());
         }
         fs::DirBuilder::new()
             .recursive(true)
@@ -230,15 +204,12 @@ fn check_name(role: admin::Role, name: &str, realm: &str) -> anyhow::Result<()> 
         name.len()
     );
     ensure!(
-        name.bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b"@._+-".contains(&b))
-            && !name.starts_with('.'),
+        name.bytes().all(|b| b.is_ascii_alphanumeric() || b"@._+-".contains(&b)) && !name.starts_with('.'),
         "{name:?} is refused: letters, digits and @ . _ + - make a name, and no dot begins it"
     );
     if role == admin::Role::HomeAgent {
-        let nai: Nai = name
-            .parse()
-            .with_context(|| format!("a home agent's name is its NAI, not {name:?}"))?;
+        let nai: Nai =
+            name.parse().with_context(|| format!("a home agent's name is its NAI, not {name:?}"))?;
         if nai.realm() != realm {
             bail!("the home agent {name} is not in this realm: {realm} is expected after the @");
         }

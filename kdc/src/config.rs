@@ -73,10 +73,7 @@ impl Config for KdcConfig {
 /// Names are compared byte by byte, so a realm has one spelling only.
 pub(crate) fn lower_case(realm: &Realm) -> Result<(), String> {
     if realm.as_str().bytes().any(|b| b.is_ascii_uppercase()) {
-        return Err(format!(
-            "write it in lower case: {}",
-            realm.as_str().to_ascii_lowercase()
-        ));
+        return Err(format!("write it in lower case: {}", realm.as_str().to_ascii_lowercase()));
     }
     Ok(())
 }

@@ -38,17 +38,11 @@ fn optional(address: Option<Ipv4Addr>) -> String {
 }
 
 pub(crate) fn pair_from(spis: Option<kdc::Spis>) -> Option<Pair> {
-    spis.map(|it| Pair {
-        first: Spi(it.first),
-        second: Spi(it.second),
-    })
+    spis.map(|it| Pair { first: Spi(it.first), second: Spi(it.second) })
 }
 
 fn spis(key: &GrantKey) -> kdc::Spis {
-    kdc::Spis {
-        first: key.first.0,
-        second: key.second.0,
-    }
+    kdc::Spis { first: key.first.0, second: key.second.0 }
 }
 
 /// What a home agent keeps: the only message besides [`enrolment`] with KEY 0.
@@ -56,11 +50,7 @@ pub(crate) fn subscriber_record(subscriber: &Subscriber) -> kdc::SubscriberRecor
     let active = subscriber.state == SubscriberState::Active;
     kdc::SubscriberRecord {
         nai: subscriber.nai.to_string(),
-        key0: if active {
-            subscriber.key0.expose().to_vec()
-        } else {
-            Vec::new()
-        },
+        key0: if active { subscriber.key0.expose().to_vec() } else { Vec::new() },
         spi: subscriber.spi.0,
         cipher: cipher(subscriber.cipher),
         home_address: subscriber.home_address.to_string(),
@@ -137,17 +127,11 @@ pub(crate) fn association_revoked(revoked: &RevokedAssociation) -> kdc::Subscrib
         key2: of(AssociationKind::Key2),
         key3: of(AssociationKind::Key3),
     };
-    change(
-        revoked.change,
-        kdc::subscriber_change::What::AssociationRevoked(what),
-    )
+    change(revoked.change, kdc::subscriber_change::What::AssociationRevoked(what))
 }
 
 pub(crate) const fn change(change: u64, what: kdc::subscriber_change::What) -> kdc::SubscriberChange {
-    kdc::SubscriberChange {
-        change,
-        what: Some(what),
-    }
+    kdc::SubscriberChange { change, what: Some(what) }
 }
 
 pub(crate) fn issued(issued: &Issued) -> kdc::IssueKeysReply {
@@ -178,22 +162,6 @@ pub(crate) fn issue_from(request: kdc::IssueKeysRequest) -> authority::Issue {
 }
 
 pub(crate) fn audit_entry(entry: AuditEntry) -> kdc::AuditEntry {
-    let AuditEntry {
-        number,
-        unix_ms,
-        actor,
-        role,
-        action,
-        subject,
-        outcome,
-    } = entry;
-    kdc::AuditEntry {
-        number,
-        unix_ms,
-        actor,
-        role,
-        action,
-        subject,
-        outcome,
-    }
+    let AuditEntry { number, unix_ms, actor, role, action, subject, outcome } = entry;
+    kdc::AuditEntry { number, unix_ms, actor, role, action, subject, outcome }
 }

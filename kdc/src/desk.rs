@@ -84,20 +84,13 @@ impl Desk {
             audited: audited_to,
         };
         tokio::spawn(work.run());
-        Ok(Self {
-            asks,
-            published,
-            audited,
-        })
+        Ok(Self { asks, published, audited })
     }
 
     /// Asks and waits for the answer.
     pub(crate) async fn ask(&self, caller: Caller, ask: Ask) -> Result<Answer, Failure> {
         let (reply, answer) = oneshot::channel();
-        self.asks
-            .send((caller, ask, reply))
-            .await
-            .map_err(|_| Failure::Gone)?;
+        self.asks.send((caller, ask, reply)).await.map_err(|_| Failure::Gone)?;
         answer.await.map_err(|_| Failure::Gone)?.map_err(Failure::Refused)
     }
 
@@ -162,8 +155,7 @@ impl Work {
             match self.kdc.poll() {
                 Output::Effect(Effect::Persist { commit, changes }) => {
                     let store = self.store.clone();
-                    self.commits
-                        .spawn(async move { (commit, store.commit(changes).await) });
+                    self.commits.spawn(async move { (commit, store.commit(changes).await) });
                 }
                 Output::Effect(Effect::Answer { ticket, answer }) => {
                     // A caller that has gone away wants no answer any more.
@@ -194,8 +186,6 @@ fn now() -> Now {
     let start = START.get_or_init(std::time::Instant::now);
     Now {
         mono: Instant::new(start.elapsed()),
-        unix: SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or(Duration::ZERO),
+        unix: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO),
     }
 }

@@ -57,21 +57,10 @@ impl KeyDistribution for Distribution {
         let caller = self.home_agent(&request, "WatchSubscribers").await?;
         let since = request.into_inner().since;
         self.desk.ask(caller.clone(), Ask::Watch { since }).await?;
-        tracing::info!(
-            home_agent = caller.name,
-            since,
-            "a home agent takes over subscribers"
-        );
+        tracing::info!(home_agent = caller.name, since, "a home agent takes over subscribers");
         let (to, stream) = mpsc::channel(READY);
-        let connected = self
-            .watchers
-            .connect(&caller.name, since.min(*self.desk.published().borrow()));
-        let watch = Watch {
-            desk: self.desk.clone(),
-            caller,
-            to,
-            _connected: connected,
-        };
+        let connected = self.watchers.connect(&caller.name, since.min(*self.desk.published().borrow()));
+        let watch = Watch { desk: self.desk.clone(), caller, to, _connected: connected };
         tokio::spawn(watch.run(since));
         Ok(Response::new(ReceiverStream::new(stream)))
     }
@@ -100,9 +89,7 @@ impl KeyDistribution for Distribution {
         request: Request<IssueKeysRequest>,
     ) -> Result<Response<IssueKeysReply>, Status> {
         let caller = self.home_agent(&request, "IssueKeys").await?;
-        issue(&self.desk, caller, request.into_inner())
-            .await
-            .map(Response::new)
+        issue(&self.desk, caller, request.into_inner()).await.map(Response::new)
     }
 
     async fn issue_keys_stream(
@@ -135,10 +122,7 @@ async fn reply_in_stream(desk: &Desk, caller: Caller, request: IssueKeysRequest)
             message: status.message().to_owned(),
         }),
     };
-    IssueKeysStreamReply {
-        request_id,
-        result: Some(result),
-    }
+    IssueKeysStreamReply { request_id, result: Some(result) }
 }
 
 /// One home agent that takes over subscribers.
@@ -188,11 +172,7 @@ impl Watch {
     }
 
     async fn page(&self, since: u64) -> Result<ChangesPage, Status> {
-        match self
-            .desk
-            .ask(self.caller.clone(), Ask::ChangesSince { since, limit: PAGE })
-            .await?
-        {
+        match self.desk.ask(self.caller.clone(), Ask::ChangesSince { since, limit: PAGE }).await? {
             Answer::Changes(page) => Ok(page),
             _ => Err(Status::internal("the machine answered something else")),
         }
@@ -207,10 +187,7 @@ impl Watch {
                 self.to.send(Ok(convert::association_revoked(gone))).await.ok()?;
             }
             let what = What::Subscriber(convert::subscriber_record(subscriber));
-            self.to
-                .send(Ok(convert::change(subscriber.change, what)))
-                .await
-                .ok()?;
+            self.to.send(Ok(convert::change(subscriber.change, what))).await.ok()?;
         }
         Some(())
     }

@@ -62,16 +62,10 @@ const ADMINISTRATOR: &str = "admin";
 impl Init {
     /// Makes the installation, or nothing.
     pub(crate) async fn run(self) -> anyhow::Result<()> {
-        lower_case(&self.realm)
-            .map_err(anyhow::Error::msg)
-            .context("--realm")?;
+        lower_case(&self.realm).map_err(anyhow::Error::msg).context("--realm")?;
         for name in FILES {
             let path = self.directory.join(name);
-            ensure!(
-                !path.exists(),
-                "{} exists already; nothing was changed",
-                path.display()
-            );
+            ensure!(!path.exists(), "{} exists already; nothing was changed", path.display());
         }
         let new = !self.directory.exists();
         fs::DirBuilder::new()
@@ -119,20 +113,10 @@ impl Init {
 
     async fn register(&self, store: keystore::Store) -> anyhow::Result<()> {
         let desk = Desk::open(self.realm.as_str(), store).await?;
-        let caller = authority::Caller {
-            name: "local".to_owned(),
-            role: "administrator".to_owned(),
-        };
+        let caller = authority::Caller { name: "local".to_owned(), role: "administrator".to_owned() };
         for name in &self.home_agent {
-            let ask = Ask::RegisterHomeAgent {
-                name: name.clone(),
-                address: String::new(),
-                dry_run: false,
-            };
-            desk.ask(caller.clone(), ask)
-                .await
-                .map_err(desk::Failure::into_error)
-                .context("--home-agent")?;
+            let ask = Ask::RegisterHomeAgent { name: name.clone(), address: String::new(), dry_run: false };
+            desk.ask(caller.clone(), ask).await.map_err(desk::Failure::into_error).context("--home-agent")?;
         }
         Ok(())
     }
@@ -179,10 +163,7 @@ impl Init {
     }
 
     fn secret(&self, name: &str, text: &str) -> anyhow::Result<()> {
-        Ok(secret_file::write_private(
-            &self.directory.join(name),
-            text.as_bytes(),
-        )?)
+        Ok(secret_file::write_private(&self.directory.join(name), text.as_bytes())?)
     }
 
     fn public(&self, name: &str, text: &str) -> anyhow::Result<()> {

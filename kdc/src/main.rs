@@ -70,11 +70,7 @@ fn serve(serve: Serve) -> ExitCode {
         );
         error.exit();
     };
-    let args = daemon::Args {
-        config,
-        check: serve.check,
-        log: serve.log,
-    };
+    let args = daemon::Args { config, check: serve.check, log: serve.log };
     match daemon::start::<config::KdcConfig>(&args) {
         Ok(config) => daemon::run(serve::serve(config)),
         Err(code) => code,
@@ -90,9 +86,7 @@ fn once(log: &str, command: impl Future<Output = anyhow::Result<()>>) -> ExitCod
         return ExitCode::from(2);
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let outcome = runtime
-        .map_err(anyhow::Error::from)
-        .and_then(|runtime| runtime.block_on(command));
+    let outcome = runtime.map_err(anyhow::Error::from).and_then(|runtime| runtime.block_on(command));
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

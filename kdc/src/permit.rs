@@ -18,10 +18,7 @@ pub(crate) async fn permit<T>(
 ) -> Result<Caller, Status> {
     let holder = admin::caller(request)?;
     let role = holder.role.map_or("no role", Role::as_str).to_owned();
-    let caller = Caller {
-        name: holder.name.clone(),
-        role,
-    };
+    let caller = Caller { name: holder.name.clone(), role };
     let refusal = match holder.require(allowed) {
         Err(refusal) => refusal,
         // Without a name nobody could be held to what is done.
@@ -30,16 +27,8 @@ pub(crate) async fn permit<T>(
         }
         Ok(_) => return Ok(caller),
     };
-    tracing::warn!(
-        name = caller.name,
-        role = caller.role,
-        "{method} refused: {}",
-        refusal.message()
-    );
-    let ask = Ask::Refuse {
-        action: method.to_owned(),
-        why: refusal.message().to_owned(),
-    };
+    tracing::warn!(name = caller.name, role = caller.role, "{method} refused: {}", refusal.message());
+    let ask = Ask::Refuse { action: method.to_owned(), why: refusal.message().to_owned() };
     // It is refused whether or not the entry can be written.
     let _ = desk.ask(caller, ask).await;
     Err(refusal)

@@ -22,11 +22,8 @@ pub(crate) async fn serve(config: KdcConfig) -> anyhow::Result<()> {
     drop(kek);
     let desk = Desk::open(config.realm.as_str(), store.clone()).await?;
     let watchers = Watchers::default();
-    let files = admin::tls::Files {
-        ca: config.tls.ca,
-        certificate: config.tls.certificate,
-        key: config.tls.key,
-    };
+    let files =
+        admin::tls::Files { ca: config.tls.ca, certificate: config.tls.certificate, key: config.tls.key };
     let server = admin::tls::Server::bind(config.listen, &files).await?;
     let address = server.local_addr().context("the address is unknown")?;
 

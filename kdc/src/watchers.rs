@@ -39,10 +39,7 @@ impl Progress {
 
 impl Default for Watchers {
     fn default() -> Self {
-        Self(Arc::new(Shared {
-            agents: Mutex::default(),
-            moved: watch::Sender::new(()),
-        }))
+        Self(Arc::new(Shared { agents: Mutex::default(), moved: watch::Sender::new(()) }))
     }
 }
 
@@ -74,10 +71,7 @@ impl Watchers {
         let progress = agents.entry(name.to_owned()).or_default();
         progress.connections += 1;
         progress.acknowledged = since;
-        Connected {
-            watchers: self.clone(),
-            name: name.to_owned(),
-        }
+        Connected { watchers: self.clone(), name: name.to_owned() }
     }
 
     /// A home agent has everything up to `change`.
@@ -121,11 +115,7 @@ mod tests {
     use super::*;
 
     fn agent(name: &str) -> HomeAgent {
-        HomeAgent {
-            name: name.to_owned(),
-            address: None,
-            registered: 0,
-        }
+        HomeAgent { name: name.to_owned(), address: None, registered: 0 }
     }
 
     #[tokio::test]

@@ -12,19 +12,8 @@ const SECRETS: [&str; 5] = ["kdc.db", "kdc.kek", "ca.key", "server.key", "admin.
 const PUBLIC: [&str; 5] = ["kdc.toml", "ca.pem", "server.pem", "admin.pem", "admin.toml"];
 
 fn init(directory: &Path, more: &[&str]) -> std::process::Output {
-    let fixed = [
-        "--realm",
-        "home.example",
-        "--listen",
-        "127.0.0.1:0",
-        "--server-name",
-        "kdc.home.example",
-    ];
-    let mut arguments = vec![
-        OsStr::new("init"),
-        OsStr::new("--directory"),
-        directory.as_os_str(),
-    ];
+    let fixed = ["--realm", "home.example", "--listen", "127.0.0.1:0", "--server-name", "kdc.home.example"];
+    let mut arguments = vec![OsStr::new("init"), OsStr::new("--directory"), directory.as_os_str()];
     arguments.extend(fixed.iter().chain(more).map(OsStr::new));
     kdc(arguments)
 }
@@ -70,33 +59,16 @@ fn init_overwrites_nothing_and_leaves_nothing_when_it_fails() {
     let output = init(folder.path(), &["--home-agent", "ha@other.example"]);
     assert!(!output.status.success());
     let told = String::from_utf8(output.stderr).unwrap();
-    assert!(
-        told.contains("--home-agent") && told.contains("home.example"),
-        "{told}"
-    );
-    assert_eq!(
-        fs::read_dir(folder.path()).unwrap().count(),
-        0,
-        "half an installation is left"
-    );
+    assert!(told.contains("--home-agent") && told.contains("home.example"), "{told}");
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "half an installation is left");
 }
 
 #[test]
 fn init_wants_the_realm_in_lower_case() {
     let folder = tempfile::tempdir().unwrap();
-    let arguments = [
-        "--realm",
-        "Home.Example",
-        "--listen",
-        "127.0.0.1:0",
-        "--server-name",
-        "kdc.home.example",
-    ];
-    let mut all = vec![
-        OsStr::new("init"),
-        OsStr::new("--directory"),
-        folder.path().as_os_str(),
-    ];
+    let arguments =
+        ["--realm", "Home.Example", "--listen", "127.0.0.1:0", "--server-name", "kdc.home.example"];
+    let mut all = vec![OsStr::new("init"), OsStr::new("--directory"), folder.path().as_os_str()];
     all.extend(arguments.iter().map(OsStr::new));
     let output = kdc(all);
     assert!(String::from_utf8(output.stderr).unwrap().contains("home.example"));
@@ -107,29 +79,15 @@ fn init_wants_the_realm_in_lower_case() {
 async fn init_can_register_home_agents() {
     let folder = tempfile::tempdir().unwrap();
     let directory = folder.path().join("kdc");
-    let output = init(
-        &directory,
-        &["--home-agent", HOME_AGENT, "--home-agent", "ha-two@home.example"],
-    );
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    let output = init(&directory, &["--home-agent", HOME_AGENT, "--home-agent", "ha-two@home.example"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_kdc"));
     command.arg("--config").arg(directory.join("kdc.toml"));
     let server = installation::Server::spawn(command);
     let file = |name| directory.join(name);
-    let holder = installation::Holder {
-        ca: file("ca.pem"),
-        certificate: file("admin.pem"),
-        key: file("admin.key"),
-    };
-    let agents = all(server
-        .admin(&holder)
-        .list_home_agents(ListHomeAgentsRequest {})
-        .await)
-    .await;
+    let holder =
+        installation::Holder { ca: file("ca.pem"), certificate: file("admin.pem"), key: file("admin.key") };
+    let agents = all(server.admin(&holder).list_home_agents(ListHomeAgentsRequest {}).await).await;
     let names: Vec<_> = agents.iter().map(|agent| agent.name.as_str()).collect();
     assert_eq!(names, ["ha-two@home.example", HOME_AGENT]);
 }
@@ -203,10 +161,7 @@ fn check_names_file_line_and_key() {
     }
     fs::write(&config, good.replace("testbed = true", "testbed = false")).unwrap();
     let (code, message) = check(&config);
-    assert!(
-        code == Some(2) && message.contains("vendor") && message.contains("testbed"),
-        "{message}"
-    );
+    assert!(code == Some(2) && message.contains("vendor") && message.contains("testbed"), "{message}");
     fs::write(&config, good.replace("realm = \"home.example\"\n", "")).unwrap();
     let (code, message) = check(&config);
     assert!(code == Some(2) && message.contains("realm"), "{message}");

@@ -17,19 +17,11 @@ use tonic::{Code, Streaming};
 const OTHER_HOME_AGENT: &str = "ha-two@home.example";
 
 async fn watch(agent: &mut Distribution, since: u64) -> Streaming<SubscriberChange> {
-    agent
-        .watch_subscribers(WatchSubscribersRequest { since })
-        .await
-        .unwrap()
-        .into_inner()
+    agent.watch_subscribers(WatchSubscribersRequest { since }).await.unwrap().into_inner()
 }
 
 async fn next(stream: &mut Streaming<SubscriberChange>) -> (u64, What) {
-    let change = timeout(PATIENCE, stream.message())
-        .await
-        .unwrap()
-        .unwrap()
-        .unwrap();
+    let change = timeout(PATIENCE, stream.message()).await.unwrap().unwrap().unwrap();
     (change.change, change.what.unwrap())
 }
 
@@ -52,38 +44,25 @@ async fn a_home_agent_takes_over_the_backlog_then_each_change() {
     let mut agent = server.distribution(&installation.certificate("home-agent", HOME_AGENT));
     register(&mut admin, HOME_AGENT, "").await;
     let first = enrol(&mut admin, "traveller-one", 50).await.unwrap();
-    assert_eq!(
-        (&first.taken_over_by[..], &first.not_yet_at[..]),
-        (&[][..], &[HOME_AGENT.to_owned()][..])
-    );
+    assert_eq!((&first.taken_over_by[..], &first.not_yet_at[..]), (&[][..], &[HOME_AGENT.to_owned()][..]));
 
     let mut stream = watch(&mut agent, 0).await;
     let (whats, at, complete) = backlog(&mut stream).await;
     assert!(complete && at == first.change);
-    let [What::Subscriber(record)] = &whats[..] else {
-        panic!("{whats:?}")
-    };
+    let [What::Subscriber(record)] = &whats[..] else { panic!("{whats:?}") };
     let enrolment = first.enrolment.unwrap();
     assert!(record.key0 == enrolment.key0 && record.spi == enrolment.spi && record.key0.len() == 32);
     assert!(record.no_fs && record.state() == State::Active);
-    agent
-        .acknowledge_changes(AcknowledgeChangesRequest { change: at })
-        .await
-        .unwrap();
+    agent.acknowledge_changes(AcknowledgeChangesRequest { change: at }).await.unwrap();
 
     // The answer to an enrolment waits for the connected home agent's word.
     let enrolling = tokio::spawn({
         let mut admin = admin.clone();
         async move { enrol(&mut admin, "traveller-two", 51).await.unwrap() }
     });
-    let (change, What::Subscriber(record)) = next(&mut stream).await else {
-        panic!()
-    };
+    let (change, What::Subscriber(record)) = next(&mut stream).await else { panic!() };
     assert_eq!(record.nai, "traveller-two@home.example");
-    agent
-        .acknowledge_changes(AcknowledgeChangesRequest { change })
-        .await
-        .unwrap();
+    agent.acknowledge_changes(AcknowledgeChangesRequest { change }).await.unwrap();
     let second = timeout(PATIENCE, enrolling).await.unwrap().unwrap();
     assert_eq!(second.taken_over_by, [HOME_AGENT]);
     assert!(!shows(&server.log(), &enrolment.key0));
@@ -95,10 +74,7 @@ async fn a_home_agent_takes_over_the_backlog_then_each_change() {
     assert!(whats.is_empty() && !complete);
     let mut restored = watch(&mut agent, change + 100).await;
     let (whats, _, complete) = backlog(&mut restored).await;
-    assert!(
-        whats.len() == 2 && complete,
-        "a number from the future counts as 0"
-    );
+    assert!(whats.len() == 2 && complete, "a number from the future counts as 0");
 }
 
 #[tokio::test]
@@ -108,23 +84,9 @@ async fn an_acknowledgement_of_nothing_is_refused() {
     register(&mut server.admin(&installation.administrator()), HOME_AGENT, "").await;
     let mut agent = server.distribution(&installation.certificate("home-agent", HOME_AGENT));
     let acknowledge = |change| AcknowledgeChangesRequest { change };
-    assert_eq!(
-        agent
-            .acknowledge_changes(acknowledge(0))
-            .await
-            .unwrap_err()
-            .code(),
-        Code::FailedPrecondition
-    );
+    assert_eq!(agent.acknowledge_changes(acknowledge(0)).await.unwrap_err().code(), Code::FailedPrecondition);
     let _stream = watch(&mut agent, 0).await;
-    assert_eq!(
-        agent
-            .acknowledge_changes(acknowledge(1))
-            .await
-            .unwrap_err()
-            .code(),
-        Code::InvalidArgument
-    );
+    assert_eq!(agent.acknowledge_changes(acknowledge(1)).await.unwrap_err().code(), Code::InvalidArgument);
     agent.acknowledge_changes(acknowledge(0)).await.unwrap();
 }
 
@@ -136,37 +98,19 @@ async fn revocations_reach_the_home_agent() {
     let mut agent = server.distribution(&installation.certificate("home-agent", HOME_AGENT));
     register(&mut admin, HOME_AGENT, "").await;
     enrol(&mut admin, "traveller-one", 50).await.unwrap();
-    let one = agent
-        .issue_keys(issue("traveller-one", 1))
-        .await
-        .unwrap()
-        .into_inner();
-    let two = agent
-        .issue_keys(issue("traveller-one", 2))
-        .await
-        .unwrap()
-        .into_inner();
+    let one = agent.issue_keys(issue("traveller-one", 1)).await.unwrap().into_inner();
+    let two = agent.issue_keys(issue("traveller-one", 2)).await.unwrap().into_inner();
     let mut stream = watch(&mut agent, 0).await;
     backlog(&mut stream).await;
 
-    let request = RevokeAssociationRequest {
-        id: one.association_id,
-        ..Default::default()
-    };
+    let request = RevokeAssociationRequest { id: one.association_id, ..Default::default() };
     // Nobody acknowledges here: the answer comes all the same, and says who does not know yet.
     let reply = admin.revoke_association(request).await.unwrap().into_inner();
     assert_eq!(reply.not_yet_at, [HOME_AGENT]);
-    let (_, What::AssociationRevoked(revoked)) = next(&mut stream).await else {
-        panic!()
-    };
+    let (_, What::AssociationRevoked(revoked)) = next(&mut stream).await else { panic!() };
     assert_eq!(revoked.association_id, one.association_id);
-    assert_eq!(
-        revoked.key2.map(|spis| (spis.first, spis.second)),
-        Some((2001, 2002))
-    );
-    let (change, What::Subscriber(record)) = next(&mut stream).await else {
-        panic!()
-    };
+    assert_eq!(revoked.key2.map(|spis| (spis.first, spis.second)), Some((2001, 2002)));
+    let (change, What::Subscriber(record)) = next(&mut stream).await else { panic!() };
     assert_eq!(record.state(), State::Active);
 
     let request = RevokeSubscriberRequest {
@@ -208,17 +152,11 @@ async fn a_home_agent_with_an_address_gets_its_own_subscribers_only() {
     own.home_agent = "10.11.1.4".to_owned();
     admin.enrol_subscriber(own).await.unwrap();
     let (whats, _, _) = backlog(&mut watch(&mut other, 0).await).await;
-    let [What::Subscriber(record)] = &whats[..] else {
-        panic!("{whats:?}")
-    };
+    let [What::Subscriber(record)] = &whats[..] else { panic!("{whats:?}") };
     assert_eq!(record.nai, "traveller-two@home.example");
     let status = other.issue_keys(issue("traveller-one", 1)).await.unwrap_err();
     assert_eq!(status.code(), Code::PermissionDenied);
-    assert!(
-        status.message().contains("not a subscriber of"),
-        "{}",
-        status.message()
-    );
+    assert!(status.message().contains("not a subscriber of"), "{}", status.message());
     other.issue_keys(issue("traveller-two", 2)).await.unwrap();
     let agents = installation::all(admin.list_home_agents(ListHomeAgentsRequest {}).await).await;
     assert_eq!(agents[0].address, "10.11.1.4");
@@ -238,12 +176,8 @@ async fn many_issues_in_flight_give_fresh_keys_and_a_refusal_does_not_end_the_st
     enrol(&mut admin, "traveller-one", 50).await.unwrap();
     let mut requests: Vec<_> = (0..400).map(|n| issue("traveller-one", n)).collect();
     requests[200] = issue("nobody", 200);
-    let replies = installation::all(
-        agent
-            .issue_keys_stream(tokio_stream::iter(requests.clone()))
-            .await,
-    )
-    .await;
+    let replies =
+        installation::all(agent.issue_keys_stream(tokio_stream::iter(requests.clone())).await).await;
     assert_eq!(replies.len(), 400);
     let mut seen = BTreeSet::new();
     let mut answered = BTreeSet::new();
@@ -271,20 +205,12 @@ async fn many_issues_in_flight_give_fresh_keys_and_a_refusal_does_not_end_the_st
     assert!(keys(&again).iter().all(|key| seen.contains(key)));
     let mut other = requests[7].clone();
     other.lifetime_s = 60;
-    assert_eq!(
-        agent.issue_keys(other).await.unwrap_err().code(),
-        Code::InvalidArgument
-    );
-    let request = ListAssociationsRequest {
-        subscriber: "traveller-one@home.example".to_owned(),
-        ..Default::default()
-    };
+    assert_eq!(agent.issue_keys(other).await.unwrap_err().code(), Code::InvalidArgument);
+    let request =
+        ListAssociationsRequest { subscriber: "traveller-one@home.example".to_owned(), ..Default::default() };
     let list = installation::all(admin.list_associations(request).await).await;
     assert_eq!(list.len(), 399);
-    assert!(
-        list.iter()
-            .all(|it| it.keys.len() == 3 && it.state() == State::Active)
-    );
+    assert!(list.iter().all(|it| it.keys.len() == 3 && it.state() == State::Active));
 
     let mut co_located = issue("traveller-one", 1000);
     (co_located.foreign_agent, co_located.key2, co_located.key3) = (String::new(), None, None);

@@ -17,11 +17,7 @@ pub(crate) struct Publisher {
 
 impl Publisher {
     pub(crate) const fn new(snapshots: watch::Sender<Arc<AgentSnapshot>>, started: Instant) -> Self {
-        Self {
-            snapshots,
-            started,
-            revision: None,
-        }
+        Self { snapshots, started, revision: None }
     }
 
     /// Publishes what has changed.
@@ -38,19 +34,11 @@ impl Publisher {
             role: Role::MobileNode.into(),
             nai: core.config().nai.to_string(),
             uptime_s: now.mono.saturating_since(self.started).as_secs(),
-            counters: core
-                .counters()
-                .iter()
-                .map(|(k, v)| (k.clone(), *v))
-                .chain(counters)
-                .collect(),
+            counters: core.counters().iter().map(|(k, v)| (k.clone(), *v)).chain(counters).collect(),
             mobile_node: Some(mobile_node(core, now)),
             ..StatusReply::default()
         });
-        snapshot.associations = core
-            .associations()
-            .map(|a| shown::association(a, now.unix))
-            .collect();
+        snapshot.associations = core.associations().map(|a| shown::association(a, now.unix)).collect();
         self.snapshots.send_replace(Arc::new(snapshot));
     }
 }

@@ -49,10 +49,7 @@ pub(crate) struct Registration {
 
 impl Default for Registration {
     fn default() -> Self {
-        Self {
-            lifetime: 600,
-            reverse_tunnel: true,
-        }
+        Self { lifetime: 600, reverse_tunnel: true }
     }
 }
 
@@ -68,10 +65,7 @@ impl Default for Tunnel {
     fn default() -> Self {
         let device = Interface::try_from("sojourn0".to_owned());
         let device = device.unwrap_or_else(|_| unreachable!("sojourn0 is an interface name"));
-        Self {
-            device,
-            keepalive_s: 110,
-        }
+        Self { device, keepalive_s: 110 }
     }
 }
 
@@ -161,11 +155,7 @@ mod tests {
             ("lifetime = 600", "lifetime = 65536", "lifetime"),
             ("reverse_tunnel = true", "reverse_tunnel = 1", "reverse_tunnel"),
             ("keepalive_s = 110", "keepalive_s = 0", "tunnel.keepalive_s"),
-            (
-                "device = \"sojourn0\"",
-                "device = \"a name that is too long\"",
-                "device",
-            ),
+            ("device = \"sojourn0\"", "device = \"a name that is too long\"", "device"),
             ("interface = \"eth0\"", "interface = \"\"", "interface"),
             (
                 "interface = \"eth0\"",

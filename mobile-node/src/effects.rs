@@ -98,11 +98,7 @@ impl Shell<MobileNode> for World {
     async fn send(&mut self, transmit: Transmit) -> anyhow::Result<()> {
         let sent = match &transmit {
             Transmit::Link { link, to, packet } => self.sockets.get(link).map(|s| s.send(*to, packet)),
-            Transmit::Udp {
-                source,
-                destination,
-                payload,
-            } => {
+            Transmit::Udp { source, destination, payload } => {
                 let port = self.now.port.as_ref().filter(|p| p.local() == *source);
                 port.map(|p| p.send(*destination, payload))
             }
@@ -121,9 +117,7 @@ impl Shell<MobileNode> for World {
             Effect::Route(route) => {
                 self.now.route = Some(route);
                 if let Err(error) = self.install(route).await {
-                    return Ok(Applied::Refused(Request::RouteFailed {
-                        reason: format!("{error:#}"),
-                    }));
+                    return Ok(Applied::Refused(Request::RouteFailed { reason: format!("{error:#}") }));
                 }
             }
             Effect::Persist(state) => {
@@ -149,9 +143,7 @@ impl Shell<MobileNode> for World {
 
 /// The next packet from any link.
 async fn frames(sockets: &BTreeMap<LinkId, LinkSocket>) -> (LinkId, Result<Frame, net::Error>) {
-    let all = sockets
-        .iter()
-        .map(|(link, socket)| Box::pin(async move { (*link, socket.receive().await) }));
+    let all = sockets.iter().map(|(link, socket)| Box::pin(async move { (*link, socket.receive().await) }));
     select_all(all).await.0
 }
 
@@ -205,35 +197,20 @@ impl World {
 
     async fn settle(&self, route: Route) -> anyhow::Result<()> {
         let socket = |link: &LinkId| {
-            self.sockets
-                .get(link)
-                .ok_or_else(|| anyhow::anyhow!("link {} has no interface", link.0))
+            self.sockets.get(link).ok_or_else(|| anyhow::anyhow!("link {} has no interface", link.0))
         };
         match route {
             Route::Detached => self.plan.detached().await?,
             Route::Home { link, .. } => self.plan.home(socket(&link)?).await?,
             Route::CareOf { link, care_of, .. } => {
-                self.plan
-                    .care_of(socket(&link)?.name(), &planned(care_of))
-                    .await?;
+                self.plan.care_of(socket(&link)?.name(), &planned(care_of)).await?;
             }
-            Route::ViaForeignAgent {
-                link,
-                agent,
-                agent_link,
-                ..
-            } => {
-                self.plan
-                    .via_foreign_agent(socket(&link)?.name(), agent, agent_link)
-                    .await?;
+            Route::ViaForeignAgent { link, agent, agent_link, .. } => {
+                self.plan.via_foreign_agent(socket(&link)?.name(), agent, agent_link).await?;
             }
-            Route::CoLocated {
-                link, care_of, peer, ..
-            } => {
+            Route::CoLocated { link, care_of, peer, .. } => {
                 let mtu = Entry::new(self.home_address, peer).mtu;
-                self.plan
-                    .co_located(socket(&link)?.name(), &planned(care_of), mtu)
-                    .await?;
+                self.plan.co_located(socket(&link)?.name(), &planned(care_of), mtu).await?;
             }
         }
         Ok(())
@@ -275,24 +252,13 @@ impl World {
             }
             _ => tracing::info!(word, "{}", event.text),
         }
-        if matches!(
-            event.kind,
-            EventKind::Registered | EventKind::Deregistered | EventKind::LinkUp
-        ) {
+        if matches!(event.kind, EventKind::Registered | EventKind::Deregistered | EventKind::LinkUp) {
             self.now.unanswered = 0;
         }
     }
 }
 
 const fn planned(care_of: CareOf) -> plan::mobile_node::CareOf {
-    let CareOf {
-        address,
-        prefix_length,
-        gateway,
-    } = care_of;
-    plan::mobile_node::CareOf {
-        address,
-        prefix_length,
-        gateway,
-    }
+    let CareOf { address, prefix_length, gateway } = care_of;
+    plan::mobile_node::CareOf { address, prefix_length, gateway }
 }

@@ -68,18 +68,12 @@ impl Interfaces {
     /// Interfaces with nothing known of them.
     pub(crate) fn new<'a>(sockets: impl IntoIterator<Item = (&'a LinkId, &'a LinkSocket)>) -> Self {
         let sockets = sockets.into_iter();
-        Self(
-            sockets
-                .map(|(id, s)| (s.index(), Interface::new(*id, s.name(), s.address())))
-                .collect(),
-        )
+        Self(sockets.map(|(id, s)| (s.index(), Interface::new(*id, s.name(), s.address()))).collect())
     }
 
     /// The name of the interface that changed.
     pub(crate) fn name(&self, change: Change) -> String {
-        self.0
-            .get(&index(change))
-            .map_or_else(String::new, |interface| interface.name.clone())
+        self.0.get(&index(change)).map_or_else(String::new, |interface| interface.name.clone())
     }
 
     /// What the core has to be told of a change.
@@ -89,17 +83,9 @@ impl Interfaces {
         };
         let link = interface.id;
         match change {
-            Change::LinkUp { .. } => [Request::LinkUp {
-                link,
-                address: up.unwrap_or(interface.own),
-            }]
-            .into(),
+            Change::LinkUp { .. } => [Request::LinkUp { link, address: up.unwrap_or(interface.own) }].into(),
             Change::LinkDown { .. } => [Request::LinkDown { link }].into(),
-            Change::AddressAdded {
-                address,
-                prefix_length,
-                ..
-            } => {
+            Change::AddressAdded { address, prefix_length, .. } => {
                 interface.addresses.insert(address, prefix_length);
                 [interface.appeared(address, prefix_length)].into()
             }
@@ -109,11 +95,7 @@ impl Interfaces {
             }
             Change::GatewayChanged { gateway, .. } => {
                 interface.gateway = gateway;
-                interface
-                    .addresses
-                    .iter()
-                    .map(|(a, length)| interface.appeared(*a, *length))
-                    .collect()
+                interface.addresses.iter().map(|(a, length)| interface.appeared(*a, *length)).collect()
             }
         }
     }
@@ -132,27 +114,14 @@ const fn index(change: Change) -> u32 {
 
 impl Interface {
     fn new(id: LinkId, name: &str, own: LinkAddress) -> Self {
-        Self {
-            id,
-            name: name.to_owned(),
-            own,
-            addresses: BTreeMap::new(),
-            gateway: None,
-        }
+        Self { id, name: name.to_owned(), own, addresses: BTreeMap::new(), gateway: None }
     }
 
     /// The gateway of an interface serves the addresses of its own network only.
     fn appeared(&self, address: Ipv4Addr, prefix_length: u8) -> Request {
         let network = Prefix::of(address, prefix_length);
-        let gateway = self
-            .gateway
-            .filter(|gateway| network.is_some_and(|n| n.contains(*gateway)));
-        Request::AddressAppeared {
-            link: self.id,
-            address,
-            prefix_length,
-            gateway,
-        }
+        let gateway = self.gateway.filter(|gateway| network.is_some_and(|n| n.contains(*gateway)));
+        Request::AddressAppeared { link: self.id, address, prefix_length, gateway }
     }
 }
 
@@ -164,45 +133,26 @@ mod tests {
     const OTHER: Ipv4Addr = Ipv4Addr::new(10, 9, 9, 9);
 
     fn appeared(address: Ipv4Addr, gateway: Option<Ipv4Addr>) -> Request {
-        Request::AddressAppeared {
-            link: LinkId(0),
-            address,
-            prefix_length: 24,
-            gateway,
-        }
+        Request::AddressAppeared { link: LinkId(0), address, prefix_length: 24, gateway }
     }
 
     #[test]
     fn a_gateway_that_comes_later_belongs_to_the_addresses_of_its_network() {
         let mut interfaces = Interfaces([(3, Interface::new(LinkId(0), "eth0", [2; 6]))].into());
-        let added = |address| Change::AddressAdded {
-            index: 3,
-            address,
-            prefix_length: 24,
-        };
-        assert_eq!(
-            interfaces.requests(added(ADDRESS), None),
-            [appeared(ADDRESS, None)]
-        );
+        let added = |address| Change::AddressAdded { index: 3, address, prefix_length: 24 };
+        assert_eq!(interfaces.requests(added(ADDRESS), None), [appeared(ADDRESS, None)]);
         assert_eq!(interfaces.requests(added(OTHER), None), [appeared(OTHER, None)]);
         let gateway = Some(Ipv4Addr::new(192, 168, 77, 1));
         let changed = interfaces.requests(Change::GatewayChanged { index: 3, gateway }, None);
         assert_eq!(changed, [appeared(OTHER, None), appeared(ADDRESS, gateway)]);
-        assert!(
-            interfaces
-                .requests(Change::LinkDown { index: 4 }, None)
-                .is_empty()
-        );
+        assert!(interfaces.requests(Change::LinkDown { index: 4 }, None).is_empty());
     }
 
     #[test]
     fn a_link_comes_up_with_the_link_address_of_that_moment() {
         let mut interfaces = Interfaces([(3, Interface::new(LinkId(7), "eth0", [2; 6]))].into());
         let up = Change::LinkUp { index: 3 };
-        let with = |address| Request::LinkUp {
-            link: LinkId(7),
-            address,
-        };
+        let with = |address| Request::LinkUp { link: LinkId(7), address };
         assert_eq!(interfaces.requests(up, Some([4; 6])), [with([4; 6])]);
         assert_eq!(interfaces.requests(up, None), [with([2; 6])]);
     }

@@ -49,10 +49,8 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let started = Clock.now();
     let kept = state::load(&config.state);
     let mut core = MobileNode::new(config.core(&enrolment)?, daemon::seed()?, kept, started);
-    let (events, (snapshots, watched)) = (
-        EventLog::default(),
-        watch::channel(Arc::new(AgentSnapshot::default())),
-    );
+    let (events, (snapshots, watched)) =
+        (EventLog::default(), watch::channel(Arc::new(AgentSnapshot::default())));
     let (requests, asked) = mpsc::channel(4);
     let socket = Socket::bind(&config.admin.socket)?;
 
@@ -76,27 +74,13 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     for (id, name) in (0..).zip(&interfaces) {
         sockets.insert(LinkId(id), LinkSocket::open(name, Hears::MobileNode)?);
     }
-    let names = sockets
-        .values()
-        .map(|s| (s.index(), s.name().to_owned()))
-        .collect();
+    let names = sockets.values().map(|s| (s.index(), s.name().to_owned())).collect();
     let (happened, changes) = mpsc::channel(64);
-    tokio::spawn(links::watch(
-        netlink,
-        Watch::open(&interfaces).await?,
-        names,
-        happened,
-    ));
+    tokio::spawn(links::watch(netlink, Watch::open(&interfaces).await?, names, happened));
 
     let mut publisher = Publisher::new(snapshots, started.mono);
     publisher.publish(&core, std::iter::empty(), started);
-    tokio::spawn(
-        socket.serve(
-            Agent::new(watched, events.clone())
-                .with_requests(requests)
-                .routes(),
-        ),
-    );
+    tokio::spawn(socket.serve(Agent::new(watched, events.clone()).with_requests(requests).routes()));
     let (states, newest) = watch::channel(kept);
     tokio::spawn(state::keep(config.state.clone(), newest));
     let mut world = World {

@@ -24,15 +24,9 @@ struct Kept {
 pub(crate) fn load(path: &Path) -> MobileNodeState {
     let kept = std::fs::read(path).map_err(anyhow::Error::from);
     match kept.and_then(|bytes| Ok(serde_json::from_slice::<Kept>(&bytes)?)) {
-        Ok(Kept {
-            last_seconds,
-            clock_offset,
-            registrations,
-        }) => MobileNodeState {
-            last_seconds,
-            clock_offset,
-            registrations,
-        },
+        Ok(Kept { last_seconds, clock_offset, registrations }) => {
+            MobileNodeState { last_seconds, clock_offset, registrations }
+        }
         Err(error) => {
             if path.exists() {
                 tracing::warn!("{} is begun anew, it cannot be read: {error}", path.display());
@@ -44,18 +38,10 @@ pub(crate) fn load(path: &Path) -> MobileNodeState {
 
 /// Replaces the file, whole or not at all.
 pub(crate) fn save(path: &Path, state: MobileNodeState) {
-    let MobileNodeState {
-        last_seconds,
-        clock_offset,
-        registrations,
-    } = state;
-    let written = serde_json::to_vec(&Kept {
-        last_seconds,
-        clock_offset,
-        registrations,
-    })
-    .map_err(anyhow::Error::from)
-    .and_then(|bytes| Ok(daemon::secret_file::write_private(path, &bytes)?));
+    let MobileNodeState { last_seconds, clock_offset, registrations } = state;
+    let written = serde_json::to_vec(&Kept { last_seconds, clock_offset, registrations })
+        .map_err(anyhow::Error::from)
+        .and_then(|bytes| Ok(daemon::secret_file::write_private(path, &bytes)?));
     if let Err(error) = written {
         tracing::warn!("the state was not kept: {error:#}");
     }
@@ -65,10 +51,7 @@ pub(crate) fn save(path: &Path, state: MobileNodeState) {
 pub(crate) async fn keep(path: PathBuf, mut states: watch::Receiver<MobileNodeState>) {
     while states.changed().await.is_ok() {
         let (path, state) = (path.clone(), *states.borrow_and_update());
-        if tokio::task::spawn_blocking(move || save(&path, state))
-            .await
-            .is_err()
-        {
+        if tokio::task::spawn_blocking(move || save(&path, state)).await.is_err() {
             tracing::warn!("the state was not kept: its writer failed");
         }
     }
@@ -83,11 +66,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("mn.state");
         assert_eq!(load(&path), MobileNodeState::default());
-        let state = MobileNodeState {
-            last_seconds: u32::MAX,
-            clock_offset: -86_400,
-            registrations: 7,
-        };
+        let state = MobileNodeState { last_seconds: u32::MAX, clock_offset: -86_400, registrations: 7 };
         save(&path, state);
         assert_eq!(load(&path), state);
         std::fs::write(&path, b"{\"last_seconds\": 1").unwrap();

@@ -2,25 +2,13 @@
 //! distribution centre. Cores never use it: messages are converted at the edge.
 
 /// What every agent answers on its Unix socket: `sojourn.agent.v1`.
-#[allow(
-    missing_docs,
-    unreachable_pub,
-    unused_qualifications,
-    clippy::all,
-    clippy::use_self
-)]
+#[allow(missing_docs, unreachable_pub, unused_qualifications, clippy::all, clippy::use_self)]
 pub mod agent {
     tonic::include_proto!("sojourn.agent.v1");
 }
 
 /// The key distribution centre: `sojourn.kdc.v1`.
-#[allow(
-    missing_docs,
-    unreachable_pub,
-    unused_qualifications,
-    clippy::all,
-    clippy::use_self
-)]
+#[allow(missing_docs, unreachable_pub, unused_qualifications, clippy::all, clippy::use_self)]
 pub mod kdc {
     tonic::include_proto!("sojourn.kdc.v1");
 }

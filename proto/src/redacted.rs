@@ -15,18 +15,13 @@ impl fmt::Debug for SubscriberRecord {
 
 impl fmt::Debug for IssueKeysReply {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("IssueKeysReply")
-            .field("association_id", &self.association_id)
-            .finish_non_exhaustive()
+        f.debug_struct("IssueKeysReply").field("association_id", &self.association_id).finish_non_exhaustive()
     }
 }
 
 impl fmt::Debug for Enrolment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Enrolment")
-            .field("nai", &self.nai)
-            .field("spi", &self.spi)
-            .finish_non_exhaustive()
+        f.debug_struct("Enrolment").field("nai", &self.nai).field("spi", &self.spi).finish_non_exhaustive()
     }
 }
 
@@ -38,13 +33,7 @@ mod tests {
     fn a_debug_line_shows_no_key() {
         let key = vec![0xAB; 32];
         let lines = [
-            format!(
-                "{:?}",
-                SubscriberRecord {
-                    key0: key.clone(),
-                    ..Default::default()
-                }
-            ),
+            format!("{:?}", SubscriberRecord { key0: key.clone(), ..Default::default() }),
             format!(
                 "{:?}",
                 IssueKeysReply {
@@ -54,13 +43,7 @@ mod tests {
                     ..Default::default()
                 }
             ),
-            format!(
-                "{:?}",
-                Enrolment {
-                    key0: key,
-                    ..Default::default()
-                }
-            ),
+            format!("{:?}", Enrolment { key0: key, ..Default::default() }),
         ];
         for line in lines {
             assert!(

@@ -116,6 +116,7 @@ pub(crate) fn hold(network: Network, ready: impl FnOnce()) -> Result<()> {
     ready();
     let stream = end.recv().context("the control thread has ended")?;
     network.end();
+    network.switch.end_record()?;
     directory.remove()?;
     send(&stream, &Answer::Done(json!({})))?;
     Ok(())

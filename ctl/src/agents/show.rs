@@ -51,11 +51,7 @@ pub(super) fn status(status: &StatusReply) {
 
 fn mobile_node(node: &MobileNode) -> Vec<(&'static str, String)> {
     let or_none = |text: &str| {
-        if text.is_empty() {
-            "-".to_owned()
-        } else {
-            text.to_owned()
-        }
+        if text.is_empty() { "-".to_owned() } else { text.to_owned() }
     };
     let through = match (node.agent.is_empty(), node.care_of.is_empty()) {
         (false, _) => node.agent.clone(),
@@ -105,14 +101,8 @@ pub(super) fn bindings(bindings: &[Binding]) {
 }
 
 pub(super) fn visitors(visitors: &[Visitor]) {
-    let mut table = Table::new(&[
-        "HOME ADDRESS",
-        "LINK ADDRESS",
-        "INTERFACE",
-        "HOME AGENT",
-        "TUNNEL",
-        "LEFT",
-    ]);
+    let mut table =
+        Table::new(&["HOME ADDRESS", "LINK ADDRESS", "INTERFACE", "HOME AGENT", "TUNNEL", "LEFT"]);
     for visitor in visitors {
         table.row(vec![
             visitor.home_address.clone(),
@@ -127,15 +117,7 @@ pub(super) fn visitors(visitors: &[Visitor]) {
 }
 
 pub(super) fn associations(associations: &[Association]) {
-    let mut table = Table::new(&[
-        "KEY",
-        "OWN NAME",
-        "PEER",
-        "SPI IN",
-        "SPI OUT",
-        "FINGERPRINT",
-        "LEFT",
-    ]);
+    let mut table = Table::new(&["KEY", "OWN NAME", "PEER", "SPI IN", "SPI OUT", "FINGERPRINT", "LEFT"]);
     for association in associations {
         table.row(vec![
             association.kind.clone(),
@@ -202,11 +184,7 @@ mod tests {
 
     #[test]
     fn a_mobile_node_at_home_needs_nobody() {
-        let node = MobileNode {
-            state: "at home".to_owned(),
-            clock_offset_s: -61,
-            ..MobileNode::default()
-        };
+        let node = MobileNode { state: "at home".to_owned(), clock_offset_s: -61, ..MobileNode::default() };
         let lines = mobile_node(&node);
         assert!(lines.contains(&("through", "-".to_owned())));
         assert!(lines.contains(&("clock", "1m 1s ahead of the home agent".to_owned())));

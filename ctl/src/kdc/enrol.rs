@@ -136,10 +136,7 @@ impl Enrol {
 
     /// A lost answer leaves it open whether it was done.
     fn explain(&self, status: tonic::Status) -> Failure {
-        let lost = matches!(
-            status.code(),
-            tonic::Code::DeadlineExceeded | tonic::Code::Cancelled
-        );
+        let lost = matches!(status.code(), tonic::Code::DeadlineExceeded | tonic::Code::Cancelled);
         match Failure::from(status) {
             Failure::Unreachable(why) if lost => Failure::Unreachable(format!(
                 "{why}; `sojourn kdc show {nai}` tells whether it was enrolled; if so, revoke it and enrol it again",
@@ -155,10 +152,8 @@ fn file_of(mut message: kdc::Enrolment) -> Result<Enrolment, String> {
     let cipher = message.cipher();
     let key0 = <[u8; 32]>::try_from(message.key0.as_slice()).map(KeyBytes::new);
     message.key0.fill(0);
-    let address = |text: &str| {
-        text.parse::<Ipv4Addr>()
-            .map_err(|_| format!("the address {text:?} was answered"))
-    };
+    let address =
+        |text: &str| text.parse::<Ipv4Addr>().map_err(|_| format!("the address {text:?} was answered"));
     Ok(Enrolment {
         nai: message.nai.parse().map_err(|error| format!("{error}"))?,
         home_realm: message.home_realm.parse().map_err(|error| format!("{error}"))?,

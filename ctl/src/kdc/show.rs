@@ -9,14 +9,7 @@ use crate::{
 };
 
 pub(super) fn subscribers(subscribers: &[Subscriber]) {
-    let mut table = Table::new(&[
-        "SUBSCRIBER",
-        "STATE",
-        "HOME ADDRESS",
-        "HOME AGENT",
-        "SPI",
-        "CHANGE",
-    ]);
+    let mut table = Table::new(&["SUBSCRIBER", "STATE", "HOME ADDRESS", "HOME AGENT", "SPI", "CHANGE"]);
     for it in subscribers {
         table.row(vec![
             it.nai.clone(),
@@ -39,10 +32,7 @@ pub(super) fn shown(reply: &ShowSubscriberReply) {
         facts(&[
             ("subscriber", it.nai.clone()),
             ("state", state(it.state()).to_owned()),
-            (
-                "home address",
-                format!("{}/{}", it.home_address, it.home_prefix_length),
-            ),
+            ("home address", format!("{}/{}", it.home_address, it.home_prefix_length)),
             ("home gateway", or_dash(&it.home_gateway)),
             ("home agent", it.home_agent.clone()),
             ("SPI", it.spi.to_string()),
@@ -57,25 +47,12 @@ pub(super) fn shown(reply: &ShowSubscriberReply) {
 }
 
 fn or_dash(text: &str) -> String {
-    if text.is_empty() {
-        "-".to_owned()
-    } else {
-        text.to_owned()
-    }
+    if text.is_empty() { "-".to_owned() } else { text.to_owned() }
 }
 
 pub(super) fn associations(associations: &[Association]) {
-    let headings = [
-        "ID",
-        "SUBSCRIBER",
-        "FOREIGN AGENT",
-        "CARE-OF",
-        "HOME AGENT",
-        "STATE",
-        "ISSUED",
-        "FOR",
-        "KEYS",
-    ];
+    let headings =
+        ["ID", "SUBSCRIBER", "FOREIGN AGENT", "CARE-OF", "HOME AGENT", "STATE", "ISSUED", "FOR", "KEYS"];
     let mut table = Table::new(&headings);
     for it in associations {
         let keys: Vec<String> = it.keys.iter().map(key).collect();
@@ -104,11 +81,8 @@ fn key(it: &IssuedKey) -> String {
 pub(super) fn home_agents(agents: &[HomeAgent]) {
     let mut table = Table::new(&["HOME AGENT", "SERVES", "CONNECTED", "HAS CHANGE", "REGISTERED"]);
     for it in agents {
-        let serves = if it.address.is_empty() {
-            "all".to_owned()
-        } else {
-            format!("those of {}", it.address)
-        };
+        let serves =
+            if it.address.is_empty() { "all".to_owned() } else { format!("those of {}", it.address) };
         table.row(vec![
             it.name.clone(),
             serves,
@@ -122,15 +96,8 @@ pub(super) fn home_agents(agents: &[HomeAgent]) {
 
 pub(super) fn audit_entry(it: &AuditEntry) -> String {
     let when = utc_ms(it.unix_ms.saturating_mul(1_000_000));
-    let subject = if it.subject.is_empty() {
-        String::new()
-    } else {
-        format!(" {}", it.subject)
-    };
-    format!(
-        "{:>6}  {when}  {} ({}): {}{subject}: {}",
-        it.number, it.actor, it.role, it.action, it.outcome
-    )
+    let subject = if it.subject.is_empty() { String::new() } else { format!(" {}", it.subject) };
+    format!("{:>6}  {when}  {} ({}): {}{subject}: {}", it.number, it.actor, it.role, it.action, it.outcome)
 }
 
 /// Which home agents know of a change.
@@ -138,10 +105,9 @@ pub(super) fn taken_over(by: &[String], not_yet: &[String]) -> String {
     match (by.is_empty(), not_yet.is_empty()) {
         (true, true) => "No home agent is registered yet.".to_owned(),
         (false, true) => format!("Known to {}.", by.join(", ")),
-        (true, false) => format!(
-            "Not yet known to {}, which will be told on connecting.",
-            not_yet.join(", ")
-        ),
+        (true, false) => {
+            format!("Not yet known to {}, which will be told on connecting.", not_yet.join(", "))
+        }
         (false, false) => {
             format!("Known to {}, not yet to {}.", by.join(", "), not_yet.join(", "))
         }

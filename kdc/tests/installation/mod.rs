@@ -33,11 +33,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Runs `kdc` to its end.
 pub(crate) fn kdc<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_kdc"))
-        .args(arguments)
-        .env_remove("SOJOURN_LOG")
-        .output()
-        .unwrap()
+    Command::new(env!("CARGO_BIN_EXE_kdc")).args(arguments).env_remove("SOJOURN_LOG").output().unwrap()
 }
 
 /// The folder that `kdc init` made, and certificates for callers.
@@ -47,9 +43,7 @@ pub(crate) struct Installation {
 
 impl Installation {
     pub(crate) fn new() -> Self {
-        let this = Self {
-            folder: tempfile::tempdir().unwrap(),
-        };
+        let this = Self { folder: tempfile::tempdir().unwrap() };
         let made = kdc([
             OsStr::new("init"),
             OsStr::new("--directory"),
@@ -97,11 +91,7 @@ impl Installation {
 
     /// The administrator that `kdc init` made.
     pub(crate) fn administrator(&self) -> Holder {
-        Holder {
-            ca: self.file("ca.pem"),
-            certificate: self.file("admin.pem"),
-            key: self.file("admin.key"),
-        }
+        Holder { ca: self.file("ca.pem"), certificate: self.file("admin.pem"), key: self.file("admin.key") }
     }
 
     /// Serves, as a person would start it.
@@ -203,10 +193,7 @@ impl Drop for Server {
 
 /// Enrols `user`@home.example at 10.11.1.`last`.
 pub(crate) async fn enrol(admin: &mut Admin, user: &str, last: u8) -> Result<EnrolSubscriberReply, Status> {
-    admin
-        .enrol_subscriber(enrolment(user, last))
-        .await
-        .map(tonic::Response::into_inner)
+    admin.enrol_subscriber(enrolment(user, last)).await.map(tonic::Response::into_inner)
 }
 
 pub(crate) fn enrolment(user: &str, last: u8) -> EnrolSubscriberRequest {
@@ -221,11 +208,8 @@ pub(crate) fn enrolment(user: &str, last: u8) -> EnrolSubscriberRequest {
 }
 
 pub(crate) async fn register(admin: &mut Admin, name: &str, address: &str) {
-    let request = RegisterHomeAgentRequest {
-        name: name.to_owned(),
-        address: address.to_owned(),
-        dry_run: false,
-    };
+    let request =
+        RegisterHomeAgentRequest { name: name.to_owned(), address: address.to_owned(), dry_run: false };
     admin.register_home_agent(request).await.unwrap();
 }
 

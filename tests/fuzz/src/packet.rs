@@ -86,10 +86,7 @@ fn icmp_once(data: &[u8]) {
     assert_eq!(Icmp::parse(&again), Ok(message));
     let unused_clear = match message {
         Icmp::EchoRequest { .. } | Icmp::EchoReply { .. } => data[1] == 0,
-        Icmp::DestinationUnreachable {
-            code: Unreachable::FRAGMENTATION_NEEDED,
-            ..
-        } => data[4..6] == [0; 2],
+        Icmp::DestinationUnreachable { code: Unreachable::FRAGMENTATION_NEEDED, .. } => data[4..6] == [0; 2],
         Icmp::DestinationUnreachable { .. } | Icmp::TimeExceeded { .. } => data[4..8] == [0; 4],
         Icmp::Other { .. } => true,
     };

@@ -36,10 +36,7 @@ pub fn extensions(data: &[u8]) {
     assert!(found.len() <= extension::MAX_EXTENSIONS);
     let mut at = 0;
     for e in &found {
-        assert!(
-            data[at..e.offset].iter().all(|b| *b == 0),
-            "only padding is passed over"
-        );
+        assert!(data[at..e.offset].iter().all(|b| *b == 0), "only padding is passed over");
         assert_eq!(again(e), &data[e.offset..e.end()]);
         at = e.end();
         known(e);
@@ -62,10 +59,7 @@ fn again(e: &Extension<'_>) -> Vec<u8> {
 fn known(e: &Extension<'_>) {
     if let Ok(authentication) = e.authentication() {
         assert!(authentication.authenticator.len() >= 16);
-        assert_eq!(
-            authentication.covered + authentication.authenticator.len(),
-            e.end()
-        );
+        assert_eq!(authentication.covered + authentication.authenticator.len(), e.end());
     }
     if e.kind == extension::UDP_TUNNEL_REQUEST
         && let Ok(request) = UdpTunnelRequest::parse(e.data)
@@ -98,10 +92,7 @@ pub fn parts(data: &[u8]) {
     assert_eq!(parts.covered(&parts.mobile_home).len(), parts.mobile_home.covered);
     if let Some(foreign_home) = parts.foreign_home {
         assert!(foreign_home.covered > parts.mobile_end);
-        assert_eq!(
-            foreign_home.covered + foreign_home.authenticator.len(),
-            data.len()
-        );
+        assert_eq!(foreign_home.covered + foreign_home.authenticator.len(), data.len());
     }
     for held in held(&parts.mobile).chain(held(&parts.foreign)) {
         let header = match held.numbers {
@@ -111,10 +102,7 @@ pub fn parts(data: &[u8]) {
         let additional = parts.additional(held);
         assert_eq!(additional.len(), fixed + header);
         assert!(additional.starts_with(&data[..fixed]));
-        assert_eq!(
-            additional[additional.len() - 4..],
-            held.protected.spi.0.to_be_bytes()
-        );
+        assert_eq!(additional[additional.len() - 4..], held.protected.spi.0.to_be_bytes());
     }
 }
 

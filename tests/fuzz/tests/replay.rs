@@ -81,10 +81,7 @@ fn every_corpus_file_and_its_mutations() {
 /// Every target reads every other target's corpus too: an attacker does not keep to the right port.
 #[test]
 fn every_target_takes_every_corpus() {
-    let all: Vec<_> = fuzz::TARGETS
-        .iter()
-        .flat_map(|(name, _)| files(&corpus().join(name)))
-        .collect();
+    let all: Vec<_> = fuzz::TARGETS.iter().flat_map(|(name, _)| files(&corpus().join(name))).collect();
     for (name, target) in fuzz::TARGETS {
         for (file, bytes) in &all {
             run(*target, &format!("{name} with {file}"), bytes);
@@ -96,9 +93,6 @@ fn every_target_takes_every_corpus() {
 fn every_corpus_has_a_target() {
     for entry in fs::read_dir(corpus()).expect("the corpora") {
         let name = entry.expect("entry").file_name();
-        assert!(
-            fuzz::TARGETS.iter().any(|(target, _)| *target == name),
-            "{name:?} has no target"
-        );
+        assert!(fuzz::TARGETS.iter().any(|(target, _)| *target == name), "{name:?} has no target");
     }
 }

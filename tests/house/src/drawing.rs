@@ -41,39 +41,24 @@ pub fn read(section: &str) -> BTreeMap<String, Place> {
             let layer: u8 = start.split(' ').next()?.parse().ok()?;
             Some((layer, packages))
         });
-        let Some((layer, packages)) = parts else {
-            panic!("a line of the drawing has no layer: {line}")
-        };
+        let Some((layer, packages)) = parts else { panic!("a line of the drawing has no layer: {line}") };
         for package in packages.split('·').map(str::trim) {
             let (name, arrows) = package.split_once(" -> ").unwrap_or((package, ""));
             written.insert(name.to_owned(), (layer, arrows.to_owned()));
         }
     }
-    let layers: Vec<(String, u8)> = written
-        .iter()
-        .map(|(name, (layer, _))| (name.clone(), *layer))
-        .collect();
-    let up_to = |highest: u8| {
-        layers
-            .iter()
-            .filter(move |(_, layer)| *layer <= highest)
-            .map(|(name, _)| name.clone())
-    };
+    let layers: Vec<(String, u8)> = written.iter().map(|(name, (layer, _))| (name.clone(), *layer)).collect();
+    let up_to =
+        |highest: u8| layers.iter().filter(move |(_, layer)| *layer <= highest).map(|(name, _)| name.clone());
     let place = |layer: u8, arrows: &str| {
         let ends = arrows.split(',').map(str::trim).filter(|end| !end.is_empty());
         let arrows = ends.flat_map(|end| match end.parse() {
             Ok(highest) => up_to(highest).collect(),
             Err(_) => vec![end.to_owned()],
         });
-        Place {
-            layer,
-            arrows: arrows.collect(),
-        }
+        Place { layer, arrows: arrows.collect() }
     };
-    written
-        .iter()
-        .map(|(name, (layer, arrows))| (name.clone(), place(*layer, arrows)))
-        .collect()
+    written.iter().map(|(name, (layer, arrows))| (name.clone(), place(*layer, arrows))).collect()
 }
 
 /// Every package that `name` may use: over one arrow or several.
@@ -100,17 +85,8 @@ mod tests {
     #[test]
     fn arrows_are_read_and_followed() {
         let places = read(SMALL);
-        assert_eq!(
-            places["b"],
-            Place {
-                layer: 1,
-                arrows: ["d", "e"].map(str::to_owned).into()
-            }
-        );
-        assert_eq!(
-            reachable(&places, "a"),
-            ["b", "c", "d", "e"].map(str::to_owned).into()
-        );
+        assert_eq!(places["b"], Place { layer: 1, arrows: ["d", "e"].map(str::to_owned).into() });
+        assert_eq!(reachable(&places, "a"), ["b", "c", "d", "e"].map(str::to_owned).into());
         assert_eq!(reachable(&places, "c"), BTreeSet::new());
     }
 
@@ -119,14 +95,9 @@ mod tests {
         let places = drawing();
         for (name, place) in &places {
             for end in &place.arrows {
-                let below = places
-                    .get(end)
-                    .unwrap_or_else(|| panic!("{name} -> {end}, which is not drawn"));
+                let below = places.get(end).unwrap_or_else(|| panic!("{name} -> {end}, which is not drawn"));
                 let schema = end == "proto" && place.layer == below.layer;
-                assert!(
-                    below.layer < place.layer || schema,
-                    "{name} -> {end} does not lead down"
-                );
+                assert!(below.layer < place.layer || schema, "{name} -> {end} does not lead down");
             }
         }
     }

@@ -72,9 +72,7 @@ fn expand<'a>(prefix: &str, rest: &'a str, paths: &mut Vec<String>) -> &'a str {
             }
         }
     }
-    let end = rest
-        .find(|it: char| !(it.is_alphanumeric() || it == '_' || it == '*'))
-        .unwrap_or(rest.len());
+    let end = rest.find(|it: char| !(it.is_alphanumeric() || it == '_' || it == '*')).unwrap_or(rest.len());
     let (name, after) = rest.split_at(end);
     let path = format!("{prefix}::{name}");
     if let Some(deeper) = after.strip_prefix("::") {
@@ -85,9 +83,9 @@ fn expand<'a>(prefix: &str, rest: &'a str, paths: &mut Vec<String>) -> &'a str {
     let trimmed = after.trim_start();
     match trimmed.strip_prefix("as ") {
         None => after,
-        Some(renamed) => renamed
-            .trim_start()
-            .trim_start_matches(|it: char| it.is_alphanumeric() || it == '_'),
+        Some(renamed) => {
+            renamed.trim_start().trim_start_matches(|it: char| it.is_alphanumeric() || it == '_')
+        }
     }
 }
 

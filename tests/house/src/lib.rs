@@ -30,11 +30,7 @@ pub fn root() -> PathBuf {
 /// If cargo cannot read the workspace.
 #[must_use]
 pub fn workspace() -> Metadata {
-    match MetadataCommand::new()
-        .manifest_path(root().join("Cargo.toml"))
-        .no_deps()
-        .exec()
-    {
+    match MetadataCommand::new().manifest_path(root().join("Cargo.toml")).no_deps().exec() {
         Ok(metadata) => metadata,
         Err(error) => panic!("cargo metadata: {error}"),
     }
@@ -55,11 +51,7 @@ pub fn cargo(arguments: &[&str]) -> String {
 #[must_use]
 pub fn tracked_files() -> Vec<PathBuf> {
     match output(Command::new("git").args(["ls-files", "-z"])) {
-        Ok(list) => list
-            .split('\0')
-            .filter(|name| !name.is_empty())
-            .map(PathBuf::from)
-            .collect(),
+        Ok(list) => list.split('\0').filter(|name| !name.is_empty()).map(PathBuf::from).collect(),
         Err(_) => files_below(Path::new("")),
     }
 }
@@ -99,10 +91,7 @@ fn files_below(folder: &Path) -> Vec<PathBuf> {
 }
 
 fn output(command: &mut Command) -> Result<String, String> {
-    let output = command
-        .current_dir(root())
-        .output()
-        .map_err(|error| error.to_string())?;
+    let output = command.current_dir(root()).output().map_err(|error| error.to_string())?;
     if output.status.success() {
         String::from_utf8(output.stdout).map_err(|error| error.to_string())
     } else {

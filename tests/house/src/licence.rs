@@ -8,10 +8,7 @@ use std::collections::BTreeSet;
 /// `None` if the expression is malformed.
 #[must_use]
 pub fn satisfied(expression: &str, allowed: &BTreeSet<String>) -> Option<bool> {
-    let spaced = expression
-        .replace('(', " ( ")
-        .replace(')', " ) ")
-        .replace('/', " OR ");
+    let spaced = expression.replace('(', " ( ").replace(')', " ) ").replace('/', " OR ");
     let words: Vec<&str> = spaced.split_whitespace().collect();
     let mut rest = words.as_slice();
     let verdict = any(&mut rest, allowed)?;
@@ -64,9 +61,8 @@ mod tests {
 
     #[test]
     fn expressions() {
-        let allowed: BTreeSet<String> = ["MIT", "Apache-2.0", "Apache-2.0 WITH LLVM-exception", "ISC"]
-            .map(str::to_owned)
-            .into();
+        let allowed: BTreeSet<String> =
+            ["MIT", "Apache-2.0", "Apache-2.0 WITH LLVM-exception", "ISC"].map(str::to_owned).into();
         for (expression, verdict) in [
             ("MIT", Some(true)),
             ("GPL-3.0", Some(false)),

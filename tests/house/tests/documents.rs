@@ -8,15 +8,9 @@ use house::{root, text, tracked_files};
 fn the_readme_begins_with_two_commands() {
     let readme = text("README.md".as_ref());
     let beginning = readme.split("\n## ").next().unwrap_or_default();
-    let commands: Vec<&str> = beginning
-        .lines()
-        .filter_map(|line| line.strip_prefix("    "))
-        .collect();
+    let commands: Vec<&str> = beginning.lines().filter_map(|line| line.strip_prefix("    ")).collect();
     assert_eq!(commands, ["cargo run --release -p testbed -- demo", "./ci"]);
-    assert!(
-        text(".ci/run".as_ref()).contains("./ci"),
-        "the gate runs something else than the README says"
-    );
+    assert!(text(".ci/run".as_ref()).contains("./ci"), "the gate runs something else than the README says");
 }
 
 #[test]
@@ -33,11 +27,7 @@ fn links_in_documents_lead_somewhere() {
             }
         }
     }
-    assert!(
-        dead.is_empty(),
-        "links that lead nowhere:\n  {}",
-        dead.join("\n  ")
-    );
+    assert!(dead.is_empty(), "links that lead nowhere:\n  {}", dead.join("\n  "));
 }
 
 /// Targets inside the repository of the links in a Markdown text, without the place inside the target.

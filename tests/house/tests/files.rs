@@ -14,10 +14,7 @@ const LOCK: &str = "Cargo.lock";
 fn no_source_file_is_too_long() {
     let mut long = Vec::new();
     for package in workspace().packages {
-        let folder = package
-            .manifest_path
-            .parent()
-            .map_or(String::new(), |it| format!("{it}/src"));
+        let folder = package.manifest_path.parent().map_or(String::new(), |it| format!("{it}/src"));
         for file in rust_files(&folder) {
             let lines = text(&file).lines().count();
             if lines > LONGEST {
@@ -69,9 +66,7 @@ fn dependencies() -> BTreeSet<String> {
         Ok(table) => table,
         Err(error) => panic!("Cargo.toml: {error}"),
     };
-    let list = table
-        .get("workspace")
-        .and_then(|workspace| workspace.get("dependencies"));
+    let list = table.get("workspace").and_then(|workspace| workspace.get("dependencies"));
     let entries = list.and_then(toml::Value::as_table).cloned().unwrap_or_default();
     let others = entries.iter().filter(|(_, value)| value.get("path").is_none());
     others.map(|(name, _)| name.clone()).collect()
@@ -80,15 +75,10 @@ fn dependencies() -> BTreeSet<String> {
 /// Names that begin the lines of the section "Dependencies" of docs/decisions.md.
 fn explained() -> BTreeSet<String> {
     let page = text("docs/decisions.md".as_ref());
-    let section = page
-        .split("\n## ")
-        .find(|section| section.starts_with("Dependencies\n"))
-        .unwrap_or_default();
+    let section =
+        page.split("\n## ").find(|section| section.starts_with("Dependencies\n")).unwrap_or_default();
     let lines = section.lines().filter_map(|line| line.strip_prefix("- `"));
-    lines
-        .filter_map(|line| line.split_once('`'))
-        .map(|(name, _)| name.to_owned())
-        .collect()
+    lines.filter_map(|line| line.split_once('`')).map(|(name, _)| name.to_owned()).collect()
 }
 
 #[test]
@@ -101,10 +91,7 @@ fn every_dependency_has_its_reason_in_the_decisions() {
         "docs/decisions.md, section Dependencies, needs a line \"- `name`: why\" for {missing:?}"
     );
     let stale: Vec<&String> = explained.difference(&there).collect();
-    assert!(
-        stale.is_empty(),
-        "docs/decisions.md explains what is no dependency any more: {stale:?}"
-    );
+    assert!(stale.is_empty(), "docs/decisions.md explains what is no dependency any more: {stale:?}");
 }
 
 #[test]
@@ -112,16 +99,8 @@ fn every_dependency_is_used_by_somebody() {
     let used: BTreeSet<String> = workspace()
         .packages
         .iter()
-        .flat_map(|package| {
-            package
-                .dependencies
-                .iter()
-                .map(|dependency| dependency.name.clone())
-        })
+        .flat_map(|package| package.dependencies.iter().map(|dependency| dependency.name.clone()))
         .collect();
     let unused: Vec<String> = dependencies().difference(&used).cloned().collect();
-    assert!(
-        unused.is_empty(),
-        "in [workspace.dependencies] but used by no package: {unused:?}"
-    );
+    assert!(unused.is_empty(), "in [workspace.dependencies] but used by no package: {unused:?}");
 }

@@ -11,11 +11,7 @@ use house::{
 fn every_dependency_inside_the_workspace_is_drawn() {
     let places = drawing();
     let metadata = workspace();
-    let ours: BTreeSet<&str> = metadata
-        .packages
-        .iter()
-        .map(|package| package.name.as_str())
-        .collect();
+    let ours: BTreeSet<&str> = metadata.packages.iter().map(|package| package.name.as_str()).collect();
     let mut wrong = Vec::new();
     for package in &metadata.packages {
         let allowed = reachable(&places, &package.name);
@@ -23,11 +19,7 @@ fn every_dependency_inside_the_workspace_is_drawn() {
             let name = dependency.name.as_str();
             if ours.contains(name) && !allowed.contains(name) {
                 let allowed: Vec<&str> = allowed.iter().map(String::as_str).collect();
-                wrong.push(format!(
-                    "{} -> {name} (it may use: {})",
-                    package.name,
-                    allowed.join(", ")
-                ));
+                wrong.push(format!("{} -> {name} (it may use: {})", package.name, allowed.join(", ")));
             }
         }
     }
@@ -42,16 +34,10 @@ fn every_dependency_inside_the_workspace_is_drawn() {
 #[test]
 fn the_drawing_and_the_workspace_have_the_same_packages() {
     let drawn: BTreeSet<String> = drawing().into_keys().collect();
-    let there: BTreeSet<String> = workspace()
-        .packages
-        .iter()
-        .map(|package| package.name.to_string())
-        .collect();
+    let there: BTreeSet<String> =
+        workspace().packages.iter().map(|package| package.name.to_string()).collect();
     let difference: Vec<&String> = drawn.symmetric_difference(&there).collect();
-    assert!(
-        difference.is_empty(),
-        "in the drawing or in the workspace, but not in both: {difference:?}"
-    );
+    assert!(difference.is_empty(), "in the drawing or in the workspace, but not in both: {difference:?}");
 }
 
 #[test]
@@ -60,12 +46,7 @@ fn cores_stand_in_libs_core_and_nowhere_else() {
     for package in workspace().packages {
         let core = package.manifest_path.as_str().contains("/libs/core/");
         let layer = places.get(package.name.as_str()).map(|place| place.layer);
-        assert_eq!(
-            layer.is_some_and(|layer| layer <= house::drawing::CORES),
-            core,
-            "{}",
-            package.name
-        );
+        assert_eq!(layer.is_some_and(|layer| layer <= house::drawing::CORES), core, "{}", package.name);
     }
 }
 
@@ -77,29 +58,13 @@ fn members_take_versions_and_lints_from_the_workspace() {
             Ok(table) => table,
             Err(error) => panic!("{}: {error}", package.manifest_path),
         };
-        let lints = table
-            .get("lints")
-            .and_then(|lints| lints.get("workspace"))
-            .and_then(toml::Value::as_bool);
-        assert_eq!(
-            lints,
-            Some(true),
-            "{} has no `[lints] workspace = true`",
-            package.name
-        );
+        let lints =
+            table.get("lints").and_then(|lints| lints.get("workspace")).and_then(toml::Value::as_bool);
+        assert_eq!(lints, Some(true), "{} has no `[lints] workspace = true`", package.name);
         for section in ["dependencies", "dev-dependencies", "build-dependencies"] {
-            for (name, value) in table
-                .get(section)
-                .and_then(toml::Value::as_table)
-                .into_iter()
-                .flatten()
-            {
+            for (name, value) in table.get(section).and_then(toml::Value::as_table).into_iter().flatten() {
                 let inherits = value.get("workspace").and_then(toml::Value::as_bool) == Some(true);
-                assert!(
-                    inherits,
-                    "{}: write `{name}.workspace = true` in [{section}]",
-                    package.name
-                );
+                assert!(inherits, "{}: write `{name}.workspace = true` in [{section}]", package.name);
             }
         }
     }

@@ -17,18 +17,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("errors", &["thiserror"]),
     ("wiping of secrets", &["zeroize"]),
     ("comparison in constant time", &["subtle", "ctutils", "cmov"]),
-    (
-        "hashes",
-        &[
-            "sha2",
-            "digest",
-            "block-buffer",
-            "crypto-common",
-            "hybrid-array",
-            "typenum",
-            "const-oid",
-        ],
-    ),
+    ("hashes", &["sha2", "digest", "block-buffer", "crypto-common", "hybrid-array", "typenum", "const-oid"]),
     ("message authentication and key derivation", &["hmac", "hkdf"]),
     (
         "sealing",
@@ -49,10 +38,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     ("seeded random numbers", &["rand_core"]),
-    (
-        "the processor's instructions, found by asking it",
-        &["cpufeatures", "cfg-if"],
-    ),
+    ("the processor's instructions, found by asking it", &["cpufeatures", "cfg-if"]),
 ];
 
 /// What a core names of the standard library only by mistake.
@@ -71,49 +57,25 @@ const BANNED_PATHS: &[(&str, &str)] = &[
     ("net::ToSocketAddrs", "names are resolved outside"),
     ("net::*", "name what is used"),
     ("os", "nothing of the operating system"),
-    (
-        "collections::HashMap",
-        "its order differs from run to run: BTreeMap",
-    ),
-    (
-        "collections::HashSet",
-        "its order differs from run to run: BTreeSet",
-    ),
-    (
-        "collections::hash_map",
-        "its order differs from run to run: BTreeMap",
-    ),
+    ("collections::HashMap", "its order differs from run to run: BTreeMap"),
+    ("collections::HashSet", "its order differs from run to run: BTreeSet"),
+    ("collections::hash_map", "its order differs from run to run: BTreeMap"),
     ("collections::*", "name what is used"),
     ("hash::RandomState", "randomness comes in as a seed"),
 ];
 
 fn cores() -> Vec<String> {
-    drawing()
-        .into_iter()
-        .filter(|(_, place)| place.layer <= CORES)
-        .map(|(name, _)| name)
-        .collect()
+    drawing().into_iter().filter(|(_, place)| place.layer <= CORES).map(|(name, _)| name).collect()
 }
 
 #[test]
 fn cores_reach_only_crates_that_compute() {
-    let known: BTreeSet<&str> = ALLOWED
-        .iter()
-        .flat_map(|(_, names)| names.iter().copied())
-        .collect();
+    let known: BTreeSet<&str> = ALLOWED.iter().flat_map(|(_, names)| names.iter().copied()).collect();
     let ours: BTreeSet<String> = cores().into_iter().collect();
     let mut strangers: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for core in &ours {
         // Procedural macros run in the compiler, not in the core.
-        let tree = cargo(&[
-            "tree",
-            "--package",
-            core,
-            "--edges",
-            "normal,no-proc-macro",
-            "--prefix",
-            "none",
-        ]);
+        let tree = cargo(&["tree", "--package", core, "--edges", "normal,no-proc-macro", "--prefix", "none"]);
         for name in tree.lines().filter_map(|line| line.split(' ').next()) {
             if !name.is_empty() && !ours.contains(name) && !known.contains(name) {
                 strangers.entry(name.to_owned()).or_default().push(core.clone());
@@ -140,10 +102,7 @@ fn cores_name_nothing_of_the_outside_world() {
             let (_, inside) = path.split_once("::").unwrap_or_default();
             let inside = inside.strip_suffix("::self").unwrap_or(inside);
             for (banned, instead) in BANNED_PATHS {
-                if inside == *banned
-                    || inside
-                        .strip_prefix(banned)
-                        .is_some_and(|rest| rest.starts_with("::"))
+                if inside == *banned || inside.strip_prefix(banned).is_some_and(|rest| rest.starts_with("::"))
                 {
                     wrong.push(format!("{}: {path}: {instead}", file.display()));
                 }
@@ -168,26 +127,14 @@ fn cores_forbid_unsafe_code() {
 #[test]
 fn unsafe_code_stands_only_where_the_kernel_is_called() {
     let allowed = ["libs/io/net", "testbed"];
-    for folder in [
-        "libs",
-        "home-agent",
-        "foreign-agent",
-        "mobile-node",
-        "kdc",
-        "ctl",
-        "testbed",
-        "proto",
-        "tests",
-    ] {
+    for folder in
+        ["libs", "home-agent", "foreign-agent", "mobile-node", "kdc", "ctl", "testbed", "proto", "tests"]
+    {
         for file in rust_files(folder) {
             if allowed.iter().any(|place| file.starts_with(place)) {
                 continue;
             }
-            assert!(
-                !has_word(&code(&text(&file)), "unsafe"),
-                "{}: unsafe code",
-                file.display()
-            );
+            assert!(!has_word(&code(&text(&file)), "unsafe"), "{}: unsafe code", file.display());
         }
     }
 }
@@ -199,14 +146,8 @@ fn clippy_bans_the_same_in_the_cores() {
         Err(error) => panic!("libs/core/clippy.toml: {error}"),
     };
     let banned = |key: &str| -> BTreeSet<String> {
-        let list = table
-            .get(key)
-            .and_then(toml::Value::as_array)
-            .cloned()
-            .unwrap_or_default();
-        let paths = list
-            .iter()
-            .filter_map(|entry| entry.get("path").and_then(toml::Value::as_str));
+        let list = table.get(key).and_then(toml::Value::as_array).cloned().unwrap_or_default();
+        let paths = list.iter().filter_map(|entry| entry.get("path").and_then(toml::Value::as_str));
         paths.map(str::to_owned).collect()
     };
     for (key, paths) in [
@@ -225,21 +166,12 @@ fn clippy_bans_the_same_in_the_cores() {
         ),
         (
             "disallowed-methods",
-            &[
-                "std::env::var",
-                "std::fs::read",
-                "std::fs::write",
-                "std::thread::spawn",
-                "std::thread::sleep",
-            ],
+            &["std::env::var", "std::fs::read", "std::fs::write", "std::thread::spawn", "std::thread::sleep"],
         ),
     ] {
         let there = banned(key);
         for path in paths {
-            assert!(
-                there.contains(*path),
-                "libs/core/clippy.toml: {path} is missing from {key}"
-            );
+            assert!(there.contains(*path), "libs/core/clippy.toml: {path} is missing from {key}");
         }
     }
 }

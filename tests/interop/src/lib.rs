@@ -17,10 +17,8 @@ pub use tshark::Tshark;
 /// The folder that cargo builds into.
 fn target() -> PathBuf {
     // Cargo makes `tmp` for integration tests inside it.
-    std::env::var_os("CARGO_TARGET_DIR").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target"),
-        PathBuf::from,
-    )
+    std::env::var_os("CARGO_TARGET_DIR")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target"), PathBuf::from)
 }
 
 /// Says on standard error, past the capture of the test harness, that a peer is missing.
@@ -45,10 +43,7 @@ pub fn python() -> Option<PathBuf> {
     let python = target().join("interop-venv/bin/python");
     let works = || {
         let check = "import grpc, grpc_reflection, scapy; assert scapy.__version__ >= '2.8'";
-        Command::new(&python)
-            .args(["-c", check])
-            .output()
-            .is_ok_and(|out| out.status.success())
+        Command::new(&python).args(["-c", check]).output().is_ok_and(|out| out.status.success())
     };
     if !works() {
         install("python");

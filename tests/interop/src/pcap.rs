@@ -18,11 +18,7 @@ pub fn write<'a>(path: &Path, packets: impl IntoIterator<Item = &'a [u8]>) -> io
     out.extend([0, 0, 65_535, ETHERNET].map(u32::to_ne_bytes).concat());
     for (at, packet) in (0_u32..).zip(packets) {
         let length = u32::try_from(FRAME_HEADER.len() + packet.len()).map_err(io::Error::other)?;
-        out.extend(
-            [at / 1000, at % 1000 * 1000, length, length]
-                .map(u32::to_ne_bytes)
-                .concat(),
-        );
+        out.extend([at / 1000, at % 1000 * 1000, length, length].map(u32::to_ne_bytes).concat());
         out.extend(FRAME_HEADER);
         out.extend(packet);
     }
@@ -34,12 +30,7 @@ pub fn write<'a>(path: &Path, packets: impl IntoIterator<Item = &'a [u8]>) -> io
 /// # Errors
 /// Those of reading the file, and [`io::ErrorKind::InvalidData`] if it is no such file.
 pub fn read(path: &Path) -> io::Result<Vec<Vec<u8>>> {
-    let wrong = || {
-        io::Error::new(
-            io::ErrorKind::InvalidData,
-            format!("{}: no pcap file", path.display()),
-        )
-    };
+    let wrong = || io::Error::new(io::ErrorKind::InvalidData, format!("{}: no pcap file", path.display()));
     let bytes = fs::read(path)?;
     let (header, mut rest) = bytes.split_at_checked(24).ok_or_else(wrong)?;
     let number = |bytes: &[u8]| bytes.try_into().map(u32::from_ne_bytes).map_err(|_| wrong());

@@ -22,12 +22,7 @@ impl Tshark {
     /// tshark, installed if need be, or `None` with a loud line on standard error.
     #[must_use]
     pub fn find() -> Option<Self> {
-        let works = || {
-            Command::new("tshark")
-                .arg("--version")
-                .output()
-                .is_ok_and(|out| out.status.success())
-        };
+        let works = || Command::new("tshark").arg("--version").output().is_ok_and(|out| out.status.success());
         if !works() {
             super::install("tshark");
         }
@@ -49,11 +44,7 @@ impl Tshark {
         fields: &[&str],
     ) -> anyhow::Result<Vec<Vec<Vec<String>>>> {
         let mut command = Command::new("tshark");
-        command
-            .args(OPTIONS)
-            .args(["-E", "aggregator=|"])
-            .arg("-r")
-            .arg(file);
+        command.args(OPTIONS).args(["-E", "aggregator=|"]).arg("-r").arg(file);
         if !filter.is_empty() {
             command.args(["-Y", filter]);
         }
@@ -61,20 +52,13 @@ impl Tshark {
             command.args(["-e", field]);
         }
         let out = command.output().context("tshark")?;
-        ensure!(
-            out.status.success(),
-            "tshark: {}",
-            String::from_utf8_lossy(&out.stderr)
-        );
+        ensure!(out.status.success(), "tshark: {}", String::from_utf8_lossy(&out.stderr));
         let text = String::from_utf8(out.stdout).context("output of tshark")?;
         let values = |cell: &str| match cell {
             "" => Vec::new(),
             cell => cell.split('|').map(str::to_owned).collect(),
         };
-        Ok(text
-            .lines()
-            .map(|line| line.split('\t').map(values).collect())
-            .collect())
+        Ok(text.lines().map(|line| line.split('\t').map(values).collect()).collect())
     }
 
     /// How many packets of the file are malformed in the eyes of any dissector.

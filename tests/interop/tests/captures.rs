@@ -11,9 +11,7 @@ fn captures() -> Vec<PathBuf> {
         return Vec::new();
     };
     let paths = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-    let mut paths: Vec<_> = paths
-        .filter(|path| path.extension().is_some_and(|e| e == "pcap"))
-        .collect();
+    let mut paths: Vec<_> = paths.filter(|path| path.extension().is_some_and(|e| e == "pcap")).collect();
     paths.sort();
     assert!(!paths.is_empty(), "no captures in the folder");
     paths
@@ -39,10 +37,7 @@ fn every_registration_and_advertisement_in_captures_has_its_name() {
     for path in captures {
         // Registrations: port 434, first byte other than that of tunnel data.
         let filter = "udp.port == 434 && !(udp.payload[0:1] == 04)";
-        for row in tshark
-            .fields(&path, filter, &["mip.type", "_ws.col.Info"])
-            .unwrap()
-        {
+        for row in tshark.fields(&path, filter, &["mip.type", "_ws.col.Info"]).unwrap() {
             let name = match row[0].first().map(String::as_str) {
                 Some("1") => "Reg Request",
                 Some("3") => "Reg Reply",
@@ -50,16 +45,9 @@ fn every_registration_and_advertisement_in_captures_has_its_name() {
             };
             assert!(row[1].join(" ").contains(name), "{}: {row:?}", path.display());
         }
-        let rows = tshark
-            .fields(&path, "icmp.type == 9", &["icmp.mip.seq", "_ws.col.Info"])
-            .unwrap();
+        let rows = tshark.fields(&path, "icmp.type == 9", &["icmp.mip.seq", "_ws.col.Info"]).unwrap();
         for row in rows {
-            assert_eq!(
-                row[0].len(),
-                1,
-                "{}: an advertisement of no agent",
-                path.display()
-            );
+            assert_eq!(row[0].len(), 1, "{}: an advertisement of no agent", path.display());
         }
     }
 }

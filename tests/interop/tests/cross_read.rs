@@ -40,31 +40,16 @@ impl Message {
     }
 
     fn packet(&self) -> Vec<u8> {
-        let (from, to) = if self.is_request() {
-            (MOBILE_NODE, AGENT)
-        } else {
-            (AGENT, MOBILE_NODE)
-        };
+        let (from, to) = if self.is_request() { (MOBILE_NODE, AGENT) } else { (AGENT, MOBILE_NODE) };
         ip::udp_packet(from, to, 255, &self.bytes).unwrap()
     }
 
     fn extensions(&self) -> Vec<extension::Extension<'_>> {
-        walk(
-            &self.bytes,
-            if self.is_request() {
-                Request::LEN
-            } else {
-                Reply::LEN
-            },
-        )
-        .unwrap()
+        walk(&self.bytes, if self.is_request() { Request::LEN } else { Reply::LEN }).unwrap()
     }
 
     fn ours(&self) -> Vec<ours::Ours<'_>> {
-        self.extensions()
-            .iter()
-            .filter_map(|e| ours::parse(e).unwrap())
-            .collect()
+        self.extensions().iter().filter_map(|e| ours::parse(e).unwrap()).collect()
     }
 }
 
@@ -87,42 +72,18 @@ fn emitted_request() -> Message {
     request.emit(&mut w);
     extension::put(&mut w, extension::MN_NAI, b"@home.example").unwrap();
     for subtype in [Subtype::NAI, Subtype::IP, Subtype::LAYER_2] {
-        let sealed = Protected {
-            content: 0,
-            sealed: true,
-            spi: Spi(70_001),
-            info: &[0x5a; 100],
-        };
+        let sealed = Protected { content: 0, sealed: true, spi: Spi(70_001), info: &[0x5a; 100] };
         sealed.emit(&mut w, VENDOR, subtype).unwrap();
     }
-    AgentHeard {
-        challenge: &[7; 8],
-        agent: "fa@visited.example",
-    }
-    .emit(&mut w, VENDOR)
-    .unwrap();
-    UdpTunnelRequest {
-        forced: true,
-        through_foreign_agent: false,
-        encapsulation: 4,
-    }
-    .emit(&mut w);
+    AgentHeard { challenge: &[7; 8], agent: "fa@visited.example" }.emit(&mut w, VENDOR).unwrap();
+    UdpTunnelRequest { forced: true, through_foreign_agent: false, encapsulation: 4 }.emit(&mut w);
     authentication(&mut w, extension::MN_HA_AUTHENTICATION, Spi(70_001));
     extension::put(&mut w, extension::DELIVERY_STYLE, &[]).unwrap();
     extension::put(&mut w, extension::MN_FA_CHALLENGE, &[7; 8]).unwrap();
     authentication(&mut w, extension::MN_FA_AUTHENTICATION, Spi(0xa100_0002));
-    Handle {
-        handle: 1 << 63,
-        key2: Spi(300),
-        key3: Spi(301),
-    }
-    .emit(&mut w, VENDOR)
-    .unwrap();
+    Handle { handle: 1 << 63, key2: Spi(300), key3: Spi(301) }.emit(&mut w, VENDOR).unwrap();
     authentication(&mut w, extension::FA_HA_AUTHENTICATION, Spi(1001));
-    Message {
-        name: "emitted request".into(),
-        bytes: w.into_bytes(),
-    }
+    Message { name: "emitted request".into(), bytes: w.into_bytes() }
 }
 
 fn emitted_reply() -> Message {
@@ -135,17 +96,9 @@ fn emitted_reply() -> Message {
         identification: Identification::new(0xeeaa_0001, 0xdead_beef),
     };
     reply.emit(&mut w);
-    UdpTunnelReply {
-        code: 64,
-        forced: true,
-        keepalive: 110,
-    }
-    .emit(&mut w);
+    UdpTunnelReply { code: 64, forced: true, keepalive: 110 }.emit(&mut w);
     authentication(&mut w, extension::MN_HA_AUTHENTICATION, Spi(70_001));
-    Message {
-        name: "emitted reply".into(),
-        bytes: w.into_bytes(),
-    }
+    Message { name: "emitted reply".into(), bytes: w.into_bytes() }
 }
 
 fn vectors() -> PathBuf {
@@ -158,19 +111,12 @@ fn vector(path: &Path) -> Message {
     let digits: Vec<_> = digits.chars().filter(|c| !c.is_whitespace()).collect();
     let byte = |pair: &[char]| u8::from_str_radix(&String::from_iter(pair), 16).unwrap();
     let name = path.file_stem().unwrap().to_string_lossy().into_owned();
-    Message {
-        name,
-        bytes: digits.chunks(2).map(byte).collect(),
-    }
+    Message { name, bytes: digits.chunks(2).map(byte).collect() }
 }
 
 fn vectors_in(folder: &str) -> Vec<Message> {
-    let paths = fs::read_dir(vectors().join(folder))
-        .unwrap()
-        .map(|entry| entry.unwrap().path());
-    let mut paths: Vec<_> = paths
-        .filter(|path| path.extension().is_some_and(|e| e == "hex"))
-        .collect();
+    let paths = fs::read_dir(vectors().join(folder)).unwrap().map(|entry| entry.unwrap().path());
+    let mut paths: Vec<_> = paths.filter(|path| path.extension().is_some_and(|e| e == "hex")).collect();
     paths.sort();
     assert!(!paths.is_empty(), "no vectors in {folder}");
     paths.iter().map(|path| vector(path)).collect()
@@ -188,20 +134,14 @@ fn registrations() -> Vec<Message> {
 /// Wireshark 4.0 knows the types of RFC 5944 and its companions, but reads the experimental extension 127
 /// (RFC 4064) as if its length had 8 bits.
 fn tshark_knows(message: &Message) -> bool {
-    message
-        .extensions()
-        .iter()
-        .all(|e| e.kind != extension::EXPERIMENTAL)
+    message.extensions().iter().all(|e| e.kind != extension::EXPERIMENTAL)
 }
 
 fn advertisements() -> Vec<(String, Vec<u8>)> {
     let emitted = Advertisement {
         code: advertisement::CODE_ROUTER,
         lifetime: 3,
-        routers: vec![Router {
-            address: *AGENT.ip(),
-            preference: -1,
-        }],
+        routers: vec![Router { address: *AGENT.ip(), preference: -1 }],
         extensions: vec![
             advertisement::Extension::MobilityAgent(MobilityAgent {
                 sequence: 256,
@@ -224,28 +164,12 @@ fn advertisements() -> Vec<(String, Vec<u8>)> {
 }
 
 fn advertisement_packet(message: &[u8]) -> Vec<u8> {
-    ip::icmp_packet(
-        *AGENT.ip(),
-        advertisement::ALL_SYSTEMS,
-        advertisement::TTL,
-        message,
-    )
-    .unwrap()
+    ip::icmp_packet(*AGENT.ip(), advertisement::ALL_SYSTEMS, advertisement::TTL, message).unwrap()
 }
 
 fn inner() -> Vec<u8> {
-    let echo = ip::Icmp::EchoRequest {
-        identifier: 7,
-        sequence: 3,
-        data: b"ping",
-    };
-    ip::icmp_packet(
-        Ipv4Addr::new(10, 11, 1, 50),
-        Ipv4Addr::new(10, 11, 1, 90),
-        63,
-        &echo.to_vec(),
-    )
-    .unwrap()
+    let echo = ip::Icmp::EchoRequest { identifier: 7, sequence: 3, data: b"ping" };
+    ip::icmp_packet(Ipv4Addr::new(10, 11, 1, 50), Ipv4Addr::new(10, 11, 1, 90), 63, &echo.to_vec()).unwrap()
 }
 
 fn capture(packets: &[Vec<u8>]) -> (tempfile::TempDir, PathBuf) {
@@ -317,14 +241,9 @@ fn expected_fields(message: &Message) -> Vec<Vec<String>> {
     };
     fields.extend([
         texts(extensions.iter().map(|e| e.kind)),
-        authentications
-            .iter()
-            .map(|a| format!("0x{:08x}", a.spi.0))
-            .collect(),
+        authentications.iter().map(|a| format!("0x{:08x}", a.spi.0)).collect(),
         authentications.iter().map(|a| hex(a.authenticator)).collect(),
-        names
-            .map(|e| String::from_utf8(e.data.to_vec()).unwrap())
-            .collect(),
+        names.map(|e| String::from_utf8(e.data.to_vec()).unwrap()).collect(),
         ours.iter().map(|_| DOCUMENTATION_VENDOR.to_string()).collect(),
         ours.iter().map(|o| format!("0x{:04x}", o.subtype.0)).collect(),
         ours.iter().map(|o| hex(o.body)).collect(),
@@ -343,11 +262,7 @@ fn tshark_reads_our_registrations() {
     let found = tshark.fields(&path, "mip", &REGISTRATION_FIELDS).unwrap();
     assert_eq!(found.len(), messages.len());
     for (found, message) in found.iter().zip(&messages) {
-        for ((name, found), expected) in REGISTRATION_FIELDS
-            .iter()
-            .zip(found)
-            .zip(expected_fields(message))
-        {
+        for ((name, found), expected) in REGISTRATION_FIELDS.iter().zip(found).zip(expected_fields(message)) {
             assert_eq!(found, &expected, "{name} of {}", message.name);
         }
     }
@@ -360,11 +275,7 @@ fn tshark_names_requests_and_replies() {
     let (_folder, path) = capture(&messages.iter().map(Message::packet).collect::<Vec<_>>());
     let columns = tshark.fields(&path, "mip", &["_ws.col.Info"]).unwrap();
     for (column, message) in columns.iter().zip(&messages) {
-        let name = if message.is_request() {
-            "Reg Request"
-        } else {
-            "Reg Reply"
-        };
+        let name = if message.is_request() { "Reg Request" } else { "Reg Reply" };
         assert!(column[0][0].starts_with(name), "{}: {column:?}", message.name);
     }
 }
@@ -373,12 +284,7 @@ fn tshark_names_requests_and_replies() {
 fn tshark_reads_our_udp_tunnel_extensions() {
     let Some(tshark) = Tshark::find() else { return };
     let (_folder, path) = capture(&[emitted_request().packet(), emitted_reply().packet()]);
-    let fields = [
-        "mip.ext.utrq.f",
-        "mip.ext.utrq.encaptype",
-        "mip.ext.utrp.code",
-        "mip.ext.utrp.keepalive",
-    ];
+    let fields = ["mip.ext.utrq.f", "mip.ext.utrq.encaptype", "mip.ext.utrp.code", "mip.ext.utrp.keepalive"];
     let found = tshark.fields(&path, "mip", &fields).unwrap();
     assert_eq!(found[0], [texts([1]), texts([4]), vec![], vec![]]);
     assert_eq!(found[1][2..], [texts([64]), texts([110])]);
@@ -387,24 +293,14 @@ fn tshark_reads_our_udp_tunnel_extensions() {
 /// Wireshark 4.0 loses count behind an extension of an advertisement whose type it does not know.
 fn tshark_knows_all_of(advertisement: &[u8]) -> bool {
     let parsed = Advertisement::parse(advertisement).unwrap();
-    !parsed
-        .extensions
-        .iter()
-        .any(|e| matches!(e, advertisement::Extension::Skipped { .. }))
+    !parsed.extensions.iter().any(|e| matches!(e, advertisement::Extension::Skipped { .. }))
 }
 
 #[test]
 fn tshark_reads_our_advertisements() {
     let Some(tshark) = Tshark::find() else { return };
-    let all: Vec<_> = advertisements()
-        .into_iter()
-        .filter(|(_, m)| tshark_knows_all_of(m))
-        .collect();
-    let (_folder, path) = capture(
-        &all.iter()
-            .map(|(_, m)| advertisement_packet(m))
-            .collect::<Vec<_>>(),
-    );
+    let all: Vec<_> = advertisements().into_iter().filter(|(_, m)| tshark_knows_all_of(m)).collect();
+    let (_folder, path) = capture(&all.iter().map(|(_, m)| advertisement_packet(m)).collect::<Vec<_>>());
     assert_eq!(tshark.malformed(&path).unwrap(), 0);
     let fields = [
         "icmp.type",
@@ -444,67 +340,35 @@ fn tshark_reads_our_advertisements() {
 fn tshark_reads_our_solicitation_and_tunnels() {
     let Some(tshark) = Tshark::find() else { return };
     let solicitation = Solicitation.to_vec();
-    let tunnel_data = TunnelData {
-        next_header: ip::Protocol::IP_IN_IP,
-        packet: &inner(),
-    }
-    .to_vec();
+    let tunnel_data = TunnelData { next_header: ip::Protocol::IP_IN_IP, packet: &inner() }.to_vec();
     let (entry, exit) = (Ipv4Addr::new(10, 11, 1, 2), Ipv4Addr::new(10, 51, 1, 2));
     let (_folder, path) = capture(&[
-        ip::icmp_packet(
-            Ipv4Addr::UNSPECIFIED,
-            advertisement::ALL_ROUTERS,
-            1,
-            &solicitation,
-        )
-        .unwrap(),
+        ip::icmp_packet(Ipv4Addr::UNSPECIFIED, advertisement::ALL_ROUTERS, 1, &solicitation).unwrap(),
         ip::udp_packet(MOBILE_NODE, AGENT, 64, &tunnel_data).unwrap(),
         ip::ipip::encapsulate(&inner(), entry, exit).unwrap(),
     ]);
     assert_eq!(tshark.malformed(&path).unwrap(), 0);
-    let fields = [
-        "icmp.type",
-        "ip.src",
-        "mip.type",
-        "mip.nattt.nexthdr",
-        "ip.checksum.status",
-    ];
+    let fields = ["icmp.type", "ip.src", "mip.type", "mip.nattt.nexthdr", "ip.checksum.status"];
     let found = tshark.fields(&path, "", &fields).unwrap();
-    assert_eq!(
-        found[0],
-        [texts([10]), texts(["0.0.0.0"]), vec![], vec![], texts([1])]
-    );
+    assert_eq!(found[0], [texts([10]), texts(["0.0.0.0"]), vec![], vec![], texts([1])]);
     let both = texts(["10.21.1.50", "10.11.1.50"]);
-    assert_eq!(
-        found[1],
-        [texts([8]), both, texts([4]), texts([4]), texts([1, 1])]
-    );
+    assert_eq!(found[1], [texts([8]), both, texts([4]), texts([4]), texts([1, 1])]);
     let both = texts(["10.11.1.2", "10.11.1.50"]);
     assert_eq!(found[2], [texts([8]), both, vec![], vec![], texts([1, 1])]);
 }
 
 fn scapy(python: &Path, action: &str, file: &Path) -> Vec<Value> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scapy_peer.py");
-    let out = Command::new(python)
-        .arg(script)
-        .arg(action)
-        .arg(file)
-        .output()
-        .unwrap();
+    let out = Command::new(python).arg(script).arg(action).arg(file).output().unwrap();
     assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
     let text = String::from_utf8(out.stdout).unwrap();
-    text.lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect()
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
 /// The same shape that the script prints, from our own parsers.
 fn expected_message(message: &Message) -> Value {
-    let extensions: Vec<_> = message
-        .extensions()
-        .iter()
-        .map(|e| serde_json::json!([e.kind, e.subtype, hex(e.data)]))
-        .collect();
+    let extensions: Vec<_> =
+        message.extensions().iter().map(|e| serde_json::json!([e.kind, e.subtype, hex(e.data)])).collect();
     if message.is_request() {
         let r = Request::parse(&message.bytes).unwrap();
         serde_json::json!({
@@ -541,11 +405,7 @@ fn scapy_reads_our_advertisements_and_tunnel_data() {
     let Some(python) = python() else { return };
     let all = advertisements();
     let mut packets: Vec<_> = all.iter().map(|(_, m)| advertisement_packet(m)).collect();
-    let tunnel_data = TunnelData {
-        next_header: ip::Protocol::IP_IN_IP,
-        packet: &inner(),
-    }
-    .to_vec();
+    let tunnel_data = TunnelData { next_header: ip::Protocol::IP_IN_IP, packet: &inner() }.to_vec();
     packets.push(ip::udp_packet(MOBILE_NODE, AGENT, 64, &tunnel_data).unwrap());
     let (_folder, path) = capture(&packets);
     let found = scapy(&python, "read", &path);
@@ -560,15 +420,8 @@ fn scapy_reads_our_advertisements_and_tunnel_data() {
         let kinds: Vec<_> = extensions.iter().map(|e| e[0].as_u64().unwrap()).collect();
         let agents = usize::from(ours.agent().is_some());
         assert_eq!(kinds.iter().filter(|k| **k == 16).count(), agents, "{name}");
-        let nai = extensions
-            .iter()
-            .find(|e| e[0] == 136)
-            .map(|e| e[2].as_str().unwrap().to_owned());
-        assert_eq!(
-            nai,
-            ours.agent_nai().map(|n| format!("03{}", hex(n.as_bytes()))),
-            "{name}"
-        );
+        let nai = extensions.iter().find(|e| e[0] == 136).map(|e| e[2].as_str().unwrap().to_owned());
+        assert_eq!(nai, ours.agent_nai().map(|n| format!("03{}", hex(n.as_bytes()))), "{name}");
     }
     let last = &found.last().unwrap()["message"];
     assert_eq!((&last["type"], &last["next_header"]), (&4.into(), &4.into()));
@@ -592,10 +445,7 @@ fn we_read_what_scapy_writes() {
     assert_eq!(hex(data.packet), written[0]["inner"].as_str().unwrap());
     scapy_advertisement(ip::parse_icmp(advertisement).unwrap());
     let solicitation = ip::parse_icmp(solicitation).unwrap();
-    assert_eq!(
-        (solicitation.ttl, solicitation.destination),
-        (1, advertisement::ALL_ROUTERS)
-    );
+    assert_eq!((solicitation.ttl, solicitation.destination), (1, advertisement::ALL_ROUTERS));
     Solicitation::parse(solicitation.message).unwrap();
     let out = ip::ipip::decapsulate(ip_in_ip).unwrap();
     assert_eq!(hex(out.bytes), written[0]["inner"].as_str().unwrap());
@@ -604,22 +454,12 @@ fn we_read_what_scapy_writes() {
 fn scapy_request(bytes: &[u8]) {
     let request = Request::parse(bytes).unwrap();
     assert_eq!(request.flags, Flags(Flags::DECAPSULATION | Flags::REVERSE_TUNNEL));
-    assert_eq!(
-        (request.lifetime, request.home_address),
-        (600, Ipv4Addr::UNSPECIFIED)
-    );
+    assert_eq!((request.lifetime, request.home_address), (600, Ipv4Addr::UNSPECIFIED));
     assert_eq!(request.care_of, Ipv4Addr::new(10, 99, 1, 2));
     assert_eq!(request.identification, Identification(0xeeaa_0001_dead_beef));
     let parts = Parts::parse(bytes, Request::LEN, DOCUMENTATION_VENDOR).unwrap();
     assert_eq!(parts.mobile.clear_nai, Some(&b"@home.example"[..]));
-    assert_eq!(
-        parts.mobile.handle,
-        Some(Handle {
-            handle: 7,
-            key2: Spi(300),
-            key3: Spi(301)
-        })
-    );
+    assert_eq!(parts.mobile.handle, Some(Handle { handle: 7, key2: Spi(300), key3: Spi(301) }));
     assert!(parts.mobile.udp_request.unwrap().forced);
     assert_eq!(parts.mobile_home.spi, Spi(70_001));
     assert_eq!(parts.foreign_home.unwrap().spi, Spi(1001));
@@ -639,10 +479,7 @@ fn scapy_advertisement(packet: ip::IcmpPacket<'_>) {
     let advertisement = Advertisement::parse(packet.message).unwrap();
     let agent = advertisement.agent().unwrap();
     assert_eq!((agent.sequence, agent.lifetime), (256, 600));
-    assert_eq!(
-        agent.flags,
-        AgentFlags(AgentFlags::FOREIGN_AGENT | AgentFlags::REVERSE_TUNNEL)
-    );
+    assert_eq!(agent.flags, AgentFlags(AgentFlags::FOREIGN_AGENT | AgentFlags::REVERSE_TUNNEL));
     assert_eq!(agent.care_of, [Ipv4Addr::new(10, 99, 1, 2)]);
     assert_eq!(advertisement.prefix_lengths(), [24]);
     assert_eq!(advertisement.agent_nai(), Some("fa@visited.example"));

@@ -99,32 +99,40 @@ fn killed_daemons_lose_nothing_that_was_acknowledged() {
     let captures = tempfile::tempdir().unwrap();
     let testbed = up(&["--pcap", captures.path().to_str().unwrap()]);
     testbed.run(&["move", "mn", "--to", "visited-a"]).unwrap();
+    survive(&testbed, &["ha", "fa-a", "kdc", "fa-b"]);
+    testbed.run(&["move", "mn", "--to", "visited-c"]).unwrap();
+    survive(&testbed, &["ha", "kdc"]);
+    testbed.run(&["down"]).unwrap();
+    nothing_untunnelled(captures.path());
+}
+
+/// Kills daemons in turn while a transfer runs, and the mobile node at last.
+fn survive(testbed: &Testbed, daemons: &[&str]) {
     let registrations = testbed.node("mn").unwrap()["registrations"].clone();
-    let bindings = bindings(&testbed);
-    let associations = sojourn(&testbed, "kdc", &["kdc", "associations", "--all"]);
-    let audit = sojourn(&testbed, "kdc", &["kdc", "audit"]);
+    let bindings = bindings(testbed);
+    let associations = sojourn(testbed, "kdc", &["kdc", "associations", "--all"]);
+    let audit = sojourn(testbed, "kdc", &["kdc", "audit"]);
     assert!(!bindings.is_empty() && !associations.is_empty() && !audit.is_empty());
 
     thread::scope(|scope| {
-        let transfer = scope.spawn(|| testbed.json(&["traffic", "--megabytes", "60", "--seconds", "25"]));
-        for daemon in ["ha", "fa-a", "kdc", "fa-b"] {
+        let transfer = scope.spawn(|| testbed.json(&["traffic", "--megabytes", "60", "--seconds", "20"]));
+        for daemon in daemons {
             testbed.run(&["kill", daemon]).unwrap();
             assert_eq!(testbed.node(daemon).unwrap()["state"], "stopped");
             testbed.run(&["start", daemon]).unwrap();
             assert_eq!(testbed.node("mn").unwrap()["registrations"], registrations, "after {daemon}");
         }
-        assert_eq!(self::bindings(&testbed), bindings);
-        assert_eq!(sojourn(&testbed, "kdc", &["kdc", "associations", "--all"]), associations);
-        let later = sojourn(&testbed, "kdc", &["kdc", "audit"]);
+        assert_eq!(self::bindings(testbed), bindings);
+        assert_eq!(sojourn(testbed, "kdc", &["kdc", "associations", "--all"]), associations);
+        let later = sojourn(testbed, "kdc", &["kdc", "audit"]);
         assert_eq!(later.get(..audit.len()), Some(&audit[..]), "the audit trail only grows");
         testbed.run(&["kill", "mn"]).unwrap();
         testbed.run(&["start", "mn"]).unwrap();
+        assert!(!transfer.is_finished(), "all of this happened while the transfer ran");
         let result = transfer.join().unwrap().unwrap();
         assert_eq!(result["transfer"]["sha256_match"], true, "{result}");
         assert_eq!(result["transfer"]["connections"], 1, "{result}");
     });
-    testbed.run(&["down"]).unwrap();
-    nothing_untunnelled(captures.path());
 }
 
 fn bindings(testbed: &Testbed) -> Vec<[String; 4]> {

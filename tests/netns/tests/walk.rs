@@ -147,6 +147,11 @@ fn registrations_show_nobody_on_visited_and_core_links() {
     let user = nai.split_once('@').unwrap().0.to_owned();
     let link_address = mac(text(&WALK.report["mobile_nodes"][0]["link_address"]));
     let home = WALK.home_address();
+    let in_the_open = |frame: &Frame| {
+        ipv4(frame)
+            .is_some_and(|packet| packet.registration().is_some() && holds(packet.whole, &home.octets()))
+    };
+    assert!(WALK.frames("home").iter().any(in_the_open), "at home it is in clear, and this search finds it");
     for (link, frames) in WALK.away() {
         let (mut requests, mut replies) = (0, 0);
         for frame in frames {

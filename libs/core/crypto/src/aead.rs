@@ -63,10 +63,7 @@ impl Cipher {
 #[must_use]
 pub fn seal(cipher: Cipher, key: &Key, rng: &mut Rng, additional: &[u8], plain: &[u8]) -> Vec<u8> {
     let nonce: [u8; NONCE] = rng.array();
-    let payload = Payload {
-        msg: plain,
-        aad: additional,
-    };
+    let payload = Payload { msg: plain, aad: additional };
     let key = &key.expose()[..cipher.key_len()];
     let sealed = match cipher {
         Cipher::Aes256Gcm => encrypt::<Aes256Gcm>(key, nonce, payload),
@@ -89,10 +86,7 @@ pub fn open(cipher: Cipher, key: &Key, additional: &[u8], sealed: &[u8]) -> Opti
     }
     let (nonce, sealed) = sealed.split_at(NONCE);
     let nonce: [u8; NONCE] = nonce.try_into().ok()?;
-    let payload = Payload {
-        msg: sealed,
-        aad: additional,
-    };
+    let payload = Payload { msg: sealed, aad: additional };
     let key = &key.expose()[..cipher.key_len()];
     match cipher {
         Cipher::Aes256Gcm => decrypt::<Aes256Gcm>(key, nonce, payload),
@@ -102,14 +96,10 @@ pub fn open(cipher: Cipher, key: &Key, additional: &[u8], sealed: &[u8]) -> Opti
 }
 
 fn encrypt<A: KeyInit + Aead>(key: &[u8], nonce: [u8; NONCE], payload: Payload<'_, '_>) -> Vec<u8> {
-    let sealed = A::new_from_slice(key)
-        .ok()
-        .zip(aes_gcm::aead::Nonce::<A>::try_from(&nonce[..]).ok());
+    let sealed = A::new_from_slice(key).ok().zip(aes_gcm::aead::Nonce::<A>::try_from(&nonce[..]).ok());
     // Key and nonce lengths are fixed by the cipher and messages are far below its limit, so this always
     // yields; an empty vector would fail to open at the peer.
-    sealed
-        .and_then(|(aead, nonce)| aead.encrypt(&nonce, payload).ok())
-        .unwrap_or_default()
+    sealed.and_then(|(aead, nonce)| aead.encrypt(&nonce, payload).ok()).unwrap_or_default()
 }
 
 fn decrypt<A: KeyInit + Aead>(key: &[u8], nonce: [u8; NONCE], payload: Payload<'_, '_>) -> Option<Vec<u8>> {
@@ -130,10 +120,7 @@ mod tests {
             let key = Key::new([5; 32]);
             let sealed = seal(cipher, &key, &mut rng, b"header", b"secret");
             assert_eq!(sealed.len(), NONCE + 6 + TAG);
-            assert_eq!(
-                open(cipher, &key, b"header", &sealed).as_deref(),
-                Some(&b"secret"[..])
-            );
+            assert_eq!(open(cipher, &key, b"header", &sealed).as_deref(), Some(&b"secret"[..]));
             assert_eq!(open(cipher, &key, b"Header", &sealed), None);
             for i in 0..sealed.len() {
                 let mut changed = sealed.clone();
@@ -156,16 +143,10 @@ mod tests {
     fn known_answer_of_aes_256_gcm() {
         // McGrew and Viega's GCM test case 14: zero key, zero nonce, one zero block.
         let mut sealed = vec![0; NONCE];
-        for byte in "cea7403d4d606b6e074ec5d3baf39d18d0d1c8a799996bf0265b98b5d48ab919"
-            .as_bytes()
-            .chunks(2)
-        {
+        for byte in "cea7403d4d606b6e074ec5d3baf39d18d0d1c8a799996bf0265b98b5d48ab919".as_bytes().chunks(2) {
             let text = std::str::from_utf8(byte).unwrap();
             sealed.push(u8::from_str_radix(text, 16).unwrap());
         }
-        assert_eq!(
-            open(Cipher::Aes256Gcm, &Key::new([0; 32]), b"", &sealed),
-            Some(vec![0; 16])
-        );
+        assert_eq!(open(Cipher::Aes256Gcm, &Key::new([0; 32]), b"", &sealed), Some(vec![0; 16]));
     }
 }

@@ -52,10 +52,7 @@ mod tests {
         let mut key = [0; 32];
         key[..20].fill(0x0b);
         let mac = hmac(&Key::new(key), &[b"Hi ", b"There"]);
-        assert_eq!(
-            hex(&mac),
-            "b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7"
-        );
+        assert_eq!(hex(&mac), "b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7");
         assert_eq!(
             hex(&digest(&[b"ab", b"c"])),
             "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"

@@ -78,11 +78,7 @@ impl AgentPath {
         direction: Direction,
         message: &'m Unverified<Parts<'a>>,
     ) -> Option<Verified<&'m Parts<'a>>> {
-        if self.matches(direction, message.peek()) {
-            Some(message.vouch())
-        } else {
-            None
-        }
+        if self.matches(direction, message.peek()) { Some(message.vouch()) } else { None }
     }
 
     /// The key that seals what the reply to the request with transcript T2 says to the foreign agent.

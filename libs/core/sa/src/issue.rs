@@ -26,11 +26,7 @@ pub struct Suite {
 
 /// The one suite until associations are negotiated: AES-GCM with a 16-byte tag and 256 key bits; every
 /// key is the root of an HKDF-SHA-256 schedule.
-pub const SUITE: Suite = Suite {
-    protocol: 2,
-    transform: 20,
-    key_bits: 256,
-};
+pub const SUITE: Suite = Suite { protocol: 2, transform: 20, key_bits: 256 };
 
 /// Lifetime in seconds of an association whose registration never ends.
 pub const LIFETIME_FOREVER: u32 = u32::MAX;
@@ -108,15 +104,8 @@ pub fn put_key(
     info: &KeyInfo,
 ) -> Result<(), Error> {
     let (content, mut plain) = key_extension(info)?;
-    let done = put_sealed(
-        w,
-        fixed,
-        numbers,
-        (Subtype::ASSOCIATION, content, spi),
-        (cipher, key),
-        rng,
-        &plain,
-    );
+    let done =
+        put_sealed(w, fixed, numbers, (Subtype::ASSOCIATION, content, spi), (cipher, key), rng, &plain);
     crypto::wipe(&mut plain);
     done
 }
@@ -163,11 +152,7 @@ pub fn open_keys(content_type: u8, plain: &[u8]) -> Result<KeyInfo, Error> {
     let mut r = Reader::new(plain);
     let entry = AssociationInfo::parse(&mut r)?;
     r.finish()?;
-    let suite = Suite {
-        protocol: entry.protocol,
-        transform: entry.transform,
-        key_bits: entry.key_bits,
-    };
+    let suite = Suite { protocol: entry.protocol, transform: entry.transform, key_bits: entry.key_bits };
     if entry.mode != Mode::KEY || suite != SUITE {
         return Err(Error::Value("suite of a security association"));
     }
@@ -221,10 +206,7 @@ mod tests {
     fn round_trip_and_refusals() {
         let (content_type, plain) = key_extension(&info()).unwrap();
         let back = open_keys(content_type, &plain).unwrap();
-        assert_eq!(
-            (back.kind, back.inbound, back.outbound),
-            (AssociationKind::Key3, Spi(5000), Spi(5001))
-        );
+        assert_eq!((back.kind, back.inbound, back.outbound), (AssociationKind::Key3, Spi(5000), Spi(5001)));
         assert!(back.key == Key::new([4; 32]) && back.own == info().own && back.peer == info().peer);
         assert!(open_keys(9, &plain).is_err());
         let mut mode = plain.clone();
@@ -237,10 +219,7 @@ mod tests {
     #[test]
     fn visit_names_have_64_bits_and_the_realm() {
         let mut rng = Rng::from_seed([1; 32]);
-        let (a, b) = (
-            visit_name(&mut rng, "home.example"),
-            visit_name(&mut rng, "home.example"),
-        );
+        let (a, b) = (visit_name(&mut rng, "home.example"), visit_name(&mut rng, "home.example"));
         assert_ne!(a, b);
         assert_eq!(a.len(), 13 + 1 + 12);
     }

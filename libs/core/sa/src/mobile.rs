@@ -42,13 +42,7 @@ impl MobileHome {
     #[must_use]
     pub fn of(subscriber: &Subscriber) -> Self {
         let realm = subscriber.nai.realm().to_owned();
-        Self::new(
-            &subscriber.nai,
-            &realm,
-            subscriber.spi,
-            subscriber.cipher,
-            subscriber.key0.duplicate(),
-        )
+        Self::new(&subscriber.nai, &realm, subscriber.spi, subscriber.cipher, subscriber.key0.duplicate())
     }
 
     /// The security parameter index that names it.

@@ -28,15 +28,8 @@ pub fn check_identification(
     {
         return Replay::NotAbove;
     }
-    let off = identification
-        .seconds()
-        .wrapping_sub(ntp_seconds(unix_seconds))
-        .cast_signed();
-    if off.unsigned_abs() > window {
-        Replay::OutOfWindow(i64::from(off))
-    } else {
-        Replay::Fresh
-    }
+    let off = identification.seconds().wrapping_sub(ntp_seconds(unix_seconds)).cast_signed();
+    if off.unsigned_abs() > window { Replay::OutOfWindow(i64::from(off)) } else { Replay::Fresh }
 }
 
 #[cfg(test)]
@@ -67,10 +60,7 @@ mod tests {
     fn only_what_is_above_the_last_one_passes() {
         let last = Some(at(0));
         assert_eq!(check_identification(at(0), last, NOW, 7), Replay::NotAbove);
-        assert_eq!(
-            check_identification(Identification(at(0).0 + 1), last, NOW, 7),
-            Replay::Fresh
-        );
+        assert_eq!(check_identification(Identification(at(0).0 + 1), last, NOW, 7), Replay::Fresh);
         assert_eq!(check_identification(at(-1), last, NOW, 7), Replay::NotAbove);
     }
 
@@ -80,13 +70,7 @@ mod tests {
         let turn = (1 << 32) - wire::mip::registration::NTP_TO_UNIX;
         let before = Identification::new(ntp_seconds(turn - 1), u32::MAX);
         let after = Identification::new(ntp_seconds(turn + 1), 0);
-        assert_eq!(
-            check_identification(after, Some(before), turn + 1, 7),
-            Replay::Fresh
-        );
-        assert_eq!(
-            check_identification(before, Some(after), turn + 1, 7),
-            Replay::NotAbove
-        );
+        assert_eq!(check_identification(after, Some(before), turn + 1, 7), Replay::Fresh);
+        assert_eq!(check_identification(before, Some(after), turn + 1, 7), Replay::NotAbove);
     }
 }

@@ -107,11 +107,7 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// [`Error::Trailing`] if bytes are left.
     pub fn finish(&self) -> Result<(), Error> {
-        if self.is_empty() {
-            Ok(())
-        } else {
-            Err(Error::Trailing)
-        }
+        if self.is_empty() { Ok(()) } else { Err(Error::Trailing) }
     }
 }
 

@@ -12,9 +12,7 @@ impl Writer {
     /// An empty message with room for `capacity` bytes.
     #[must_use]
     pub fn with_capacity(capacity: usize) -> Self {
-        Self {
-            bytes: Vec::with_capacity(capacity),
-        }
+        Self { bytes: Vec::with_capacity(capacity) }
     }
 
     /// Goes on after bytes that already stand.
@@ -86,10 +84,7 @@ mod tests {
     #[test]
     fn writes_in_network_order() {
         let mut w = Writer::with_capacity(8);
-        w.u8(1)
-            .u16(0x0203)
-            .u32(0x0405_0607)
-            .ipv4(Ipv4Addr::new(10, 0, 0, 1));
+        w.u8(1).u16(0x0203).u32(0x0405_0607).ipv4(Ipv4Addr::new(10, 0, 0, 1));
         assert_eq!(w.len(), 11);
         assert_eq!(w.into_bytes(), [1, 2, 3, 4, 5, 6, 7, 10, 0, 0, 1]);
     }

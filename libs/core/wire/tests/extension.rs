@@ -21,18 +21,8 @@ fn everything() -> Vec<u8> {
     extension::put(&mut w, MN_NAI, b"@home.example").unwrap();
     w.put(&[38, 0, 0, 8, 0, 0, 0x7e, 0xd9, 0, 6, 0xaa, 0xbb]);
     w.put(&[127, 6, 0, 2, 0xaa, 0xbb]);
-    UdpTunnelRequest {
-        forced: false,
-        through_foreign_agent: true,
-        encapsulation: 0,
-    }
-    .emit(&mut w);
-    UdpTunnelReply {
-        code: 64,
-        forced: true,
-        keepalive: 0xffff,
-    }
-    .emit(&mut w);
+    UdpTunnelRequest { forced: false, through_foreign_agent: true, encapsulation: 0 }.emit(&mut w);
+    UdpTunnelReply { code: 64, forced: true, keepalive: 0xffff }.emit(&mut w);
     extension::put(&mut w, 130, &[]).unwrap();
     extension::put(&mut w, MN_FA_CHALLENGE, &[7; 8]).unwrap();
     w.u8(0);
@@ -47,10 +37,7 @@ fn everything() -> Vec<u8> {
 fn again(e: &Extension<'_>) -> Vec<u8> {
     let mut w = Writer::default();
     if LONG.contains(&e.kind) {
-        w.u8(e.kind)
-            .u8(e.subtype)
-            .u16(e.data.len().try_into().unwrap())
-            .put(e.data);
+        w.u8(e.kind).u8(e.subtype).u16(e.data.len().try_into().unwrap()).put(e.data);
     } else {
         extension::put(&mut w, e.kind, e.data).unwrap();
     }
@@ -65,10 +52,7 @@ fn extensions_cover_the_message_and_round_trip() {
     assert_eq!(kinds, [131, 38, 127, 144, 44, 130, 132, 32, 33, 34, 200]);
     let mut at = 4;
     for e in &found {
-        assert!(
-            message[at..e.offset].iter().all(|b| *b == 0),
-            "only padding between extensions"
-        );
+        assert!(message[at..e.offset].iter().all(|b| *b == 0), "only padding between extensions");
         assert_eq!(message[e.offset..e.end()], again(e));
         at = e.end();
     }
@@ -108,15 +92,9 @@ fn every_type_by_the_rule_of_the_rfc() {
 
 #[test]
 fn a_length_that_reaches_beyond_the_message() {
-    for bytes in [
-        &[131, 1][..],
-        &[131],
-        &[38, 0, 0, 1],
-        &[38, 0, 0xff, 0xff, 0],
-        &[38, 0, 0],
-        &[38, 0],
-        &[38],
-    ] {
+    for bytes in
+        [&[131, 1][..], &[131], &[38, 0, 0, 1], &[38, 0, 0xff, 0xff, 0], &[38, 0, 0], &[38, 0], &[38]]
+    {
         assert_eq!(walk(bytes, 0), Err(Error::Truncated), "{bytes:?}");
     }
     assert_eq!(walk(&[0; 3], 4), Err(Error::Truncated));
@@ -134,10 +112,7 @@ fn the_number_of_extensions_is_bounded_and_padding_does_not_count() {
 #[test]
 fn data_that_does_not_fit_is_not_written() {
     let mut w = Writer::default();
-    assert_eq!(
-        extension::put(&mut w, MN_NAI, &[b'x'; 256]),
-        Err(Error::Length("extension data"))
-    );
+    assert_eq!(extension::put(&mut w, MN_NAI, &[b'x'; 256]), Err(Error::Length("extension data")));
     assert!(w.is_empty());
 }
 
@@ -174,36 +149,18 @@ fn udp_tunnel_extensions_of_every_wrong_length() {
 /// RFC 3519: reserved 1 and 2 are ignored; reserved 3 and another sub-type make the extension unknown.
 #[test]
 fn udp_tunnel_request_reserved_bits() {
-    let wanted = UdpTunnelRequest {
-        forced: true,
-        through_foreign_agent: false,
-        encapsulation: 4,
-    };
+    let wanted = UdpTunnelRequest { forced: true, through_foreign_agent: false, encapsulation: 4 };
     assert_eq!(UdpTunnelRequest::parse(&[0, 0xff, 0xbf, 4, 0, 0]), Ok(wanted));
-    for bad in [
-        [1, 0, 0x80, 4, 0, 0],
-        [0, 0, 0x80, 4, 1, 0],
-        [0, 0, 0x80, 4, 0, 1],
-    ] {
-        assert_eq!(
-            UdpTunnelRequest::parse(&bad),
-            Err(Error::Value("UDP tunnel request"))
-        );
+    for bad in [[1, 0, 0x80, 4, 0, 0], [0, 0, 0x80, 4, 1, 0], [0, 0, 0x80, 4, 0, 1]] {
+        assert_eq!(UdpTunnelRequest::parse(&bad), Err(Error::Value("UDP tunnel request")));
     }
-    assert_eq!(
-        UdpTunnelReply::parse(&[1, 0, 0, 0, 0, 0]),
-        Err(Error::Value("UDP tunnel reply"))
-    );
+    assert_eq!(UdpTunnelReply::parse(&[1, 0, 0, 0, 0, 0]), Err(Error::Value("UDP tunnel reply")));
 }
 
 #[test]
 fn udp_tunnel_reply_codes() {
     for code in 0..=255 {
-        let reply = UdpTunnelReply {
-            code,
-            forced: false,
-            keepalive: 0,
-        };
+        let reply = UdpTunnelReply { code, forced: false, keepalive: 0 };
         assert_eq!(reply.tunnels(), code < 64);
     }
 }

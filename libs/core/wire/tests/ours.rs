@@ -38,15 +38,7 @@ fn parse() {
         assert_eq!((found.numbers, found.subtype), (numbers, Subtype::NAI));
         let nai = Protected::parse(found.body).unwrap();
         let content = nai_owner::MOBILE_NODE;
-        assert_eq!(
-            nai,
-            Protected {
-                content,
-                sealed: true,
-                spi: Spi(4711),
-                info: &[0xaa, 0xbb, 0xcc]
-            }
-        );
+        assert_eq!(nai, Protected { content, sealed: true, spi: Spi(4711), info: &[0xaa, 0xbb, 0xcc] });
     }
 }
 
@@ -54,12 +46,7 @@ fn parse() {
 fn emit() {
     for (message, numbers) in [(&NAI[..], VENDOR), (&NAI_EXPERIMENTAL[..], Numbers::Experimental)] {
         let content = nai_owner::MOBILE_NODE;
-        let nai = Protected {
-            content,
-            sealed: true,
-            spi: Spi(4711),
-            info: &[0xaa, 0xbb, 0xcc],
-        };
+        let nai = Protected { content, sealed: true, spi: Spi(4711), info: &[0xaa, 0xbb, 0xcc] };
         let mut w = Writer::default();
         nai.emit(&mut w, numbers, Subtype::NAI).unwrap();
         assert_eq!(w.bytes(), message);
@@ -78,18 +65,10 @@ fn truncated_at_every_length() {
     for length in 0..6 {
         let mut message = NAI[..4 + length].to_vec();
         message[3] = length.try_into().unwrap();
-        assert_eq!(
-            only(&message),
-            Err(Error::Truncated),
-            "vendor header of {length} bytes"
-        );
+        assert_eq!(only(&message), Err(Error::Truncated), "vendor header of {length} bytes");
     }
     for n in 0..6 {
-        assert_eq!(
-            Protected::parse(&NAI[10..10 + n]),
-            Err(Error::Truncated),
-            "{n} bytes"
-        );
+        assert_eq!(Protected::parse(&NAI[10..10 + n]), Err(Error::Truncated), "{n} bytes");
     }
 }
 
@@ -99,20 +78,14 @@ fn other_vendors_and_sub_types_are_told_apart_not_refused() {
     message[7] = 0xda;
     message[8] = 0x7f;
     let found = only(&message).unwrap();
-    assert_eq!(
-        (found.numbers, found.subtype),
-        (Numbers::Vendor(32474), Subtype(0x7f01))
-    );
+    assert_eq!((found.numbers, found.subtype), (Numbers::Vendor(32474), Subtype(0x7f01)));
 }
 
 #[test]
 fn the_reserved_byte_of_a_vendor_extension() {
     let mut message = NAI;
     message[1] = 1;
-    assert_eq!(
-        only(&message),
-        Err(Error::Value("reserved byte of a vendor extension"))
-    );
+    assert_eq!(only(&message), Err(Error::Value("reserved byte of a vendor extension")));
 }
 
 #[test]
@@ -148,10 +121,7 @@ fn sealed_nai_by_hand() {
     let mut bytes = vec![0, 0, 0, 0, 0, 0, 0, 7, 13];
     bytes.extend(b"traveller-one");
     bytes.resize(72, 0);
-    let nai = SealedNai {
-        index: 7,
-        user: "traveller-one".into(),
-    };
+    let nai = SealedNai { index: 7, user: "traveller-one".into() };
     assert_eq!(nai.emit().unwrap(), bytes);
     assert_eq!(SealedNai::parse(&bytes), Ok(nai));
     for n in (0..300).filter(|n| *n != 72) {
@@ -162,21 +132,12 @@ fn sealed_nai_by_hand() {
 
 #[test]
 fn sealed_nai_padding_and_text() {
-    let good = SealedNai {
-        index: u64::MAX,
-        user: "u".repeat(64),
-    }
-    .emit()
-    .unwrap();
+    let good = SealedNai { index: u64::MAX, user: "u".repeat(64) }.emit().unwrap();
     assert_eq!(good.len(), 264);
     for at in 73..264 {
         let mut bytes = good.clone();
         bytes[at] = 1;
-        assert_eq!(
-            SealedNai::parse(&bytes),
-            Err(Error::Value("sealed NAI")),
-            "byte {at}"
-        );
+        assert_eq!(SealedNai::parse(&bytes), Err(Error::Value("sealed NAI")), "byte {at}");
     }
     let mut no_text = good;
     no_text[20] = 0xff;
@@ -195,10 +156,7 @@ fn sealed_nai_padding_and_text() {
 #[test]
 fn sealed_layer_2_by_hand() {
     let bytes = [0, 6, 0x02, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0];
-    let address = SealedLayer2 {
-        kind: layer_2::ETHERNET,
-        address: vec![2, 0, 0, 0, 0, 1],
-    };
+    let address = SealedLayer2 { kind: layer_2::ETHERNET, address: vec![2, 0, 0, 0, 0, 1] };
     assert_eq!(address.emit().unwrap(), bytes);
     assert_eq!(SealedLayer2::parse(&bytes), Ok(address));
     for n in (0..32).filter(|n| *n != 16) {
@@ -214,19 +172,9 @@ fn sealed_layer_2_by_hand() {
     let mut kind = bytes;
     kind[0] = 3;
     assert!(SealedLayer2::parse(&kind).is_err());
-    let longest = SealedLayer2 {
-        kind: layer_2::IMSI,
-        address: vec![1; 14],
-    };
+    let longest = SealedLayer2 { kind: layer_2::IMSI, address: vec![1; 14] };
     assert_eq!(SealedLayer2::parse(&longest.emit().unwrap()), Ok(longest));
-    assert!(
-        SealedLayer2 {
-            kind: layer_2::MIN,
-            address: vec![1; 15]
-        }
-        .emit()
-        .is_err()
-    );
+    assert!(SealedLayer2 { kind: layer_2::MIN, address: vec![1; 15] }.emit().is_err());
 }
 
 #[test]
@@ -239,10 +187,7 @@ fn an_ip_extension_has_four_bytes() {
 #[test]
 fn agent_heard_by_hand() {
     let body = [4, 1, 2, 3, 4, b'f', b'a', b'@', b'v'];
-    let heard = AgentHeard {
-        challenge: &[1, 2, 3, 4],
-        agent: "fa@v",
-    };
+    let heard = AgentHeard { challenge: &[1, 2, 3, 4], agent: "fa@v" };
     assert_eq!(AgentHeard::parse(&body), Ok(heard));
     let mut w = Writer::default();
     heard.emit(&mut w, VENDOR).unwrap();
@@ -256,28 +201,19 @@ fn agent_heard_by_hand() {
 fn agent_heard_limits() {
     let long = "n".repeat(65);
     let heard = |challenge: &[u8], agent: &str| {
-        AgentHeard { challenge, agent }
-            .emit(&mut Writer::default(), VENDOR)
-            .is_ok()
+        AgentHeard { challenge, agent }.emit(&mut Writer::default(), VENDOR).is_ok()
     };
     assert!(heard(&[1; 4], "n") && heard(&[1; 32], &long[..64]));
     assert!(!heard(&[1; 3], "n") && !heard(&[1; 33], "n") && !heard(&[1; 300], "n"));
     assert!(!heard(&[1; 4], "") && !heard(&[1; 4], &long));
-    assert_eq!(
-        AgentHeard::parse(&[4, 1, 2, 3, 4, 0xff]),
-        Err(Error::Value("agent name"))
-    );
+    assert_eq!(AgentHeard::parse(&[4, 1, 2, 3, 4, 0xff]), Err(Error::Value("agent name")));
     assert_eq!(AgentHeard::parse(&[33; 60]), Err(Error::Length("challenge")));
 }
 
 #[test]
 fn handle_by_hand() {
     let body = [1, 2, 3, 4, 5, 6, 7, 8, 0, 0, 1, 0, 0xff, 0xff, 0xff, 0xff];
-    let handle = Handle {
-        handle: 0x0102_0304_0506_0708,
-        key2: Spi(256),
-        key3: Spi(u32::MAX),
-    };
+    let handle = Handle { handle: 0x0102_0304_0506_0708, key2: Spi(256), key3: Spi(u32::MAX) };
     assert_eq!(Handle::parse(&body), Ok(handle));
     let mut w = Writer::default();
     handle.emit(&mut w, Numbers::Experimental).unwrap();
@@ -300,23 +236,14 @@ fn reserved_indices_in_a_handle() {
 #[test]
 fn error_detail_by_hand() {
     let info = [0, 8, b'K', b'D', b'C'];
-    let detail = ErrorDetail {
-        code: DetailCode::KDC_UNAVAILABLE,
-        text: "KDC".into(),
-    };
+    let detail = ErrorDetail { code: DetailCode::KDC_UNAVAILABLE, text: "KDC".into() };
     assert_eq!(ErrorDetail::parse(&info), Ok(detail.clone()));
     assert_eq!(detail.emit(), info);
     assert_eq!(ErrorDetail::parse(&[0]), Err(Error::Truncated));
     assert_eq!(ErrorDetail::parse(&[0, 8]).unwrap().text, "");
-    assert_eq!(
-        ErrorDetail::parse(&[0, 8, 0xff]),
-        Err(Error::Value("error detail"))
-    );
+    assert_eq!(ErrorDetail::parse(&[0, 8, 0xff]), Err(Error::Value("error detail")));
     assert!(ErrorDetail::parse(&[b'x'; 202]).is_ok());
-    assert_eq!(
-        ErrorDetail::parse(&[b'x'; 203]),
-        Err(Error::Length("error detail"))
-    );
+    assert_eq!(ErrorDetail::parse(&[b'x'; 203]), Err(Error::Length("error detail")));
 }
 
 fn key2(key: &[u8]) -> AssociationInfo<'_> {
@@ -347,10 +274,7 @@ fn association_by_hand() {
     assert!(AssociationInfo::parse(&mut r).unwrap() == key2(&[9; 32]));
     assert!(r.is_empty());
     for n in 0..bytes.len() {
-        assert!(
-            AssociationInfo::parse(&mut Reader::new(&bytes[..n])).is_err(),
-            "{n} bytes"
-        );
+        assert!(AssociationInfo::parse(&mut Reader::new(&bytes[..n])).is_err(), "{n} bytes");
     }
 }
 
@@ -388,11 +312,7 @@ fn associations_that_cannot_be() {
 
 #[test]
 fn names_of_the_registry() {
-    let contents = [
-        association_between::MN_FA,
-        association_between::FA_HA,
-        association_between::MN_HA,
-    ];
+    let contents = [association_between::MN_FA, association_between::FA_HA, association_between::MN_HA];
     assert_eq!(contents, [0, 1, 2]);
     let subtypes = [
         Subtype::NAI,
@@ -406,10 +326,5 @@ fn names_of_the_registry() {
         Subtype::KEY_SHARE,
         Subtype::COOKIE,
     ];
-    assert!(
-        subtypes
-            .iter()
-            .zip(1..)
-            .all(|(subtype, number)| subtype.0 == number)
-    );
+    assert!(subtypes.iter().zip(1..).all(|(subtype, number)| subtype.0 == number));
 }

@@ -35,14 +35,7 @@ fn authentication(kind: u8) -> Vec<u8> {
 fn protected(name: &'static str, numbers: Numbers, subtype: Subtype) -> Piece {
     piece(name, |w| {
         let info = &[9; 40];
-        Protected {
-            content: 0,
-            sealed: true,
-            spi: Spi(4711),
-            info,
-        }
-        .emit(w, numbers, subtype)
-        .unwrap();
+        Protected { content: 0, sealed: true, spi: Spi(4711), info }.emit(w, numbers, subtype).unwrap();
     })
 }
 
@@ -56,28 +49,13 @@ fn mobile_pieces() -> Vec<Piece> {
         protected("layer 2", numbers, Subtype::LAYER_2),
         protected("error detail", numbers, Subtype::ERROR_DETAIL),
         piece("agent heard", |w| {
-            AgentHeard {
-                challenge: &[1; 8],
-                agent: "fa@v",
-            }
-            .emit(w, numbers)
-            .unwrap();
+            AgentHeard { challenge: &[1; 8], agent: "fa@v" }.emit(w, numbers).unwrap();
         }),
         piece("144", |w| {
-            UdpTunnelRequest {
-                forced: true,
-                through_foreign_agent: false,
-                encapsulation: 4,
-            }
-            .emit(w);
+            UdpTunnelRequest { forced: true, through_foreign_agent: false, encapsulation: 4 }.emit(w);
         }),
         piece("44", |w| {
-            UdpTunnelReply {
-                code: 0,
-                forced: false,
-                keepalive: 110,
-            }
-            .emit(w);
+            UdpTunnelReply { code: 0, forced: false, keepalive: 110 }.emit(w);
         }),
     ]
 }
@@ -89,13 +67,7 @@ fn foreign_pieces() -> Vec<Piece> {
         protected("NAI", numbers, Subtype::NAI),
         protected("IP", numbers, Subtype::IP),
         piece("handle", |w| {
-            Handle {
-                handle: 7,
-                key2: Spi(300),
-                key3: Spi(301),
-            }
-            .emit(w, numbers)
-            .unwrap();
+            Handle { handle: 7, key2: Spi(300), key3: Spi(301) }.emit(w, numbers).unwrap();
         }),
         piece("130", |w| extension::put(w, DELIVERY_STYLE, &[]).unwrap()),
         piece("132", |w| extension::put(w, MN_FA_CHALLENGE, &[1; 8]).unwrap()),
@@ -123,14 +95,7 @@ fn check_all_present(parts: &Parts<'_>) {
     assert!(mobile.error_detail.is_some() && mobile.agent_heard.is_some());
     assert!(mobile.udp_request.is_some() && mobile.udp_reply.is_some());
     assert!(foreign.nai.is_some() && foreign.ip.is_some() && foreign.delivery_style);
-    assert_eq!(
-        foreign.handle,
-        Some(Handle {
-            handle: 7,
-            key2: Spi(300),
-            key3: Spi(301)
-        })
-    );
+    assert_eq!(foreign.handle, Some(Handle { handle: 7, key2: Spi(300), key3: Spi(301) }));
     assert_eq!(foreign.challenge, Some(&[1; 8][..]));
     assert_eq!(foreign.mobile_foreign.unwrap().authenticator, [33; 32]);
     assert!(mobile.understood() && foreign.understood());
@@ -172,10 +137,7 @@ fn security_associations_may_repeat() {
     let sa = || protected("association", Numbers::Vendor(VENDOR), Subtype::ASSOCIATION);
     let bytes = assemble(&[sa(), sa()], &[sa(), sa(), sa()]);
     let parts = parse(&bytes).unwrap();
-    assert_eq!(
-        (parts.mobile.associations.len(), parts.foreign.associations.len()),
-        (2, 3)
-    );
+    assert_eq!((parts.mobile.associations.len(), parts.foreign.associations.len()), (2, 3));
 }
 
 #[test]
@@ -186,10 +148,7 @@ fn authentications_stand_where_they_belong() {
         assert_eq!(parse(&bytes).unwrap_err(), Error::Misplaced(kind));
     }
     let second_32 = assemble(&[], &[piece(MN_HA_AUTHENTICATION)]);
-    assert_eq!(
-        parse(&second_32).unwrap_err(),
-        Error::Misplaced(MN_HA_AUTHENTICATION)
-    );
+    assert_eq!(parse(&second_32).unwrap_err(), Error::Misplaced(MN_HA_AUTHENTICATION));
     let mut after_34 = assemble(&[], &[]);
     after_34.extend([200, 0]);
     assert_eq!(parse(&after_34).unwrap_err(), Error::Misplaced(200));
@@ -197,10 +156,7 @@ fn authentications_stand_where_they_belong() {
     padded.push(0);
     assert_eq!(parse(&padded).unwrap_err(), Error::Trailing);
     let without_32 = [&[1; FIXED][..], &authentication(FA_HA_AUTHENTICATION)].concat();
-    assert_eq!(
-        parse(&without_32).unwrap_err(),
-        Error::Value("no mobile-home authentication")
-    );
+    assert_eq!(parse(&without_32).unwrap_err(), Error::Value("no mobile-home authentication"));
 }
 
 #[test]
@@ -209,10 +165,7 @@ fn what_each_authentication_covers() {
     let parts = parse(&bytes).unwrap();
     assert_eq!(parts.mobile_bytes(), &bytes[..parts.mobile_end]);
     assert_eq!(parts.covered(&parts.mobile_home), &bytes[..parts.mobile_end - 32]);
-    assert_eq!(
-        parts.covered(&parts.foreign_home.unwrap()),
-        &bytes[..bytes.len() - 32]
-    );
+    assert_eq!(parts.covered(&parts.foreign_home.unwrap()), &bytes[..bytes.len() - 32]);
     assert_eq!(bytes[parts.mobile_end - 38], MN_HA_AUTHENTICATION);
 }
 
@@ -237,13 +190,7 @@ fn unknown_by_the_rule() {
 
 #[test]
 fn unknown_sub_types_and_other_vendors_are_noted() {
-    for subtype in [
-        Subtype::NEGOTIATION,
-        Subtype::KEY_SHARE,
-        Subtype::COOKIE,
-        Subtype(11),
-        Subtype(0x7fff),
-    ] {
+    for subtype in [Subtype::NEGOTIATION, Subtype::KEY_SHARE, Subtype::COOKIE, Subtype(11), Subtype(0x7fff)] {
         let unknown = piece("unknown", |w| {
             ours::put(w, Numbers::Vendor(VENDOR), subtype, &[1, 2, 3]).unwrap();
         });
@@ -276,10 +223,7 @@ fn one_numbering_in_a_part() {
     let vendor = protected("NAI", Numbers::Vendor(VENDOR), Subtype::NAI);
     let experimental = protected("IP", Numbers::Experimental, Subtype::IP);
     let mixed = assemble(&[vendor.clone(), experimental.clone()], &[]);
-    assert_eq!(
-        parse(&mixed).unwrap_err(),
-        Error::Value("two numberings in one part")
-    );
+    assert_eq!(parse(&mixed).unwrap_err(), Error::Value("two numberings in one part"));
     let bytes = assemble(&[vendor], &[experimental]);
     let parts = parse(&bytes).unwrap();
     assert_eq!(parts.mobile.numbers, Some(Numbers::Vendor(VENDOR)));
@@ -292,11 +236,7 @@ fn one_numbering_in_a_part() {
 fn truncated_at_every_length() {
     let bytes = assemble(&mobile_pieces(), &foreign_pieces());
     let whole = parse(&bytes).unwrap();
-    let mut ends: Vec<_> = extension::walk(&bytes, FIXED)
-        .unwrap()
-        .iter()
-        .map(Extension::end)
-        .collect();
+    let mut ends: Vec<_> = extension::walk(&bytes, FIXED).unwrap().iter().map(Extension::end).collect();
     ends.retain(|end| *end >= whole.mobile_end);
     for n in 0..bytes.len() {
         let cut = parse(&bytes[..n]);
@@ -319,13 +259,7 @@ fn every_byte_changed() {
             if let Ok(parts) = parse(&damaged) {
                 assert!(parts.mobile_end <= damaged.len());
                 assert!(parts.mobile_home.covered < parts.mobile_end);
-                for held in parts
-                    .mobile
-                    .nai
-                    .iter()
-                    .chain(&parts.mobile.ip)
-                    .chain(&parts.foreign.nai)
-                {
+                for held in parts.mobile.nai.iter().chain(&parts.mobile.ip).chain(&parts.foreign.nai) {
                     assert!(parts.additional(held).len() > FIXED);
                 }
             }

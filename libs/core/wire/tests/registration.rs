@@ -19,9 +19,8 @@ const REQUEST: [u8; 24] = [
 ];
 
 /// Code 133, lifetime 0xffff, home address 10.11.1.50, home agent 10.11.1.2.
-const REPLY: [u8; 20] = [
-    3, 133, 0xff, 0xff, 10, 11, 1, 50, 10, 11, 1, 2, 0xee, 0xaa, 0x00, 0x01, 0xde, 0xad, 0xbe, 0xef,
-];
+const REPLY: [u8; 20] =
+    [3, 133, 0xff, 0xff, 10, 11, 1, 50, 10, 11, 1, 2, 0xee, 0xaa, 0x00, 0x01, 0xde, 0xad, 0xbe, 0xef];
 
 fn request() -> Request {
     Request {
@@ -90,20 +89,12 @@ fn every_other_message_type() {
     for kind in (0..=255).filter(|k| *k != 1) {
         let mut bytes = REQUEST;
         bytes[0] = kind;
-        assert_eq!(
-            Request::parse(&bytes),
-            Err(Error::Value("message type")),
-            "type {kind}"
-        );
+        assert_eq!(Request::parse(&bytes), Err(Error::Value("message type")), "type {kind}");
     }
     for kind in (0..=255).filter(|k| *k != 3) {
         let mut bytes = REPLY;
         bytes[0] = kind;
-        assert_eq!(
-            Reply::parse(&bytes),
-            Err(Error::Value("message type")),
-            "type {kind}"
-        );
+        assert_eq!(Reply::parse(&bytes), Err(Error::Value("message type")), "type {kind}");
     }
 }
 

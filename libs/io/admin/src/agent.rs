@@ -32,11 +32,7 @@ impl Agent {
     /// An agent that only tells.
     #[must_use]
     pub const fn new(snapshots: watch::Receiver<Arc<AgentSnapshot>>, events: EventLog) -> Self {
-        Self {
-            snapshots,
-            events,
-            requests: None,
-        }
+        Self { snapshots, events, requests: None }
     }
 
     /// An agent that also takes requests, as a mobile node does.
@@ -106,10 +102,7 @@ impl agent_server::Agent for Agent {
         request: Request<WatchEventsRequest>,
     ) -> Result<Response<Self::WatchEventsStream>, Status> {
         let WatchEventsRequest { after, kept_only } = request.into_inner();
-        let events = self
-            .events
-            .watch(after, kept_only)
-            .map(|event| Ok(Event::clone(&event)));
+        let events = self.events.watch(after, kept_only).map(|event| Ok(Event::clone(&event)));
         Ok(Response::new(Box::pin(events)))
     }
 
@@ -121,10 +114,7 @@ impl agent_server::Agent for Agent {
         };
         let stopping = || Status::unavailable("the mobile node is stopping");
         let (answer, answered) = oneshot::channel();
-        requests
-            .send(AgentRequest::Deregister(answer))
-            .await
-            .map_err(|_| stopping())?;
+        requests.send(AgentRequest::Deregister(answer)).await.map_err(|_| stopping())?;
         match answered.await {
             Ok(Ok(())) => Ok(Response::new(DeregisterReply {})),
             Ok(Err(reason)) => Err(Status::failed_precondition(reason)),

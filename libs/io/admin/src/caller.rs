@@ -41,9 +41,7 @@ impl Role {
     /// The role that an organizational unit says.
     #[must_use]
     pub fn from_unit(unit: &str) -> Option<Self> {
-        [Self::HomeAgent, Self::Administrator, Self::Auditor]
-            .into_iter()
-            .find(|role| role.as_str() == unit)
+        [Self::HomeAgent, Self::Administrator, Self::Auditor].into_iter().find(|role| role.as_str() == unit)
     }
 }
 
@@ -66,10 +64,7 @@ impl Caller {
     /// Reads a certificate in DER form, whose signature has been verified before.
     pub(crate) fn of_certificate(der: &[u8]) -> Self {
         let Ok(certificate) = Certificate::from_der(der) else {
-            return Self {
-                role: None,
-                name: String::new(),
-            };
+            return Self { role: None, name: String::new() };
         };
         let subject = certificate.tbs_certificate().subject();
         let unit = only(subject.iter(), ORGANIZATIONAL_UNIT);
@@ -146,33 +141,15 @@ mod tests {
 
     #[test]
     fn unit_and_common_name_say_who_it_is() {
-        let caller = of(&[
-            (DnType::OrganizationalUnitName, "home-agent"),
-            (DnType::CommonName, "ha@home.example"),
-        ]);
-        assert_eq!(
-            caller,
-            Caller {
-                role: Some(Role::HomeAgent),
-                name: "ha@home.example".to_owned()
-            }
-        );
+        let caller =
+            of(&[(DnType::OrganizationalUnitName, "home-agent"), (DnType::CommonName, "ha@home.example")]);
+        assert_eq!(caller, Caller { role: Some(Role::HomeAgent), name: "ha@home.example".to_owned() });
     }
 
     #[test]
     fn other_units_give_no_role() {
-        for unit in [
-            "",
-            "Administrator",
-            "administrator ",
-            "root",
-            "home-agent,administrator",
-        ] {
-            assert_eq!(
-                of(&[(DnType::OrganizationalUnitName, unit)]).role,
-                None,
-                "{unit:?}"
-            );
+        for unit in ["", "Administrator", "administrator ", "root", "home-agent,administrator"] {
+            assert_eq!(of(&[(DnType::OrganizationalUnitName, unit)]).role, None, "{unit:?}");
         }
         assert_eq!(of(&[(DnType::CommonName, "administrator")]).role, None);
         assert_eq!(of(&[(DnType::OrganizationName, "administrator")]).role, None);
@@ -180,25 +157,13 @@ mod tests {
 
     #[test]
     fn what_is_no_certificate_gives_no_role() {
-        assert_eq!(
-            Caller::of_certificate(b"nonsense"),
-            Caller {
-                role: None,
-                name: String::new()
-            }
-        );
+        assert_eq!(Caller::of_certificate(b"nonsense"), Caller { role: None, name: String::new() });
     }
 
     #[test]
     fn a_refusal_names_both_roles() {
-        let caller = Caller {
-            role: Some(Role::Auditor),
-            name: "eve".to_owned(),
-        };
-        assert_eq!(
-            caller.require(&[Role::Administrator, Role::Auditor]).unwrap(),
-            Role::Auditor
-        );
+        let caller = Caller { role: Some(Role::Auditor), name: "eve".to_owned() };
+        assert_eq!(caller.require(&[Role::Administrator, Role::Auditor]).unwrap(), Role::Auditor);
         let refusal = caller.require(&[Role::Administrator]).unwrap_err();
         assert_eq!(refusal.code(), tonic::Code::PermissionDenied);
         for word in ["administrator", "auditor", "eve"] {
@@ -208,9 +173,6 @@ mod tests {
 
     #[test]
     fn a_request_that_came_another_way_has_no_caller() {
-        assert_eq!(
-            caller(&Request::new(())).unwrap_err().code(),
-            tonic::Code::Unauthenticated
-        );
+        assert_eq!(caller(&Request::new(())).unwrap_err().code(), tonic::Code::Unauthenticated);
     }
 }

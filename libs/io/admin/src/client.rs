@@ -47,10 +47,7 @@ impl Profile {
     pub fn problems(&self) -> Vec<(&'static str, String)> {
         let mut problems = Vec::new();
         if endpoint(&self.endpoint).is_err() {
-            problems.push((
-                "endpoint",
-                ClientError::Endpoint(self.endpoint.clone()).to_string(),
-            ));
+            problems.push(("endpoint", ClientError::Endpoint(self.endpoint.clone()).to_string()));
         }
         let mut check = |key, result: Result<(), FileError>| {
             if let Err(error) = result {
@@ -109,10 +106,7 @@ pub enum ClientError {
 /// # Errors
 /// If the profile cannot be used; never because the other end is away.
 pub fn channel(profile: &Profile) -> Result<Channel, ClientError> {
-    let identity = Identity::from_pem(
-        files::read(&profile.certificate)?,
-        files::read_private(&profile.key)?,
-    );
+    let identity = Identity::from_pem(files::read(&profile.certificate)?, files::read_private(&profile.key)?);
     files::certificates(&profile.ca)?;
     files::certificates(&profile.certificate)?;
     files::private_key(&profile.key)?;
@@ -146,17 +140,12 @@ fn endpoint(text: &str) -> Result<Endpoint, ClientError> {
 /// Whether there is no socket, no permission or no daemon behind it is told apart.
 pub async fn unix(path: &Path) -> Result<Channel, ClientError> {
     // Tried once by hand, because the channel would hide the operating system's reason.
-    let stream = UnixStream::connect(path)
-        .await
-        .map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => ClientError::NoSocket(path.to_owned()),
-            io::ErrorKind::PermissionDenied => ClientError::NotPermitted(path.to_owned()),
-            io::ErrorKind::ConnectionRefused => ClientError::NobodyAnswers(path.to_owned()),
-            _ => ClientError::Socket {
-                path: path.to_owned(),
-                reason: error.to_string(),
-            },
-        })?;
+    let stream = UnixStream::connect(path).await.map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => ClientError::NoSocket(path.to_owned()),
+        io::ErrorKind::PermissionDenied => ClientError::NotPermitted(path.to_owned()),
+        io::ErrorKind::ConnectionRefused => ClientError::NobodyAnswers(path.to_owned()),
+        _ => ClientError::Socket { path: path.to_owned(), reason: error.to_string() },
+    })?;
     drop(stream);
     let target = path.to_owned();
     let connect = service_fn(move |_: Uri| {
@@ -168,10 +157,7 @@ pub async fn unix(path: &Path) -> Result<Channel, ClientError> {
         .connect_timeout(CONNECT)
         .connect_with_connector(connect)
         .await
-        .map_err(|error| ClientError::Socket {
-            path: path.to_owned(),
-            reason: chain(&error),
-        })
+        .map_err(|error| ClientError::Socket { path: path.to_owned(), reason: chain(&error) })
 }
 
 /// An error with its causes in one line.
@@ -194,17 +180,9 @@ mod tests {
     fn endpoints() {
         assert!(endpoint("https://10.11.1.3:7443").is_ok());
         assert!(endpoint("https://kdc.home.example:7443/").is_ok());
-        for wrong in [
-            "",
-            "10.11.1.3:7443",
-            "http://10.11.1.3:7443",
-            "https://10.11.1.3",
-            "https://k:1/path",
-        ] {
-            assert!(
-                matches!(endpoint(wrong), Err(ClientError::Endpoint(_))),
-                "{wrong}"
-            );
+        for wrong in ["", "10.11.1.3:7443", "http://10.11.1.3:7443", "https://10.11.1.3", "https://k:1/path"]
+        {
+            assert!(matches!(endpoint(wrong), Err(ClientError::Endpoint(_))), "{wrong}");
         }
     }
 

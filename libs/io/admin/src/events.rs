@@ -109,10 +109,7 @@ struct Ring {
 
 impl Default for EventLog {
     fn default() -> Self {
-        Self {
-            ring: Arc::default(),
-            newest: watch::Sender::new(0),
-        }
+        Self { ring: Arc::default(), newest: watch::Sender::new(0) }
     }
 }
 
@@ -149,13 +146,7 @@ impl EventLog {
     pub(crate) fn watch(&self, after: u64, kept_only: bool) -> impl Stream<Item = Arc<Event>> + use<> {
         let newest = self.newest.subscribe();
         let after = if after > *newest.borrow() { 0 } else { after };
-        let watcher = Watcher {
-            log: self.clone(),
-            newest,
-            after,
-            kept_only,
-            ready: VecDeque::new(),
-        };
+        let watcher = Watcher { log: self.clone(), newest, after, kept_only, ready: VecDeque::new() };
         stream::unfold(watcher, |mut watcher| async move {
             let event = watcher.next().await?;
             Some((event, watcher))
@@ -195,10 +186,7 @@ mod tests {
     fn log(events: u64) -> EventLog {
         let log = EventLog::default();
         for n in 1..=events {
-            assert_eq!(
-                log.push(event(Kind::Moved, Duration::from_nanos(n), Duration::ZERO)),
-                n
-            );
+            assert_eq!(log.push(event(Kind::Moved, Duration::from_nanos(n), Duration::ZERO)), n);
         }
         log
     }

@@ -19,9 +19,7 @@ pub fn routes(descriptors: &'static [u8], names: &[&str]) -> Routes {
     let reporter = HealthReporter::new();
     for name in names {
         // Ready at once: nobody else holds the reporter yet.
-        let _ = reporter
-            .set_service_status(name, ServingStatus::Serving)
-            .now_or_never();
+        let _ = reporter.set_service_status(name, ServingStatus::Serving).now_or_never();
     }
     let health = HealthServer::new(HealthService::from_health_reporter(reporter));
     let mut routes = Routes::new(health);
@@ -39,7 +37,5 @@ fn reflection(descriptors: &'static [u8], names: &[&str]) -> Builder<'static> {
         .register_encoded_file_descriptor_set(descriptors)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         .with_service_name("grpc.health.v1.Health");
-    names
-        .iter()
-        .fold(builder, |builder, name| builder.with_service_name(*name))
+    names.iter().fold(builder, |builder, name| builder.with_service_name(*name))
 }

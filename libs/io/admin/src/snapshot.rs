@@ -93,17 +93,10 @@ mod tests {
         let snapshot = AgentSnapshot {
             status: StatusReply {
                 uptime_s: 10,
-                mobile_node: Some(MobileNode {
-                    lifetime_left_s: 600,
-                    ..MobileNode::default()
-                }),
+                mobile_node: Some(MobileNode { lifetime_left_s: 600, ..MobileNode::default() }),
                 ..StatusReply::default()
             },
-            bindings: vec![Binding {
-                lifetime_s: 600,
-                lifetime_left_s: 5,
-                ..Binding::default()
-            }],
+            bindings: vec![Binding { lifetime_s: 600, lifetime_left_s: 5, ..Binding::default() }],
             ..AgentSnapshot::default()
         };
         let status = snapshot.status_at(7);

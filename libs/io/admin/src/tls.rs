@@ -88,9 +88,8 @@ impl Server {
     /// See [`TlsError`].
     pub async fn bind(address: SocketAddr, files: &Files) -> Result<Self, TlsError> {
         let acceptor = TlsAcceptor::from(Arc::new(config(files)?));
-        let listener = TcpListener::bind(address)
-            .await
-            .map_err(|reason| TlsError::Listen { address, reason })?;
+        let listener =
+            TcpListener::bind(address).await.map_err(|reason| TlsError::Listen { address, reason })?;
         Ok(Self { listener, acceptor })
     }
 
@@ -135,10 +134,7 @@ fn config(files: &Files) -> Result<ServerConfig, TlsError> {
         .with_protocol_versions(&[&TLS13])
         .map_err(|error| wrong(&error))?
         .with_client_cert_verifier(clients)
-        .with_single_cert(
-            files::certificates(&files.certificate)?,
-            files::private_key(&files.key)?,
-        )
+        .with_single_cert(files::certificates(&files.certificate)?, files::private_key(&files.key)?)
         .map_err(|error| wrong(&error))?;
     config.alpn_protocols = vec![b"h2".to_vec()];
     Ok(config)
@@ -176,9 +172,7 @@ async fn shake_hands(acceptor: &TlsAcceptor, stream: TcpStream) -> io::Result<Se
     stream.set_nodelay(true)?;
     let stream = acceptor.accept(stream).await?;
     let certificates = stream.get_ref().1.peer_certificates().unwrap_or_default();
-    let certificate = certificates
-        .first()
-        .ok_or_else(|| io::Error::other("no client certificate"))?;
+    let certificate = certificates.first().ok_or_else(|| io::Error::other("no client certificate"))?;
     let caller = Caller::of_certificate(certificate);
     Ok(Session { stream, caller })
 }

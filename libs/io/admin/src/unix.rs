@@ -75,22 +75,13 @@ impl Socket {
     pub fn bind(path: &Path) -> Result<Self, UnixError> {
         let length = path.as_os_str().len();
         if length > MAX_PATH {
-            return Err(UnixError::TooLong {
-                path: path.to_owned(),
-                length,
-            });
+            return Err(UnixError::TooLong { path: path.to_owned(), length });
         }
         remove_stale(path)?;
         let listener = bind_private(path)
             .and_then(UnixListener::from_std)
-            .map_err(|reason| UnixError::Io {
-                path: path.to_owned(),
-                reason,
-            })?;
-        Ok(Self {
-            listener,
-            name: Name(path.to_owned()),
-        })
+            .map_err(|reason| UnixError::Io { path: path.to_owned(), reason })?;
+        Ok(Self { listener, name: Name(path.to_owned()) })
     }
 
     /// Answers until the future is dropped.
@@ -98,24 +89,15 @@ impl Socket {
     /// # Errors
     /// If the server fails.
     pub async fn serve(self, routes: Routes) -> Result<(), UnixError> {
-        let Self {
-            listener,
-            name: _name,
-        } = self;
-        Server::builder()
-            .add_routes(routes)
-            .serve_with_incoming(UnixListenerStream::new(listener))
-            .await?;
+        let Self { listener, name: _name } = self;
+        Server::builder().add_routes(routes).serve_with_incoming(UnixListenerStream::new(listener)).await?;
         Ok(())
     }
 }
 
 /// Only a socket on which nobody answers is removed.
 fn remove_stale(path: &Path) -> Result<(), UnixError> {
-    let io = |reason| UnixError::Io {
-        path: path.to_owned(),
-        reason,
-    };
+    let io = |reason| UnixError::Io { path: path.to_owned(), reason };
     match std::os::unix::net::UnixStream::connect(path) {
         Ok(_) => Err(UnixError::InUse(path.to_owned())),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),

@@ -41,23 +41,14 @@ async fn world(requests: Option<mpsc::Sender<AgentRequest>>) -> World {
     let mut server = JoinSet::new();
     server.spawn(async move { socket.serve(agent.routes()).await.unwrap() });
     let channel = client::unix(&path).await.unwrap();
-    World {
-        channel,
-        snapshots,
-        events,
-        _server: server,
-        _folder: folder,
-    }
+    World { channel, snapshots, events, _server: server, _folder: folder }
 }
 
 #[tokio::test]
 async fn the_newest_snapshot_is_told() {
     let world = world(None).await;
     let mut client = AgentClient::new(world.channel.clone());
-    let row = |n: usize| Binding {
-        home_address: format!("10.11.1.{n}"),
-        ..Binding::default()
-    };
+    let row = |n: usize| Binding { home_address: format!("10.11.1.{n}"), ..Binding::default() };
     let mut snapshot = AgentSnapshot::new(StatusReply {
         role: Role::HomeAgent.into(),
         nai: "ha@home.example".to_owned(),
@@ -69,23 +60,11 @@ async fn the_newest_snapshot_is_told() {
 
     let status = client.status(StatusRequest {}).await.unwrap().into_inner();
     assert_eq!((status.nai.as_str(), status.bindings), ("ha@home.example", 1000));
-    let bindings: Vec<Binding> = client
-        .list_bindings(ListBindingsRequest {})
-        .await
-        .unwrap()
-        .into_inner()
-        .try_collect()
-        .await
-        .unwrap();
+    let bindings: Vec<Binding> =
+        client.list_bindings(ListBindingsRequest {}).await.unwrap().into_inner().try_collect().await.unwrap();
     assert_eq!(bindings, (0..1000).map(row).collect::<Vec<_>>());
-    let visitors: Vec<_> = client
-        .list_visitors(ListVisitorsRequest {})
-        .await
-        .unwrap()
-        .into_inner()
-        .try_collect()
-        .await
-        .unwrap();
+    let visitors: Vec<_> =
+        client.list_visitors(ListVisitorsRequest {}).await.unwrap().into_inner().try_collect().await.unwrap();
     assert!(visitors.is_empty());
 }
 
@@ -94,36 +73,17 @@ async fn events_are_told_and_followed() {
     let world = world(None).await;
     let mut client = AgentClient::new(world.channel.clone());
     for kind in [Kind::LinkUp, Kind::AgentHeard] {
-        world
-            .events
-            .push(event(kind, Duration::from_secs(5), Duration::from_secs(1)));
+        world.events.push(event(kind, Duration::from_secs(5), Duration::from_secs(1)));
     }
-    let kept = client
-        .watch_events(WatchEventsRequest {
-            after: 0,
-            kept_only: true,
-        })
-        .await
-        .unwrap();
+    let kept = client.watch_events(WatchEventsRequest { after: 0, kept_only: true }).await.unwrap();
     let kept: Vec<_> = kept.into_inner().map(|event| event.unwrap().kind).collect().await;
     assert_eq!(kept, ["link_up", "agent_heard"]);
 
-    let mut followed = client
-        .watch_events(WatchEventsRequest {
-            after: 1,
-            kept_only: false,
-        })
-        .await
-        .unwrap()
-        .into_inner();
+    let mut followed =
+        client.watch_events(WatchEventsRequest { after: 1, kept_only: false }).await.unwrap().into_inner();
     let next = followed.message().await.unwrap().unwrap();
-    assert_eq!(
-        (next.number, next.unix_ns, next.boot_ns),
-        (2, 5_000_000_000, 1_000_000_000)
-    );
-    world
-        .events
-        .push(event(Kind::Registered, Duration::ZERO, Duration::ZERO));
+    assert_eq!((next.number, next.unix_ns, next.boot_ns), (2, 5_000_000_000, 1_000_000_000));
+    world.events.push(event(Kind::Registered, Duration::ZERO, Duration::ZERO));
     assert_eq!(followed.message().await.unwrap().unwrap().kind, "registered");
 }
 
@@ -134,57 +94,35 @@ async fn deregistration_goes_to_the_core_and_its_answer_comes_back() {
     let mut client = AgentClient::new(world.channel.clone());
     let core = tokio::spawn(async move {
         for answer in [Ok(()), Err("not registered".to_owned())] {
-            let Some(AgentRequest::Deregister(back)) = asked.recv().await else {
-                panic!("no request")
-            };
+            let Some(AgentRequest::Deregister(back)) = asked.recv().await else { panic!("no request") };
             back.send(answer).unwrap();
         }
-        let Some(AgentRequest::Deregister(forgotten)) = asked.recv().await else {
-            panic!("no request")
-        };
+        let Some(AgentRequest::Deregister(forgotten)) = asked.recv().await else { panic!("no request") };
         drop(forgotten);
     });
     assert!(client.deregister(DeregisterRequest {}).await.is_ok());
     let refusal = client.deregister(DeregisterRequest {}).await.unwrap_err();
-    assert_eq!(
-        (refusal.code(), refusal.message()),
-        (Code::FailedPrecondition, "not registered")
-    );
-    assert_eq!(
-        client.deregister(DeregisterRequest {}).await.unwrap_err().code(),
-        Code::Unavailable
-    );
+    assert_eq!((refusal.code(), refusal.message()), (Code::FailedPrecondition, "not registered"));
+    assert_eq!(client.deregister(DeregisterRequest {}).await.unwrap_err().code(), Code::Unavailable);
     core.await.unwrap();
 }
 
 #[tokio::test]
 async fn an_agent_without_registration_says_so() {
     let world = world(None).await;
-    let refusal = AgentClient::new(world.channel)
-        .deregister(DeregisterRequest {})
-        .await
-        .unwrap_err();
+    let refusal = AgentClient::new(world.channel).deregister(DeregisterRequest {}).await.unwrap_err();
     assert_eq!(refusal.code(), Code::Unimplemented);
-    assert!(
-        refusal.message().contains("only a mobile node"),
-        "{}",
-        refusal.message()
-    );
+    assert!(refusal.message().contains("only a mobile node"), "{}", refusal.message());
 }
 
 #[tokio::test]
 async fn health_and_reflection_answer() {
     let world = world(None).await;
     let health = HealthClient::new(world.channel.clone())
-        .check(HealthCheckRequest {
-            service: "sojourn.agent.v1.Agent".to_owned(),
-        })
+        .check(HealthCheckRequest { service: "sojourn.agent.v1.Agent".to_owned() })
         .await
         .unwrap();
-    assert_eq!(
-        health.into_inner().status(),
-        tonic_health::pb::health_check_response::ServingStatus::Serving
-    );
+    assert_eq!(health.into_inner().status(), tonic_health::pb::health_check_response::ServingStatus::Serving);
 
     let request = ServerReflectionRequest {
         host: String::new(),

@@ -37,10 +37,7 @@ impl Authority {
         parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let certificate = parameters.self_signed(&key).unwrap();
         fs::write(folder.path().join("ca.pem"), certificate.pem()).unwrap();
-        Self {
-            folder,
-            issuer: Issuer::new(parameters, key),
-        }
+        Self { folder, issuer: Issuer::new(parameters, key) }
     }
 
     fn issue(&self, name: &str, unit: Option<&str>, usage: ExtendedKeyUsagePurpose) {
@@ -48,9 +45,7 @@ impl Authority {
         parameters.distinguished_name = DistinguishedName::new();
         parameters.distinguished_name.push(DnType::CommonName, name);
         if let Some(unit) = unit {
-            parameters
-                .distinguished_name
-                .push(DnType::OrganizationalUnitName, unit);
+            parameters.distinguished_name.push(DnType::OrganizationalUnitName, unit);
         }
         parameters.extended_key_usages = vec![usage];
         let key = KeyPair::generate().unwrap();
@@ -83,14 +78,9 @@ async fn serve(authority: &Authority) -> (SocketAddr, JoinSet<()>) {
         certificate: authority.file("server", "pem"),
         key: authority.file("server", "key"),
     };
-    let server = Server::bind("127.0.0.1:0".parse().unwrap(), &files)
-        .await
-        .unwrap();
+    let server = Server::bind("127.0.0.1:0".parse().unwrap(), &files).await.unwrap();
     let address = server.local_addr().unwrap();
-    let status = StatusReply {
-        nai: "behind the gate".to_owned(),
-        ..StatusReply::default()
-    };
+    let status = StatusReply { nai: "behind the gate".to_owned(), ..StatusReply::default() };
     let (_, snapshots) = watch::channel(Arc::new(AgentSnapshot::new(status)));
     let gate = |request: Request<()>| -> Result<Request<()>, Status> {
         caller(&request)?.require(&[Role::Administrator])?;
@@ -105,46 +95,29 @@ async fn serve(authority: &Authority) -> (SocketAddr, JoinSet<()>) {
 
 async fn status(profile: &Profile) -> Result<String, Status> {
     let channel = client::channel(profile).unwrap();
-    Ok(AgentClient::new(channel)
-        .status(StatusRequest {})
-        .await?
-        .into_inner()
-        .nai)
+    Ok(AgentClient::new(channel).status(StatusRequest {}).await?.into_inner().nai)
 }
 
 #[tokio::test]
 async fn the_role_in_the_certificate_opens_the_gate() {
     let authority = Authority::new();
     let (address, _server) = serve(&authority).await;
-    authority.issue(
-        "alice",
-        Some("administrator"),
-        ExtendedKeyUsagePurpose::ClientAuth,
-    );
-    assert_eq!(
-        status(&authority.profile(address, "alice")).await.unwrap(),
-        "behind the gate"
-    );
+    authority.issue("alice", Some("administrator"), ExtendedKeyUsagePurpose::ClientAuth);
+    assert_eq!(status(&authority.profile(address, "alice")).await.unwrap(), "behind the gate");
 }
 
 #[tokio::test]
 async fn another_role_or_none_is_refused_but_health_is_told() {
     let authority = Authority::new();
     let (address, _server) = serve(&authority).await;
-    for (name, unit) in [
-        ("ha@home.example", Some("home-agent")),
-        ("eve", None),
-        ("mallory", Some("root")),
-    ] {
+    for (name, unit) in [("ha@home.example", Some("home-agent")), ("eve", None), ("mallory", Some("root"))] {
         authority.issue(name, unit, ExtendedKeyUsagePurpose::ClientAuth);
         let profile = authority.profile(address, name);
         let refusal = status(&profile).await.unwrap_err();
         assert_eq!(refusal.code(), Code::PermissionDenied, "{name}");
         assert!(refusal.message().contains(name), "{}", refusal.message());
         let health = HealthClient::new(client::channel(&profile).unwrap())
-            .check(HealthCheckRequest {
-                service: String::new(),
-            })
+            .check(HealthCheckRequest { service: String::new() })
             .await;
         assert!(health.is_ok(), "{name}");
     }
@@ -156,11 +129,7 @@ async fn strangers_do_not_get_in() {
     let (address, _server) = serve(&authority).await;
     // Of another authority, but trusting this one.
     let stranger = Authority::new();
-    stranger.issue(
-        "alice",
-        Some("administrator"),
-        ExtendedKeyUsagePurpose::ClientAuth,
-    );
+    stranger.issue("alice", Some("administrator"), ExtendedKeyUsagePurpose::ClientAuth);
     let mut profile = stranger.profile(address, "alice");
     profile.ca = authority.file("ca", "pem");
     assert_no_connection(&profile).await;
@@ -179,20 +148,13 @@ async fn assert_no_connection(profile: &Profile) {
 async fn a_client_does_not_trust_a_stranger_or_another_name() {
     let authority = Authority::new();
     let (address, _server) = serve(&authority).await;
-    authority.issue(
-        "alice",
-        Some("administrator"),
-        ExtendedKeyUsagePurpose::ClientAuth,
-    );
+    authority.issue("alice", Some("administrator"), ExtendedKeyUsagePurpose::ClientAuth);
     let mut profile = authority.profile(address, "alice");
     profile.server_name = "other.home.example".to_owned();
     assert_eq!(status(&profile).await.unwrap_err().code(), Code::Unavailable);
     let mut profile = authority.profile(address, "alice");
     profile.ca = Authority::new().file("ca", "pem");
-    assert!(
-        matches!(client::channel(&profile), Err(ClientError::File(_))),
-        "its folder is gone"
-    );
+    assert!(matches!(client::channel(&profile), Err(ClientError::File(_))), "its folder is gone");
     let other = Authority::new();
     profile.ca = other.file("ca", "pem");
     assert_eq!(status(&profile).await.unwrap_err().code(), Code::Unavailable);
@@ -203,9 +165,7 @@ async fn tls_1_2_is_not_spoken() {
     let authority = Authority::new();
     let (address, _server) = serve(&authority).await;
     let mut roots = rustls::RootCertStore::empty();
-    roots
-        .add(authority_certificate(&authority.file("ca", "pem")))
-        .unwrap();
+    roots.add(authority_certificate(&authority.file("ca", "pem"))).unwrap();
     let config =
         rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
             .with_protocol_versions(&[&rustls::version::TLS12])
@@ -214,10 +174,7 @@ async fn tls_1_2_is_not_spoken() {
             .with_no_client_auth();
     let stream = TcpStream::connect(address).await.unwrap();
     let name = "kdc.home.example".try_into().unwrap();
-    let error = tokio_rustls::TlsConnector::from(Arc::new(config))
-        .connect(name, stream)
-        .await
-        .unwrap_err();
+    let error = tokio_rustls::TlsConnector::from(Arc::new(config)).connect(name, stream).await.unwrap_err();
     assert!(error.to_string().contains("ProtocolVersion"), "{error}");
 }
 
@@ -229,11 +186,7 @@ fn authority_certificate(path: &Path) -> rustls::pki_types::CertificateDer<'stat
 #[tokio::test]
 async fn a_private_key_that_others_may_read_is_refused() {
     let authority = Authority::new();
-    authority.issue(
-        "alice",
-        Some("administrator"),
-        ExtendedKeyUsagePurpose::ClientAuth,
-    );
+    authority.issue("alice", Some("administrator"), ExtendedKeyUsagePurpose::ClientAuth);
     let profile = authority.profile("127.0.0.1:1".parse().unwrap(), "alice");
     assert!(profile.problems().is_empty());
     fs::set_permissions(&profile.key, fs::Permissions::from_mode(0o640)).unwrap();

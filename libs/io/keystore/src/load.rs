@@ -28,10 +28,7 @@ pub(crate) async fn load(
     now: u64,
 ) -> Result<State, ReadError> {
     let mut snapshot = connection.begin().await?;
-    let load = Load {
-        connection: &mut snapshot,
-        vault,
-    };
+    let load = Load { connection: &mut snapshot, vault };
     let state = load.state(now).await?;
     snapshot.commit().await?;
     Ok(state)
@@ -44,17 +41,12 @@ struct Load<'a> {
 
 impl Load<'_> {
     async fn state(mut self, now: u64) -> Result<State, ReadError> {
-        let lately = GrantFilter {
-            ends_after: now.checked_sub(LATELY),
-            limit: u32::MAX,
-            ..GrantFilter::default()
-        };
+        let lately =
+            GrantFilter { ends_after: now.checked_sub(LATELY), limit: u32::MAX, ..GrantFilter::default() };
         Ok(State {
             subscribers: self.subscribers().await?,
             subscriber_cursor: self.number("SELECT change FROM subscriber_cursor").await?,
-            identifications: self
-                .rows("identifications", IDENTIFICATIONS, identification)
-                .await?,
+            identifications: self.rows("identifications", IDENTIFICATIONS, identification).await?,
             bindings: self.bindings().await?,
             visitors: self.visitors().await?,
             sequences: self.rows("sequences", SEQUENCES, sequence).await?,
@@ -66,9 +58,8 @@ impl Load<'_> {
 
     /// The number that a statement yields, 0 if it yields none.
     async fn number(&mut self, sql: &'static str) -> Result<u64, ReadError> {
-        let number: Option<Option<i64>> = sqlx::query_scalar(sql)
-            .fetch_optional(&mut *self.connection)
-            .await?;
+        let number: Option<Option<i64>> =
+            sqlx::query_scalar(sql).fetch_optional(&mut *self.connection).await?;
         Ok(number.flatten().unwrap_or_default().cast_unsigned())
     }
 
@@ -87,18 +78,12 @@ impl Load<'_> {
     }
 
     async fn subscribers(&mut self) -> Result<Vec<Subscriber>, ReadError> {
-        let rows = self
-            .fetch("SELECT rowid, * FROM subscribers ORDER BY nai")
-            .await?;
-        rows.iter()
-            .map(|row| subscriber(&Reading::new("subscribers", row), self.vault))
-            .collect()
+        let rows = self.fetch("SELECT rowid, * FROM subscribers ORDER BY nai").await?;
+        rows.iter().map(|row| subscriber(&Reading::new("subscribers", row), self.vault)).collect()
     }
 
     async fn bindings(&mut self) -> Result<Vec<Binding>, ReadError> {
-        let mut associations = self
-            .associations("binding_associations", BINDING_ASSOCIATIONS)
-            .await?;
+        let mut associations = self.associations("binding_associations", BINDING_ASSOCIATIONS).await?;
         let rows = self.fetch("SELECT rowid, * FROM bindings").await?;
         let read = |row| binding(&Reading::new("bindings", row), &mut associations);
         let mut bindings = rows.iter().map(read).collect::<Result<Vec<_>, _>>()?;
@@ -107,9 +92,7 @@ impl Load<'_> {
     }
 
     async fn visitors(&mut self) -> Result<Vec<Visitor>, ReadError> {
-        let mut associations = self
-            .associations("visitor_associations", VISITOR_ASSOCIATIONS)
-            .await?;
+        let mut associations = self.associations("visitor_associations", VISITOR_ASSOCIATIONS).await?;
         let rows = self.fetch("SELECT rowid, * FROM visitors").await?;
         let read = |row| visitor(&Reading::new("visitors", row), &mut associations);
         let mut visitors = rows.iter().map(read).collect::<Result<Vec<_>, _>>()?;
@@ -225,21 +208,12 @@ fn association(table: &str, row: &Reading<'_>, vault: &Vault) -> Result<Associat
         made: row.u64("made")?,
         ends: row.u64("ends")?,
     };
-    let place = Place::association(
-        table,
-        row.column("home_address")?,
-        row.column("position")?,
-        &association,
-    );
+    let place = Place::association(table, row.column("home_address")?, row.column("position")?, &association);
     association.key = unsealed(row, vault, &place, "sealed_key")?;
     Ok(association)
 }
 
 fn unsealed(row: &Reading<'_>, vault: &Vault, place: &Place, column: &str) -> Result<Key, ReadError> {
     let key = vault.open(place, row.column(column)?);
-    key.ok_or_else(|| {
-        row.damaged(format!(
-            "{column} does not open; the row was changed or its key moved"
-        ))
-    })
+    key.ok_or_else(|| row.damaged(format!("{column} does not open; the row was changed or its key moved")))
 }

@@ -29,10 +29,7 @@ pub(crate) struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self {
-            busy_timeout: Duration::from_secs(1),
-            max_pages: None,
-        }
+        Self { busy_timeout: Duration::from_secs(1), max_pages: None }
     }
 }
 
@@ -48,28 +45,17 @@ pub(crate) struct Opened {
 /// Opens or creates the file, brings it to the newest schema and checks the key.
 pub(crate) async fn open(path: &Path, vault: &Vault, settings: Settings) -> Result<Opened, OpenError> {
     let lock = lock(path)?;
-    let file = |source| OpenError::File {
-        path: path.to_owned(),
-        source,
-    };
+    let file = |source| OpenError::File { path: path.to_owned(), source };
     create(path).map_err(file)?;
     let mut seed = [0; 32];
     getrandom::fill(&mut seed).map_err(OpenError::Randomness)?;
     let mut rng = Rng::from_seed(seed);
     let options = options(path, settings);
     let writing = prepare(path, &options, vault, &mut rng).await?;
-    let reading = connect(&options.clone().read_only(true))
-        .await
-        .map_err(|e| unavailable(path, &e))?;
+    let reading = connect(&options.clone().read_only(true)).await.map_err(|e| unavailable(path, &e))?;
     // A new file's name is durable only when its folder has been flushed.
     sync_folder(path).map_err(file)?;
-    Ok(Opened {
-        options,
-        writing,
-        reading,
-        rng,
-        lock,
-    })
+    Ok(Opened { options, writing, reading, rng, lock })
 }
 
 async fn prepare(
@@ -78,16 +64,11 @@ async fn prepare(
     vault: &Vault,
     rng: &mut Rng,
 ) -> Result<SqliteConnection, OpenError> {
-    let mut connection = connect(options)
-        .await
-        .map_err(|failure| unreadable(path, &failure))?;
+    let mut connection = connect(options).await.map_err(|failure| unreadable(path, &failure))?;
     // The file must be a store or empty before anything is changed in it.
     refuse_foreign(path, &mut connection).await?;
     write_ahead(path, &mut connection).await?;
-    schema::migrator()
-        .run(&mut connection)
-        .await
-        .map_err(|failure| migration(path, failure))?;
+    schema::migrator().run(&mut connection).await.map_err(|failure| migration(path, failure))?;
     check_key(path, &mut connection, vault, rng).await?;
     Ok(connection)
 }
@@ -116,10 +97,7 @@ pub(crate) async fn execute(connection: &mut SqliteConnection, sql: &'static str
 }
 
 fn unavailable(path: &Path, failure: &sqlx::Error) -> OpenError {
-    OpenError::Unavailable {
-        path: path.to_owned(),
-        reason: error::reason(failure),
-    }
+    OpenError::Unavailable { path: path.to_owned(), reason: error::reason(failure) }
 }
 
 /// One number asked of a database.
@@ -131,22 +109,12 @@ async fn number(connection: &mut SqliteConnection, sql: &'static str) -> Result<
 /// on the database file would drop SQLite's own locks on it, and it ends with the process.
 fn lock(path: &Path) -> Result<File, OpenError> {
     let beside = beside(path, ".lock");
-    let file = |source| OpenError::File {
-        path: beside.clone(),
-        source,
-    };
-    let lock = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(&beside);
+    let file = |source| OpenError::File { path: beside.clone(), source };
+    let lock = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&beside);
     let lock = lock.map_err(file)?;
     match lock.try_lock() {
         Ok(()) => Ok(lock),
-        Err(TryLockError::WouldBlock) => Err(OpenError::InUse {
-            path: path.to_owned(),
-        }),
+        Err(TryLockError::WouldBlock) => Err(OpenError::InUse { path: path.to_owned() }),
         Err(TryLockError::Error(source)) => Err(file(source)),
     }
 }
@@ -159,12 +127,7 @@ fn beside(path: &Path, ending: &str) -> PathBuf {
 
 /// Makes the file if absent, for its owner alone; SQLite gives its log the same mode.
 fn create(path: &Path) -> io::Result<()> {
-    match OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)
-    {
+    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
         Ok(_) => return Ok(()),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
         Err(error) => return Err(error),
@@ -184,23 +147,17 @@ fn sync_folder(path: &Path) -> io::Result<()> {
 
 async fn refuse_foreign(path: &Path, connection: &mut SqliteConnection) -> Result<(), OpenError> {
     let failed = |failure| unreadable(path, &failure);
-    let application = number(connection, "PRAGMA application_id")
-        .await
-        .map_err(failed)?;
+    let application = number(connection, "PRAGMA application_id").await.map_err(failed)?;
     let tables = number(connection, FOREIGN_TABLES).await.map_err(failed)?;
     match (application, tables) {
         (schema::APPLICATION, _) | (0, 0) => Ok(()),
-        _ => Err(OpenError::Foreign {
-            path: path.to_owned(),
-        }),
+        _ => Err(OpenError::Foreign { path: path.to_owned() }),
     }
 }
 
 fn unreadable(path: &Path, failure: &sqlx::Error) -> OpenError {
     match error::is_no_database(failure) {
-        true => OpenError::Foreign {
-            path: path.to_owned(),
-        },
+        true => OpenError::Foreign { path: path.to_owned() },
         false => unavailable(path, failure),
     }
 }
@@ -218,30 +175,20 @@ async fn write_ahead(path: &Path, connection: &mut SqliteConnection) -> Result<(
         return Ok(());
     }
     let reason = "its file system cannot hold a write-ahead log; use a local one".to_owned();
-    Err(OpenError::Unavailable {
-        path: path.to_owned(),
-        reason,
-    })
+    Err(OpenError::Unavailable { path: path.to_owned(), reason })
 }
 
 fn migration(path: &Path, failure: MigrateError) -> OpenError {
     let path = path.to_owned();
     match failure {
-        MigrateError::VersionMissing(found) => OpenError::Newer {
-            path,
-            found,
-            known: schema::NEWEST,
-        },
+        MigrateError::VersionMissing(found) => OpenError::Newer { path, found, known: schema::NEWEST },
         MigrateError::VersionMismatch(version) | MigrateError::Dirty(version) => {
             OpenError::Differs { path, version }
         }
         MigrateError::Execute(failure) | MigrateError::ExecuteMigration(failure, _) => {
             unavailable(&path, &failure)
         }
-        other => OpenError::Unavailable {
-            path,
-            reason: other.to_string(),
-        },
+        other => OpenError::Unavailable { path, reason: other.to_string() },
     }
 }
 
@@ -258,9 +205,7 @@ async fn check_key(
         .map_err(|failure| unavailable(path, &failure))?;
     match stored {
         Some(sealed) if vault.accepts(&sealed) => Ok(()),
-        Some(_) => Err(OpenError::WrongKey {
-            path: path.to_owned(),
-        }),
+        Some(_) => Err(OpenError::WrongKey { path: path.to_owned() }),
         None => sqlx::query("INSERT INTO key_check (id, sealed_value) VALUES (1, ?1)")
             .bind(vault.seal_check(rng))
             .execute(connection)
@@ -287,16 +232,9 @@ mod tests {
             assert_eq!(number(connection, "PRAGMA synchronous").await.unwrap(), FULL);
             assert_eq!(number(connection, "PRAGMA foreign_keys").await.unwrap(), 1);
             assert_eq!(number(connection, "PRAGMA busy_timeout").await.unwrap(), 1000);
-            let mode: String = sqlx::query_scalar("PRAGMA journal_mode")
-                .fetch_one(connection)
-                .await
-                .unwrap();
+            let mode: String = sqlx::query_scalar("PRAGMA journal_mode").fetch_one(connection).await.unwrap();
             assert_eq!(mode, "wal");
         }
-        assert!(
-            execute(&mut opened.reading, "DELETE FROM bindings")
-                .await
-                .is_err()
-        );
+        assert!(execute(&mut opened.reading, "DELETE FROM bindings").await.is_err());
     }
 }

@@ -28,14 +28,7 @@ pub struct GrantFilter {
 
 impl Default for GrantFilter {
     fn default() -> Self {
-        Self {
-            nai: None,
-            home_agent: None,
-            live_at: None,
-            ends_after: None,
-            after: 0,
-            limit: 1000,
-        }
+        Self { nai: None, home_agent: None, live_at: None, ends_after: None, after: 0, limit: 1000 }
     }
 }
 
@@ -54,10 +47,7 @@ impl GrantFilter {
         }
         if let Some(time) = self.live_at.max(self.ends_after) {
             // Times above 2^63, which stand for "never", are stored as negative numbers.
-            query
-                .push(" AND (ends < 0 OR ends > ")
-                .push_bind(signed(time))
-                .push(")");
+            query.push(" AND (ends < 0 OR ends > ").push_bind(signed(time)).push(")");
         }
         query.push(" ORDER BY id LIMIT ").push_bind(i64::from(self.limit));
         query.push(") AS g LEFT JOIN grant_keys AS k ON k.grant_id = g.id ORDER BY g.id, k.position");
@@ -123,9 +113,7 @@ pub(crate) async fn audit(
         .bind(i64::from(limit))
         .fetch_all(connection)
         .await?;
-    rows.iter()
-        .map(|row| audit_entry(&Reading::new("audit", row)))
-        .collect()
+    rows.iter().map(|row| audit_entry(&Reading::new("audit", row))).collect()
 }
 
 fn audit_entry(row: &Reading<'_>) -> Result<AuditEntry, ReadError> {

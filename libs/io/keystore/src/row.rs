@@ -35,11 +35,7 @@ impl<'a> Reading<'a> {
     /// The error that this row is damaged.
     pub(crate) fn damaged(&self, what: impl Into<String>) -> ReadError {
         let row = self.row.try_get(0).unwrap_or_default();
-        ReadError::Damaged {
-            table: self.table,
-            row,
-            what: what.into(),
-        }
+        ReadError::Damaged { table: self.table, row, what: what.into() }
     }
 
     /// A column as it stands.
@@ -47,9 +43,7 @@ impl<'a> Reading<'a> {
     where
         T: Decode<'a, Sqlite> + Type<Sqlite>,
     {
-        self.row
-            .try_get(name)
-            .map_err(|error| self.damaged(error.to_string()))
+        self.row.try_get(name).map_err(|error| self.damaged(error.to_string()))
     }
 
     /// A number of all 64 bits.
@@ -59,8 +53,7 @@ impl<'a> Reading<'a> {
 
     /// A number of all 64 bits, or none.
     pub(crate) fn optional_u64(&self, name: &str) -> Result<Option<u64>, ReadError> {
-        self.column::<Option<i64>>(name)
-            .map(|number| number.map(i64::cast_unsigned))
+        self.column::<Option<i64>>(name).map(|number| number.map(i64::cast_unsigned))
     }
 
     /// A smaller number.
@@ -85,8 +78,7 @@ impl<'a> Reading<'a> {
     /// An address.
     pub(crate) fn address(&self, name: &str) -> Result<Ipv4Addr, ReadError> {
         let text: &str = self.column(name)?;
-        text.parse()
-            .map_err(|_| self.damaged(format!("{name} is no IPv4 address")))
+        text.parse().map_err(|_| self.damaged(format!("{name} is no IPv4 address")))
     }
 
     /// An address, or none.
@@ -100,9 +92,7 @@ impl<'a> Reading<'a> {
     /// Bytes of fixed length.
     pub(crate) fn bytes<const N: usize>(&self, name: &str) -> Result<[u8; N], ReadError> {
         let bytes: &[u8] = self.column(name)?;
-        bytes
-            .try_into()
-            .map_err(|_| self.damaged(format!("{name} must have {N} bytes")))
+        bytes.try_into().map_err(|_| self.damaged(format!("{name} must have {N} bytes")))
     }
 
     /// The columns of [`tunnel_columns`].
@@ -110,10 +100,7 @@ impl<'a> Reading<'a> {
         let address = self.address("tunnel_address")?;
         match self.column("tunnel")? {
             "ipip" => Ok(Tunnel::IpInIp(address)),
-            "udp" => Ok(Tunnel::Udp(SocketAddrV4::new(
-                address,
-                self.number("tunnel_port")?,
-            ))),
+            "udp" => Ok(Tunnel::Udp(SocketAddrV4::new(address, self.number("tunnel_port")?))),
             _ => Err(self.damaged("the tunnel is of unknown kind")),
         }
     }

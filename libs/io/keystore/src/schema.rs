@@ -6,11 +6,8 @@ use sqlx::{
 };
 
 /// Every schema: number, name, statements; the same numbers as the files in migrations/sqlite.
-const MIGRATIONS: [(i64, &str, &str); 1] = [(
-    1,
-    "initial",
-    include_str!("../../../../migrations/sqlite/0001_initial.sql"),
-)];
+const MIGRATIONS: [(i64, &str, &str); 1] =
+    [(1, "initial", include_str!("../../../../migrations/sqlite/0001_initial.sql"))];
 
 /// The newest schema known.
 pub(crate) const NEWEST: i64 = MIGRATIONS[MIGRATIONS.len() - 1].0;
@@ -21,13 +18,7 @@ pub(crate) const APPLICATION: i64 = 0x536a_726e;
 /// Brings a database to the newest schema.
 pub(crate) fn migrator() -> Migrator {
     let migration = |(version, name, sql): (i64, &'static str, &'static str)| {
-        Migration::new(
-            version,
-            name.into(),
-            MigrationType::Simple,
-            sql.into_sql_str(),
-            false,
-        )
+        Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)
     };
     Migrator::with_migrations(MIGRATIONS.into_iter().map(migration).collect())
 }
@@ -44,10 +35,8 @@ mod tests {
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
             .collect();
         files.sort();
-        let carried: Vec<String> = MIGRATIONS
-            .iter()
-            .map(|(n, name, _)| format!("{n:04}_{name}.sql"))
-            .collect();
+        let carried: Vec<String> =
+            MIGRATIONS.iter().map(|(n, name, _)| format!("{n:04}_{name}.sql")).collect();
         assert_eq!(files, carried);
     }
 }

@@ -58,13 +58,7 @@ impl Vault {
 
     /// 60 bytes: nonce, sealed key, tag.
     pub(crate) fn seal(&self, rng: &mut Rng, place: &Place, key: &Key) -> Vec<u8> {
-        aead::seal(
-            Cipher::Aes256Gcm,
-            &self.key_of(place),
-            rng,
-            &place.0,
-            key.expose(),
-        )
+        aead::seal(Cipher::Aes256Gcm, &self.key_of(place), rng, &place.0, key.expose())
     }
 
     /// The key, `None` if it was sealed elsewhere, under another key-encryption key, or changed.

@@ -63,12 +63,7 @@ impl Store {
         };
         tokio::spawn(writer.run());
         let reading = Arc::new(Mutex::new(Some(opened.reading)));
-        Ok(Self {
-            jobs,
-            reading,
-            vault,
-            transactions,
-        })
+        Ok(Self { jobs, reading, vault, transactions })
     }
 
     /// Commits a list of changes: all of them, durably, when it yields `Ok`; none of them otherwise.
@@ -93,9 +88,7 @@ impl Store {
         };
         async move {
             match queued {
-                Ok(()) => result
-                    .await
-                    .unwrap_or_else(|_| Err(CommitError::Unavailable(CLOSED.to_owned()))),
+                Ok(()) => result.await.unwrap_or_else(|_| Err(CommitError::Unavailable(CLOSED.to_owned()))),
                 Err(mpsc::error::TrySendError::Closed(_)) => Err(CommitError::Unavailable(CLOSED.to_owned())),
                 Err(mpsc::error::TrySendError::Full(_)) => Err(CommitError::Unavailable(format!(
                     "{QUEUE} lists of changes wait for the disk already"
@@ -110,9 +103,7 @@ impl Store {
     /// # Errors
     /// [`ReadError`]: the database does not answer, or a row was changed by something else than a store.
     pub async fn load(&self) -> Result<State, ReadError> {
-        let now = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .map_or(0, |since| since.as_secs());
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         self.load_at(now).await
     }
 
@@ -155,9 +146,7 @@ impl Store {
 }
 
 fn open(reading: &mut Option<SqliteConnection>) -> Result<&mut SqliteConnection, ReadError> {
-    reading
-        .as_mut()
-        .ok_or_else(|| ReadError::Unavailable(CLOSED.to_owned()))
+    reading.as_mut().ok_or_else(|| ReadError::Unavailable(CLOSED.to_owned()))
 }
 
 #[cfg(test)]
@@ -182,26 +171,14 @@ mod tests {
     }
 
     async fn loaded(store: &Store, now: u64) -> Vec<u64> {
-        store
-            .load_at(now)
-            .await
-            .unwrap()
-            .grants
-            .iter()
-            .map(|grant| grant.id)
-            .collect()
+        store.load_at(now).await.unwrap().grants.iter().map(|grant| grant.id).collect()
     }
 
     #[tokio::test]
     async fn a_start_leaves_out_grants_that_ended_a_day_ago() {
         let folder = tempfile::tempdir().unwrap();
-        let store = Store::open(&folder.path().join("kdc.db"), Key::new([1; 32]))
-            .await
-            .unwrap();
-        store
-            .commit(vec![grant(1, 100), grant(2, 101), grant(3, u64::MAX)])
-            .await
-            .unwrap();
+        let store = Store::open(&folder.path().join("kdc.db"), Key::new([1; 32])).await.unwrap();
+        store.commit(vec![grant(1, 100), grant(2, 101), grant(3, u64::MAX)]).await.unwrap();
         assert_eq!(loaded(&store, 0).await, [1, 2, 3]);
         assert_eq!(loaded(&store, 86_499).await, [1, 2, 3]);
         assert_eq!(loaded(&store, 86_500).await, [2, 3]);
@@ -211,14 +188,9 @@ mod tests {
     #[tokio::test]
     async fn a_file_at_its_limit_refuses_the_group_and_lives_on() {
         let folder = tempfile::tempdir().unwrap();
-        let settings = Settings {
-            max_pages: Some(50),
-            ..Settings::default()
-        };
+        let settings = Settings { max_pages: Some(50), ..Settings::default() };
         let path = folder.path().join("kdc.db");
-        let store = Store::open_with(&path, Key::new([1; 32]), settings)
-            .await
-            .unwrap();
+        let store = Store::open_with(&path, Key::new([1; 32]), settings).await.unwrap();
         store.commit(vec![grant(1, 1)]).await.unwrap();
         let before = store.transactions();
 
@@ -232,9 +204,7 @@ mod tests {
 
         assert_eq!(store.commit(vec![grant(2, 1)]).await, Ok(()));
         store.close().await;
-        let store = Store::open_with(&path, Key::new([1; 32]), settings)
-            .await
-            .unwrap();
+        let store = Store::open_with(&path, Key::new([1; 32]), settings).await.unwrap();
         assert_eq!(loaded(&store, 0).await, [1, 2]);
     }
 }

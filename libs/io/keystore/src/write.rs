@@ -53,12 +53,7 @@ impl Changes<'_> {
             Change::PutVisitor(visitor) => self.put_visitor(visitor).await,
             Change::RemoveVisitor(home) => self.run(sqlx::query(REMOVE_VISITOR).bind(home.to_string())).await,
             Change::ReserveSequence { link, below } => {
-                self.run(
-                    sqlx::query(PUT_SEQUENCE)
-                        .bind(i64::from(*link))
-                        .bind(i64::from(*below)),
-                )
-                .await
+                self.run(sqlx::query(PUT_SEQUENCE).bind(i64::from(*link)).bind(i64::from(*below))).await
             }
             Change::PutGrant(grant) => self.put_grant(grant).await,
             Change::Audit(entry) => self.append_audit(entry).await,
@@ -103,13 +98,10 @@ impl Changes<'_> {
 
     async fn put_identification(&mut self, of: &Nai, previous: Option<u64>, next: u64) -> Result<(), Stop> {
         let query = match previous {
-            None => sqlx::query(FIRST_IDENTIFICATION)
-                .bind(of.as_str())
-                .bind(signed(next)),
-            Some(previous) => sqlx::query(NEXT_IDENTIFICATION)
-                .bind(of.as_str())
-                .bind(signed(next))
-                .bind(signed(previous)),
+            None => sqlx::query(FIRST_IDENTIFICATION).bind(of.as_str()).bind(signed(next)),
+            Some(previous) => {
+                sqlx::query(NEXT_IDENTIFICATION).bind(of.as_str()).bind(signed(next)).bind(signed(previous))
+            }
         };
         match self.execute(query).await?.rows_affected() {
             1 => Ok(()),
@@ -132,13 +124,7 @@ impl Changes<'_> {
             .bind(i64::from(of.lifetime))
             .bind(signed(of.granted));
         self.run(query).await?;
-        self.put_associations(
-            "binding_associations",
-            PUT_BINDING_ASSOCIATION,
-            &home,
-            &of.associations,
-        )
-        .await
+        self.put_associations("binding_associations", PUT_BINDING_ASSOCIATION, &home, &of.associations).await
     }
 
     async fn put_visitor(&mut self, of: &Visitor) -> Result<(), Stop> {
@@ -157,13 +143,7 @@ impl Changes<'_> {
             .bind(i64::from(of.lifetime))
             .bind(signed(of.granted));
         self.run(query).await?;
-        self.put_associations(
-            "visitor_associations",
-            PUT_VISITOR_ASSOCIATION,
-            &home,
-            &of.associations,
-        )
-        .await
+        self.put_associations("visitor_associations", PUT_VISITOR_ASSOCIATION, &home, &of.associations).await
     }
 
     async fn put_associations(

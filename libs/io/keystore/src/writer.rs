@@ -30,10 +30,7 @@ const BATCH: usize = 512;
 /// Asked of the writer.
 pub(crate) enum Job {
     /// Commit a list.
-    Commit {
-        changes: Vec<Change>,
-        answer: oneshot::Sender<Result<(), CommitError>>,
-    },
+    Commit { changes: Vec<Change>, answer: oneshot::Sender<Result<(), CommitError>> },
     /// Take no more, commit what waits, close the file.
     Close(oneshot::Sender<()>),
 }
@@ -113,11 +110,7 @@ impl Writer {
         let connection = self.connection.insert(connection);
         execute(connection, "BEGIN IMMEDIATE").await?;
         let mut results = Vec::with_capacity(lists.len());
-        let mut changes = Changes {
-            connection,
-            vault: &self.vault,
-            rng: &mut self.rng,
-        };
+        let mut changes = Changes { connection, vault: &self.vault, rng: &mut self.rng };
         for list in lists {
             results.push(apply_list(&mut changes, list).await?);
         }

@@ -1,7 +1,7 @@
 //! The network as a daemon sees it: sockets, TUN device, netlink, clocks, and the loop that drives a core.
 //!
 //! [`plan`] says what each role wants of the kernel, [`tunnel`] carries data beside it in threads of its own,
-//! [`drive`] runs a [`sansio::Machine`]. This crate decides nothing about registrations: it carries out.
+//! [`drive()`] runs a [`sansio::Machine`]. This crate decides nothing about registrations: it carries out.
 //!
 //! Everything acts on the network namespace of the thread that calls it and needs the capabilities to
 //! administer it (`CAP_NET_ADMIN`, `CAP_NET_RAW`).

@@ -32,11 +32,7 @@ pub(crate) fn advertisement(bytes: &[u8]) -> Result<Value, String> {
         out.insert("nai".into(), json!(nai));
     }
     let skipped = |e: &Extension| {
-        if let Extension::Skipped { kind, .. } = e {
-            Some(*kind)
-        } else {
-            None
-        }
+        if let Extension::Skipped { kind, .. } = e { Some(*kind) } else { None }
     };
     let skipped: Vec<_> = parsed.extensions.iter().filter_map(skipped).collect();
     if !skipped.is_empty() {

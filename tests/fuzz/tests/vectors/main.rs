@@ -34,10 +34,7 @@ fn unhex(text: &str) -> Vec<u8> {
     let digits: Vec<_> = text.chars().filter(|c| !c.is_whitespace()).collect();
     assert!(digits.len().is_multiple_of(2), "an odd number of digits");
     let digit = |c: char| c.to_digit(16).expect("a hexadecimal digit") as u8;
-    digits
-        .chunks(2)
-        .map(|pair| digit(pair[0]) << 4 | digit(pair[1]))
-        .collect()
+    digits.chunks(2).map(|pair| digit(pair[0]) << 4 | digit(pair[1])).collect()
 }
 
 fn json(path: &Path) -> Value {
@@ -49,21 +46,12 @@ impl Vector {
     fn read(name: &str) -> Self {
         let path = folder().join(name);
         let text = fs::read_to_string(path.with_extension("hex")).unwrap_or_else(|e| panic!("{name}: {e}"));
-        let digits: String = text
-            .lines()
-            .map(|line| line.split('#').next().unwrap_or_default())
-            .collect();
-        Self {
-            name: name.to_owned(),
-            bytes: unhex(&digits),
-            expected: json(&path.with_extension("json")),
-        }
+        let digits: String = text.lines().map(|line| line.split('#').next().unwrap_or_default()).collect();
+        Self { name: name.to_owned(), bytes: unhex(&digits), expected: json(&path.with_extension("json")) }
     }
 
     fn text(&self, key: &str) -> &str {
-        self.expected[key]
-            .as_str()
-            .unwrap_or_else(|| panic!("{}: no {key}", self.name))
+        self.expected[key].as_str().unwrap_or_else(|| panic!("{}: no {key}", self.name))
     }
 }
 
@@ -76,10 +64,7 @@ fn all() -> Vec<Vector> {
             for file in fs::read_dir(&path).expect("a folder of vectors") {
                 let file = file.expect("entry").path();
                 if file.extension().is_some_and(|e| e == "hex") {
-                    let name = file
-                        .strip_prefix(folder())
-                        .expect("a file in the folder")
-                        .with_extension("");
+                    let name = file.strip_prefix(folder()).expect("a file in the folder").with_extension("");
                     names.push(name.to_string_lossy().into_owned());
                 }
             }

@@ -39,10 +39,7 @@ pub(crate) fn udp_packet(bytes: &[u8]) -> Result<Value, String> {
 pub(crate) fn ipip(bytes: &[u8]) -> Result<Value, String> {
     let out = tunnel::decapsulate(bytes).map_err(|e| format!("{e:?}"))?;
     let (entry, exit) = (out.outer.source, out.outer.destination);
-    assert_eq!(
-        tunnel::encapsulate(out.bytes, entry, exit).expect("it was parsed"),
-        bytes
-    );
+    assert_eq!(tunnel::encapsulate(out.bytes, entry, exit).expect("it was parsed"), bytes);
     Ok(json!({
         "entry": entry.to_string(),
         "exit": exit.to_string(),
@@ -56,18 +53,10 @@ pub(crate) fn icmp(bytes: &[u8]) -> Result<Value, String> {
     let message = Icmp::parse(bytes).map_err(|e| format!("{e:?}"))?;
     assert_eq!(message.to_vec(), bytes);
     Ok(match message {
-        Icmp::EchoRequest {
-            identifier,
-            sequence,
-            data,
-        } => {
+        Icmp::EchoRequest { identifier, sequence, data } => {
             json!({ "type": "echo request", "identifier": identifier, "sequence": sequence, "data": hex(data) })
         }
-        Icmp::EchoReply {
-            identifier,
-            sequence,
-            data,
-        } => {
+        Icmp::EchoReply { identifier, sequence, data } => {
             json!({ "type": "echo reply", "identifier": identifier, "sequence": sequence, "data": hex(data) })
         }
         Icmp::DestinationUnreachable { code, mtu, original } => {

@@ -89,18 +89,10 @@ impl<'a> Opened<'a> {
         let (mobile_cipher, agents_cipher) = (cipher("mobile_cipher"), cipher("agents_cipher"));
         let (mobile, agents) = (keys.mobile(mobile_cipher), keys.agents(agents_cipher));
         let is_request = fixed == Request::LEN;
-        let direction = if is_request {
-            Direction::ToHome
-        } else {
-            Direction::FromHome
-        };
+        let direction = if is_request { Direction::ToHome } else { Direction::FromHome };
         let parts = parts(&vector.bytes, fixed)?;
         let message = Unverified::new(parts.clone());
-        assert!(
-            mobile.verify(direction, &message).is_some(),
-            "{}: 32",
-            vector.name
-        );
+        assert!(mobile.verify(direction, &message).is_some(), "{}: 32", vector.name);
         if parts.foreign_home.is_some() {
             assert!(agents.matches(direction, &parts), "{}: 34", vector.name);
         }
@@ -108,44 +100,25 @@ impl<'a> Opened<'a> {
             let label = if is_request { "auth mn>fa" } else { "auth fa>mn" };
             let key = keys.visit_auth(label, claim.spi);
             let covered = parts.covered(&claim);
-            assert!(
-                crypto::verify_hmac(&key, &[covered], claim.authenticator),
-                "{}: 33",
-                vector.name
-            );
+            assert!(crypto::verify_hmac(&key, &[covered], claim.authenticator), "{}: 33", vector.name);
         }
         let (t1, t2) = transcripts(vector, &parts);
         Ok(Self {
             parts,
-            mobile: if is_request {
-                mobile.request_key().duplicate()
-            } else {
-                mobile.reply_key(&t1)
-            },
+            mobile: if is_request { mobile.request_key().duplicate() } else { mobile.reply_key(&t1) },
             mobile_cipher,
             agents: agents.reply_key(&t2),
             agents_cipher,
-            under: if is_request {
-                ("seal mn>ha", "")
-            } else {
-                ("seal ha>mn", "seal ha>fa")
-            },
+            under: if is_request { ("seal mn>ha", "") } else { ("seal ha>mn", "seal ha>fa") },
         })
     }
 
     /// The plain text of the sealed extension at this offset, and the label of the key that opened it.
     fn open(&self, offset: usize) -> Option<(Vec<u8>, &'static str)> {
-        let part = if offset < self.parts.mobile_end {
-            &self.parts.mobile
-        } else {
-            &self.parts.foreign
-        };
+        let part = if offset < self.parts.mobile_end { &self.parts.mobile } else { &self.parts.foreign };
         let single = [&part.nai, &part.ip, &part.layer_2, &part.error_detail];
-        let held: &Held<'_> = single
-            .into_iter()
-            .flatten()
-            .chain(&part.associations)
-            .find(|h| h.extension.offset == offset)?;
+        let held: &Held<'_> =
+            single.into_iter().flatten().chain(&part.associations).find(|h| h.extension.offset == offset)?;
         let (cipher, key, label) = if offset < self.parts.mobile_end {
             (self.mobile_cipher, &self.mobile, self.under.0)
         } else {
@@ -173,11 +146,7 @@ fn describe(e: &Extension<'_>, w: &mut Writer, opened: Option<&Opened<'_>>) -> V
     out.insert("type".into(), json!(e.kind));
     out.insert("offset".into(), json!(e.offset));
     if let Some(ours) = ours::parse(e).expect("a vendor header") {
-        let numbers = if ours.numbers == Numbers::Experimental {
-            "experimental"
-        } else {
-            "vendor"
-        };
+        let numbers = if ours.numbers == Numbers::Experimental { "experimental" } else { "vendor" };
         out.insert("numbers".into(), json!(numbers));
         out.insert("subtype".into(), json!(ours.subtype.0));
         out.insert("body".into(), json!(hex(ours.body)));
@@ -188,11 +157,7 @@ fn describe(e: &Extension<'_>, w: &mut Writer, opened: Option<&Opened<'_>>) -> V
     match e.kind {
         32..=34 => {
             let authentication = e.authentication().expect("an authentication extension");
-            let length = authentication
-                .authenticator
-                .len()
-                .try_into()
-                .expect("a short authenticator");
+            let length = authentication.authenticator.len().try_into().expect("a short authenticator");
             extension::open_authentication(w, e.kind, authentication.spi, length);
             w.put(authentication.authenticator);
             out.insert("spi".into(), json!(authentication.spi.0));
@@ -234,9 +199,7 @@ fn meaning(e: &Extension<'_>, ours: &ours::Ours<'_>, w: &mut Writer, opened: Opt
             let mut out =
                 json!({ "content": protected.content, "sealed": protected.sealed, "spi": protected.spi.0 });
             let plain = if protected.sealed {
-                let (plain, label) = opened
-                    .and_then(|o| o.open(e.offset))
-                    .expect("it opens under its key");
+                let (plain, label) = opened.and_then(|o| o.open(e.offset)).expect("it opens under its key");
                 out["under"] = json!(label);
                 out["plain"] = json!(hex(&plain));
                 plain
@@ -259,17 +222,11 @@ fn information(subtype: Subtype, sealed: bool, plain: &[u8]) -> (&'static str, V
             ("nai", json!({ "index": nai.index, "user": nai.user }))
         }
         Subtype::NAI => ("agent", json!(std::str::from_utf8(plain).expect("a name"))),
-        Subtype::IP => (
-            "ip",
-            json!(ours::parse_ip(plain).expect("an address").to_string()),
-        ),
+        Subtype::IP => ("ip", json!(ours::parse_ip(plain).expect("an address").to_string())),
         Subtype::LAYER_2 => {
             let address = SealedLayer2::parse(plain).expect("a layer 2 address");
             assert_eq!(address.emit().expect("it was parsed"), plain);
-            (
-                "layer_2",
-                json!({ "kind": address.kind, "address": hex(&address.address) }),
-            )
+            ("layer_2", json!({ "kind": address.kind, "address": hex(&address.address) }))
         }
         Subtype::ERROR_DETAIL => {
             let detail = ErrorDetail::parse(plain).expect("error detail");
@@ -304,21 +261,14 @@ fn association(entry: &AssociationInfo<'_>) -> Value {
 /// Whether 32 and 34 hold for these bytes under the keys of the vector.
 fn authentic(bytes: &[u8], fixed: usize) -> bool {
     let keys = Keys::read();
-    let direction = if fixed == Request::LEN {
-        Direction::ToHome
-    } else {
-        Direction::FromHome
-    };
+    let direction = if fixed == Request::LEN { Direction::ToHome } else { Direction::FromHome };
     let Ok(parts) = parts(bytes, fixed) else {
         return false;
     };
     let agents = keys.agents(Cipher::default());
     parts.foreign_home.is_some()
         && agents.matches(direction, &parts)
-        && keys
-            .mobile(Cipher::default())
-            .verify(direction, &Unverified::new(parts))
-            .is_some()
+        && keys.mobile(Cipher::default()).verify(direction, &Unverified::new(parts)).is_some()
 }
 
 #[test]
@@ -341,10 +291,7 @@ fn every_changed_byte_of_a_sealed_extension_keeps_it_shut() {
     let vector = Vector::read("wire-registration/reply-accepted");
     let opened = Opened::new(&vector, Reply::LEN).expect("a good reply");
     let sealed = extension::walk(&vector.bytes, Reply::LEN).expect("a good reply");
-    let sealed: Vec<_> = sealed
-        .iter()
-        .filter(|e| opened.open(e.offset).is_some())
-        .collect();
+    let sealed: Vec<_> = sealed.iter().filter(|e| opened.open(e.offset).is_some()).collect();
     assert_eq!(sealed.len(), 6);
     for e in sealed {
         for at in (0..Reply::LEN).chain(e.offset..e.end()) {
@@ -359,11 +306,7 @@ fn every_changed_byte_of_a_sealed_extension_keeps_it_shut() {
                 agents: opened.agents.duplicate(),
                 ..opened
             };
-            assert!(
-                again.open(e.offset).is_none(),
-                "byte {at} of the extension at {}",
-                e.offset
-            );
+            assert!(again.open(e.offset).is_none(), "byte {at} of the extension at {}", e.offset);
         }
     }
 }

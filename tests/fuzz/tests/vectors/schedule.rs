@@ -59,12 +59,8 @@ fn every_derived_key() {
     assert!(derived.len() >= 20);
     for entry in derived {
         let field = |name: &str| entry[name].as_str().expect("a text");
-        let out: [u8; 32] = kdf::derive(
-            &Keys::key(field("key")),
-            None,
-            field("label"),
-            &unhex(field("context")),
-        );
+        let out: [u8; 32] =
+            kdf::derive(&Keys::key(field("key")), None, field("label"), &unhex(field("context")));
         assert_eq!(hex(&out), field("out"), "{} of {}", field("label"), field("root"));
     }
 }
@@ -74,10 +70,7 @@ fn every_derived_key() {
 fn no_two_derived_keys_are_equal() {
     let keys = Keys::read();
     let derived = keys.0["derived"].as_array().expect("a list");
-    let mut out: Vec<_> = derived
-        .iter()
-        .map(|entry| entry["out"].as_str().expect("a text"))
-        .collect();
+    let mut out: Vec<_> = derived.iter().map(|entry| entry["out"].as_str().expect("a text")).collect();
     out.sort_unstable();
     assert!(out.windows(2).all(|pair| pair[0] != pair[1]));
 }

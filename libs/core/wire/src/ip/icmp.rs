@@ -107,36 +107,15 @@ impl<'a> Icmp<'a> {
         let &[kind, code, _, _, a, b, c, d] = header;
         let (first, second) = (u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d]));
         Ok(match kind {
-            ECHO_REQUEST => Self::EchoRequest {
-                identifier: first,
-                sequence: second,
-                data: body,
-            },
-            ECHO_REPLY => Self::EchoReply {
-                identifier: first,
-                sequence: second,
-                data: body,
-            },
+            ECHO_REQUEST => Self::EchoRequest { identifier: first, sequence: second, data: body },
+            ECHO_REPLY => Self::EchoReply { identifier: first, sequence: second, data: body },
             DESTINATION_UNREACHABLE => {
                 let code = Unreachable(code);
-                let mtu = if code == Unreachable::FRAGMENTATION_NEEDED {
-                    second
-                } else {
-                    0
-                };
-                Self::DestinationUnreachable {
-                    code,
-                    mtu,
-                    original: body,
-                }
+                let mtu = if code == Unreachable::FRAGMENTATION_NEEDED { second } else { 0 };
+                Self::DestinationUnreachable { code, mtu, original: body }
             }
             TIME_EXCEEDED => Self::TimeExceeded { code, original: body },
-            _ => Self::Other {
-                kind,
-                code,
-                rest: [a, b, c, d],
-                body,
-            },
+            _ => Self::Other { kind, code, rest: [a, b, c, d], body },
         })
     }
 
@@ -155,26 +134,17 @@ impl<'a> Icmp<'a> {
 
     fn parts(&self) -> (u8, u8, [u8; 4], &'a [u8]) {
         match *self {
-            Self::EchoRequest {
-                identifier,
-                sequence,
-                data,
-            } => (ECHO_REQUEST, 0, pair(identifier, sequence), data),
-            Self::EchoReply {
-                identifier,
-                sequence,
-                data,
-            } => (ECHO_REPLY, 0, pair(identifier, sequence), data),
+            Self::EchoRequest { identifier, sequence, data } => {
+                (ECHO_REQUEST, 0, pair(identifier, sequence), data)
+            }
+            Self::EchoReply { identifier, sequence, data } => {
+                (ECHO_REPLY, 0, pair(identifier, sequence), data)
+            }
             Self::DestinationUnreachable { code, mtu, original } => {
                 (DESTINATION_UNREACHABLE, code.0, pair(0, mtu), original)
             }
             Self::TimeExceeded { code, original } => (TIME_EXCEEDED, code, [0; 4], original),
-            Self::Other {
-                kind,
-                code,
-                rest,
-                body,
-            } => (kind, code, rest, body),
+            Self::Other { kind, code, rest, body } => (kind, code, rest, body),
         }
     }
 }
@@ -189,14 +159,8 @@ mod tests {
     use super::*;
 
     /// Echo request 0x1234, number 1, data "ping".
-    const VECTOR: [u8; 12] = [
-        0x08, 0x00, 0x06, 0xfa, 0x12, 0x34, 0x00, 0x01, 0x70, 0x69, 0x6e, 0x67,
-    ];
-    const ECHO: Icmp<'_> = Icmp::EchoRequest {
-        identifier: 0x1234,
-        sequence: 1,
-        data: b"ping",
-    };
+    const VECTOR: [u8; 12] = [0x08, 0x00, 0x06, 0xfa, 0x12, 0x34, 0x00, 0x01, 0x70, 0x69, 0x6e, 0x67];
+    const ECHO: Icmp<'_> = Icmp::EchoRequest { identifier: 0x1234, sequence: 1, data: b"ping" };
 
     fn with_checksum(mut bytes: Vec<u8>) -> Vec<u8> {
         bytes[2..4].fill(0);
@@ -219,33 +183,12 @@ mod tests {
     fn every_kind_survives_a_round_trip() {
         let (original, data) = (&[0x45; 28][..], &[7; 3][..]);
         let all = [
-            Icmp::EchoReply {
-                identifier: 1,
-                sequence: 0xffff,
-                data,
-            },
-            Icmp::EchoRequest {
-                identifier: 0xffff,
-                sequence: 0,
-                data: &[],
-            },
-            Icmp::DestinationUnreachable {
-                code: Unreachable::FRAGMENTATION_NEEDED,
-                mtu: 1480,
-                original,
-            },
-            Icmp::DestinationUnreachable {
-                code: Unreachable::PORT,
-                mtu: 0,
-                original,
-            },
+            Icmp::EchoReply { identifier: 1, sequence: 0xffff, data },
+            Icmp::EchoRequest { identifier: 0xffff, sequence: 0, data: &[] },
+            Icmp::DestinationUnreachable { code: Unreachable::FRAGMENTATION_NEEDED, mtu: 1480, original },
+            Icmp::DestinationUnreachable { code: Unreachable::PORT, mtu: 0, original },
             Icmp::TimeExceeded { code: 0, original },
-            Icmp::Other {
-                kind: 5,
-                code: 1,
-                rest: [10, 0, 0, 1],
-                body: original,
-            },
+            Icmp::Other { kind: 5, code: 1, rest: [10, 0, 0, 1], body: original },
         ];
         for message in all {
             assert_eq!(Icmp::parse(&message.to_vec()), Ok(message));
@@ -274,11 +217,7 @@ mod tests {
     #[test]
     fn a_next_hop_mtu_only_where_it_is_defined() {
         let port = with_checksum(vec![3, 3, 0, 0, 0, 0, 0x05, 0xdc]);
-        let expected = Icmp::DestinationUnreachable {
-            code: Unreachable::PORT,
-            mtu: 0,
-            original: &[],
-        };
+        let expected = Icmp::DestinationUnreachable { code: Unreachable::PORT, mtu: 0, original: &[] };
         assert_eq!(Icmp::parse(&port), Ok(expected));
     }
 

@@ -35,12 +35,7 @@ pub const fn outer_header(inner: &Ipv4Header, entry: Ipv4Addr, exit: Ipv4Addr) -
 /// What [`Ipv4Packet::parse`] finds wrong with `inner`; [`Error::TooLong`].
 pub fn encapsulate(inner: &[u8], entry: Ipv4Addr, exit: Ipv4Addr) -> Result<Vec<u8>, Error> {
     let header = Ipv4Packet::parse(inner)?.header;
-    Ipv4Packet {
-        header: outer_header(&header, entry, exit),
-        options: &[],
-        payload: inner,
-    }
-    .to_vec()
+    Ipv4Packet { header: outer_header(&header, entry, exit), options: &[], payload: inner }.to_vec()
 }
 
 /// A tunnelled packet taken apart.
@@ -68,11 +63,7 @@ pub fn decapsulate(packet: &[u8]) -> Result<Decapsulated<'_>, Error> {
     }
     let inner = Ipv4Packet::parse(outer.payload)?;
     let length = super::ipv4::HEADER_LEN + inner.options.len() + inner.payload.len();
-    Ok(Decapsulated {
-        outer: outer.header,
-        inner,
-        bytes: &outer.payload[..length],
-    })
+    Ok(Decapsulated { outer: outer.header, inner, bytes: &outer.payload[..length] })
 }
 
 #[cfg(test)]
@@ -83,21 +74,11 @@ mod tests {
     const EXIT: Ipv4Addr = Ipv4Addr::new(10, 51, 1, 2);
 
     fn inner() -> Vec<u8> {
-        let mut header = Ipv4Header::new(
-            Ipv4Addr::new(10, 11, 1, 90),
-            Ipv4Addr::new(10, 11, 1, 50),
-            Protocol::TCP,
-            63,
-        );
+        let mut header =
+            Ipv4Header::new(Ipv4Addr::new(10, 11, 1, 90), Ipv4Addr::new(10, 11, 1, 50), Protocol::TCP, 63);
         header.tos = 0xb9;
         header.dont_fragment = false;
-        Ipv4Packet {
-            header,
-            options: &[1, 1, 1, 0],
-            payload: b"segment",
-        }
-        .to_vec()
-        .unwrap()
+        Ipv4Packet { header, options: &[1, 1, 1, 0], payload: b"segment" }.to_vec().unwrap()
     }
 
     #[test]
@@ -108,10 +89,7 @@ mod tests {
         assert_eq!(out.bytes, inner());
         assert_eq!(out.inner, Ipv4Packet::parse(&inner()).unwrap());
         assert_eq!((out.outer.source, out.outer.destination), (ENTRY, EXIT));
-        assert_eq!(
-            (out.outer.protocol, out.outer.ttl),
-            (Protocol::IP_IN_IP, OUTER_TTL)
-        );
+        assert_eq!((out.outer.protocol, out.outer.ttl), (Protocol::IP_IN_IP, OUTER_TTL));
     }
 
     #[test]
@@ -133,11 +111,7 @@ mod tests {
                 options: &[],
                 payload: &inner()[..n],
             };
-            assert_eq!(
-                decapsulate(&cut.to_vec().unwrap()),
-                Err(Error::Truncated),
-                "{n} inner bytes"
-            );
+            assert_eq!(decapsulate(&cut.to_vec().unwrap()), Err(Error::Truncated), "{n} inner bytes");
         }
     }
 
@@ -145,19 +119,8 @@ mod tests {
     fn other_protocols_and_outer_fragments_are_refused() {
         let inner = inner();
         let mut header = Ipv4Header::new(ENTRY, EXIT, Protocol::GRE, 64);
-        let packet = |header| {
-            Ipv4Packet {
-                header,
-                options: &[],
-                payload: &inner,
-            }
-            .to_vec()
-            .unwrap()
-        };
-        assert_eq!(
-            decapsulate(&packet(header)),
-            Err(Error::OtherProtocol(Protocol::GRE))
-        );
+        let packet = |header| Ipv4Packet { header, options: &[], payload: &inner }.to_vec().unwrap();
+        assert_eq!(decapsulate(&packet(header)), Err(Error::OtherProtocol(Protocol::GRE)));
         header.protocol = Protocol::IP_IN_IP;
         header.more_fragments = true;
         assert_eq!(decapsulate(&packet(header)), Err(Error::Fragment));

@@ -145,11 +145,7 @@ impl<'a> Ipv4Packet<'a> {
         if checksum(header) != 0 {
             return Err(Error::Checksum);
         }
-        Ok(Self {
-            header: fields(fixed),
-            options: &header[HEADER_LEN..],
-            payload,
-        })
+        Ok(Self { header: fields(fixed), options: &header[HEADER_LEN..], payload })
     }
 
     /// The packet as bytes.
@@ -238,11 +234,7 @@ mod tests {
     #[test]
     fn emit() {
         assert_eq!(header().emit(4).unwrap(), VECTOR[..20]);
-        let packet = Ipv4Packet {
-            header: header(),
-            options: &[],
-            payload: &VECTOR[20..],
-        };
+        let packet = Ipv4Packet { header: header(), options: &[], payload: &VECTOR[20..] };
         assert_eq!(packet.to_vec().unwrap(), VECTOR);
     }
 
@@ -259,11 +251,7 @@ mod tests {
             source: Ipv4Addr::new(1, 2, 3, 4),
             destination: Ipv4Addr::new(250, 251, 252, 253),
         };
-        let packet = Ipv4Packet {
-            header,
-            options: &[1, 1, 1, 0],
-            payload: b"payload",
-        };
+        let packet = Ipv4Packet { header, options: &[1, 1, 1, 0], payload: b"payload" };
         let bytes = packet.to_vec().unwrap();
         assert_eq!(Ipv4Packet::parse(&bytes), Ok(packet));
         assert!(header.is_fragment());
@@ -272,11 +260,7 @@ mod tests {
     #[test]
     fn truncated_at_every_length() {
         for n in 0..VECTOR.len() {
-            assert_eq!(
-                Ipv4Packet::parse(&VECTOR[..n]),
-                Err(Error::Truncated),
-                "{n} bytes"
-            );
+            assert_eq!(Ipv4Packet::parse(&VECTOR[..n]), Err(Error::Truncated), "{n} bytes");
         }
     }
 
@@ -319,11 +303,7 @@ mod tests {
         assert!(header().emit(65_515).is_ok());
         assert_eq!(header().emit(usize::MAX), Err(Error::TooLong));
         for options in [&[0; 3][..], &[0; 44][..]] {
-            let packet = Ipv4Packet {
-                header: header(),
-                options,
-                payload: &[],
-            };
+            let packet = Ipv4Packet { header: header(), options, payload: &[] };
             assert_eq!(packet.to_vec(), Err(Error::Length));
         }
     }

@@ -46,11 +46,7 @@ pub fn udp_packet(
     ttl: u8,
     payload: &[u8],
 ) -> Result<Vec<u8>, Error> {
-    let udp = Udp {
-        source_port: source.port(),
-        destination_port: destination.port(),
-        payload,
-    };
+    let udp = Udp { source_port: source.port(), destination_port: destination.port(), payload };
     let udp_header = udp.header(*source.ip(), *destination.ip())?;
     let header = Ipv4Header::new(*source.ip(), *destination.ip(), Protocol::UDP, ttl)
         .emit(udp::HEADER_LEN + payload.len())?;
@@ -115,12 +111,7 @@ pub fn icmp_packet(
     message: &[u8],
 ) -> Result<Vec<u8>, Error> {
     let header = Ipv4Header::new(source, destination, Protocol::ICMP, ttl);
-    Ipv4Packet {
-        header,
-        options: &[],
-        payload: message,
-    }
-    .to_vec()
+    Ipv4Packet { header, options: &[], payload: message }.to_vec()
 }
 
 fn whole(packet: &[u8], protocol: Protocol) -> Result<Ipv4Packet<'_>, Error> {
@@ -145,29 +136,17 @@ mod tests {
     fn udp_round_trip_with_link_padding() {
         let mut packet = udp_packet(SOURCE, DESTINATION, 255, b"reply").unwrap();
         packet.resize(60, 0);
-        let expected = UdpPacket {
-            source: SOURCE,
-            destination: DESTINATION,
-            ttl: 255,
-            payload: b"reply",
-        };
+        let expected = UdpPacket { source: SOURCE, destination: DESTINATION, ttl: 255, payload: b"reply" };
         assert_eq!(parse_udp(&packet), Ok(expected));
     }
 
     #[test]
     fn icmp_round_trip_with_link_padding() {
-        let echo = Icmp::EchoRequest {
-            identifier: 1,
-            sequence: 2,
-            data: b"x",
-        };
+        let echo = Icmp::EchoRequest { identifier: 1, sequence: 2, data: b"x" };
         let mut packet = icmp_packet(*SOURCE.ip(), Ipv4Addr::new(224, 0, 0, 1), 1, &echo.to_vec()).unwrap();
         packet.resize(60, 0);
         let parsed = parse_icmp(&packet).unwrap();
-        assert_eq!(
-            (parsed.source, parsed.ttl, parsed.kind()),
-            (*SOURCE.ip(), 1, Some(8))
-        );
+        assert_eq!((parsed.source, parsed.ttl, parsed.kind()), (*SOURCE.ip(), 1, Some(8)));
         assert_eq!(parsed.icmp(), Ok(echo));
     }
 
@@ -182,13 +161,7 @@ mod tests {
         let mut header = Ipv4Header::new(*SOURCE.ip(), *DESTINATION.ip(), Protocol::UDP, 255);
         header.dont_fragment = false;
         header.fragment_offset = 8;
-        let packet = Ipv4Packet {
-            header,
-            options: &[],
-            payload: &[0; 16],
-        }
-        .to_vec()
-        .unwrap();
+        let packet = Ipv4Packet { header, options: &[], payload: &[0; 16] }.to_vec().unwrap();
         assert_eq!(parse_udp(&packet), Err(Error::Fragment));
     }
 
@@ -202,10 +175,7 @@ mod tests {
 
     #[test]
     fn too_long() {
-        assert_eq!(
-            udp_packet(SOURCE, DESTINATION, 255, &[0; 65_508]),
-            Err(Error::TooLong)
-        );
+        assert_eq!(udp_packet(SOURCE, DESTINATION, 255, &[0; 65_508]), Err(Error::TooLong));
         assert!(udp_packet(SOURCE, DESTINATION, 255, &[0; 65_507]).is_ok());
     }
 }

@@ -35,12 +35,7 @@ impl<'a> Udp<'a> {
         }
         let datagram = bytes.get(..length).ok_or(Error::Truncated)?;
         let has_checksum = [c1, c2] != [0, 0];
-        if has_checksum
-            && pseudo_header(source, destination, length)
-                .bytes(datagram)
-                .finish()
-                != 0
-        {
+        if has_checksum && pseudo_header(source, destination, length).bytes(datagram).finish() != 0 {
             return Err(Error::Checksum);
         }
         Ok(Self {
@@ -61,10 +56,7 @@ impl<'a> Udp<'a> {
         out[0..2].copy_from_slice(&self.source_port.to_be_bytes());
         out[2..4].copy_from_slice(&self.destination_port.to_be_bytes());
         out[4..6].copy_from_slice(&wire_length.to_be_bytes());
-        let sum = pseudo_header(source, destination, length)
-            .bytes(&out)
-            .bytes(self.payload)
-            .finish();
+        let sum = pseudo_header(source, destination, length).bytes(&out).bytes(self.payload).finish();
         // Zero would mean "no checksum"; all ones is the same number in ones complement.
         let sum = if sum == 0 { 0xffff } else { sum };
         out[6..8].copy_from_slice(&sum.to_be_bytes());
@@ -93,34 +85,19 @@ mod tests {
     #[test]
     fn parse() {
         let udp = Udp::parse(&VECTOR, SOURCE, DESTINATION).unwrap();
-        assert_eq!(
-            udp,
-            Udp {
-                source_port: 434,
-                destination_port: 434,
-                payload: b"abc"
-            }
-        );
+        assert_eq!(udp, Udp { source_port: 434, destination_port: 434, payload: b"abc" });
     }
 
     #[test]
     fn emit() {
-        let udp = Udp {
-            source_port: 434,
-            destination_port: 434,
-            payload: b"abc",
-        };
+        let udp = Udp { source_port: 434, destination_port: 434, payload: b"abc" };
         assert_eq!(udp.header(SOURCE, DESTINATION).unwrap(), VECTOR[..8]);
     }
 
     #[test]
     fn truncated_at_every_length() {
         for n in 0..VECTOR.len() {
-            assert_eq!(
-                Udp::parse(&VECTOR[..n], SOURCE, DESTINATION),
-                Err(Error::Truncated),
-                "{n} bytes"
-            );
+            assert_eq!(Udp::parse(&VECTOR[..n], SOURCE, DESTINATION), Err(Error::Truncated), "{n} bytes");
         }
     }
 
@@ -144,11 +121,7 @@ mod tests {
         for at in [0, 2, 6, 8, 10] {
             let mut bytes = VECTOR;
             bytes[at] ^= 1;
-            assert_eq!(
-                Udp::parse(&bytes, SOURCE, DESTINATION),
-                Err(Error::Checksum),
-                "byte {at}"
-            );
+            assert_eq!(Udp::parse(&bytes, SOURCE, DESTINATION), Err(Error::Checksum), "byte {at}");
         }
     }
 
@@ -162,17 +135,10 @@ mod tests {
     /// Data whose sum is all ones would get the checksum 0, which means "none".
     #[test]
     fn a_zero_checksum_is_never_sent() {
-        let empty = Udp {
-            source_port: 0,
-            destination_port: 434,
-            payload: &[0, 0],
-        };
+        let empty = Udp { source_port: 0, destination_port: 434, payload: &[0, 0] };
         let header = empty.header(SOURCE, DESTINATION).unwrap();
         let fill = u16::from_be_bytes([header[6], header[7]]).to_be_bytes();
-        let full = Udp {
-            payload: &fill,
-            ..empty
-        };
+        let full = Udp { payload: &fill, ..empty };
         let header = full.header(SOURCE, DESTINATION).unwrap();
         assert_eq!(header[6..8], [0xff, 0xff]);
         let datagram = [&header[..], &fill].concat();
@@ -182,16 +148,9 @@ mod tests {
     #[test]
     fn too_long() {
         let payload = vec![0; 65_528];
-        let udp = Udp {
-            source_port: 1,
-            destination_port: 2,
-            payload: &payload,
-        };
+        let udp = Udp { source_port: 1, destination_port: 2, payload: &payload };
         assert_eq!(udp.header(SOURCE, DESTINATION), Err(Error::TooLong));
-        let longest = Udp {
-            payload: &payload[1..],
-            ..udp
-        };
+        let longest = Udp { payload: &payload[1..], ..udp };
         assert!(longest.header(SOURCE, DESTINATION).is_ok());
     }
 }

@@ -66,16 +66,9 @@ impl Advertisement {
         if count > 0 && words < 2 {
             return Err(Error::Length("router entry"));
         }
-        let routers = (0..count)
-            .map(|_| router(&mut r, words))
-            .collect::<Result<Vec<_>, _>>()?;
+        let routers = (0..count).map(|_| router(&mut r, words)).collect::<Result<Vec<_>, _>>()?;
         let extensions = extension::all(&mut r, routers.len())?;
-        Ok(Self {
-            code,
-            lifetime,
-            routers,
-            extensions,
-        })
+        Ok(Self { code, lifetime, routers, extensions })
     }
 
     /// The ICMP message, checksum included.
@@ -85,12 +78,7 @@ impl Advertisement {
     pub fn to_vec(&self) -> Result<Vec<u8>, Error> {
         let count = u8::try_from(self.routers.len()).map_err(|_| Error::Length("router addresses"))?;
         let mut w = Writer::with_capacity(64);
-        w.u8(ROUTER_ADVERTISEMENT)
-            .u8(self.code)
-            .u16(0)
-            .u8(count)
-            .u8(2)
-            .u16(self.lifetime);
+        w.u8(ROUTER_ADVERTISEMENT).u8(self.code).u16(0).u8(count).u8(2).u16(self.lifetime);
         for router in &self.routers {
             w.ipv4(router.address).put(&router.preference.to_be_bytes());
         }
@@ -103,13 +91,7 @@ impl Advertisement {
     /// Extension 16, if an agent sent this.
     #[must_use]
     pub fn agent(&self) -> Option<&MobilityAgent> {
-        self.extensions.iter().find_map(|e| {
-            if let Extension::MobilityAgent(a) = e {
-                Some(a)
-            } else {
-                None
-            }
-        })
+        self.extensions.iter().find_map(|e| if let Extension::MobilityAgent(a) = e { Some(a) } else { None })
     }
 
     /// The prefix lengths of the router addresses, in their order; empty if they are not told.
@@ -117,38 +99,26 @@ impl Advertisement {
     pub fn prefix_lengths(&self) -> &[u8] {
         self.extensions
             .iter()
-            .find_map(|e| {
-                if let Extension::PrefixLengths(l) = e {
-                    Some(l.as_slice())
-                } else {
-                    None
-                }
-            })
+            .find_map(|e| if let Extension::PrefixLengths(l) = e { Some(l.as_slice()) } else { None })
             .unwrap_or_default()
     }
 
     /// The latest challenge of the agent.
     #[must_use]
     pub fn challenge(&self) -> Option<&[u8]> {
-        self.extensions.iter().find_map(|e| {
-            if let Extension::Challenge(c) = e {
-                Some(c.as_slice())
-            } else {
-                None
-            }
-        })
+        self.extensions
+            .iter()
+            .find_map(|e| if let Extension::Challenge(c) = e { Some(c.as_slice()) } else { None })
     }
 
     /// The name of the agent; nothing is checked but that it is UTF-8 and not empty.
     #[must_use]
     pub fn agent_nai(&self) -> Option<&str> {
-        self.extensions.iter().find_map(|e| {
-            if let Extension::AgentNai(n) = e {
-                Some(n.as_str())
-            } else {
-                None
-            }
-        })
+        self.extensions.iter().find_map(
+            |e| {
+                if let Extension::AgentNai(n) = e { Some(n.as_str()) } else { None }
+            },
+        )
     }
 }
 
@@ -173,10 +143,7 @@ fn icmp(message: &[u8], kind: u8) -> Result<(Reader<'_>, u8), Error> {
 }
 
 fn router(r: &mut Reader<'_>, words: usize) -> Result<Router, Error> {
-    let router = Router {
-        address: r.ipv4()?,
-        preference: i32::from_be_bytes(r.array()?),
-    };
+    let router = Router { address: r.ipv4()?, preference: i32::from_be_bytes(r.array()?) };
     r.take((words - 2) * 4)?;
     Ok(router)
 }
@@ -206,10 +173,7 @@ mod tests {
         Advertisement {
             code: CODE_ROUTER,
             lifetime: 3,
-            routers: vec![Router {
-                address: Ipv4Addr::new(10, 21, 1, 1),
-                preference: 0,
-            }],
+            routers: vec![Router { address: Ipv4Addr::new(10, 21, 1, 1), preference: 0 }],
             extensions: vec![
                 Extension::MobilityAgent(MobilityAgent {
                     sequence: 7,
@@ -253,28 +217,18 @@ mod tests {
 
     #[test]
     fn a_plain_router_advertisement_has_no_agent() {
-        let plain = Advertisement {
-            extensions: Vec::new(),
-            ..example()
-        };
+        let plain = Advertisement { extensions: Vec::new(), ..example() };
         let parsed = Advertisement::parse(&plain.to_vec().unwrap()).unwrap();
         assert_eq!(parsed, plain);
         assert_eq!(parsed.agent(), None);
-        assert_eq!(
-            (parsed.prefix_lengths(), parsed.challenge(), parsed.agent_nai()),
-            (&[][..], None, None)
-        );
+        assert_eq!((parsed.prefix_lengths(), parsed.challenge(), parsed.agent_nai()), (&[][..], None, None));
     }
 
     #[test]
     fn truncated_at_every_length() {
         for n in 0..VECTOR.len() {
             let error = Advertisement::parse(&VECTOR[..n]).unwrap_err();
-            let expected = if n == 0 || (1..8).contains(&n) {
-                Error::Truncated
-            } else {
-                Error::Checksum
-            };
+            let expected = if n == 0 || (1..8).contains(&n) { Error::Truncated } else { Error::Checksum };
             assert_eq!(error, expected, "{n} bytes");
         }
         // The same with checksums that match: only a cut between extensions is a message.
@@ -284,10 +238,7 @@ mod tests {
             assert_eq!(cut, Err(Error::Truncated), "{n} bytes");
         }
         for n in between {
-            assert!(
-                Advertisement::parse(&changed(|b| b.truncate(n))).is_ok(),
-                "{n} bytes"
-            );
+            assert!(Advertisement::parse(&changed(|b| b.truncate(n))).is_ok(), "{n} bytes");
         }
     }
 
@@ -305,24 +256,13 @@ mod tests {
         assert_eq!(with_extension(&[25, 2, 1, 2]), Err(Error::UnknownCritical(25)));
         assert_eq!(with_extension(&[127, 0]), Err(Error::UnknownCritical(127)));
         let skipped = with_extension(&[128, 2, 1, 2]).unwrap();
-        assert_eq!(
-            skipped.extensions.last(),
-            Some(&Extension::Skipped {
-                kind: 128,
-                data: vec![1, 2]
-            })
-        );
+        assert_eq!(skipped.extensions.last(), Some(&Extension::Skipped { kind: 128, data: vec![1, 2] }));
         assert_eq!(with_extension(&[128, 3, 1, 2]), Err(Error::Truncated));
     }
 
     #[test]
     fn other_names_of_the_nai_extension_are_skipped_and_kept() {
-        for data in [
-            &[136, 3, 1, b'h', b'a'][..],
-            &[136, 1, 3],
-            &[136, 0],
-            &[136, 3, 3, 0xff, 0xfe],
-        ] {
+        for data in [&[136, 3, 1, b'h', b'a'][..], &[136, 1, 3], &[136, 0], &[136, 3, 3, 0xff, 0xfe]] {
             let message = changed(|b| {
                 b.truncate(41);
                 b.extend(data);
@@ -375,38 +315,23 @@ mod tests {
 
     #[test]
     fn values_that_cannot_be() {
-        assert_eq!(
-            Advertisement::parse(&changed(|b| b[30] = 33)),
-            Err(Error::Value("prefix length"))
-        );
+        assert_eq!(Advertisement::parse(&changed(|b| b[30] = 33)), Err(Error::Value("prefix length")));
         let two_lengths = changed(|b| {
             b.truncate(28);
             b.extend([19, 2, 24, 24]);
         });
-        assert_eq!(
-            Advertisement::parse(&two_lengths),
-            Err(Error::Length("prefix lengths"))
-        );
+        assert_eq!(Advertisement::parse(&two_lengths), Err(Error::Length("prefix lengths")));
         let short_challenge = changed(|b| {
             b.truncate(31);
             b.extend([24, 3, 1, 2, 3]);
         });
-        assert_eq!(
-            Advertisement::parse(&short_challenge),
-            Err(Error::Length("challenge"))
-        );
+        assert_eq!(Advertisement::parse(&short_challenge), Err(Error::Length("challenge")));
         assert_eq!(
             Advertisement::parse(&changed(|b| b[1] = 1)),
             Err(Error::Value("code of the advertisement"))
         );
-        assert_eq!(
-            Advertisement::parse(&changed(|b| b[5] = 1)),
-            Err(Error::Length("router entry"))
-        );
-        assert_eq!(
-            Advertisement::parse(&changed(|b| b[0] = 10)),
-            Err(Error::Value("message type"))
-        );
+        assert_eq!(Advertisement::parse(&changed(|b| b[5] = 1)), Err(Error::Length("router entry")));
+        assert_eq!(Advertisement::parse(&changed(|b| b[0] = 10)), Err(Error::Value("message type")));
     }
 
     #[test]
@@ -420,24 +345,12 @@ mod tests {
 
     #[test]
     fn more_than_a_message_may_hold() {
-        assert_eq!(
-            Advertisement::parse(&changed(|b| b.resize(4097, 0))),
-            Err(Error::TooLong)
-        );
+        assert_eq!(Advertisement::parse(&changed(|b| b.resize(4097, 0))), Err(Error::TooLong));
         let care_of = vec![Ipv4Addr::LOCALHOST; 63];
-        let agent = MobilityAgent {
-            care_of,
-            ..example().agent().unwrap().clone()
-        };
-        let long = Advertisement {
-            extensions: vec![Extension::MobilityAgent(agent)],
-            ..example()
-        };
+        let agent = MobilityAgent { care_of, ..example().agent().unwrap().clone() };
+        let long = Advertisement { extensions: vec![Extension::MobilityAgent(agent)], ..example() };
         assert_eq!(long.to_vec(), Err(Error::Length("extension of an advertisement")));
-        let many = Advertisement {
-            routers: vec![example().routers[0]; 256],
-            ..example()
-        };
+        let many = Advertisement { routers: vec![example().routers[0]; 256], ..example() };
         assert_eq!(many.to_vec(), Err(Error::Length("router addresses")));
     }
 }

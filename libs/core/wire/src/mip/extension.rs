@@ -87,11 +87,7 @@ impl<'a> Extension<'a> {
         if authenticator.len() < 16 {
             return Err(Error::Length("authenticator"));
         }
-        Ok(Authentication {
-            spi,
-            authenticator,
-            covered: self.offset + self.header + 4,
-        })
+        Ok(Authentication { spi, authenticator, covered: self.offset + self.header + 4 })
     }
 }
 
@@ -121,11 +117,8 @@ pub fn walk(message: &[u8], fixed: usize) -> Result<Vec<Extension<'_>>, Error> {
         if kind == 0 {
             continue;
         }
-        let (subtype, length, header) = if long_form(kind) {
-            (r.u8()?, usize::from(r.u16()?), 4)
-        } else {
-            (0, usize::from(r.u8()?), 2)
-        };
+        let (subtype, length, header) =
+            if long_form(kind) { (r.u8()?, usize::from(r.u16()?), 4) } else { (0, usize::from(r.u8()?), 2) };
         let data = r.take(length)?;
         if kind < 128 && !known(kind) {
             return Err(Error::UnknownCritical(kind));
@@ -133,13 +126,7 @@ pub fn walk(message: &[u8], fixed: usize) -> Result<Vec<Extension<'_>>, Error> {
         if found.len() == MAX_EXTENSIONS {
             return Err(Error::Length("number of extensions"));
         }
-        found.push(Extension {
-            kind,
-            subtype,
-            offset,
-            header,
-            data,
-        });
+        found.push(Extension { kind, subtype, offset, header, data });
     }
     Ok(found)
 }
@@ -183,23 +170,13 @@ impl UdpTunnelRequest {
             return Err(Error::Value("UDP tunnel request"));
         }
         r.finish()?;
-        Ok(Self {
-            forced: flags & 0x80 != 0,
-            through_foreign_agent: flags & 0x40 != 0,
-            encapsulation,
-        })
+        Ok(Self { forced: flags & 0x80 != 0, through_foreign_agent: flags & 0x40 != 0, encapsulation })
     }
 
     /// Appends extension 144.
     pub fn emit(&self, w: &mut Writer) {
         let flags = u8::from(self.forced) << 7 | u8::from(self.through_foreign_agent) << 6;
-        w.u8(UDP_TUNNEL_REQUEST)
-            .u8(6)
-            .u8(0)
-            .u8(0)
-            .u8(flags)
-            .u8(self.encapsulation)
-            .u16(0);
+        w.u8(UDP_TUNNEL_REQUEST).u8(6).u8(0).u8(0).u8(flags).u8(self.encapsulation).u16(0);
     }
 }
 
@@ -226,22 +203,13 @@ impl UdpTunnelReply {
             return Err(Error::Value("UDP tunnel reply"));
         }
         r.finish()?;
-        Ok(Self {
-            code,
-            forced: flags & 0x8000 != 0,
-            keepalive,
-        })
+        Ok(Self { code, forced: flags & 0x8000 != 0, keepalive })
     }
 
     /// Appends extension 44.
     pub fn emit(&self, w: &mut Writer) {
         let flags = u16::from(self.forced) << 15;
-        w.u8(UDP_TUNNEL_REPLY)
-            .u8(6)
-            .u8(0)
-            .u8(self.code)
-            .u16(flags)
-            .u16(self.keepalive);
+        w.u8(UDP_TUNNEL_REPLY).u8(6).u8(0).u8(self.code).u16(flags).u16(self.keepalive);
     }
 
     /// True if UDP is used.
@@ -257,14 +225,9 @@ mod tests {
 
     #[test]
     fn walks_short_long_and_padding() {
-        let message = [
-            9, 9, 131, 2, b'a', b'b', 0, 0, 38, 0, 0, 6, 0, 0, 0, 1, 0, 2, 200, 0,
-        ];
+        let message = [9, 9, 131, 2, b'a', b'b', 0, 0, 38, 0, 0, 6, 0, 0, 0, 1, 0, 2, 200, 0];
         let found = walk(&message, 2).unwrap();
-        let kinds: Vec<_> = found
-            .iter()
-            .map(|e| (e.kind, e.offset, e.header, e.data.len()))
-            .collect();
+        let kinds: Vec<_> = found.iter().map(|e| (e.kind, e.offset, e.header, e.data.len())).collect();
         assert_eq!(kinds, [(131, 2, 2, 2), (38, 8, 4, 6), (200, 18, 2, 0)]);
         assert_eq!(found[1].end(), 18);
     }
@@ -280,32 +243,18 @@ mod tests {
     fn more_than_the_limit_is_malformed() {
         let many = [200, 0].repeat(MAX_EXTENSIONS + 1);
         assert_eq!(walk(&many, 0), Err(Error::Length("number of extensions")));
-        assert_eq!(
-            walk(&many[..MAX_EXTENSIONS * 2], 0).unwrap().len(),
-            MAX_EXTENSIONS
-        );
+        assert_eq!(walk(&many[..MAX_EXTENSIONS * 2], 0).unwrap().len(), MAX_EXTENSIONS);
     }
 
     #[test]
     fn udp_tunnel_extensions_round_trip() {
-        let request = UdpTunnelRequest {
-            forced: true,
-            through_foreign_agent: false,
-            encapsulation: 4,
-        };
+        let request = UdpTunnelRequest { forced: true, through_foreign_agent: false, encapsulation: 4 };
         let mut w = Writer::default();
         request.emit(&mut w);
         assert_eq!(w.bytes(), [144, 6, 0, 0, 0x80, 4, 0, 0]);
         assert_eq!(UdpTunnelRequest::parse(&w.bytes()[2..]), Ok(request));
-        assert_eq!(
-            UdpTunnelRequest::parse(&[0, 0, 0, 0, 0, 1]),
-            Err(Error::Value("UDP tunnel request"))
-        );
-        let reply = UdpTunnelReply {
-            code: 0,
-            forced: false,
-            keepalive: 110,
-        };
+        assert_eq!(UdpTunnelRequest::parse(&[0, 0, 0, 0, 0, 1]), Err(Error::Value("UDP tunnel request")));
+        let reply = UdpTunnelReply { code: 0, forced: false, keepalive: 110 };
         let mut w = Writer::default();
         reply.emit(&mut w);
         assert_eq!(UdpTunnelReply::parse(&w.bytes()[2..]), Ok(reply));

@@ -84,11 +84,7 @@ pub fn parse<'a>(extension: &Extension<'a>) -> Result<Option<Ours<'a>>, Error> {
             }
             let mut r = Reader::new(extension.data);
             let numbers = Numbers::Vendor(r.u32()?);
-            Ok(Some(Ours {
-                numbers,
-                subtype: Subtype(r.u16()?),
-                body: r.rest(),
-            }))
+            Ok(Some(Ours { numbers, subtype: Subtype(r.u16()?), body: r.rest() }))
         }
         EXPERIMENTAL => Ok(Some(Ours {
             numbers: Numbers::Experimental,
@@ -113,11 +109,7 @@ fn open(w: &mut Writer, numbers: Numbers, subtype: Subtype, body: usize) -> Resu
     let length = |n: usize| u16::try_from(n).map_err(|_| Error::Length("extension body"));
     match numbers {
         Numbers::Vendor(vendor) => {
-            w.u8(CRITICAL_VENDOR)
-                .u8(0)
-                .u16(length(body + 6)?)
-                .u32(vendor)
-                .u16(subtype.0);
+            w.u8(CRITICAL_VENDOR).u8(0).u16(length(body + 6)?).u32(vendor).u16(subtype.0);
         }
         Numbers::Experimental => {
             let subtype = u8::try_from(subtype.0).map_err(|_| Error::Length("sub-type"))?;
@@ -158,12 +150,7 @@ impl<'a> Protected<'a> {
         if !sealed && spi.0 != 0 {
             return Err(Error::Value("security parameter index without flag E"));
         }
-        Ok(Self {
-            content,
-            sealed,
-            spi,
-            info: r.rest(),
-        })
+        Ok(Self { content, sealed, spi, info: r.rest() })
     }
 
     /// Appends the whole extension.
@@ -171,14 +158,7 @@ impl<'a> Protected<'a> {
     /// # Errors
     /// [`Error::Length`] if the information does not fit.
     pub fn emit(&self, w: &mut Writer, numbers: Numbers, subtype: Subtype) -> Result<(), Error> {
-        open_protected(
-            w,
-            numbers,
-            subtype,
-            self.content,
-            self.sealed.then_some(self.spi),
-            self.info.len(),
-        )?;
+        open_protected(w, numbers, subtype, self.content, self.sealed.then_some(self.spi), self.info.len())?;
         w.put(self.info);
         Ok(())
     }
@@ -197,9 +177,7 @@ pub fn open_protected(
     info: usize,
 ) -> Result<(), Error> {
     open(w, numbers, subtype, info + 6)?;
-    w.u8(content)
-        .u8(if spi.is_some() { FLAG_E } else { 0 })
-        .u32(spi.map_or(0, |s| s.0));
+    w.u8(content).u8(if spi.is_some() { FLAG_E } else { 0 }).u32(spi.map_or(0, |s| s.0));
     Ok(())
 }
 
@@ -257,9 +235,7 @@ impl SealedNai {
             return Err(Error::Length("sealed NAI"));
         }
         let user = r.take(length)?;
-        let user = std::str::from_utf8(user)
-            .map_err(|_| Error::Value("sealed NAI"))?
-            .to_owned();
+        let user = std::str::from_utf8(user).map_err(|_| Error::Value("sealed NAI"))?.to_owned();
         if user.is_empty() || r.rest().iter().any(|b| *b != 0) {
             return Err(Error::Value("sealed NAI"));
         }
@@ -316,10 +292,7 @@ impl SealedLayer2 {
         let mut r = Reader::new(info);
         let kind = r.u8()?;
         let length = usize::from(r.u8()?);
-        let address = r
-            .take(length)
-            .map_err(|_| Error::Length("sealed layer 2 address"))?
-            .to_vec();
+        let address = r.take(length).map_err(|_| Error::Length("sealed layer 2 address"))?.to_vec();
         if kind > layer_2::MIN || r.rest().iter().any(|b| *b != 0) {
             return Err(Error::Value("sealed layer 2 address"));
         }
@@ -419,11 +392,7 @@ impl Handle {
     /// [`Error::Truncated`], [`Error::Trailing`], or [`Error::Value`] for a reserved index.
     pub fn parse(body: &[u8]) -> Result<Self, Error> {
         let mut r = Reader::new(body);
-        let handle = Self {
-            handle: r.u64()?,
-            key2: Spi(r.u32()?),
-            key3: Spi(r.u32()?),
-        };
+        let handle = Self { handle: r.u64()?, key2: Spi(r.u32()?), key3: Spi(r.u32()?) };
         r.finish()?;
         if handle.key2 < Spi::FIRST || handle.key3 < Spi::FIRST {
             return Err(Error::Value("index in a handle"));
@@ -463,9 +432,7 @@ impl ErrorDetail {
         if text.len() > 200 {
             return Err(Error::Length("error detail"));
         }
-        let text = std::str::from_utf8(text)
-            .map_err(|_| Error::Value("error detail"))?
-            .to_owned();
+        let text = std::str::from_utf8(text).map_err(|_| Error::Value("error detail"))?.to_owned();
         Ok(Self { code, text })
     }
 
@@ -542,18 +509,7 @@ impl<'a> AssociationInfo<'a> {
         if inbound < Spi::FIRST || outbound < Spi::FIRST {
             return Err(Error::Value("index in a security association"));
         }
-        Ok(Self {
-            mode,
-            inbound,
-            outbound,
-            protocol,
-            transform,
-            key_bits,
-            lifetime,
-            key,
-            own,
-            peer,
-        })
+        Ok(Self { mode, inbound, outbound, protocol, transform, key_bits, lifetime, key, own, peer })
     }
 
     /// Bytes that [`emit`](Self::emit) appends.
@@ -574,15 +530,8 @@ impl<'a> AssociationInfo<'a> {
     /// [`Error::Length`] if key or names do not fit.
     pub fn emit(&self, w: &mut Writer) -> Result<(), Error> {
         let key = u16::try_from(self.key.len()).map_err(|_| Error::Length("key"))?;
-        w.u8(self.mode.0)
-            .u32(self.inbound.0)
-            .u32(self.outbound.0)
-            .u8(self.protocol);
-        w.u16(self.transform)
-            .u16(self.key_bits)
-            .u32(self.lifetime)
-            .u16(key)
-            .put(self.key);
+        w.u8(self.mode.0).u32(self.inbound.0).u32(self.outbound.0).u8(self.protocol);
+        w.u16(self.transform).u16(self.key_bits).u32(self.lifetime).u16(key).put(self.key);
         for name in [self.own, self.peer] {
             let length = u8::try_from(name.len()).map_err(|_| Error::Length("name"))?;
             w.u8(length).put(name.as_bytes());
@@ -609,12 +558,7 @@ mod tests {
     #[test]
     fn protected_round_trip_in_both_numberings() {
         for numbers in NUMBERS {
-            let sealed = Protected {
-                content: 2,
-                sealed: true,
-                spi: Spi(4711),
-                info: b"information",
-            };
+            let sealed = Protected { content: 2, sealed: true, spi: Spi(4711), info: b"information" };
             let mut w = Writer::default();
             sealed.emit(&mut w, numbers, Subtype::ASSOCIATION).unwrap();
             let found = walk(w.bytes(), 0).unwrap();
@@ -634,10 +578,7 @@ mod tests {
 
     #[test]
     fn sealed_nai_has_one_of_two_lengths_and_zero_padding() {
-        let nai = |n: usize| SealedNai {
-            index: 7,
-            user: "u".repeat(n),
-        };
+        let nai = |n: usize| SealedNai { index: 7, user: "u".repeat(n) };
         assert_eq!(nai(8).emit().unwrap().len(), 72);
         assert_eq!(nai(63).emit().unwrap().len(), 72);
         assert_eq!(nai(64).emit().unwrap().len(), 264);
@@ -653,10 +594,7 @@ mod tests {
 
     #[test]
     fn sealed_layer_2_round_trip() {
-        let address = SealedLayer2 {
-            kind: layer_2::ETHERNET,
-            address: vec![2, 0, 0, 0, 0, 1],
-        };
+        let address = SealedLayer2 { kind: layer_2::ETHERNET, address: vec![2, 0, 0, 0, 0, 1] };
         let info = address.emit().unwrap();
         assert_eq!(info.len(), 16);
         assert_eq!(SealedLayer2::parse(&info), Ok(address));
@@ -666,32 +604,17 @@ mod tests {
     #[test]
     fn agent_heard_and_handle_round_trip() {
         for numbers in NUMBERS {
-            let heard = AgentHeard {
-                challenge: &[1; 8],
-                agent: "fa@visited.example",
-            };
-            let handle = Handle {
-                handle: 1 << 63,
-                key2: Spi(256),
-                key3: Spi(u32::MAX),
-            };
+            let heard = AgentHeard { challenge: &[1; 8], agent: "fa@visited.example" };
+            let handle = Handle { handle: 1 << 63, key2: Spi(256), key3: Spi(u32::MAX) };
             let mut w = Writer::default();
             heard.emit(&mut w, numbers).unwrap();
             handle.emit(&mut w, numbers).unwrap();
             let found = walk(w.bytes(), 0).unwrap();
-            assert_eq!(
-                AgentHeard::parse(parse(&found[0]).unwrap().unwrap().body),
-                Ok(heard)
-            );
+            assert_eq!(AgentHeard::parse(parse(&found[0]).unwrap().unwrap().body), Ok(heard));
             assert_eq!(Handle::parse(parse(&found[1]).unwrap().unwrap().body), Ok(handle));
         }
         assert!(
-            AgentHeard {
-                challenge: &[1; 3],
-                agent: "fa"
-            }
-            .emit(&mut Writer::default(), NUMBERS[0])
-            .is_err()
+            AgentHeard { challenge: &[1; 3], agent: "fa" }.emit(&mut Writer::default(), NUMBERS[0]).is_err()
         );
     }
 
@@ -722,10 +645,7 @@ mod tests {
 
     #[test]
     fn error_detail_is_cut_at_a_character() {
-        let detail = ErrorDetail {
-            code: DetailCode::KDC_UNAVAILABLE,
-            text: "ä".repeat(150),
-        };
+        let detail = ErrorDetail { code: DetailCode::KDC_UNAVAILABLE, text: "ä".repeat(150) };
         let info = detail.emit();
         assert!(info.len() <= 202);
         assert_eq!(ErrorDetail::parse(&info).unwrap().text, "ä".repeat(100));

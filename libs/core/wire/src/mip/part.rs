@@ -78,11 +78,7 @@ pub struct Parts<'a> {
 }
 
 fn once<T>(slot: &mut Option<T>, value: T, kind: u8) -> Result<(), Error> {
-    if slot.replace(value).is_some() {
-        Err(Error::Misplaced(kind))
-    } else {
-        Ok(())
-    }
+    if slot.replace(value).is_some() { Err(Error::Misplaced(kind)) } else { Ok(()) }
 }
 
 impl<'a> Part<'a> {
@@ -101,11 +97,7 @@ impl<'a> Part<'a> {
             extension::MN_FA_AUTHENTICATION => once(&mut self.mobile_foreign, e.authentication()?, kind),
             extension::DELIVERY_STYLE => {
                 let repeated = std::mem::replace(&mut self.delivery_style, true);
-                if repeated {
-                    Err(Error::Misplaced(kind))
-                } else {
-                    Ok(())
-                }
+                if repeated { Err(Error::Misplaced(kind)) } else { Ok(()) }
             }
             _ => match ours::parse(e)? {
                 Some(ours)
@@ -124,11 +116,7 @@ impl<'a> Part<'a> {
     }
 
     fn take_ours(&mut self, e: &Extension<'a>, ours: &ours::Ours<'a>) -> Result<(), Error> {
-        if self
-            .numbers
-            .replace(ours.numbers)
-            .is_some_and(|n| n != ours.numbers)
-        {
+        if self.numbers.replace(ours.numbers).is_some_and(|n| n != ours.numbers) {
             return Err(Error::Value("two numberings in one part"));
         }
         let held = || {
@@ -171,16 +159,11 @@ impl<'a> Parts<'a> {
     /// Where framing, order or repetition is wrong; [`Error::Value`] if 32 is missing.
     pub fn parse(bytes: &'a [u8], fixed: usize, vendor: u32) -> Result<Self, Error> {
         let extensions = extension::walk(bytes, fixed)?;
-        let at = extensions
-            .iter()
-            .position(|e| e.kind == extension::MN_HA_AUTHENTICATION);
+        let at = extensions.iter().position(|e| e.kind == extension::MN_HA_AUTHENTICATION);
         let at = at.ok_or(Error::Value("no mobile-home authentication"))?;
         let (mut mobile, mut foreign, mut foreign_home) = (Part::default(), Part::default(), None);
         for e in &extensions[..at] {
-            if matches!(
-                e.kind,
-                extension::FA_HA_AUTHENTICATION | extension::MN_FA_AUTHENTICATION
-            ) {
+            if matches!(e.kind, extension::FA_HA_AUTHENTICATION | extension::MN_FA_AUTHENTICATION) {
                 return Err(Error::Misplaced(e.kind));
             }
             mobile.take(e, vendor)?;
@@ -227,11 +210,7 @@ impl<'a> Parts<'a> {
     pub fn additional(&self, held: &Held<'_>) -> Vec<u8> {
         let from = held.extension.offset;
         let header = from..from + held.numbers.protected_header();
-        [
-            &self.bytes[..self.fixed],
-            self.bytes.get(header).unwrap_or_default(),
-        ]
-        .concat()
+        [&self.bytes[..self.fixed], self.bytes.get(header).unwrap_or_default()].concat()
     }
 }
 
@@ -255,11 +234,7 @@ mod tests {
     }
 
     fn handle(w: &mut Writer) {
-        let handle = Handle {
-            handle: 1,
-            key2: Spi(300),
-            key3: Spi(301),
-        };
+        let handle = Handle { handle: 1, key2: Spi(300), key3: Spi(301) };
         handle.emit(w, Numbers::Vendor(VENDOR)).unwrap();
     }
 
@@ -312,11 +287,7 @@ mod tests {
     #[test]
     fn another_vendor_is_not_ours() {
         let bytes = message(|w| {
-            let handle = Handle {
-                handle: 1,
-                key2: Spi(300),
-                key3: Spi(301),
-            };
+            let handle = Handle { handle: 1, key2: Spi(300), key3: Spi(301) };
             handle.emit(w, Numbers::Vendor(VENDOR + 1)).unwrap();
             auth(w, 32);
         });

@@ -130,13 +130,8 @@ impl Request {
 
     /// Writes the fixed part.
     pub fn emit(&self, w: &mut Writer) {
-        w.u8(REQUEST)
-            .u8(self.flags.0)
-            .u16(self.lifetime)
-            .ipv4(self.home_address);
-        w.ipv4(self.home_agent)
-            .ipv4(self.care_of)
-            .u64(self.identification.0);
+        w.u8(REQUEST).u8(self.flags.0).u16(self.lifetime).ipv4(self.home_address);
+        w.ipv4(self.home_agent).ipv4(self.care_of).u64(self.identification.0);
     }
 }
 
@@ -176,10 +171,7 @@ impl Reply {
 
     /// Writes the fixed part.
     pub fn emit(&self, w: &mut Writer) {
-        w.u8(REPLY)
-            .u8(self.code.0)
-            .u16(self.lifetime)
-            .ipv4(self.home_address);
+        w.u8(REPLY).u8(self.code.0).u16(self.lifetime).ipv4(self.home_address);
         w.ipv4(self.home_agent).u64(self.identification.0);
     }
 }

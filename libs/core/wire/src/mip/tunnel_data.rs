@@ -36,16 +36,12 @@ impl<'a> TunnelData<'a> {
     /// # Errors
     /// [`Error::Truncated`] below four bytes, [`Error::Value`] if the type is not 4.
     pub fn parse(payload: &'a [u8]) -> Result<Self, Error> {
-        let (&[kind, next_header, _, _], packet) = payload
-            .split_first_chunk::<HEADER_LEN>()
-            .ok_or(Error::Truncated)?;
+        let (&[kind, next_header, _, _], packet) =
+            payload.split_first_chunk::<HEADER_LEN>().ok_or(Error::Truncated)?;
         if kind != TUNNEL_DATA {
             return Err(Error::Value("message type"));
         }
-        Ok(Self {
-            next_header: Protocol(next_header),
-            packet,
-        })
+        Ok(Self { next_header: Protocol(next_header), packet })
     }
 
     /// The message as bytes, reserved ones zero.
@@ -64,22 +60,13 @@ mod tests {
     #[test]
     fn parse() {
         let data = TunnelData::parse(&VECTOR).unwrap();
-        assert_eq!(
-            data,
-            TunnelData {
-                next_header: Protocol::IP_IN_IP,
-                packet: &[0x45, 0, 0]
-            }
-        );
+        assert_eq!(data, TunnelData { next_header: Protocol::IP_IN_IP, packet: &[0x45, 0, 0] });
         assert!(is_tunnel_data(&VECTOR) && !is_tunnel_data(&[1]) && !is_tunnel_data(&[]));
     }
 
     #[test]
     fn emit() {
-        let data = TunnelData {
-            next_header: Protocol::IP_IN_IP,
-            packet: &[0x45, 0, 0],
-        };
+        let data = TunnelData { next_header: Protocol::IP_IN_IP, packet: &[0x45, 0, 0] };
         assert_eq!(data.to_vec(), VECTOR);
         assert_eq!(header(Protocol::GRE), [4, 47, 0, 0]);
     }
@@ -87,25 +74,15 @@ mod tests {
     #[test]
     fn truncated_at_every_length() {
         for n in 0..HEADER_LEN {
-            assert_eq!(
-                TunnelData::parse(&VECTOR[..n]),
-                Err(Error::Truncated),
-                "{n} bytes"
-            );
+            assert_eq!(TunnelData::parse(&VECTOR[..n]), Err(Error::Truncated), "{n} bytes");
         }
         assert_eq!(TunnelData::parse(&VECTOR[..4]).unwrap().packet, &[]);
     }
 
     #[test]
     fn unknown() {
-        assert_eq!(
-            TunnelData::parse(&[1, 4, 0, 0]),
-            Err(Error::Value("message type"))
-        );
-        assert_eq!(
-            TunnelData::parse(&[4, 99, 0, 0]).unwrap().next_header,
-            Protocol(99)
-        );
+        assert_eq!(TunnelData::parse(&[1, 4, 0, 0]), Err(Error::Value("message type")));
+        assert_eq!(TunnelData::parse(&[4, 99, 0, 0]).unwrap().next_header, Protocol(99));
     }
 
     #[test]

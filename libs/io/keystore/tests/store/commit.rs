@@ -6,21 +6,14 @@ use tokio::task::JoinSet;
 use crate::sample::{audit, binding, home, nai, open, other_program, place, subscriber, visitor};
 
 fn identification(previous: Option<u64>, next: u64) -> Change {
-    Change::Identification {
-        nai: nai(50),
-        previous,
-        next,
-    }
+    Change::Identification { nai: nai(50), previous, next }
 }
 
 #[tokio::test]
 async fn a_refused_list_leaves_nothing_and_disturbs_no_neighbour() {
     let (_folder, path) = place();
     let store = open(&path).await;
-    store
-        .commit(vec![identification(None, 1), Change::PutBinding(binding(9))])
-        .await
-        .unwrap();
+    store.commit(vec![identification(None, 1), Change::PutBinding(binding(9))]).await.unwrap();
     let before = store.transactions();
 
     let first = store.commit(vec![Change::PutVisitor(visitor(8))]);
@@ -39,10 +32,7 @@ async fn a_refused_list_leaves_nothing_and_disturbs_no_neighbour() {
     assert_eq!(store.transactions(), before + 1);
 
     let state = store.load().await.unwrap();
-    assert_eq!(
-        state.bindings.iter().map(|b| b.home_address).collect::<Vec<_>>(),
-        [home(9)]
-    );
+    assert_eq!(state.bindings.iter().map(|b| b.home_address).collect::<Vec<_>>(), [home(9)]);
     assert_eq!(state.bindings[0].associations.len(), 1);
     assert_eq!(state.visitors.len(), 1);
     assert!(state.subscribers.is_empty());
@@ -54,24 +44,12 @@ async fn a_refused_list_leaves_nothing_and_disturbs_no_neighbour() {
 async fn a_compare_and_set_refuses_every_wrong_expectation() {
     let (_folder, path) = place();
     let store = open(&path).await;
-    assert_eq!(
-        store.commit(vec![identification(Some(0), 1)]).await,
-        Err(CommitError::Conflict)
-    );
+    assert_eq!(store.commit(vec![identification(Some(0), 1)]).await, Err(CommitError::Conflict));
     assert_eq!(store.commit(vec![identification(None, u64::MAX)]).await, Ok(()));
-    assert_eq!(
-        store.commit(vec![identification(None, 1)]).await,
-        Err(CommitError::Conflict)
-    );
-    assert_eq!(
-        store.commit(vec![identification(Some(u64::MAX - 1), 1)]).await,
-        Err(CommitError::Conflict)
-    );
+    assert_eq!(store.commit(vec![identification(None, 1)]).await, Err(CommitError::Conflict));
+    assert_eq!(store.commit(vec![identification(Some(u64::MAX - 1), 1)]).await, Err(CommitError::Conflict));
     assert_eq!(store.load().await.unwrap().identifications, [(nai(50), u64::MAX)]);
-    assert_eq!(
-        store.commit(vec![identification(Some(u64::MAX), 0)]).await,
-        Ok(())
-    );
+    assert_eq!(store.commit(vec![identification(Some(u64::MAX), 0)]).await, Ok(()));
     assert_eq!(store.load().await.unwrap().identifications, [(nai(50), 0)]);
 }
 
@@ -86,31 +64,15 @@ async fn of_many_at_once_one_wins_each_round() {
             let store = store.clone();
             let next = round * 1000 + contender;
             commits.spawn(async move {
-                (
-                    next,
-                    store
-                        .commit(vec![identification(standing, next), Change::Audit(audit(next))])
-                        .await,
-                )
+                (next, store.commit(vec![identification(standing, next), Change::Audit(audit(next))]).await)
             });
         }
         let results = commits.join_all().await;
-        let winners: Vec<u64> = results
-            .iter()
-            .filter(|(_, r)| r.is_ok())
-            .map(|(next, _)| *next)
-            .collect();
+        let winners: Vec<u64> = results.iter().filter(|(_, r)| r.is_ok()).map(|(next, _)| *next).collect();
         assert_eq!(winners.len(), 1);
-        assert!(
-            results
-                .iter()
-                .all(|(_, r)| matches!(r, Ok(()) | Err(CommitError::Conflict)))
-        );
+        assert!(results.iter().all(|(_, r)| matches!(r, Ok(()) | Err(CommitError::Conflict))));
         standing = Some(winners[0]);
-        assert_eq!(
-            store.load().await.unwrap().identifications,
-            [(nai(50), winners[0])]
-        );
+        assert_eq!(store.load().await.unwrap().identifications, [(nai(50), winners[0])]);
         let entries = store.audit(round * 1000, 1000).await.unwrap();
         assert!(entries.iter().all(|entry| entry.number == winners[0]));
     }
@@ -135,9 +97,7 @@ async fn many_lists_share_a_flush_and_too_many_are_refused() {
     let store = open(&path).await;
     let before = store.transactions();
     // Nothing is awaited here, so the writer takes nothing out of the queue meanwhile.
-    let commits: Vec<_> = (1..=8200)
-        .map(|number| store.commit(vec![Change::Audit(audit(number))]))
-        .collect();
+    let commits: Vec<_> = (1..=8200).map(|number| store.commit(vec![Change::Audit(audit(number))])).collect();
     let (mut done, mut refused) = (0, 0);
     for commit in commits {
         match commit.await {
@@ -164,10 +124,7 @@ async fn concurrent_callers_that_each_wait_are_grouped() {
         let store = store.clone();
         callers.spawn(async move {
             for n in 1..=10 {
-                store
-                    .commit(vec![Change::Audit(audit(caller * 100 + n))])
-                    .await
-                    .unwrap();
+                store.commit(vec![Change::Audit(audit(caller * 100 + n))]).await.unwrap();
             }
         });
     }
@@ -210,18 +167,13 @@ async fn closing_commits_what_waits_and_then_refuses() {
     let (_folder, path) = place();
     let store = open(&path).await;
     let other = store.clone();
-    let waiting: Vec<_> = (1..=100)
-        .map(|number| store.commit(vec![Change::Audit(audit(number))]))
-        .collect();
+    let waiting: Vec<_> = (1..=100).map(|number| store.commit(vec![Change::Audit(audit(number))])).collect();
     store.close().await;
     for commit in waiting {
         assert_eq!(commit.await, Ok(()));
     }
     let refusal = other.commit(vec![Change::Audit(audit(101))]).await;
-    assert_eq!(
-        refusal,
-        Err(CommitError::Unavailable("the store is closed".into()))
-    );
+    assert_eq!(refusal, Err(CommitError::Unavailable("the store is closed".into())));
     assert_eq!(other.commit(vec![]).await, Ok(()));
     assert!(other.load().await.is_err());
     let reopened = open(&path).await;

@@ -78,34 +78,19 @@ async fn killed_writers_lose_nothing_acknowledged() {
     for enough in [1, 7, 40, 111, 300, 512] {
         acknowledged.extend(acknowledged_before_kill(&path, enough));
         let store = open(&path).await;
-        let entries: BTreeSet<u64> = store
-            .audit(0, u32::MAX)
-            .await
-            .unwrap()
-            .iter()
-            .map(|entry| entry.number)
-            .collect();
+        let entries: BTreeSet<u64> =
+            store.audit(0, u32::MAX).await.unwrap().iter().map(|entry| entry.number).collect();
         let lost: Vec<_> = acknowledged.difference(&entries).collect();
         assert!(lost.is_empty(), "lost {lost:?}");
         // Lists that were not acknowledged are there as a whole or not at all.
-        let filter = GrantFilter {
-            nai: Some(nai(50)),
-            limit: u32::MAX,
-            ..GrantFilter::default()
-        };
+        let filter = GrantFilter { nai: Some(nai(50)), limit: u32::MAX, ..GrantFilter::default() };
         let grants = store.grants(&filter).await.unwrap();
-        assert_eq!(
-            grants.iter().map(|grant| grant.id).collect::<BTreeSet<_>>(),
-            entries
-        );
+        assert_eq!(grants.iter().map(|grant| grant.id).collect::<BTreeSet<_>>(), entries);
         assert!(grants.iter().all(|found| *found == grant(found.id)));
         let state = store.load().await.unwrap();
         assert_eq!(state.last_audit, *entries.last().unwrap());
         assert!(
-            state
-                .bindings
-                .iter()
-                .all(|b| b.associations.len() == 1 + usize::from(b.foreign_agent.is_some()))
+            state.bindings.iter().all(|b| b.associations.len() == 1 + usize::from(b.foreign_agent.is_some()))
         );
         store.close().await;
     }

@@ -41,15 +41,9 @@ async fn the_database_is_set_up_to_last() {
     let (_folder, path) = place();
     let _store = open(&path).await;
     let mut other = other_program(&path).await;
-    let journal: String = sqlx::query_scalar("PRAGMA journal_mode")
-        .fetch_one(&mut other)
-        .await
-        .unwrap();
+    let journal: String = sqlx::query_scalar("PRAGMA journal_mode").fetch_one(&mut other).await.unwrap();
     assert_eq!(journal, "wal");
-    let check: String = sqlx::query_scalar("PRAGMA integrity_check")
-        .fetch_one(&mut other)
-        .await
-        .unwrap();
+    let check: String = sqlx::query_scalar("PRAGMA integrity_check").fetch_one(&mut other).await.unwrap();
     assert_eq!(check, "ok");
 }
 
@@ -59,10 +53,7 @@ async fn one_daemon_at_a_time() {
     let store = open(&path).await;
     let second = refusal(&path).await;
     assert!(matches!(&second, OpenError::InUse { path: found } if *found == path));
-    assert!(
-        second.to_string().contains("in use by another process"),
-        "{second}"
-    );
+    assert!(second.to_string().contains("in use by another process"), "{second}");
     store.commit(vec![Change::Audit(audit(1))]).await.unwrap();
     store.close().await;
     assert_eq!(open(&path).await.load().await.unwrap().last_audit, 1);
@@ -76,23 +67,9 @@ async fn a_newer_schema_is_refused_and_left_alone() {
         VALUES (99, 'later', TRUE, x'00', 0)";
     sql(&mut other_program(&path).await, edit).await;
     let newer = refusal(&path).await;
-    assert!(
-        matches!(
-            newer,
-            OpenError::Newer {
-                found: 99,
-                known: 1,
-                ..
-            }
-        ),
-        "{newer}"
-    );
+    assert!(matches!(newer, OpenError::Newer { found: 99, known: 1, .. }), "{newer}");
     assert!(newer.to_string().contains("run the newer program"), "{newer}");
-    sql(
-        &mut other_program(&path).await,
-        "DELETE FROM _sqlx_migrations WHERE version = 99",
-    )
-    .await;
+    sql(&mut other_program(&path).await, "DELETE FROM _sqlx_migrations WHERE version = 99").await;
     open(&path).await;
 }
 
@@ -100,15 +77,8 @@ async fn a_newer_schema_is_refused_and_left_alone() {
 async fn another_schema_of_the_same_number_is_refused() {
     let (_folder, path) = place();
     open(&path).await.close().await;
-    sql(
-        &mut other_program(&path).await,
-        "UPDATE _sqlx_migrations SET checksum = x'00'",
-    )
-    .await;
-    assert!(matches!(
-        refusal(&path).await,
-        OpenError::Differs { version: 1, .. }
-    ));
+    sql(&mut other_program(&path).await, "UPDATE _sqlx_migrations SET checksum = x'00'").await;
+    assert!(matches!(refusal(&path).await, OpenError::Differs { version: 1, .. }));
 }
 
 #[tokio::test]
@@ -122,11 +92,7 @@ async fn what_is_no_store_is_refused_and_left_alone() {
 
     let (_folder, path) = place();
     fs::write(&path, "").unwrap();
-    sql(
-        &mut other_program(&path).await,
-        "CREATE TABLE recipes (name TEXT)",
-    )
-    .await;
+    sql(&mut other_program(&path).await, "CREATE TABLE recipes (name TEXT)").await;
     let before = fs::read(&path).unwrap();
     let database = refusal(&path).await;
     assert!(matches!(database, OpenError::Foreign { .. }), "{database}");
@@ -137,10 +103,7 @@ async fn what_is_no_store_is_refused_and_left_alone() {
 async fn a_damaged_file_is_said() {
     let (_folder, path) = place();
     let store = open(&path).await;
-    store
-        .commit((1..200).map(|number| Change::Audit(audit(number))).collect())
-        .await
-        .unwrap();
+    store.commit((1..200).map(|number| Change::Audit(audit(number))).collect()).await.unwrap();
     store.close().await;
     let mut bytes = fs::read(&path).unwrap();
     bytes[4096..].fill(0x55);
@@ -158,19 +121,12 @@ async fn a_start_that_was_cut_off_is_taken_up_again() {
         installed_on TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP, success BOOLEAN NOT NULL,
         checksum BLOB NOT NULL, execution_time BIGINT NOT NULL)";
     sql(&mut other_program(&path).await, edit).await;
-    open(&path)
-        .await
-        .commit(vec![Change::Audit(audit(1))])
-        .await
-        .unwrap();
+    open(&path).await.commit(vec![Change::Audit(audit(1))]).await.unwrap();
 }
 
 #[tokio::test]
 async fn a_missing_folder_is_named() {
     let (folder, _) = place();
     let said = refusal(&folder.path().join("absent/ha.db")).await.to_string();
-    assert!(
-        said.contains("absent/ha.db") && said.contains("No such file"),
-        "{said}"
-    );
+    assert!(said.contains("absent/ha.db") && said.contains("No such file"), "{said}");
 }

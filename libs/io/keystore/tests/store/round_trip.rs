@@ -8,16 +8,8 @@ use crate::sample::{
 
 fn home_agents() -> Vec<HomeAgent> {
     vec![
-        HomeAgent {
-            name: "ha2@home.example".into(),
-            address: Some(home(3)),
-            registered: u64::MAX,
-        },
-        HomeAgent {
-            name: "ha@home.example".into(),
-            address: None,
-            registered: 1,
-        },
+        HomeAgent { name: "ha2@home.example".into(), address: Some(home(3)), registered: u64::MAX },
+        HomeAgent { name: "ha@home.example".into(), address: None, registered: 1 },
     ]
 }
 
@@ -40,20 +32,12 @@ fn full() -> State {
 fn changes(of: State) -> Vec<Change> {
     let mut changes = vec![Change::SubscriberCursor(of.subscriber_cursor)];
     changes.extend(of.subscribers.into_iter().rev().map(Change::PutSubscriber));
-    let first = |(nai, next)| Change::Identification {
-        nai,
-        previous: None,
-        next,
-    };
+    let first = |(nai, next)| Change::Identification { nai, previous: None, next };
     changes.extend(of.identifications.into_iter().rev().map(first));
     changes.extend(of.bindings.into_iter().rev().map(Change::PutBinding));
     changes.extend(of.visitors.into_iter().rev().map(Change::PutVisitor));
-    changes.extend(
-        of.sequences
-            .into_iter()
-            .rev()
-            .map(|(link, below)| Change::ReserveSequence { link, below }),
-    );
+    changes
+        .extend(of.sequences.into_iter().rev().map(|(link, below)| Change::ReserveSequence { link, below }));
     changes.extend(of.grants.into_iter().rev().map(Change::PutGrant));
     changes.extend((1..=of.last_audit).map(|number| Change::Audit(audit(number))));
     changes.extend(of.home_agents.into_iter().rev().map(Change::PutHomeAgent));
@@ -63,10 +47,7 @@ fn changes(of: State) -> Vec<Change> {
 #[tokio::test]
 async fn a_new_store_is_empty() {
     let (_folder, path) = place();
-    assert_eq!(
-        show(&open(&path).await.load().await.unwrap()),
-        show(&State::default())
-    );
+    assert_eq!(show(&open(&path).await.load().await.unwrap()), show(&State::default()));
 }
 
 #[tokio::test]
@@ -105,11 +86,7 @@ async fn putting_again_replaces_whole_rows_with_their_associations() {
     let list = vec![
         Change::SubscriberCursor(3),
         Change::PutSubscriber(expected.subscribers[0].duplicate()),
-        Change::Identification {
-            nai: nai(50),
-            previous: Some(0xe9b8_5aa0_ffff_ffff),
-            next: 1,
-        },
+        Change::Identification { nai: nai(50), previous: Some(0xe9b8_5aa0_ffff_ffff), next: 1 },
         Change::PutBinding(expected.bindings[1].duplicate()),
         Change::PutVisitor(expected.visitors[1].duplicate()),
         Change::ReserveSequence { link: 0, below: 256 },
@@ -125,24 +102,13 @@ async fn removed_bindings_and_visitors_leave_no_keys() {
     let (_folder, path) = place();
     let store = open(&path).await;
     store.commit(changes(full())).await.unwrap();
-    let list = [9, 50]
-        .into_iter()
-        .flat_map(|n| [Change::RemoveBinding(home(n)), Change::RemoveVisitor(home(n))]);
+    let list =
+        [9, 50].into_iter().flat_map(|n| [Change::RemoveBinding(home(n)), Change::RemoveVisitor(home(n))]);
     store.commit(list.collect()).await.unwrap();
-    let expected = State {
-        bindings: vec![],
-        visitors: vec![],
-        ..full()
-    };
+    let expected = State { bindings: vec![], visitors: vec![], ..full() };
     assert_eq!(show(&store.load().await.unwrap()), show(&expected));
     assert_eq!(count(&path, "SELECT count(*) FROM binding_associations").await, 0);
     assert_eq!(count(&path, "SELECT count(*) FROM visitor_associations").await, 0);
     // Removing what is not there is no failure.
-    store
-        .commit(vec![
-            Change::RemoveBinding(home(9)),
-            Change::RemoveVisitor(home(9)),
-        ])
-        .await
-        .unwrap();
+    store.commit(vec![Change::RemoveBinding(home(9)), Change::RemoveVisitor(home(9))]).await.unwrap();
 }

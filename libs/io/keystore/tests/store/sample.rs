@@ -30,11 +30,7 @@ pub(crate) async fn open(path: &Path) -> Store {
 
 /// A connection that is not the store's: another program.
 pub(crate) async fn other_program(path: &Path) -> SqliteConnection {
-    SqliteConnectOptions::new()
-        .filename(path)
-        .connect()
-        .await
-        .unwrap()
+    SqliteConnectOptions::new().filename(path).connect().await.unwrap()
 }
 
 pub(crate) async fn sql(connection: &mut SqliteConnection, text: &'static str) {
@@ -65,11 +61,7 @@ pub(crate) fn subscriber(n: u8) -> Subscriber {
         home_agent: home(2),
         home_gateway: n.is_multiple_of(2).then(|| home(1)),
         no_fs: n.is_multiple_of(2),
-        state: if n.is_multiple_of(2) {
-            SubscriberState::Active
-        } else {
-            SubscriberState::Revoked
-        },
+        state: if n.is_multiple_of(2) { SubscriberState::Active } else { SubscriberState::Revoked },
         max_lifetime: (!n.is_multiple_of(2)).then_some(u16::MAX),
         change: u64::MAX - u64::from(n),
     }
@@ -124,10 +116,7 @@ pub(crate) fn visitor(n: u8) -> Visitor {
         reverse_tunnel: n.is_multiple_of(2),
         lifetime: 600,
         granted: 1_790_000_000,
-        associations: vec![
-            association(AssociationKind::Key2, n),
-            association(AssociationKind::Key3, n),
-        ],
+        associations: vec![association(AssociationKind::Key2, n), association(AssociationKind::Key3, n)],
     }
 }
 
@@ -147,13 +136,7 @@ pub(crate) fn grant(id: u64) -> Grant {
         foreign_agent: through_agent.then(|| "fa-a@visited-a.example".into()),
         care_of: "10.51.1.2".into(),
         keys: match through_agent {
-            true => [
-                AssociationKind::Key1,
-                AssociationKind::Key2,
-                AssociationKind::Key3,
-            ]
-            .map(key)
-            .into(),
+            true => [AssociationKind::Key1, AssociationKind::Key2, AssociationKind::Key3].map(key).into(),
             false => vec![key(AssociationKind::Key1)],
         },
         issued: 1_790_000_000,
@@ -175,20 +158,8 @@ pub(crate) fn audit(number: u64) -> AuditEntry {
 }
 
 pub(crate) fn show_association(of: &Association) -> String {
-    let Association {
-        kind,
-        inbound,
-        outbound,
-        key,
-        own,
-        peer,
-        made,
-        ends,
-    } = of;
-    format!(
-        "{kind:?} {inbound} {outbound} {} {own} {peer} {made} {ends}",
-        key.fingerprint_hex()
-    )
+    let Association { kind, inbound, outbound, key, own, peer, made, ends } = of;
+    format!("{kind:?} {inbound} {outbound} {} {own} {peer} {made} {ends}", key.fingerprint_hex())
 }
 
 fn show_associations(of: &[Association]) -> String {
@@ -196,24 +167,8 @@ fn show_associations(of: &[Association]) -> String {
 }
 
 pub(crate) fn show_subscriber(of: &Subscriber) -> String {
-    let Subscriber {
-        nai,
-        key0,
-        spi,
-        cipher,
-        home_address,
-        home_prefix_length,
-        ..
-    } = of;
-    let Subscriber {
-        home_agent,
-        home_gateway,
-        no_fs,
-        state,
-        max_lifetime,
-        change,
-        ..
-    } = of;
+    let Subscriber { nai, key0, spi, cipher, home_address, home_prefix_length, .. } = of;
+    let Subscriber { home_agent, home_gateway, no_fs, state, max_lifetime, change, .. } = of;
     let key0 = key0.fingerprint_hex();
     format!(
         "{nai} {key0} {spi} {cipher:?} {home_address}/{home_prefix_length} {home_agent} {home_gateway:?} {no_fs} \
@@ -223,15 +178,7 @@ pub(crate) fn show_subscriber(of: &Subscriber) -> String {
 
 pub(crate) fn show_binding(of: &Binding) -> String {
     let Binding {
-        nai,
-        home_address,
-        care_of,
-        tunnel,
-        reverse_tunnel,
-        foreign_agent,
-        lifetime,
-        granted,
-        ..
+        nai, home_address, care_of, tunnel, reverse_tunnel, foreign_agent, lifetime, granted, ..
     } = of;
     let keys = show_associations(&of.associations);
     format!(
@@ -240,21 +187,8 @@ pub(crate) fn show_binding(of: &Binding) -> String {
 }
 
 pub(crate) fn show_visitor(of: &Visitor) -> String {
-    let Visitor {
-        home_address,
-        link,
-        link_address,
-        home_agent,
-        care_of,
-        tunnel,
-        ..
-    } = of;
-    let Visitor {
-        reverse_tunnel,
-        lifetime,
-        granted,
-        ..
-    } = of;
+    let Visitor { home_address, link, link_address, home_agent, care_of, tunnel, .. } = of;
+    let Visitor { reverse_tunnel, lifetime, granted, .. } = of;
     let keys = show_associations(&of.associations);
     format!(
         "{home_address} {link} {link_address:?} {home_agent} {care_of} {tunnel:?} {reverse_tunnel} {lifetime} \
@@ -264,24 +198,9 @@ pub(crate) fn show_visitor(of: &Visitor) -> String {
 
 /// Every field of a state.
 pub(crate) fn show(of: &State) -> Vec<String> {
-    let State {
-        subscribers,
-        subscriber_cursor,
-        identifications,
-        bindings,
-        ..
-    } = of;
-    let State {
-        visitors,
-        sequences,
-        grants,
-        last_audit,
-        home_agents,
-        ..
-    } = of;
-    let mut lines = vec![format!(
-        "{subscriber_cursor} {last_audit} {identifications:?} {sequences:?}"
-    )];
+    let State { subscribers, subscriber_cursor, identifications, bindings, .. } = of;
+    let State { visitors, sequences, grants, last_audit, home_agents, .. } = of;
+    let mut lines = vec![format!("{subscriber_cursor} {last_audit} {identifications:?} {sequences:?}")];
     lines.extend(subscribers.iter().map(show_subscriber));
     lines.extend(bindings.iter().map(show_binding));
     lines.extend(visitors.iter().map(show_visitor));

@@ -12,10 +12,7 @@ use crate::sample::{KEK, binding, nai, open, other_program, place, sql, subscrib
 async fn another_key_encryption_key_is_refused_at_open() {
     let (_folder, path) = place();
     let store = open(&path).await;
-    store
-        .commit(vec![Change::PutSubscriber(subscriber(50))])
-        .await
-        .unwrap();
+    store.commit(vec![Change::PutSubscriber(subscriber(50))]).await.unwrap();
     store.close().await;
     let mut nearly = KEK;
     nearly[31] ^= 1;
@@ -30,26 +27,17 @@ async fn refused_after(edit: &'static str, table: &str) {
     let (_folder, path) = place();
     let store = open(&path).await;
     let list = [8, 50].into_iter().flat_map(|n| {
-        [
-            Change::PutSubscriber(subscriber(n)),
-            Change::PutBinding(binding(n)),
-            Change::PutVisitor(visitor(n)),
-        ]
+        [Change::PutSubscriber(subscriber(n)), Change::PutBinding(binding(n)), Change::PutVisitor(visitor(n))]
     });
     store.commit(list.collect()).await.unwrap();
     store.load().await.unwrap();
     store.close().await;
     sql(&mut other_program(&path).await, edit).await;
     let refusal = open(&path).await.load().await.err().unwrap();
-    let ReadError::Damaged { table: found, .. } = &refusal else {
-        panic!("{refusal}")
-    };
+    let ReadError::Damaged { table: found, .. } = &refusal else { panic!("{refusal}") };
     assert_eq!(*found, table, "{refusal}");
     let text = refusal.to_string();
-    assert!(
-        text.contains("does not open") && !text.contains(nai(50).as_str()),
-        "{text}"
-    );
+    assert!(text.contains("does not open") && !text.contains(nai(50).as_str()), "{text}");
 }
 
 #[tokio::test]
@@ -73,16 +61,8 @@ async fn a_sealed_key_moved_to_another_row_is_refused() {
 
 #[tokio::test]
 async fn a_sealed_key_put_to_another_use_is_refused() {
-    refused_after(
-        "UPDATE binding_associations SET kind = 3 - kind",
-        "binding_associations",
-    )
-    .await;
-    refused_after(
-        "UPDATE visitor_associations SET outbound_spi = 999",
-        "visitor_associations",
-    )
-    .await;
+    refused_after("UPDATE binding_associations SET kind = 3 - kind", "binding_associations").await;
+    refused_after("UPDATE visitor_associations SET outbound_spi = 999", "visitor_associations").await;
     refused_after("UPDATE subscribers SET nai = 'x' || nai", "subscribers").await;
     refused_after("UPDATE subscribers SET sealed_key0 = x'00'", "subscribers").await;
 }
@@ -111,22 +91,14 @@ async fn no_key_is_in_any_file() {
     };
     let (mut one, mut two, mut three) = (subscriber(50), binding(50), visitor(50));
     let mut keys: Vec<[u8; 32]> = vec![KEK];
-    let others = two
-        .associations
-        .iter_mut()
-        .chain(&mut three.associations)
-        .map(|a| &mut a.key);
+    let others = two.associations.iter_mut().chain(&mut three.associations).map(|a| &mut a.key);
     for key in others.chain([&mut one.key0]) {
         let bytes = fresh();
         keys.push(bytes);
         *key = Key::new(bytes);
     }
     assert_eq!(keys.len(), 6);
-    let list = vec![
-        Change::PutSubscriber(one),
-        Change::PutBinding(two),
-        Change::PutVisitor(three),
-    ];
+    let list = vec![Change::PutSubscriber(one), Change::PutBinding(two), Change::PutVisitor(three)];
     store.commit(list).await.unwrap();
 
     let open_files = files(folder.path());

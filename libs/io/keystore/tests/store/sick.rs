@@ -68,58 +68,33 @@ async fn numbers(store: &Store) -> Vec<u64> {
     let state = store.load().await.unwrap();
     let entries = store.audit(0, u32::MAX).await.unwrap();
     let numbers: Vec<u64> = entries.iter().map(|entry| entry.number).collect();
-    assert_eq!(
-        numbers,
-        state.grants.iter().map(|grant| grant.id).collect::<Vec<_>>()
-    );
+    assert_eq!(numbers, state.grants.iter().map(|grant| grant.id).collect::<Vec<_>>());
     numbers
 }
 
 async fn live_on_a_small_disk(folder: &Path) {
     let path = folder.join("ha.db");
     let store = open(&path).await;
-    store
-        .commit(vec![Change::Identification {
-            nai: nai(50),
-            previous: None,
-            next: 1,
-        }])
-        .await
-        .unwrap();
+    store.commit(vec![Change::Identification { nai: nai(50), previous: None, next: 1 }]).await.unwrap();
     let (mut acknowledged, reason) = fill(&store, 1).await;
     assert!(reason.contains("full"), "{reason}");
     assert!(acknowledged.len() > 10);
     assert_eq!(numbers(&store).await, acknowledged);
 
     // Still full: refused again, for a whole group at once, and readable all the while.
-    let refused: Vec<_> = (5000..5600)
-        .map(|number| store.commit(vec![Change::PutGrant(grant(number))]))
-        .collect();
+    let refused: Vec<_> =
+        (5000..5600).map(|number| store.commit(vec![Change::PutGrant(grant(number))])).collect();
     let mut results = Vec::new();
     for commit in refused {
         results.push(commit.await);
     }
     assert!(results.iter().any(Result::is_err));
-    assert!(
-        results
-            .iter()
-            .all(|result| !matches!(result, Err(CommitError::Conflict)))
-    );
+    assert!(results.iter().all(|result| !matches!(result, Err(CommitError::Conflict))));
     let loaded = store.load().await.unwrap().grants.len();
-    assert_eq!(
-        loaded,
-        acknowledged.len() + results.iter().filter(|result| result.is_ok()).count()
-    );
+    assert_eq!(loaded, acknowledged.len() + results.iter().filter(|result| result.is_ok()).count());
 
     // Somebody makes room.
-    mount(
-        None::<&str>,
-        folder,
-        None::<&str>,
-        MsFlags::MS_REMOUNT,
-        Some("size=8m"),
-    )
-    .unwrap();
+    mount(None::<&str>, folder, None::<&str>, MsFlags::MS_REMOUNT, Some("size=8m")).unwrap();
     let next = acknowledged.last().unwrap() + 1;
     let list = vec![Change::PutGrant(grant(next)), Change::Audit(audit(next))];
     assert_eq!(store.commit(list).await, Ok(()));
@@ -139,23 +114,9 @@ fn a_full_disk_is_said_and_survived() {
     // A mount namespace of its own for one thread and what it starts: nobody else sees the small disk.
     let life = std::thread::spawn(|| {
         unshare(CloneFlags::CLONE_NEWNS).unwrap();
-        mount(
-            None::<&str>,
-            "/",
-            None::<&str>,
-            MsFlags::MS_REC | MsFlags::MS_PRIVATE,
-            None::<&str>,
-        )
-        .unwrap();
+        mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>).unwrap();
         let folder = tempfile::tempdir().unwrap();
-        mount(
-            Some("none"),
-            folder.path(),
-            Some("tmpfs"),
-            MsFlags::empty(),
-            Some("size=600k"),
-        )
-        .unwrap();
+        mount(Some("none"), folder.path(), Some("tmpfs"), MsFlags::empty(), Some("size=600k")).unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(live_on_a_small_disk(folder.path()));
         drop(runtime);

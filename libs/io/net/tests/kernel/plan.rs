@@ -1,6 +1,6 @@
 //! A mobile node goes from every state to every other, and the kernel holds what the state says.
 
-use std::{net::Ipv4Addr, sync::Arc};
+use std::{io::Read as _, net::Ipv4Addr, sync::Arc};
 
 use forward::{Side, Table};
 use net::{
@@ -14,7 +14,7 @@ use net::{
     udp::Port,
 };
 
-use crate::lab::{Host, Switch};
+use crate::lab::{Host, PATIENCE, Switch};
 
 const HOME: Home = Home {
     address: Ipv4Addr::new(10, 11, 1, 50),
@@ -243,4 +243,73 @@ fn a_marked_port_is_bound_to_the_care_of_address() {
     let port = mobile.host.act(move || async move { Port::open(local, Some(MARK)).unwrap() });
     assert_eq!(*port.local().ip(), CARE_OF.address);
     assert_ne!(port.local().port(), 0);
+}
+
+/// When a node is moved from its home link, packets may leave before anybody noticed. They must not be preceded
+/// by ARP, which would show the home address to the other link.
+#[test]
+fn a_sudden_move_causes_no_arp_with_the_home_address() {
+    let Some(switch) = Switch::new(&["home", "visited"]) else { return };
+    let (correspondent, bystander, mobile) =
+        (Host::new().unwrap(), Host::new().unwrap(), Host::new().unwrap());
+    switch.connect(&correspondent, "eth0", "home");
+    switch.connect(&bystander, "eth0", "visited");
+    let port = switch.connect(&mobile, "eth0", "home");
+    correspondent.address("eth0", "10.11.1.90", 24);
+    let _tunnel = open_tunnel(&mobile);
+    let link = mobile.act(|| async {
+        let netlink = Netlink::connect().unwrap();
+        let plan = MobileNode::start(netlink, &["eth0"], "sojourn0", HOME).await.unwrap();
+        let link = LinkSocket::open("eth0", Hears::MobileNode).unwrap();
+        plan.home(&link).await.unwrap();
+        Arc::new(link)
+    });
+    let (near, far) = (mobile.udp("10.11.1.50:5000"), correspondent.udp("10.11.1.90:5000"));
+    near.send_to(b"at home", far.local_addr().unwrap()).unwrap();
+    far.recv(&mut [0; 16]).unwrap();
+
+    let heard = bystander.act(|| async { arp_socket() });
+    switch.plug(&port, "visited");
+    for _ in 0..50 {
+        near.send_to(b"away", far.local_addr().unwrap()).unwrap();
+    }
+    let last = Ipv4Addr::new(10, 99, 99, 99);
+    mobile.act(move || async move { link.gratuitous_arp(last).unwrap() });
+    let mut packet = [0; 64];
+    loop {
+        let length = (&heard).read(&mut packet).unwrap();
+        assert!(length >= 28);
+        let sender = Ipv4Addr::new(packet[14], packet[15], packet[16], packet[17]);
+        assert_ne!(sender, HOME.address);
+        if sender == last {
+            break;
+        }
+    }
+}
+
+/// A socket that receives all ARP packets of the host.
+fn arp_socket() -> socket2::Socket {
+    let arp = socket2::Protocol::from(i32::from(0x0806_u16.to_be()));
+    let socket = socket2::Socket::new(socket2::Domain::PACKET, socket2::Type::DGRAM, Some(arp)).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    socket
+}
+
+#[test]
+fn timing() {
+    let Some(mobile) = Mobile::new() else { return };
+    mobile.host.address("eth0", "192.168.77.10", 24);
+    for state in STATES {
+        let start = std::time::Instant::now();
+        for _ in 0..20 {
+            mobile.go(State::Detached);
+        }
+        let d = start.elapsed() / 20;
+        let start = std::time::Instant::now();
+        for _ in 0..20 {
+            mobile.go(state);
+            mobile.go(State::Detached);
+        }
+        println!("{state:?} {:?} detached {d:?}", start.elapsed() / 20 - d);
+    }
 }

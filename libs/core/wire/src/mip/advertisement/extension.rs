@@ -116,10 +116,7 @@ impl Extension {
             0..=127 => Err(Error::UnknownCritical(kind)),
             128..=255 => Ok(match agent_name(kind, data) {
                 Some(name) => Self::AgentNai(name.to_owned()),
-                None => Self::Skipped {
-                    kind,
-                    data: data.to_vec(),
-                },
+                None => Self::Skipped { kind, data: data.to_vec() },
             }),
         }
     }
@@ -134,10 +131,7 @@ impl Extension {
                 w.u8(self.kind()).u8(length(data.len())?).put(data);
             }
             Self::AgentNai(name) => {
-                w.u8(NAI_CARRYING)
-                    .u8(length(name.len() + 1)?)
-                    .u8(FOREIGN_AGENT_NAI)
-                    .put(name.as_bytes());
+                w.u8(NAI_CARRYING).u8(length(name.len() + 1)?).u8(FOREIGN_AGENT_NAI).put(name.as_bytes());
             }
         }
         Ok(())
@@ -158,12 +152,7 @@ impl MobilityAgent {
             return Err(Error::Value("foreign agent without a care-of address"));
         }
         let care_of = addresses.iter().copied().map(Ipv4Addr::from).collect();
-        Ok(Self {
-            sequence,
-            lifetime,
-            flags,
-            care_of,
-        })
+        Ok(Self { sequence, lifetime, flags, care_of })
     }
 
     fn emit(&self, w: &mut Writer) -> Result<(), Error> {

@@ -48,11 +48,7 @@ mod tests {
         assert_eq!(bytes, [10, 0, 0xf5, 0xff, 0, 0, 0, 0]);
         assert_eq!(Solicitation::parse(&bytes), Ok(Solicitation));
         for n in 0..bytes.len() {
-            assert_eq!(
-                Solicitation::parse(&bytes[..n]),
-                Err(Error::Truncated),
-                "{n} bytes"
-            );
+            assert_eq!(Solicitation::parse(&bytes[..n]), Err(Error::Truncated), "{n} bytes");
         }
     }
 
@@ -64,13 +60,7 @@ mod tests {
         assert_eq!(parse(&[16, 0]), Err(Error::UnknownCritical(16)));
         assert_eq!(parse(&[140, 2, 7]), Err(Error::Truncated));
         let code = with_checksum(vec![10, 1, 0, 0, 0, 0, 0, 0]);
-        assert_eq!(
-            Solicitation::parse(&code),
-            Err(Error::Value("code of the solicitation"))
-        );
-        assert_eq!(
-            Solicitation::parse(&with_checksum(vec![9; 8])),
-            Err(Error::Value("message type"))
-        );
+        assert_eq!(Solicitation::parse(&code), Err(Error::Value("code of the solicitation")));
+        assert_eq!(Solicitation::parse(&with_checksum(vec![9; 8])), Err(Error::Value("message type")));
     }
 }
