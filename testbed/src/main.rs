@@ -31,6 +31,7 @@ use std::{ffi::OsString, path::PathBuf, process::ExitCode};
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
+use nix::sys::signal::Signal;
 
 use crate::{
     commands::{Name, Results},
@@ -95,7 +96,8 @@ enum Action {
         #[command(flatten)]
         name: Name,
         node: String,
-        #[arg(long, default_value_t = libc::SIGKILL)]
+        /// A number or a name
+        #[arg(long, default_value = "9", value_parser = signal)]
         signal: i32,
     },
     /// Start a node's daemon again and wait until it answers, a mobile node until it is registered
@@ -109,6 +111,9 @@ enum Action {
         #[command(flatten)]
         name: Name,
         node: String,
+        /// Only this interface
+        #[arg(short, long, value_name = "NAME")]
+        interface: Option<String>,
         /// Write pcap to this file
         #[arg(short, long, value_name = "FILE")]
         write: Option<PathBuf>,
@@ -140,6 +145,15 @@ enum Action {
     },
 }
 
+fn signal(text: &str) -> Result<i32, String> {
+    let name = text.to_uppercase();
+    let name = if name.starts_with("SIG") { name } else { format!("SIG{name}") };
+    let known = text.parse().ok().map(Signal::try_from).unwrap_or_else(|| name.parse());
+    known
+        .map(|signal| signal as i32)
+        .map_err(|_| "a signal is a number such as 9 or a name such as TERM".into())
+}
+
 fn main() -> ExitCode {
     match carry_out(Cli::parse().command) {
         Ok(code) => code,
@@ -160,7 +174,9 @@ fn carry_out(action: Action) -> Result<ExitCode> {
         Action::Move { name, node, to } => commands::move_to(&name, node, to),
         Action::Kill { name, node, signal } => commands::kill(&name, node, signal),
         Action::Start { name, node } => commands::start(&name, node),
-        Action::Pcap { name, node, write } => commands::pcap(&name, node, write.as_deref()),
+        Action::Pcap { name, node, interface, write } => {
+            commands::pcap(&name, node, interface.as_deref(), write.as_deref())
+        }
         Action::Traffic { name, megabytes, seconds } => commands::traffic(&name, megabytes, seconds),
         Action::Down { name } => commands::down(&name),
         Action::Hold { file, directory, pcap } => commands::hold(&file, &directory, pcap.as_deref()),

@@ -15,6 +15,7 @@ pub(crate) const LINUX_SLL2: u32 = 276;
 
 const MAGIC_NANOSECONDS: u32 = 0xa1b2_3c4d;
 const SNAP: u32 = 262_144;
+const RECORD_HEADER: usize = 16;
 
 /// One capture file being written.
 pub(crate) struct PcapFile<W: Write = File> {
@@ -44,6 +45,10 @@ impl<W: Write> PcapFile<W> {
 
     /// Adds a frame: nanoseconds since 1970, its length on the link, and the bytes kept of it.
     pub(crate) fn write(&mut self, unix_ns: u64, length: u32, bytes: &[u8]) -> Result<()> {
+        // Whole records reach the file, so that it can be read at any time.
+        if self.out.buffer().len() + RECORD_HEADER + bytes.len() > self.out.capacity() {
+            self.out.flush()?;
+        }
         let seconds = u32::try_from(unix_ns / 1_000_000_000)?;
         let nanoseconds = (unix_ns % 1_000_000_000) as u32;
         self.out.write_all(&seconds.to_le_bytes())?;

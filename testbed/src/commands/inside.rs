@@ -12,8 +12,11 @@ use std::{
     process::{Command, ExitCode},
 };
 
-use anyhow::{Context, Result, bail};
-use nix::sched::{CloneFlags, setns};
+use anyhow::{Context, Result};
+use nix::{
+    net::if_::{if_indextoname, if_nametoindex},
+    sched::{CloneFlags, setns},
+};
 use socket2::{Domain, Socket, Type};
 
 use super::kept::Name;
@@ -34,8 +37,14 @@ pub(crate) fn exec(name: &Name, node: String, command: &[OsString]) -> Result<Ex
     Err(error).with_context(|| format!("cannot run {}", program.display()))
 }
 
-/// Captures everything that a node sends and receives: as a pcap file, or in words at a terminal.
-pub(crate) fn capture(name: &Name, node: String, file: Option<&Path>) -> Result<ExitCode> {
+/// Captures everything that a node sends and receives, or one interface of it: as a pcap file, or in words at a
+/// terminal. It ends only by a signal or an error.
+pub(crate) fn pcap(
+    name: &Name,
+    node: String,
+    interface: Option<&str>,
+    file: Option<&Path>,
+) -> Result<ExitCode> {
     let target: Option<Box<dyn Write>> = match file {
         Some(path) => {
             Some(Box::new(File::create(path).with_context(|| format!("cannot write {}", path.display()))?))
@@ -45,6 +54,9 @@ pub(crate) fn capture(name: &Name, node: String, file: Option<&Path>) -> Result<
     };
     let mut out = target.map(|target| PcapFile::new(target, pcap::LINUX_SLL2)).transpose()?;
     enter(name, node)?;
+    let only = interface
+        .map(|name| if_nametoindex(name).with_context(|| format!("the node has no interface {name}")))
+        .transpose()?;
     let protocol = i32::from((libc::ETH_P_ALL as u16).to_be());
     let socket = Socket::new(Domain::PACKET, Type::DGRAM, Some(protocol.into())).context("cannot capture")?;
     if let Some(out) = &mut out {
@@ -53,6 +65,9 @@ pub(crate) fn capture(name: &Name, node: String, file: Option<&Path>) -> Result<
     let mut buffer = vec![0_u8; 1 << 16];
     loop {
         let (length, from) = receive(&socket, &mut buffer)?;
+        if only.is_some_and(|index| index != from.sll_ifindex.cast_unsigned()) {
+            continue;
+        }
         let packet = buffer.get(..length).unwrap_or_default();
         match &mut out {
             Some(out) => {
@@ -130,7 +145,7 @@ fn cooked(from: &libc::sockaddr_ll) -> [u8; 20] {
 }
 
 fn show(from: &libc::sockaddr_ll, packet: &[u8]) {
-    let interface = nix::net::if_::if_indextoname(from.sll_ifindex.cast_unsigned())
+    let interface = if_indextoname(from.sll_ifindex.cast_unsigned())
         .map_or_else(|_| "?".to_owned(), |name| name.to_string_lossy().into_owned());
     let way = if from.sll_pkttype == libc::PACKET_OUTGOING { "out" } else { "in" };
     let now = clock::unix_ns() / 1_000_000;
@@ -141,14 +156,4 @@ fn show(from: &libc::sockaddr_ll, packet: &[u8]) {
         now % 1000,
         packet.len()
     ));
-}
-
-/// The command `pcap`; it ends only by a signal or an error.
-pub(crate) fn pcap(name: &Name, node: String, file: Option<&Path>) -> Result<ExitCode> {
-    if let Some(path) = file
-        && path.is_dir()
-    {
-        bail!("{} is a directory", path.display());
-    }
-    capture(name, node, file)
 }
