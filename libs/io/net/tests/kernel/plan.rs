@@ -294,22 +294,3 @@ fn arp_socket() -> socket2::Socket {
     socket.set_read_timeout(Some(PATIENCE)).unwrap();
     socket
 }
-
-#[test]
-fn timing() {
-    let Some(mobile) = Mobile::new() else { return };
-    mobile.host.address("eth0", "192.168.77.10", 24);
-    for state in STATES {
-        let start = std::time::Instant::now();
-        for _ in 0..20 {
-            mobile.go(State::Detached);
-        }
-        let d = start.elapsed() / 20;
-        let start = std::time::Instant::now();
-        for _ in 0..20 {
-            mobile.go(state);
-            mobile.go(State::Detached);
-        }
-        println!("{state:?} {:?} detached {d:?}", start.elapsed() / 20 - d);
-    }
-}
