@@ -104,10 +104,10 @@ impl Shell<ForeignAgent> for World {
     async fn apply(&mut self, effect: Effect) -> anyhow::Result<Applied<Request>> {
         match effect {
             Effect::Persist { ticket, changes } => {
-                let store = self.store.clone();
+                // Queued here, so that commits keep the order of the effects.
+                let commit = self.store.commit(changes);
                 self.commits.push_back(Box::pin(async move {
-                    let result = store.commit(changes).await;
-                    Request::Persisted { ticket, result }
+                    Request::Persisted { ticket, result: commit.await }
                 }));
             }
             Effect::Tunnel(change) => self.change_tunnel(change).await,

@@ -76,9 +76,10 @@ impl Shell<HomeAgent> for World {
     async fn apply(&mut self, effect: Effect) -> anyhow::Result<Applied<Request>> {
         match effect {
             Effect::Persist { ticket, changes } => {
-                let store = self.store.clone();
+                // Queued here, so that commits keep the order of the effects.
+                let commit = self.store.commit(changes);
                 self.commits.push_back(Box::pin(async move {
-                    let result = store.commit(changes).await;
+                    let result = commit.await;
                     if let Err(error) = &result {
                         tracing::error!("{error}");
                     }

@@ -154,8 +154,9 @@ impl Work {
         loop {
             match self.kdc.poll() {
                 Output::Effect(Effect::Persist { commit, changes }) => {
-                    let store = self.store.clone();
-                    self.commits.spawn(async move { (commit, store.commit(changes).await) });
+                    // Queued here, so that commits keep the order of the effects.
+                    let committed = self.store.commit(changes);
+                    self.commits.spawn(async move { (commit, committed.await) });
                 }
                 Output::Effect(Effect::Answer { ticket, answer }) => {
                     // A caller that has gone away wants no answer any more.
