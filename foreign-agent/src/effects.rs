@@ -106,9 +106,8 @@ impl Shell<ForeignAgent> for World {
             Effect::Persist { ticket, changes } => {
                 // Queued here, so that commits keep the order of the effects.
                 let commit = self.store.commit(changes);
-                self.commits.push_back(Box::pin(async move {
-                    Request::Persisted { ticket, result: commit.await }
-                }));
+                self.commits
+                    .push_back(Box::pin(async move { Request::Persisted { ticket, result: commit.await } }));
             }
             Effect::Tunnel(change) => self.change_tunnel(change).await,
             Effect::Notify(event) => self.notify(&event),
