@@ -148,7 +148,7 @@ enum Action {
 fn signal(text: &str) -> Result<i32, String> {
     let name = text.to_uppercase();
     let name = if name.starts_with("SIG") { name } else { format!("SIG{name}") };
-    let known = text.parse().ok().map(Signal::try_from).unwrap_or_else(|| name.parse());
+    let known = text.parse::<i32>().ok().map(Signal::try_from).unwrap_or_else(|| name.parse());
     known
         .map(|signal| signal as i32)
         .map_err(|_| "a signal is a number such as 9 or a name such as TERM".into())
