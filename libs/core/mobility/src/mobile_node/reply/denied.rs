@@ -125,7 +125,9 @@ impl MobileNode {
     pub(super) fn denied(&mut self, reply: &Reply, parts: &Verified<&Parts<'_>>, sent: &Sent, now: Now) {
         let detail = self.open_detail(parts, sent);
         let why = match &detail {
-            Some((code, text)) if text.is_empty() => format!("{} ({})", reply.code, code.meaning()),
+            Some((code, text)) if text.is_empty() || text == code.meaning() => {
+                format!("{} ({})", reply.code, code.meaning())
+            }
             Some((code, text)) => format!("{} ({}: {text})", reply.code, code.meaning()),
             None => reply.code.to_string(),
         };
