@@ -9,6 +9,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
+use nix::sys::statfs::{TMPFS_MAGIC, statfs};
 
 /// The longest path of a Unix socket in an `AF_UNIX` address.
 const SOCKET_PATH: usize = 107;
@@ -18,16 +19,29 @@ const SOCKET_PATH: usize = 107;
 pub(crate) struct Directory(PathBuf);
 
 impl Directory {
-    /// Where networks that stay up have their directories, by name. Must be asked before a user namespace makes
-    /// everybody root.
+    /// Where networks have their directories, by name: the user's runtime directory, else a place in memory, so
+    /// that another program's writes to the disk do not show in handovers, else what there is. Must be asked
+    /// before a user namespace makes everybody root.
     pub(crate) fn base() -> PathBuf {
-        let mine = nix::unistd::geteuid();
-        let runtime = env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|path| path.is_dir());
-        let system = || mine.is_root().then(|| PathBuf::from("/run")).filter(|path| path.is_dir());
-        match runtime.or_else(system) {
-            Some(directory) => directory.join("sojourn-testbed"),
-            None => env::temp_dir().join(format!("sojourn-testbed-{mine}")),
+        const NAME: &str = "sojourn-testbed";
+        if let Some(runtime) = env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|path| path.is_dir())
+        {
+            return runtime.join(NAME);
         }
+        let mine = nix::unistd::geteuid();
+        let of_user = format!("{NAME}-{mine}");
+        let mut places = vec![PathBuf::from("/dev/shm").join(&of_user), env::temp_dir().join(&of_user)];
+        if mine.is_root() {
+            places.insert(0, Path::new("/run").join(NAME));
+        }
+        let in_memory = |path: &&PathBuf| {
+            path.parent()
+                .and_then(|parent| statfs(parent).ok())
+                .is_some_and(|found| found.filesystem_type() == TMPFS_MAGIC)
+        };
+        let exists = |path: &&PathBuf| path.parent().is_some_and(Path::is_dir);
+        let chosen = places.iter().find(in_memory).or(places.iter().rev().find(exists));
+        chosen.cloned().unwrap_or_else(|| PathBuf::from(of_user))
     }
 
     /// Makes or takes a directory. One that belongs to another, or that others may enter, is refused.

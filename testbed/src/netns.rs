@@ -4,6 +4,7 @@
 //! a closure belong to the namespace for good, whoever uses them later; processes started by one live in it.
 //! Nothing is bound into the file system: when the testbed ends, however it ends, the namespace is gone.
 
+mod carrier;
 mod links;
 mod sysctl;
 

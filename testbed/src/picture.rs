@@ -7,6 +7,8 @@ use std::fmt::Write as _;
 pub(crate) use self::tree::draw as network;
 use crate::report::{Handover, Report};
 
+/// The kernel tells of a carrier within a millisecond, unless it gets no processor time (milliseconds).
+const OVERLOADED: f64 = 50.0;
 /// Columns of a bar.
 const WIDTH: usize = 48;
 
@@ -26,7 +28,7 @@ fn bars(out: &mut String, report: &Report) -> std::fmt::Result {
         out,
         "\nHandovers, from carrier at the mobile node: ░ discovery  ▒ registration  ▓ tunnel  ● first packet\n"
     )?;
-    let half = format!("{:.0}", scale / 2.0);
+    let half = (scale / 2.0).to_string();
     let right = format!("{scale:.0} ms");
     let gap = WIDTH / 2;
     let width = names(report);
@@ -144,6 +146,13 @@ fn summary(out: &mut String, report: &Report) -> std::fmt::Result {
     }
     for capture in &report.captures {
         writeln!(out, "  capture    {}", capture.path)?;
+    }
+    let carrier = report.handovers.iter().map(|line| line.carrier_ms).fold(0.0, f64::max);
+    if carrier > OVERLOADED {
+        writeln!(
+            out,
+            "  busy       the kernel took {carrier:.0} ms to tell of a carrier: the machine is short of processors"
+        )?;
     }
     writeln!(out)?;
     for fault in &report.faults {

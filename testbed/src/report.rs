@@ -73,6 +73,9 @@ pub(crate) struct Handover {
     pub(crate) care_of: String,
     pub(crate) link_down_at_ms: f64,
     pub(crate) link_up_at_ms: f64,
+    /// From the switch's bringing its end up to the mobile node's kernel telling of a carrier: not the doing of
+    /// any daemon, and long only on a machine that is short of processors.
+    pub(crate) carrier_ms: f64,
     /// From carrier at the mobile node to the first probe that came after it.
     pub(crate) link_up_to_first_packet_ms: Option<f64>,
     /// From carrier to the first registration request.

@@ -43,6 +43,15 @@ pub(crate) struct Port {
     pub(crate) address: Option<Ipv4Addr>,
 }
 
+/// When a cable was plugged in, in boot nanoseconds.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Plugged {
+    /// Just before the switch brought its end up.
+    pub(crate) at: u64,
+    /// When the node's kernel told that it has a carrier.
+    pub(crate) carrier: u64,
+}
+
 /// A capture file of a link.
 #[derive(Clone, Debug)]
 pub(crate) struct CaptureFile {
@@ -113,29 +122,32 @@ impl Switch {
         })
     }
 
-    /// Takes the carrier from a node and waits until it knows. Hands back the time (boot nanoseconds) just
-    /// before.
+    /// Takes the carrier from a node and waits until its kernel has told it. Hands back the time (boot
+    /// nanoseconds) just before.
     pub(crate) fn unplug(&self, node: &Namespace, port: &Port) -> Result<u64> {
         let (index, inner) = (port.switch_index, port.index);
+        let watch = node.run(move |inside| inside.watch_carrier(inner))?;
         let at = self.namespace.run(move |inside| {
             let at = clock::boot_ns();
             inside.down(index)?;
             Ok(at)
         })?;
-        node.run(move |inside| inside.await_carrier_loss(inner))?;
+        watch.wait(false)?;
         Ok(at)
     }
 
-    /// Connects an unplugged node to a link. Hands back the time (boot nanoseconds) just before its carrier came.
-    pub(crate) fn replug(&self, port: &Port, link: &str) -> Result<u64> {
-        let (index, bridge) = (port.switch_index, self.bridge(link)?);
+    /// Connects an unplugged node to a link.
+    pub(crate) fn replug(&self, node: &Namespace, port: &Port, link: &str) -> Result<Plugged> {
+        let (index, inner, bridge) = (port.switch_index, port.index, self.bridge(link)?);
+        let watch = node.run(move |inside| inside.watch_carrier(inner))?;
         self.attribute(index, link)?;
-        self.namespace.run(move |inside| {
+        let at = self.namespace.run(move |inside| {
             inside.enslave(index, bridge)?;
             let at = clock::boot_ns();
             inside.up(index)?;
             Ok(at)
-        })
+        })?;
+        Ok(Plugged { at, carrier: watch.wait(true)? })
     }
 
     fn bridge(&self, link: &str) -> Result<u32> {
@@ -215,8 +227,8 @@ mod tests {
         };
         talk(&left, &[b'a'; 900]);
         let down = switch.unplug(&mobile, &port).unwrap();
-        let up = switch.replug(&port, "two").unwrap();
-        assert!(down < up);
+        let up = switch.replug(&mobile, &port, "two").unwrap();
+        assert!(down < up.at && up.at < up.carrier);
         talk(&right, b"second link");
 
         let (files, dropped) = switch.end_record().unwrap();

@@ -185,7 +185,7 @@ impl Walker<'_> {
         let bytes_before = self.received();
         let moved = self.network.move_to(name, to)?;
         self.timeline.tell(moved.link_down, Moment::Moved { node: name.clone(), moved: moved.clone() });
-        let first_packet = self.probe.first_after(moved.link_down, moved.link_up, FIRST_PACKET)?;
+        let first_packet = self.probe.first_after(moved.link_down, moved.plugged, FIRST_PACKET)?;
         let at = first_packet.unwrap_or_else(clock::boot_ns);
         self.timeline.tell(at, Moment::FirstPacket { node: name.clone(), came: first_packet.is_some() });
         Ok(Handover {

@@ -101,6 +101,7 @@ fn hold_network(file: &Path, directory: &Path, pcap: Option<&Path>, answer: &dyn
     let scenario = Scenario::load(file)?;
     let binaries = Binaries::find()?;
     privilege::become_root()?;
+    privilege::come_first();
     let directory = Directory::take(directory)?;
     let _claimed = control::claim(&directory)?;
     directory.forget_nodes()?;

@@ -46,6 +46,7 @@ pub(crate) fn run(scenario: Scenario, results: &Results) -> Result<ExitCode> {
     let binaries = Binaries::find()?;
     let base = Directory::base();
     privilege::become_root()?;
+    privilege::come_first();
     let directory = Directory::fresh(&base)?;
     let cleaning = if results.keep { None } else { Some(directory.path().to_owned()) };
     interrupt::guard(cleaning)?;

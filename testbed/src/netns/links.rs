@@ -4,19 +4,12 @@ use std::{
     fmt,
     net::Ipv4Addr,
     os::fd::{AsRawFd, BorrowedFd, RawFd},
-    pin::pin,
-    thread,
-    time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result, bail};
-use futures_util::TryStreamExt;
 use rtnetlink::{
     AddressMessageBuilder, LinkBridge, LinkMessageBuilder, LinkUnspec, LinkVeth, RouteMessageBuilder,
-    packet_route::{
-        link::{LinkAttribute, State},
-        route::RouteProtocol,
-    },
+    packet_route::route::RouteProtocol,
 };
 
 use super::Inside;
@@ -76,25 +69,6 @@ impl Inside {
     /// Brings an interface down.
     pub(crate) fn down(&self, index: u32) -> Result<()> {
         self.set(LinkUnspec::new_with_index(index).down()).context("cannot bring an interface down")
-    }
-
-    /// Waits until the kernel has told this namespace that an interface lost its carrier. It does so from a work
-    /// queue: a carrier that comes back at once is never reported as gone, and old neighbours stay.
-    pub(crate) fn await_carrier_loss(&self, index: u32) -> Result<()> {
-        let limit = Instant::now() + Duration::from_secs(2);
-        loop {
-            let mut request = pin!(self.netlink.link().get().match_index(index).execute());
-            let link = self.wait(request.try_next())?.context("an interface has gone")?;
-            let state = link.attributes.iter().find_map(|attribute| match attribute {
-                LinkAttribute::OperState(state) => Some(*state),
-                _ => None,
-            });
-            match state {
-                Some(State::Down | State::LowerLayerDown) => return Ok(()),
-                _ if Instant::now() > limit => bail!("an interface keeps its carrier"),
-                _ => thread::sleep(Duration::from_micros(100)),
-            }
-        }
     }
 
     /// Makes an interface a port of a bridge.

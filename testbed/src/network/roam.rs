@@ -27,7 +27,9 @@ pub(crate) struct Move {
     pub(crate) to: String,
     /// Just before the old link lost its carrier.
     pub(crate) link_down: u64,
-    /// Just before the new one got it.
+    /// Just before the switch brought the new one up.
+    pub(crate) plugged: u64,
+    /// When the node's kernel told of the carrier.
     pub(crate) link_up: u64,
 }
 
@@ -59,11 +61,11 @@ impl Network {
                 inside.remove_address(index, assigned.address, length)
             })?;
         }
-        let link_up = self.switch.replug(port, to)?;
+        let plugged = self.switch.replug(&node.namespace, port, to)?;
         to.clone_into(&mut link);
         drop(link);
         self.assign(name, to)?;
-        Ok(Move { from, to: to.to_owned(), link_down, link_up })
+        Ok(Move { from, to: to.to_owned(), link_down, plugged: plugged.at, link_up: plugged.carrier })
     }
 
     /// Gives a mobile node the address that a DHCP server on its link would hand out, if there is one.

@@ -35,6 +35,8 @@ fn lost(log: &Log) -> impl Iterator<Item = u64> {
 /// One line of the report.
 pub(super) fn handover(walk: &Walk, handover: &walk::Handover) -> Handover {
     let (down, up) = (handover.moved.link_down, handover.moved.link_up);
+    // A daemon may hear of the carrier, and act, a moment before the testbed does.
+    let plugged = handover.moved.plugged;
     let events = walk.events.get(&handover.node).map(Vec::as_slice).unwrap_or_default();
     let find = |from: u64, kinds: &[&str]| -> Option<&Event> {
         events
@@ -42,9 +44,9 @@ pub(super) fn handover(walk: &Walk, handover: &walk::Handover) -> Handover {
             .filter(|event| event.boot_ns >= from && event.boot_ns < handover.until)
             .find(|event| kinds.contains(&event.kind.as_str()))
     };
-    let request = find(up, &["request_sent"]);
-    let accepted = find(up, &["registered", "deregistered"]);
-    let routes = find(up, &["route_installed"]);
+    let request = find(plugged, &["request_sent"]);
+    let accepted = find(plugged, &["registered", "deregistered"]);
+    let routes = find(plugged, &["route_installed"]);
     let span = |from: Option<u64>, to: Option<&Event>| Some(round(clock::ms(from?, to?.boot_ns)));
     let losses = walk.probes.get(&handover.node).map_or(0, |log| {
         let (from, to) = window(log, handover);
@@ -60,6 +62,7 @@ pub(super) fn handover(walk: &Walk, handover: &walk::Handover) -> Handover {
             .unwrap_or_default(),
         link_down_at_ms: round(clock::ms(walk.zero, down)),
         link_up_at_ms: round(clock::ms(walk.zero, up)),
+        carrier_ms: round(clock::ms(plugged, up)),
         link_up_to_first_packet_ms: handover.first_packet.map(|first| round(clock::ms(up, first))),
         discovery_ms: span(Some(up), request),
         registration_ms: span(request.map(|event| event.boot_ns), accepted),
@@ -162,7 +165,13 @@ mod tests {
     }
 
     fn walk(lost: std::ops::Range<u64>) -> Walk {
-        let moved = Move { from: "home".into(), to: "a".into(), link_down: 500 * MS, link_up: 501 * MS };
+        let moved = Move {
+            from: "home".into(),
+            to: "a".into(),
+            link_down: 500 * MS,
+            plugged: 500 * MS,
+            link_up: 501 * MS,
+        };
         Walk {
             zero: 0,
             handovers: vec![walk::Handover {

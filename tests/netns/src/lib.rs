@@ -24,6 +24,7 @@ use tempfile::TempDir;
 pub struct Testbed {
     program: PathBuf,
     runtime: TempDir,
+    results: TempDir,
     _turn: File,
 }
 
@@ -39,8 +40,11 @@ impl Testbed {
         ensure!(program.is_file(), "{} is missing: run `cargo build -p testbed` first", program.display());
         let turn = File::create(target.join("netns-tests.lock"))?;
         turn.lock()?;
-        let runtime = tempfile::Builder::new().prefix("sj").tempdir()?;
-        Ok(Self { program, runtime, _turn: turn })
+        // In memory, where there is such a place: what other programs write to the disk is not to be measured.
+        let memory = Path::new("/dev/shm");
+        let place = if memory.is_dir() { memory.to_owned() } else { env::temp_dir() };
+        let runtime = tempfile::Builder::new().prefix("sj").tempdir_in(place)?;
+        Ok(Self { program, runtime, results: tempfile::tempdir()?, _turn: turn })
     }
 
     /// The directory of scenario files.
@@ -52,7 +56,7 @@ impl Testbed {
     /// A directory for results, gone with this value.
     #[must_use]
     pub fn results(&self) -> &Path {
-        self.runtime.path()
+        self.results.path()
     }
 
     /// Runs the program and hands back what came of it, whatever that is.
