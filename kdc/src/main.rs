@@ -72,7 +72,7 @@ fn serve(serve: Serve) -> ExitCode {
     };
     let args = daemon::Args { config, check: serve.check, log: serve.log };
     match daemon::start::<config::KdcConfig>(&args) {
-        Ok(config) => daemon::run(serve::serve(config)),
+        Ok((config, log)) => daemon::run(log, serve::serve(config)),
         Err(code) => code,
     }
 }
@@ -81,10 +81,13 @@ fn serve(serve: Serve) -> ExitCode {
 fn once(log: &str, command: impl Future<Output = anyhow::Result<()>>) -> ExitCode {
     // Only warnings and errors: what a subcommand did is told by itself.
     let log = if log == daemon::log::DEFAULT { "warn" } else { log };
-    if let Err(error) = daemon::log::init(log) {
-        init::say(&error.to_string());
-        return ExitCode::from(2);
-    }
+    let _log = match daemon::log::init(log) {
+        Ok(log) => log,
+        Err(error) => {
+            init::say(&error.to_string());
+            return ExitCode::from(2);
+        }
+    };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let outcome = runtime.map_err(anyhow::Error::from).and_then(|runtime| runtime.block_on(command));
     match outcome {

@@ -39,7 +39,7 @@ struct Cli {
 fn main() -> ExitCode {
     let cli = Cli::parse();
     match daemon::start::<Config>(&cli.daemon) {
-        Ok(config) => daemon::run(serve(config)),
+        Ok((config, log)) => daemon::run(log, serve(config)),
         Err(code) => code,
     }
 }

@@ -59,14 +59,25 @@ impl Testbed {
         self.results.path()
     }
 
+    /// The runtime directory of the program, in which it makes its own.
+    #[must_use]
+    pub fn runtime(&self) -> &Path {
+        self.runtime.path()
+    }
+
+    /// The program with its arguments, not started yet.
+    pub fn command(&self, arguments: &[impl AsRef<OsStr>]) -> Command {
+        let mut command = Command::new(&self.program);
+        command.args(arguments).env("XDG_RUNTIME_DIR", self.runtime.path());
+        command
+    }
+
     /// Runs the program and hands back what came of it, whatever that is.
     ///
     /// # Errors
     /// If it cannot be started.
     pub fn attempt(&self, arguments: &[impl AsRef<OsStr>]) -> Result<Output> {
-        let mut command = Command::new(&self.program);
-        command.args(arguments).env("XDG_RUNTIME_DIR", self.runtime.path());
-        command.output().with_context(|| format!("cannot run {}", self.program.display()))
+        self.command(arguments).output().with_context(|| format!("cannot run {}", self.program.display()))
     }
 
     /// Runs the program, which must succeed, and hands back its standard output.

@@ -17,6 +17,6 @@ pub mod unix;
 
 pub use agent::{Agent, AgentRequest};
 pub use caller::{Caller, Role, caller};
-pub use events::{EventLog, KEPT_EVENTS, Kind, event};
+pub use events::{EventLog, KEPT_EVENTS};
 pub use files::FileError;
 pub use snapshot::AgentSnapshot;

@@ -3,12 +3,14 @@
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use admin::{Agent, AgentRequest, AgentSnapshot, EventLog, Kind, client, event, unix::Socket};
+use admin::{Agent, AgentRequest, AgentSnapshot, EventLog, client, shown, unix::Socket};
 use futures_util::{StreamExt as _, TryStreamExt as _};
+use mobility::EventKind;
 use proto::agent::{
     Binding, DeregisterRequest, ListBindingsRequest, ListVisitorsRequest, Role, StatusReply, StatusRequest,
     WatchEventsRequest, agent_client::AgentClient,
 };
+use sansio::{Instant, Now};
 use tokio::{
     sync::{mpsc, watch},
     task::JoinSet,
@@ -72,8 +74,10 @@ async fn the_newest_snapshot_is_told() {
 async fn events_are_told_and_followed() {
     let world = world(None).await;
     let mut client = AgentClient::new(world.channel.clone());
-    for kind in [Kind::LinkUp, Kind::AgentHeard] {
-        world.events.push(event(kind, Duration::from_secs(5), Duration::from_secs(1)));
+    let now = Now { mono: Instant::new(Duration::from_secs(1)), unix: Duration::from_secs(5) };
+    let happened = |kind| shown::event(&mobility::Event::new(kind, "told"), now);
+    for kind in [EventKind::LinkUp, EventKind::AgentHeard] {
+        world.events.push(happened(kind));
     }
     let kept = client.watch_events(WatchEventsRequest { after: 0, kept_only: true }).await.unwrap();
     let kept: Vec<_> = kept.into_inner().map(|event| event.unwrap().kind).collect().await;
@@ -83,7 +87,7 @@ async fn events_are_told_and_followed() {
         client.watch_events(WatchEventsRequest { after: 1, kept_only: false }).await.unwrap().into_inner();
     let next = followed.message().await.unwrap().unwrap();
     assert_eq!((next.number, next.unix_ns, next.boot_ns), (2, 5_000_000_000, 1_000_000_000));
-    world.events.push(event(Kind::Registered, Duration::ZERO, Duration::ZERO));
+    world.events.push(happened(EventKind::Registered));
     assert_eq!(followed.message().await.unwrap().unwrap().kind, "registered");
 }
 

@@ -18,6 +18,7 @@ use std::{
 };
 
 use config::Config;
+use log::Log;
 
 /// Exit code of a command line or configuration that is wrong.
 const EXIT_CONFIGURATION: u8 = 2;
@@ -38,13 +39,14 @@ pub struct Args {
     pub log: String,
 }
 
-/// The first steps of a daemon: log to standard error, no core dumps, configuration read and checked.
+/// The first steps of a daemon: log to standard error, no core dumps, configuration read and checked. Hands back
+/// the log, which [`run`] keeps to the end.
 ///
 /// # Errors
 /// The exit code to end with: 0 after a successful `--check`, 2 after a wrong flag or configuration, which
 /// has been explained on standard error, 1 if the process cannot be kept from dumping core.
-pub fn start<C: Config>(args: &Args) -> Result<C, ExitCode> {
-    log::init(&args.log).map_err(|error| explain(&error.to_string()))?;
+pub fn start<C: Config>(args: &Args) -> Result<(C, Log), ExitCode> {
+    let log = log::init(&args.log).map_err(|error| explain(&error.to_string()))?;
     let config = load_or_explain::<C>(&args.config)?;
     if args.check {
         say(&format!("{}: the configuration is right", args.config.display()));
@@ -54,7 +56,7 @@ pub fn start<C: Config>(args: &Args) -> Result<C, ExitCode> {
         say(&format!("core dumps could not be turned off, so keys might reach the disk: {error}"));
         ExitCode::FAILURE
     })?;
-    Ok(config)
+    Ok((config, log))
 }
 
 /// Reads and checks a configuration; what is wrong with it is written to standard error.
@@ -65,10 +67,21 @@ pub fn load_or_explain<C: Config>(path: &Path) -> Result<C, ExitCode> {
     config::load(path).map_err(|error| explain(&error.to_string()))
 }
 
-/// Runs the daemon on an event loop of one thread until it returns, and says why it failed if it did.
+/// Runs the daemon on an event loop of one thread until it returns, says why it failed if it did, and writes the
+/// last lines of the log.
 ///
 /// Exit code 0 if it ended as asked, 1 if it failed.
-pub fn run<F: Future<Output = anyhow::Result<()>>>(daemon: F) -> ExitCode {
+pub fn run<F: Future<Output = anyhow::Result<()>>>(log: Log, daemon: F) -> ExitCode {
+    let code = run_logged(daemon);
+    let dropped = log.dropped();
+    if dropped > 0 {
+        tracing::warn!(dropped, "standard error did not take every line of the log");
+    }
+    drop(log);
+    code
+}
+
+fn run_logged<F: Future<Output = anyhow::Result<()>>>(daemon: F) -> ExitCode {
     if let Err(error) = signals::unblock() {
         tracing::warn!("signals may be blocked: {error}");
     }

@@ -1,9 +1,32 @@
 //! The log: one line an event on standard error.
+//!
+//! Lines are written by a thread of their own, so that a busy disk or a terminal that stands still never holds
+//! up a registration. If that thread falls [`KEPT_LINES`] behind, further lines are dropped and counted.
 
+use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
 
 /// What is logged unless asked otherwise.
 pub const DEFAULT: &str = "info";
+
+/// Lines that wait for standard error before further ones are dropped.
+pub const KEPT_LINES: usize = 16_384;
+
+/// The log while it is kept: dropping it writes what still waits.
+#[must_use = "lines that wait are lost unless this lives until the end"]
+#[derive(Debug)]
+pub struct Log {
+    dropped: ErrorCounter,
+    _writer: WorkerGuard,
+}
+
+impl Log {
+    /// Lines that were dropped because standard error did not take them.
+    #[must_use]
+    pub fn dropped(&self) -> usize {
+        self.dropped.dropped_lines()
+    }
+}
 
 /// The log could not be set up.
 #[derive(Debug, thiserror::Error)]
@@ -25,18 +48,22 @@ pub enum LogError {
 
 /// Sends the log to standard error, filtered by `directives` such as `info` or `info,mobility=debug`.
 ///
-/// Colours only on a terminal. Call once, first.
+/// Colours only on a terminal. Call once, first, and keep what it hands back until the end.
 ///
 /// # Errors
 /// If the directives cannot be read or the log is already set up.
-pub fn init(directives: &str) -> Result<(), LogError> {
+pub fn init(directives: &str) -> Result<Log, LogError> {
     let filter = parse(directives)?;
+    let (lines, writer) =
+        NonBlockingBuilder::default().buffered_lines_limit(KEPT_LINES).finish(std::io::stderr());
+    let dropped = lines.error_counter();
     tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+        .with_writer(lines)
         .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
         .try_init()
-        .map_err(|_| LogError::Twice)
+        .map_err(|_| LogError::Twice)?;
+    Ok(Log { dropped, _writer: writer })
 }
 
 fn parse(directives: &str) -> Result<EnvFilter, LogError> {
