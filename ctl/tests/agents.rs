@@ -6,7 +6,6 @@ use std::{
     path::{Path, PathBuf},
     process::Output,
     sync::Arc,
-    time::Duration,
 };
 
 use admin::{Agent, AgentRequest, AgentSnapshot, EventLog, unix::Socket};
