@@ -22,7 +22,8 @@ impl Disk {
         State {
             subscribers: s.subscribers.iter().map(Subscriber::duplicate).collect(),
             subscriber_cursor: s.subscriber_cursor,
-            identifications: s.identifications.clone(),
+            seen: s.seen.clone(),
+            realm_keys: s.realm_keys.iter().map(record::RealmKey::duplicate).collect(),
             bindings: s.bindings.iter().map(record::Binding::duplicate).collect(),
             visitors: s.visitors.iter().map(record::Visitor::duplicate).collect(),
             sequences: s.sequences.clone(),
@@ -31,7 +32,7 @@ impl Disk {
     }
 
     pub(crate) fn identification(&self, nai: &Nai) -> Option<u64> {
-        self.state.identifications.iter().find(|(n, _)| n == nai).map(|(_, id)| *id)
+        self.state.seen.iter().find(|seen| seen.nai == *nai).map(|seen| seen.identification)
     }
 
     pub(crate) fn binding(&self, home_address: Ipv4Addr) -> Option<&record::Binding> {
@@ -65,10 +66,15 @@ impl Disk {
                 s.subscribers.push(subscriber);
             }
             Change::SubscriberCursor(cursor) => s.subscriber_cursor = cursor,
-            Change::Identification { nai, next, .. } => {
-                s.identifications.retain(|(n, _)| *n != nai);
-                s.identifications.push((nai, next));
+            Change::Identification { nai, next, generation, index, .. } => {
+                s.seen.retain(|seen| seen.nai != nai);
+                s.seen.push(record::Seen { nai, identification: next, generation, index });
             }
+            Change::PutRealmKey(key) => {
+                s.realm_keys.retain(|other| other.id != key.id);
+                s.realm_keys.push(key);
+            }
+            Change::RemoveRealmKey(id) => s.realm_keys.retain(|key| key.id != id),
             Change::PutBinding(binding) => {
                 s.bindings.retain(|b| b.home_address != binding.home_address);
                 s.bindings.push(binding);

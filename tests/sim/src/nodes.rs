@@ -101,6 +101,10 @@ pub(crate) fn home_agent(plan: &Plan) -> HomeAgent {
             nai: nai(node),
             key0: key0(node),
             spi: spi(node),
+            one_time: false,
+            generation: 0,
+            retiring: None,
+            plain: None,
             cipher: Cipher::Aes256Gcm,
             home_address: home_address(node),
             home_prefix_length: 24,
@@ -197,7 +201,14 @@ impl ForeignAgent {
 pub(crate) const fn mobile_node() -> MobileNode {
     MobileNode {
         machine: None,
-        state: MobileNodeState { last_seconds: 0, clock_offset: 0, registrations: 0 },
+        state: MobileNodeState {
+            last_seconds: 0,
+            clock_offset: 0,
+            registrations: 0,
+            index: 0,
+            confirmed: 0,
+            lost: false,
+        },
         place: Place::Nowhere,
         clock_offset: 0,
         bound: None,

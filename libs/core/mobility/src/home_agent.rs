@@ -257,9 +257,9 @@ impl HomeAgent {
         for subscriber in state.subscribers {
             self.learn(subscriber);
         }
-        for (nai, last) in state.identifications {
-            if let Some(known) = self.known.get_mut(&nai) {
-                known.seen = Some(Identification(last));
+        for seen in state.seen {
+            if let Some(known) = self.known.get_mut(&seen.nai) {
+                known.seen = Some(Identification(seen.identification));
                 known.stored = known.seen;
                 known.sent = known.seen;
             }

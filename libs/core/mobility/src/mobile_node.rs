@@ -332,6 +332,7 @@ impl MobileNode {
             last_seconds: self.clock.last(),
             clock_offset: self.clock.offset(),
             registrations: self.registrations,
+            ..MobileNodeState::default()
         }
     }
 

@@ -66,6 +66,11 @@ pub struct Association {
     pub made: u64,
     /// When it ends.
     pub ends: u64,
+    /// Something verified under it: the peer has it too. Until then nothing is sent under it while an older one
+    /// is confirmed.
+    pub confirmed: bool,
+    /// Set once a newer one took its place: it only receives, until then.
+    pub retires: Option<u64>,
 }
 
 impl Association {
@@ -81,6 +86,8 @@ impl Association {
             peer: self.peer.clone(),
             made: self.made,
             ends: self.ends,
+            confirmed: self.confirmed,
+            retires: self.retires,
         }
     }
 }

@@ -9,16 +9,22 @@ use crate::{Association, Nai};
 pub enum Tunnel {
     /// IP in IP (RFC 2003) to this address.
     IpInIp(Ipv4Addr),
+    /// Minimal encapsulation (RFC 2004) to this address.
+    Minimal(Ipv4Addr),
+    /// GRE (RFC 2784) to this address.
+    Gre(Ipv4Addr),
     /// UDP (RFC 3519) to this address and port.
     Udp(SocketAddrV4),
 }
 
 impl Tunnel {
-    /// "ipip" or "udp".
+    /// "ipip", "minimal", "gre" or "udp".
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::IpInIp(_) => "ipip",
+            Self::Minimal(_) => "minimal",
+            Self::Gre(_) => "gre",
             Self::Udp(_) => "udp",
         }
     }
@@ -36,6 +42,10 @@ pub struct Binding {
     pub tunnel: Tunnel,
     /// T: the mobile node's own packets come back through the tunnel.
     pub reverse_tunnel: bool,
+    /// B: broadcasts of the home link go through the tunnel too.
+    pub broadcasts: bool,
+    /// Revocation was agreed on (RFC 3543): the foreign agent's timestamp in its extension 137.
+    pub revocation: Option<u32>,
     /// NAI of the foreign agent, `None` with a co-located care-of address.
     pub foreign_agent: Option<String>,
     /// Lifetime granted in seconds; 0xffff never ends.
@@ -62,6 +72,8 @@ impl Binding {
             care_of: self.care_of,
             tunnel: self.tunnel,
             reverse_tunnel: self.reverse_tunnel,
+            broadcasts: self.broadcasts,
+            revocation: self.revocation,
             foreign_agent: self.foreign_agent.clone(),
             lifetime: self.lifetime,
             granted: self.granted,

@@ -3,8 +3,9 @@
 use std::net::Ipv4Addr;
 
 use thiserror::Error;
+use wire::mip::Spi;
 
-use crate::{AuditEntry, Binding, Grant, HomeAgent, Nai, Subscriber, Visitor};
+use crate::{AuditEntry, Binding, Grant, HomeAgent, Nai, RealmKey, Seen, Subscriber, Visitor};
 
 /// One change. A list of them is committed as a whole or not at all.
 pub enum Change {
@@ -21,7 +22,15 @@ pub enum Change {
         previous: Option<u64>,
         /// What shall stand.
         next: u64,
+        /// Generation of KEY 0 that `index` belongs to.
+        generation: u32,
+        /// Highest index of a one-time security parameter index whose 32 verified.
+        index: u64,
     },
+    /// Inserts or replaces a key of the realm.
+    PutRealmKey(RealmKey),
+    /// Removes a key of the realm.
+    RemoveRealmKey(Spi),
     /// Inserts or replaces the binding of its home address, with its associations.
     PutBinding(Binding),
     /// Removes a binding with its associations.
@@ -63,8 +72,10 @@ pub struct State {
     pub subscribers: Vec<Subscriber>,
     /// Highest subscriber change taken over.
     pub subscriber_cursor: u64,
-    /// Last identification per subscriber.
-    pub identifications: Vec<(Nai, u64)>,
+    /// What was seen per subscriber, in order of NAI.
+    pub seen: Vec<Seen>,
+    /// Keys of the realm, in order of index.
+    pub realm_keys: Vec<RealmKey>,
     /// Bindings, in order of home address.
     pub bindings: Vec<Binding>,
     /// Visitors, in order of home address.

@@ -17,5 +17,5 @@ pub use binding::{Binding, Tunnel};
 pub use change::{Change, CommitError, State};
 pub use grant::{AuditEntry, Grant, GrantKey, HomeAgent};
 pub use name::{Nai, NaiError};
-pub use subscriber::{Subscriber, SubscriberState};
+pub use subscriber::{Plain, RealmKey, RetiringKey, Seen, Subscriber, SubscriberState};
 pub use visitor::{MobileNodeState, Visitor};

@@ -16,14 +16,94 @@ pub enum SubscriberState {
     Revoked,
 }
 
+/// KEY 0 of an earlier generation, accepted for an overlap.
+pub struct RetiringKey {
+    /// The key.
+    pub key0: Key,
+    /// Its security parameter index.
+    pub spi: Spi,
+    /// Its generation.
+    pub generation: u32,
+    /// When it is accepted no longer.
+    pub ends: u64,
+}
+
+impl RetiringKey {
+    /// A second copy, on purpose and by name, because it holds a key.
+    #[must_use]
+    pub fn duplicate(&self) -> Self {
+        Self { key0: self.key0.duplicate(), spi: self.spi, generation: self.generation, ends: self.ends }
+    }
+}
+
+/// How a mobile node without our extensions registers: as RFC 5944 has it, with KEY 0 as the key of 32, by
+/// explicit policy only.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Plain {
+    /// Replays are kept out by nonces instead of timestamps (RFC 5944 section 5.7.2).
+    pub nonces: bool,
+    /// 32 is made with HMAC-MD5 (RFC 5944 section 5.1) instead of HMAC-SHA-256.
+    pub md5: bool,
+}
+
+/// A key pair of the realm: whose indices are not known any more names itself by its public half.
+pub struct RealmKey {
+    /// Its security parameter index, 256 to 511.
+    pub id: Spi,
+    /// The private half (X25519).
+    pub secret: Key,
+    /// When it was made.
+    pub made: u64,
+    /// When it is accepted no longer, once a newer one took its place.
+    pub ends: Option<u64>,
+    /// The change that made it what it is, counted with those of subscribers.
+    pub change: u64,
+}
+
+impl RealmKey {
+    /// A second copy, on purpose and by name, because it holds a key.
+    #[must_use]
+    pub fn duplicate(&self) -> Self {
+        Self {
+            id: self.id,
+            secret: self.secret.duplicate(),
+            made: self.made,
+            ends: self.ends,
+            change: self.change,
+        }
+    }
+}
+
+/// What a home agent has seen of a subscriber.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Seen {
+    /// Whose.
+    pub nai: Nai,
+    /// Last identification that passed.
+    pub identification: u64,
+    /// Generation of KEY 0 that `index` belongs to.
+    pub generation: u32,
+    /// Highest index of a one-time security parameter index whose 32 verified; 0 before the first.
+    pub index: u64,
+}
+
 /// A mobile node as the key distribution centre enrolled it and the home agent knows it.
 pub struct Subscriber {
     /// Identity.
     pub nai: Nai,
     /// KEY 0, shared by mobile node, home agent and key distribution centre.
     pub key0: Key,
-    /// Static security parameter index, above 511.
+    /// Security parameter index, above 511: the one it always names itself by if [`one_time`](Self::one_time) is
+    /// false, else only KEY 0's name for operators.
     pub spi: Spi,
+    /// It names itself by one-time indices derived from KEY 0.
+    pub one_time: bool,
+    /// Rises by one with every rotation of KEY 0.
+    pub generation: u32,
+    /// KEY 0 before the last rotation, while it is accepted too.
+    pub retiring: Option<RetiringKey>,
+    /// How it registers if it does not know our extensions; `None` if it does.
+    pub plain: Option<Plain>,
     /// Cipher of what is sealed under KEY 0.
     pub cipher: Cipher,
     /// Home address.
@@ -52,6 +132,10 @@ impl Subscriber {
             nai: self.nai.clone(),
             key0: self.key0.duplicate(),
             spi: self.spi,
+            one_time: self.one_time,
+            generation: self.generation,
+            retiring: self.retiring.as_ref().map(RetiringKey::duplicate),
+            plain: self.plain,
             cipher: self.cipher,
             home_address: self.home_address,
             home_prefix_length: self.home_prefix_length,

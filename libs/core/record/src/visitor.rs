@@ -20,6 +20,13 @@ pub struct Visitor {
     pub tunnel: Tunnel,
     /// T: its own packets go back through the tunnel.
     pub reverse_tunnel: bool,
+    /// It hands its packets over encapsulated to the foreign agent (RFC 3024 section 2), so that broadcasts can go
+    /// back too.
+    pub encapsulating_delivery: bool,
+    /// B: broadcasts of its home link come through the tunnel.
+    pub broadcasts: bool,
+    /// Revocation was agreed on (RFC 3543): the home agent's timestamp in its extension 137.
+    pub revocation: Option<u32>,
     /// Lifetime granted in seconds; 0xffff never ends.
     pub lifetime: u16,
     /// When it was granted.
@@ -46,6 +53,9 @@ impl Visitor {
             care_of: self.care_of,
             tunnel: self.tunnel,
             reverse_tunnel: self.reverse_tunnel,
+            encapsulating_delivery: self.encapsulating_delivery,
+            broadcasts: self.broadcasts,
+            revocation: self.revocation,
             lifetime: self.lifetime,
             granted: self.granted,
             associations: self.associations.iter().map(Association::duplicate).collect(),
@@ -62,4 +72,11 @@ pub struct MobileNodeState {
     pub clock_offset: i64,
     /// Accepted registrations since enrolment.
     pub registrations: u64,
+    /// Highest index of a one-time security parameter index that may have been used; 0 before the first.
+    pub index: u64,
+    /// Highest of them that an authenticated reply confirmed.
+    pub confirmed: u64,
+    /// The indices are not known, because what kept them was lost: the next request names the mobile node by the
+    /// realm's public key.
+    pub lost: bool,
 }

@@ -76,6 +76,8 @@ impl KeyInfo {
             peer: self.peer,
             made: now,
             ends: now.saturating_add(u64::from(self.lifetime)),
+            confirmed: false,
+            retires: None,
         }
     }
 }

@@ -106,6 +106,8 @@ impl HomeAgent {
             care_of: asked.care_of,
             tunnel: asked.tunnel,
             reverse_tunnel: asked.reverse_tunnel,
+            broadcasts: false,
+            revocation: None,
             foreign_agent: asked.serving_agent().map(|a| a.nai.clone()),
             lifetime: asked.lifetime,
             granted: unix,
@@ -171,7 +173,16 @@ impl HomeAgent {
             return;
         }
         let previous = known.sent.replace(identification).map(|i| i.0);
-        changes.insert(0, Change::Identification { nai: nai.clone(), previous, next: identification.0 });
+        changes.insert(
+            0,
+            Change::Identification {
+                nai: nai.clone(),
+                previous,
+                next: identification.0,
+                generation: known.subscriber.generation,
+                index: 0,
+            },
+        );
         let ticket = self.ticket();
         let of = Some((nai.clone(), identification));
         self.work.insert(ticket, Work { deadline: None, step, of, reply });

@@ -28,7 +28,9 @@ fn a_replay_after_a_restart_is_refused() {
     let mut state = State { subscribers: vec![subscriber()], ..State::default() };
     for change in bench.committed.drain(..) {
         match change {
-            Change::Identification { nai, next, .. } => state.identifications.push((nai, next)),
+            Change::Identification { nai, next, generation, index, .. } => {
+                state.seen.push(record::Seen { nai, identification: next, generation, index });
+            }
             Change::PutBinding(binding) => state.bindings.push(binding),
             _ => {}
         }
