@@ -4,8 +4,8 @@ use crypto::{Cipher, Key, kdf};
 use wire::mip::{Spi, part::Parts};
 
 use crate::{
-    Direction, Transcript, Unverified, Verified,
-    schedule::{answer_context, derive},
+    Direction, Exchange, Transcript, Unverified, Verified,
+    schedule::{derive, derive_answer},
 };
 
 /// What the FA–HA association gives, derived once.
@@ -81,9 +81,10 @@ impl AgentPath {
         if self.matches(direction, message.peek()) { Some(message.vouch()) } else { None }
     }
 
-    /// The key that seals what the reply to the request with transcript T2 says to the foreign agent.
+    /// The key that seals what the reply to the request with transcript T2 says to the foreign agent, after this
+    /// exchange of key shares.
     #[must_use]
-    pub fn reply_key(&self, t2: &Transcript) -> Key {
-        derive(&self.key, "seal ha>fa", &answer_context(&self.context, t2))
+    pub fn reply_key(&self, t2: &Transcript, exchange: Option<&Exchange>) -> Key {
+        derive_answer(&self.key, "seal ha>fa", &self.context, t2, exchange)
     }
 }

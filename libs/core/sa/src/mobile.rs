@@ -5,8 +5,8 @@ use record::{Nai, Subscriber};
 use wire::mip::{Spi, part::Parts};
 
 use crate::{
-    Direction, Transcript, Unverified, Verified,
-    schedule::{answer_context, derive},
+    Direction, Exchange, Transcript, Unverified, Verified,
+    schedule::{derive, derive_answer},
 };
 
 /// What KEY 0 gives, derived once: keys to authenticate and to seal, in both directions.
@@ -18,6 +18,7 @@ pub struct MobileHome {
     to_home: Key,
     from_home: Key,
     seal_request: Key,
+    indices: Key,
 }
 
 impl MobileHome {
@@ -31,6 +32,7 @@ impl MobileHome {
             to_home: derive(&key0, "auth mn>ha", &context),
             from_home: derive(&key0, "auth ha>mn", &context),
             seal_request: derive(&key0, "seal mn>ha", &context),
+            indices: derive(&key0, "spi", &context),
             spi,
             cipher,
             context,
@@ -45,10 +47,23 @@ impl MobileHome {
         Self::new(&subscriber.nai, &realm, subscriber.spi, subscriber.cipher, subscriber.key0.duplicate())
     }
 
-    /// The security parameter index that names it.
+    /// The static security parameter index that names it.
     #[must_use]
     pub const fn spi(&self) -> Spi {
         self.spi
+    }
+
+    /// The one-time security parameter index number `n`: the first 32 bits above 511 of the pseudo-random stream
+    /// that KEY 0 gives for `n`.
+    #[must_use]
+    pub fn one_time_spi(&self, n: u64) -> Spi {
+        // The first word of the first block serves but once in eight million times.
+        let blocks = (0..=u8::MAX).map(|block| crypto::hmac(&self.indices, &[&n.to_be_bytes(), &[block]]));
+        let words = blocks.flat_map(|block| {
+            let word = |i: usize| u32::from_be_bytes([block[i], block[i + 1], block[i + 2], block[i + 3]]);
+            [0, 4, 8, 12, 16, 20, 24, 28].map(word)
+        });
+        words.map(Spi).find(|spi| *spi >= Spi::FIRST_MOBILE_NODE).unwrap_or(Spi::FIRST_MOBILE_NODE)
     }
 
     /// The cipher of what it seals.
@@ -70,18 +85,19 @@ impl MobileHome {
         crypto::hmac(self.auth(direction), &[covered])
     }
 
-    /// Checks 32 of a message that came in `direction`; `None` if SPI or authenticator are wrong.
+    /// Checks 32 of a message that came in `direction` under the index `spi`; `None` if index or authenticator are
+    /// wrong.
     #[must_use]
     pub fn verify<'m, 'a>(
         &self,
         direction: Direction,
+        spi: Spi,
         message: &'m Unverified<Parts<'a>>,
     ) -> Option<Verified<&'m Parts<'a>>> {
         let parts = message.peek();
         let claim = &parts.mobile_home;
         let covered = parts.covered(claim);
-        if claim.spi == self.spi && crypto::verify_hmac(self.auth(direction), &[covered], claim.authenticator)
-        {
+        if claim.spi == spi && crypto::verify_hmac(self.auth(direction), &[covered], claim.authenticator) {
             Some(message.vouch())
         } else {
             None
@@ -94,9 +110,10 @@ impl MobileHome {
         &self.seal_request
     }
 
-    /// The key that seals what the reply to the request with transcript T1 says to the mobile node.
+    /// The key that seals what the reply to the request with transcript T1 says to the mobile node, after this
+    /// exchange of key shares. Denials and deregistrations have none.
     #[must_use]
-    pub fn reply_key(&self, t1: &Transcript) -> Key {
-        derive(&self.key0, "seal ha>mn", &answer_context(&self.context, t1))
+    pub fn reply_key(&self, t1: &Transcript, exchange: Option<&Exchange>) -> Key {
+        derive_answer(&self.key0, "seal ha>mn", &self.context, t1, exchange)
     }
 }

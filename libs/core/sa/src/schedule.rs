@@ -10,6 +10,8 @@ use wire::{
     },
 };
 
+use crate::Exchange;
+
 /// From whom to whom a key serves: each direction has keys of its own, so nothing can be reflected.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Direction {
@@ -38,14 +40,19 @@ impl Transcript {
     }
 }
 
-/// The context of keys that answer a request: names, transcript, and the answering key share, which is
-/// empty while shares are not in use.
-pub(crate) fn answer_context(names: &[u8], transcript: &Transcript) -> Vec<u8> {
-    let mut context = Vec::with_capacity(names.len() + 34);
+/// The key that answers a request: from names, transcript, and the exchange of key shares, if there was one.
+pub(crate) fn derive_answer(
+    key: &Key,
+    label: &str,
+    names: &[u8],
+    transcript: &Transcript,
+    exchange: Option<&Exchange>,
+) -> Key {
+    let mut context = Vec::with_capacity(names.len() + 66);
     context.extend_from_slice(names);
     context.extend_from_slice(&transcript.0);
-    kdf::length_prefixed(&mut context, &[]);
-    context
+    kdf::length_prefixed(&mut context, exchange.map_or(&[], Exchange::answer));
+    Key::new(kdf::derive(key, exchange.map(|e| e.shared().expose()), label, &context))
 }
 
 pub(crate) fn derive(key: &Key, label: &str, context: &[u8]) -> Key {

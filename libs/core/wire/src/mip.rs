@@ -6,6 +6,7 @@ pub mod extension;
 pub mod ours;
 pub mod part;
 pub mod registration;
+pub mod share;
 pub mod tunnel_data;
 
 /// The UDP port of registration messages and tunnel data (RFC 5944 section 3.3).
@@ -24,6 +25,12 @@ impl Spi {
     pub const FIRST: Self = Self(256);
     /// The lowest index that may name a mobile node's association.
     pub const FIRST_MOBILE_NODE: Self = Self(512);
+
+    /// True for the indices of realm keys, 256 to 511 (docs/wire.md).
+    #[must_use]
+    pub const fn names_realm_key(self) -> bool {
+        self.0 >= Self::FIRST.0 && self.0 < Self::FIRST_MOBILE_NODE.0
+    }
 }
 
 impl std::fmt::Display for Spi {

@@ -55,9 +55,9 @@ impl Subtype {
     pub const ERROR_DETAIL: Self = Self(7);
     /// Handle.
     pub const HANDLE: Self = Self(8);
-    /// Key share; reserved, not yet in use.
+    /// Key share.
     pub const KEY_SHARE: Self = Self(9);
-    /// Cookie; reserved, not yet in use.
+    /// Cookie.
     pub const COOKIE: Self = Self(10);
 }
 

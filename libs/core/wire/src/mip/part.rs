@@ -7,6 +7,7 @@
 use super::{
     extension::{self, Authentication, Extension, UdpTunnelReply, UdpTunnelRequest},
     ours::{self, AgentHeard, Handle, Numbers, Protected, Subtype},
+    share::{Cookie, KeyShare},
 };
 use crate::Error;
 
@@ -42,6 +43,10 @@ pub struct Part<'a> {
     pub error_detail: Option<Held<'a>>,
     /// Sub-type 8.
     pub handle: Option<Handle>,
+    /// Sub-type 9.
+    pub key_share: Option<KeyShare<'a>>,
+    /// Sub-type 10.
+    pub cookie: Option<Cookie>,
     /// Sub-types that are reserved or unknown.
     pub not_understood: Vec<Subtype>,
     /// True if a critical vendor extension of another vendor stands here.
@@ -133,6 +138,8 @@ impl<'a> Part<'a> {
             Subtype::ERROR_DETAIL => once(&mut self.error_detail, held()?, e.kind),
             Subtype::AGENT_HEARD => once(&mut self.agent_heard, AgentHeard::parse(ours.body)?, e.kind),
             Subtype::HANDLE => once(&mut self.handle, Handle::parse(ours.body)?, e.kind),
+            Subtype::KEY_SHARE => once(&mut self.key_share, KeyShare::parse(ours.body)?, e.kind),
+            Subtype::COOKIE => once(&mut self.cookie, Cookie::parse(ours.body)?, e.kind),
             Subtype::ASSOCIATION => {
                 self.associations.push(held()?);
                 Ok(())

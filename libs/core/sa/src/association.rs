@@ -1,0 +1,99 @@
+//! What KEY 1, KEY 2 and KEY 3 give (docs/wire.md, key schedule): keys of their own for each direction and each index.
+
+use crypto::{Key, kdf};
+use record::{Association, AssociationKind};
+
+use crate::schedule::derive;
+
+/// Which end of an association somebody is: the first of mobile node – home agent, foreign agent – home agent and
+/// mobile node – foreign agent, or the second.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum End {
+    /// The mobile node, or the foreign agent in KEY 2.
+    First,
+    /// The home agent, or the foreign agent in KEY 3.
+    Second,
+}
+
+/// The key that authenticates what an end of an association sends (`sending`) or receives.
+#[must_use]
+pub fn association_auth(association: &Association, end: End, sending: bool) -> Key {
+    let (first, second) = match association.kind {
+        AssociationKind::Key1 => ("mn", "ha"),
+        AssociationKind::Key2 => ("fa", "ha"),
+        AssociationKind::Key3 => ("mn", "fa"),
+    };
+    let from_first = (end == End::First) == sending;
+    let label = if from_first { format!("auth {first}>{second}") } else { format!("auth {second}>{first}") };
+    let (own, peer) = (association.own.as_bytes(), association.peer.as_bytes());
+    let names = if end == End::First { [own, peer] } else { [peer, own] };
+    let mut context = Vec::with_capacity(own.len() + peer.len() + 8);
+    for name in names {
+        kdf::length_prefixed(&mut context, name);
+    }
+    // The receiver of a direction chose its index.
+    let spi = if sending { association.outbound } else { association.inbound };
+    context.extend_from_slice(&spi.0.to_be_bytes());
+    derive(&association.key, &label, &context)
+}
+
+#[cfg(test)]
+mod tests {
+    use wire::mip::Spi;
+
+    use super::*;
+
+    fn views(kind: AssociationKind) -> (Association, Association) {
+        let first = Association {
+            kind,
+            inbound: Spi(1000),
+            outbound: Spi(2000),
+            key: Key::new([1; 32]),
+            own: "first@home.example".into(),
+            peer: "second@visited.example".into(),
+            made: 0,
+            ends: 1,
+            confirmed: false,
+            retires: None,
+        };
+        let mut second = first.duplicate();
+        (second.inbound, second.outbound) = (first.outbound, first.inbound);
+        second.own.clone_from(&first.peer);
+        second.peer.clone_from(&first.own);
+        (first, second)
+    }
+
+    #[test]
+    fn what_one_end_sends_the_other_receives_and_nothing_is_reflected() {
+        let mut seen = Vec::new();
+        for kind in [AssociationKind::Key1, AssociationKind::Key2, AssociationKind::Key3] {
+            let (first, second) = views(kind);
+            let there = association_auth(&first, End::First, true);
+            let back = association_auth(&first, End::First, false);
+            assert!(there == association_auth(&second, End::Second, false));
+            assert!(back == association_auth(&second, End::Second, true));
+            assert!(there != back);
+            seen.extend([there, back]);
+        }
+        for (i, key) in seen.iter().enumerate() {
+            assert!(seen[..i].iter().all(|other| other != key), "each kind and direction has its own");
+        }
+    }
+
+    #[test]
+    fn every_part_of_an_association_changes_the_key() {
+        let (base, _) = views(AssociationKind::Key3);
+        let key = association_auth(&base, End::First, true);
+        let changes: [fn(&mut Association); 4] = [
+            |a| a.key = Key::new([2; 32]),
+            |a| a.own.push('x'),
+            |a| a.peer.push('x'),
+            |a| a.outbound = Spi(2001),
+        ];
+        for change in changes {
+            let mut changed = base.duplicate();
+            change(&mut changed);
+            assert!(association_auth(&changed, End::First, true) != key);
+        }
+    }
+}
