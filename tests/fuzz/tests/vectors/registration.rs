@@ -92,7 +92,7 @@ impl<'a> Opened<'a> {
         let direction = if is_request { Direction::ToHome } else { Direction::FromHome };
         let parts = parts(&vector.bytes, fixed)?;
         let message = Unverified::new(parts.clone());
-        assert!(mobile.verify(direction, &message).is_some(), "{}: 32", vector.name);
+        assert!(mobile.verify(direction, mobile.spi(), &message).is_some(), "{}: 32", vector.name);
         if parts.foreign_home.is_some() {
             assert!(agents.matches(direction, &parts), "{}: 34", vector.name);
         }
@@ -105,9 +105,9 @@ impl<'a> Opened<'a> {
         let (t1, t2) = transcripts(vector, &parts);
         Ok(Self {
             parts,
-            mobile: if is_request { mobile.request_key().duplicate() } else { mobile.reply_key(&t1) },
+            mobile: if is_request { mobile.request_key().duplicate() } else { mobile.reply_key(&t1, None) },
             mobile_cipher,
-            agents: agents.reply_key(&t2),
+            agents: agents.reply_key(&t2, None),
             agents_cipher,
             under: if is_request { ("seal mn>ha", "") } else { ("seal ha>mn", "seal ha>fa") },
         })
@@ -266,9 +266,10 @@ fn authentic(bytes: &[u8], fixed: usize) -> bool {
         return false;
     };
     let agents = keys.agents(Cipher::default());
-    parts.foreign_home.is_some()
-        && agents.matches(direction, &parts)
-        && keys.mobile(Cipher::default()).verify(direction, &Unverified::new(parts)).is_some()
+    parts.foreign_home.is_some() && agents.matches(direction, &parts) && {
+        let mobile = keys.mobile(Cipher::default());
+        mobile.verify(direction, mobile.spi(), &Unverified::new(parts)).is_some()
+    }
 }
 
 #[test]

@@ -385,7 +385,7 @@ struct Grant {
 fn open_grant(pending: &Pending, home: &Home, message: &Parts<'_>) -> Option<Grant> {
     // T2: the request as we sent it, through its 34 and so to its end.
     let t2 = Transcript(crypto::digest(&[&pending.relayed]));
-    let key = home.path.reply_key(&t2);
+    let key = home.path.reply_key(&t2, None);
     let (spi, cipher) = (home.path.spi(), home.path.cipher());
     let part = &message.foreign;
     let ip = part.ip.filter(|ip| ip.protected.content == ip_owner::HOST && ip.protected.spi == spi)?;

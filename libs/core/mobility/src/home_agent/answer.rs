@@ -228,7 +228,7 @@ impl HomeAgent {
         detail: Option<DetailCode>,
     ) -> Result<Vec<u8>, Error> {
         let known = self.known.get(&asked.nai).ok_or(Error::Value("subscriber"))?;
-        let (spi, cipher, key) = (known.keys.spi(), known.keys.cipher(), known.keys.reply_key(t1));
+        let (spi, cipher, key) = (known.keys.spi(), known.keys.cipher(), known.keys.reply_key(t1, None));
         let (len, numbers, rng) = (registration::Reply::LEN, asked.numbers, &mut self.rng);
         let mut w = Writer::with_capacity(512);
         fixed.emit(&mut w);
@@ -264,7 +264,7 @@ impl HomeAgent {
         t2: &Transcript,
     ) -> Result<Vec<u8>, Error> {
         let path = self.paths.get(agent.path).ok_or(Error::Value("foreign agent"))?;
-        let (spi, cipher, key) = (path.keys.spi(), path.keys.cipher(), path.keys.reply_key(t2));
+        let (spi, cipher, key) = (path.keys.spi(), path.keys.cipher(), path.keys.reply_key(t2, None));
         let (len, rng) = (registration::Reply::LEN, &mut self.rng);
         let mut w = Writer::after(mobile_part);
         handle.emit(&mut w, numbers)?;

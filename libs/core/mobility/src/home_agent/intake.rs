@@ -86,7 +86,7 @@ impl HomeAgent {
             return self.discard("not authenticated", "unknown index, or 32 is wrong");
         };
         let Some(known) = self.known.get(&nai) else { return };
-        let Some(parts) = known.keys.verify(Direction::ToHome, &parts) else {
+        let Some(parts) = known.keys.verify(Direction::ToHome, known.keys.spi(), &parts) else {
             return;
         };
         self.authenticated(&nai, fixed, parts, source, (path, relayed), now);
@@ -103,7 +103,9 @@ impl HomeAgent {
     fn author(&self, parts: &Unverified<Parts<'_>>) -> Option<Nai> {
         let candidates = self.by_spi.get(&parts.peek().mobile_home.spi)?;
         let fits = |nai: &&Nai| {
-            self.known.get(*nai).is_some_and(|k| k.keys.verify(Direction::ToHome, parts).is_some())
+            self.known
+                .get(*nai)
+                .is_some_and(|k| k.keys.verify(Direction::ToHome, k.keys.spi(), parts).is_some())
         };
         candidates.iter().take(CANDIDATES).find(fits).cloned()
     }

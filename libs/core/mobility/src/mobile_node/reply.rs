@@ -93,7 +93,7 @@ impl MobileNode {
             return;
         };
         let message = Unverified::new(parts);
-        let Some(parts) = self.keys.verify(Direction::FromHome, &message) else {
+        let Some(parts) = self.keys.verify(Direction::FromHome, self.keys.spi(), &message) else {
             self.discard(
                 "reply authenticator",
                 "a registration reply without a valid authenticator was ignored",

@@ -67,7 +67,7 @@ impl MobileNode {
         if held.protected.spi != self.keys.spi() {
             return None;
         }
-        let key = self.keys.reply_key(&sent.transcript);
+        let key = self.keys.reply_key(&sent.transcript, None);
         sealed_plain(parts, held, self.keys.cipher(), &key).map(Zeroizing::new)
     }
 
