@@ -209,7 +209,7 @@ impl HomeAgentScript {
 
     fn put(&mut self, w: &mut Writer, piece: &Piece, request: &Parts<'_>) {
         let mut handle = request.foreign.handle.unwrap();
-        let key = self.path.reply_key(&Transcript::of_agent(request));
+        let key = self.path.reply_key(&Transcript::of_agent(request), None);
         let sealing = (self.path.cipher(), &key);
         match piece {
             Piece::Handle => {

@@ -71,7 +71,7 @@ fn denials_have_the_defined_codes_and_record_the_identification() {
         let reply = bench.through(0, request.bytes(), 1).unwrap();
         assert_eq!(code(&reply), expected, "case {case}");
         let parts = Unverified::new(Parts::parse(&reply, 20, DOCUMENTATION_VENDOR).unwrap());
-        assert!(keys().verify(Direction::FromHome, &parts).is_some());
+        assert!(keys().verify(Direction::FromHome, SPI, &parts).is_some());
         assert!(path(0).verify(Direction::FromHome, &parts).is_some());
         assert!(parts.peek().mobile.associations.is_empty() && parts.peek().foreign.associations.is_empty());
         assert_eq!(bench.committed.len(), 1, "case {case}");
@@ -100,7 +100,7 @@ fn the_agent_must_prove_itself() {
     let relayed = relay(ask(3).bytes(), 1, handle(4), true);
     let t1 = Transcript::of_mobile(&Parts::parse(&relayed, 24, DOCUMENTATION_VENDOR).unwrap());
     let held = parts.mobile.error_detail.unwrap();
-    let detail = sealed_plain(&parts, &held, Cipher::Aes256Gcm, &keys().reply_key(&t1)).unwrap();
+    let detail = sealed_plain(&parts, &held, Cipher::Aes256Gcm, &keys().reply_key(&t1, None)).unwrap();
     assert_eq!(ErrorDetail::parse(&detail).unwrap().code, DetailCode::AGENT_MISMATCH);
 }
 
@@ -128,7 +128,7 @@ fn without_keys_the_mobile_node_learns_why() {
     let parts = Parts::parse(&reply, 20, DOCUMENTATION_VENDOR).unwrap();
     let t1 = Transcript::of_mobile(&Parts::parse(&relayed, 24, DOCUMENTATION_VENDOR).unwrap());
     let held = parts.mobile.error_detail.unwrap();
-    let detail = sealed_plain(&parts, &held, Cipher::Aes256Gcm, &keys().reply_key(&t1)).unwrap();
+    let detail = sealed_plain(&parts, &held, Cipher::Aes256Gcm, &keys().reply_key(&t1, None)).unwrap();
     assert_eq!(ErrorDetail::parse(&detail).unwrap().code, DetailCode::KDC_UNAVAILABLE);
     assert!(bench.tunnels.is_empty());
     bench.kdc = Ok(());

@@ -18,11 +18,13 @@ fn accepted_in_the_order_commit_tunnel_send_with_all_keys() {
     let asked = Parts::parse(&request, 24, DOCUMENTATION_VENDOR).unwrap();
     let parts = Parts::parse(reply, 20, DOCUMENTATION_VENDOR).unwrap();
     let unverified = Unverified::new(parts.clone());
-    assert!(keys().verify(Direction::FromHome, &unverified).is_some());
-    assert!(keys().verify(Direction::ToHome, &unverified).is_none(), "a reply cannot be reflected");
+    assert!(keys().verify(Direction::FromHome, SPI, &unverified).is_some());
+    assert!(keys().verify(Direction::ToHome, SPI, &unverified).is_none(), "a reply cannot be reflected");
     assert!(path(0).verify(Direction::FromHome, &unverified).is_some());
-    let (mobile, foreign) =
-        (keys().reply_key(&Transcript::of_mobile(&asked)), path(0).reply_key(&Transcript::of_agent(&asked)));
+    let (mobile, foreign) = (
+        keys().reply_key(&Transcript::of_mobile(&asked), None),
+        path(0).reply_key(&Transcript::of_agent(&asked), None),
+    );
     let take = |held, key| take_key(&parts, held, Cipher::Aes256Gcm, key).unwrap();
     let to_mobile: Vec<_> = parts.mobile.associations.iter().map(|h| take(h, &mobile)).collect();
     let to_agent: Vec<_> = parts.foreign.associations.iter().map(|h| take(h, &foreign)).collect();

@@ -182,7 +182,7 @@ impl Answer {
         let keys = association();
         let mut rng = Rng::from_seed([9; 32]);
         let parts = Parts::parse(&asked.bytes, Fixed::LEN, DOCUMENTATION_VENDOR).unwrap();
-        let seal = keys.reply_key(&Transcript::of_mobile(&parts));
+        let seal = keys.reply_key(&Transcript::of_mobile(&parts), None);
         let mut w = Writer::default();
         let fixed = Reply {
             code: self.code,
@@ -241,7 +241,7 @@ pub(super) fn hint(asked: &Asked, code: Code, lifetime: u16) -> Vec<u8> {
 pub(super) fn verified(asked: &Asked) -> (String, Ipv4Addr) {
     let keys = association();
     let parts = Unverified::new(Parts::parse(&asked.bytes, Fixed::LEN, DOCUMENTATION_VENDOR).unwrap());
-    let parts = keys.verify(Direction::ToHome, &parts).expect("32 of the request");
+    let parts = keys.verify(Direction::ToHome, keys.spi(), &parts).expect("32 of the request");
     let open = |held: &Option<_>| {
         sealed_plain(&parts, held.as_ref().unwrap(), keys.cipher(), keys.request_key()).unwrap()
     };
