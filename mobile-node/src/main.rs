@@ -12,7 +12,7 @@ use ::admin::{Agent, AgentSnapshot, EventLog, unix::Socket};
 use clap::Parser;
 use daemon::enrolment::Enrolment;
 use forward::{Side, Table};
-use mobility::mobile_node::MobileNode;
+use mobility::{Ticket, mobile_node::MobileNode};
 use net::{
     clock::Clock,
     link::{Hears, LinkSocket},
@@ -81,8 +81,9 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let mut publisher = Publisher::new(snapshots, started.mono);
     publisher.publish(&core, std::iter::empty(), started);
     tokio::spawn(socket.serve(Agent::new(watched, events.clone()).with_requests(requests).routes()));
-    let (states, newest) = watch::channel(kept);
-    tokio::spawn(state::keep(config.state.clone(), newest));
+    let (states, newest) = watch::channel((Ticket::default(), kept));
+    let (done, written) = mpsc::channel(4);
+    let keeper = tokio::spawn(state::keep(config.state.clone(), newest, done));
     let mut world = World {
         home_address: enrolment.home_address,
         plan,
@@ -93,6 +94,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         datagrams,
         asked,
         states,
+        written,
         events,
         publisher,
         stop: Box::pin(async {
@@ -104,7 +106,11 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     };
     tracing::info!(links = interfaces.join(" "), "ready");
     let done = net::drive::drive(&mut core, &mut world).await;
-    // The writer beside the loop may be late: the last word is written here.
-    state::save(&config.state, core.state());
+    // The last word is written here, once the writer beside the loop has come to rest.
+    drop(world);
+    keeper.await?;
+    if let Err(error) = state::save(&config.state, core.state()) {
+        tracing::warn!("the last state was not kept: {error:#}");
+    }
     done
 }

@@ -8,9 +8,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use mobility::Ticket;
 use record::MobileNodeState;
 use serde::{Deserialize, Serialize};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 /// The file, as JSON.
 #[derive(Serialize, Deserialize)]
@@ -51,24 +52,30 @@ pub(crate) fn load(path: &Path) -> MobileNodeState {
     }
 }
 
-/// Replaces the file, whole or not at all.
-pub(crate) fn save(path: &Path, state: MobileNodeState) {
+/// Replaces the file, whole or not at all; it is on disk when this returns.
+pub(crate) fn save(path: &Path, state: MobileNodeState) -> anyhow::Result<()> {
     let MobileNodeState { last_seconds, clock_offset, registrations, index, confirmed, lost } = state;
-    let written =
-        serde_json::to_vec(&Kept { last_seconds, clock_offset, registrations, index, confirmed, lost })
-            .map_err(anyhow::Error::from)
-            .and_then(|bytes| Ok(daemon::secret_file::write_private(path, &bytes)?));
-    if let Err(error) = written {
-        tracing::warn!("the state was not kept: {error:#}");
-    }
+    let kept = Kept { last_seconds, clock_offset, registrations, index, confirmed, lost };
+    Ok(daemon::secret_file::write_private(path, &serde_json::to_vec(&kept)?)?)
 }
 
-/// Saves the newest state again and again, beside the event loop. Ends when nobody can change it any more.
-pub(crate) async fn keep(path: PathBuf, mut states: watch::Receiver<MobileNodeState>) {
+/// A state that went to disk, and what kept it from getting there.
+pub(crate) type Written = (Ticket, Result<(), String>);
+
+/// Saves the newest state again and again, beside the event loop, and tells which it was. Ends when nobody can change
+/// it any more.
+pub(crate) async fn keep(
+    path: PathBuf,
+    mut states: watch::Receiver<(Ticket, MobileNodeState)>,
+    written: mpsc::Sender<Written>,
+) {
     while states.changed().await.is_ok() {
-        let (path, state) = (path.clone(), *states.borrow_and_update());
-        if tokio::task::spawn_blocking(move || save(&path, state)).await.is_err() {
-            tracing::warn!("the state was not kept: its writer failed");
+        let (ticket, state) = *states.borrow_and_update();
+        let path = path.clone();
+        let saved = tokio::task::spawn_blocking(move || save(&path, state)).await;
+        let result = saved.map_err(anyhow::Error::from).flatten().map_err(|error| format!("{error:#}"));
+        if written.send((ticket, result)).await.is_err() {
+            return;
         }
     }
 }
@@ -90,7 +97,7 @@ mod tests {
             confirmed: u64::MAX - 12,
             lost: true,
         };
-        save(&path, state);
+        save(&path, state).unwrap();
         assert_eq!(load(&path), state);
         let lost = MobileNodeState { lost: true, ..MobileNodeState::default() };
         std::fs::write(&path, b"{\"last_seconds\": 1").unwrap();
@@ -108,5 +115,46 @@ mod tests {
         let state =
             MobileNodeState { last_seconds: 5, clock_offset: -3, registrations: 7, ..Default::default() };
         assert_eq!(load(&path), state);
+    }
+
+    #[tokio::test]
+    async fn what_is_answered_is_on_disk_and_the_newest_overtakes() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("mn.state");
+        let (states, newest) = watch::channel((Ticket(0), MobileNodeState::default()));
+        let (done, mut written) = mpsc::channel(4);
+        let keeper = tokio::spawn(keep(path.clone(), newest, done));
+        for index in 1..=200 {
+            states.send_replace((Ticket(index), MobileNodeState { index, ..Default::default() }));
+            if index % 50 == 0 {
+                let mut told = Ticket(0);
+                while told < Ticket(index) {
+                    let (ticket, result) = written.recv().await.unwrap();
+                    assert!(ticket > told && result.is_ok());
+                    assert!(load(&path).index >= ticket.0);
+                    told = ticket;
+                }
+            }
+        }
+        drop(states);
+        keeper.await.unwrap();
+        assert_eq!(load(&path).index, 200);
+    }
+
+    #[tokio::test]
+    async fn a_disk_that_takes_nothing_is_told_and_the_file_stands() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("gone").join("mn.state");
+        let (states, newest) = watch::channel((Ticket(0), MobileNodeState::default()));
+        let (done, mut written) = mpsc::channel(4);
+        tokio::spawn(keep(path.clone(), newest, done));
+        states.send_replace((Ticket(1), MobileNodeState::default()));
+        let (ticket, result) = written.recv().await.unwrap();
+        assert_eq!(ticket, Ticket(1));
+        assert!(result.unwrap_err().contains("mn.state"));
+        std::fs::create_dir(path.parent().unwrap()).unwrap();
+        states.send_replace((Ticket(2), MobileNodeState { index: 3, ..Default::default() }));
+        assert_eq!(written.recv().await.unwrap(), (Ticket(2), Ok(())));
+        assert_eq!(load(&path).index, 3);
     }
 }
