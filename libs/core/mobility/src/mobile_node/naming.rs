@@ -201,13 +201,15 @@ impl Names {
                 self.reserve();
             }
             Naming::Realm(_) => {
-                let Some(index) = counts_from else { return };
-                (self.index, self.confirmed, self.reserved) = (index, index, index);
-                // What is on disk or on its way there allowed other numbers.
-                self.durable = 0;
-                self.writing.iter_mut().for_each(|(_, allows)| *allows = 0);
+                let Some(confirmed) = counts_from else { return };
+                // That one may have been shown before everything was lost.
+                (self.index, self.confirmed) = (confirmed.saturating_add(1), confirmed);
                 (self.used, self.answered) = (None, false);
                 (self.lost, self.by_realm) = (false, false);
+                // What is on disk or on its way there allowed other numbers.
+                (self.reserved, self.durable) = (confirmed, 0);
+                self.writing.iter_mut().for_each(|(_, allows)| *allows = 0);
+                self.reserve();
             }
         }
     }

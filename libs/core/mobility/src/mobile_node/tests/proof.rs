@@ -329,7 +329,7 @@ fn a_second_67_within_the_minute_changes_nothing() {
     let mut seen = world.asked.len();
     while world.now.mono < begun + Duration::from_secs(29) {
         world.seconds_hearing(1, &mut agent);
-        for asked in world.asked[seen..].to_vec() {
+        for asked in world.asked[seen..].iter().cloned().collect::<Vec<_>>() {
             if asked.parts().foreign.mobile_foreign.is_none() {
                 without.push((asked.at - begun).as_secs());
             }

@@ -44,6 +44,15 @@ fn every_request_has_a_share_of_its_own() {
 }
 
 #[test]
+fn at_home_there_is_none_but_for_the_realms_key() {
+    assert!(World::at_home().last().parts().mobile.key_share.is_none());
+    let mut world = World::with(one_time(), lost(), T);
+    world.link_up();
+    world.hear(&home_agent());
+    assert!(world.last().parts().mobile.key_share.is_some());
+}
+
+#[test]
 fn the_order_of_a_request() {
     let (world, asked) = asking(config());
     let kinds: Vec<_> = wire::mip::extension::walk(&asked.bytes, Fixed::LEN)
