@@ -133,6 +133,7 @@ impl HomeAgent {
             spi: Spi(600 + agent as u32),
             key: agent_key(agent),
             cipher: Cipher::Aes256Gcm,
+            no_fs: true,
         });
         let config = home_agent::Config {
             nai: HOME_AGENT_NAI.to_owned(),

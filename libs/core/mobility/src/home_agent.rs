@@ -11,7 +11,10 @@ mod advertise;
 mod answer;
 mod bind;
 mod bindings;
+mod credential;
 mod intake;
+mod realm;
+mod shares;
 mod subscribers;
 #[cfg(test)]
 mod tests;
@@ -19,8 +22,8 @@ mod tests;
 use std::{collections::BTreeMap, net::Ipv4Addr, time::Duration};
 
 use crypto::{Cipher, Key, Rng};
-use record::{Binding, Change, CommitError, Nai, State, Subscriber, Tunnel};
-use sa::{AgentPath, MobileHome};
+use record::{Binding, Change, CommitError, Nai, RealmKey, State, Subscriber, Tunnel};
+use sa::AgentPath;
 use sansio::{Datagram, Input, Instant, LinkAddress, LinkId, Machine, Now, Outbox, Output, earliest};
 use wire::mip::{Spi, registration::Identification};
 
@@ -29,6 +32,9 @@ use self::{
     answer::Repeat,
     bind::Work,
     bindings::{Bindings, Bound},
+    credential::{Credential, Names},
+    realm::Realm,
+    shares::Reused,
 };
 use crate::{Event, EventKind, Ticket};
 
@@ -44,6 +50,9 @@ pub struct Neighbour {
     pub key: Key,
     /// Cipher of what is sealed under it.
     pub cipher: Cipher,
+    /// It may leave its key share out: whoever learns this association's key later reads the keys of its visitors
+    /// from a recording.
+    pub no_fs: bool,
 }
 
 /// What a home agent is told at start.
@@ -111,9 +120,11 @@ pub enum Request {
     Subscribers {
         /// New or changed ones; a revoked one loses its binding.
         changed: Vec<Subscriber>,
+        /// New or changed keys of the realm; one whose end is past is removed.
+        realm_keys: Vec<RealmKey>,
         /// All changes up to this number are included.
         cursor: u64,
-        /// `changed` is everything there is: subscribers not named do not exist any more.
+        /// This is everything there is: subscribers and realm keys not named do not exist any more.
         complete: bool,
     },
     /// An administrator revoked the keys that were issued with one of these indices inbound at the home agent.
@@ -186,7 +197,10 @@ pub enum Effect {
 /// A subscriber with what is derived from KEY 0 and what its last requests left.
 struct Known {
     subscriber: Subscriber,
-    keys: MobileHome,
+    /// Its number among the names.
+    number: u32,
+    /// The current one first.
+    credentials: Vec<Credential>,
     /// Highest identification that passed; replays are measured against it.
     seen: Option<Identification>,
     /// What the store holds.
@@ -202,6 +216,7 @@ struct Path {
     nai: String,
     address: Ipv4Addr,
     keys: AgentPath,
+    no_fs: bool,
 }
 
 /// The machine.
@@ -211,7 +226,9 @@ pub struct HomeAgent {
     outbox: Outbox<Effect>,
     paths: Vec<Path>,
     known: BTreeMap<Nai, Known>,
-    by_spi: BTreeMap<Spi, Vec<Nai>>,
+    names: Names,
+    realm: Realm,
+    reused: Reused,
     bindings: Bindings,
     work: BTreeMap<Ticket, Work>,
     last_ticket: u64,
@@ -233,16 +250,20 @@ impl HomeAgent {
             keys: AgentPath::new(&n.nai, &config.nai, n.spi, n.cipher, n.key),
             nai: n.nai,
             address: n.address,
+            no_fs: n.no_fs,
         });
         let paths = paths.collect();
+        let mut rng = Rng::from_seed(seed);
         let mut agent = Self {
             advertiser: Advertiser::new(now),
             config,
-            rng: Rng::from_seed(seed),
+            realm: Realm::new(Vec::new(), &mut rng, now),
+            rng,
             outbox: Outbox::default(),
             paths,
             known: BTreeMap::new(),
-            by_spi: BTreeMap::new(),
+            names: Names::default(),
+            reused: Reused::default(),
             bindings: Bindings::default(),
             work: BTreeMap::new(),
             last_ticket: 0,
@@ -254,6 +275,9 @@ impl HomeAgent {
     }
 
     fn restore(&mut self, state: State, now: Now) {
+        for key in state.realm_keys {
+            self.realm.learn(key);
+        }
         for subscriber in state.subscribers {
             self.learn(subscriber);
         }
@@ -263,6 +287,7 @@ impl HomeAgent {
                 known.stored = known.seen;
                 known.sent = known.seen;
             }
+            self.move_window(&seen.nai, seen.generation, seen.index);
         }
         for binding in state.bindings {
             self.bindings.insert(Bound::restored(binding, now));
@@ -332,10 +357,16 @@ impl HomeAgent {
         self.notify(Event::new(EventKind::Discarded, text));
     }
 
+    /// Keys of the realm that mobile nodes may name themselves by, in order of index.
+    pub fn realm_keys(&self) -> impl Iterator<Item = &RealmKey> {
+        self.realm.keys()
+    }
+
     fn deadline(&self) -> Option<Instant> {
         // All wait for keys equally long, so the first that waits is the first whose wait is over.
         let work = self.work.values().find_map(|w| w.deadline);
-        earliest(earliest(self.bindings.next_due(), work), Some(self.advertiser.next()))
+        let first = earliest(self.bindings.next_due(), work);
+        earliest(earliest(first, self.reused.deadline()), Some(self.advertiser.next()))
     }
 }
 
@@ -353,14 +384,15 @@ impl Machine for HomeAgent {
             }
             Input::Request(Request::Persisted { ticket, result }) => self.persisted(ticket, result, now),
             Input::Request(Request::Keys { ticket, result }) => self.keys(ticket, result, now),
-            Input::Request(Request::Subscribers { changed, cursor, complete }) => {
-                self.take_over(changed, cursor, complete);
+            Input::Request(Request::Subscribers { changed, realm_keys, cursor, complete }) => {
+                self.take_over(changed, realm_keys, (cursor, complete), now);
             }
             Input::Request(Request::AssociationsRevoked(spis)) => self.revoke_associations(&spis, now),
             Input::Tick => {}
         }
         self.advertise(now);
         self.expire(now);
+        self.reused.erase(now);
     }
 
     fn poll(&mut self) -> Output<Effect> {

@@ -2,7 +2,7 @@
 
 use std::{net::Ipv4Addr, time::Duration};
 
-use record::{Association, Binding, Change, CommitError, Nai, Subscriber};
+use record::{Association, Binding, Change, CommitError, Nai, RealmKey, Subscriber};
 use sansio::{Instant, LinkAddress, Now, Transmit};
 use wire::mip::{
     code::{Code, DetailCode},
@@ -34,7 +34,7 @@ pub(super) enum Step {
     /// Only the identification is being committed.
     Record,
     /// Subscribers are being committed.
-    Subscribers { changed: Vec<Subscriber>, cursor: u64 },
+    Subscribers { changed: Vec<Subscriber>, realm_keys: Vec<RealmKey>, cursor: u64 },
 }
 
 /// A piece of work in progress.
@@ -47,8 +47,13 @@ pub(super) struct Work {
 }
 
 impl Work {
-    pub(super) const fn subscribers(changed: Vec<Subscriber>, cursor: u64) -> Self {
-        Self { deadline: None, step: Step::Subscribers { changed, cursor }, of: None, reply: None }
+    pub(super) const fn subscribers(
+        changed: Vec<Subscriber>,
+        realm_keys: Vec<RealmKey>,
+        cursor: u64,
+    ) -> Self {
+        let step = Step::Subscribers { changed, realm_keys, cursor };
+        Self { deadline: None, step, of: None, reply: None }
     }
 
     pub(super) fn awaiting(asked: Asked, now: Now) -> Self {
@@ -115,7 +120,7 @@ impl HomeAgent {
         };
         let changes = vec![Change::PutBinding(binding.duplicate())];
         let step = Step::Bind { binding: Box::new(binding), event };
-        self.commit(&asked.nai, asked.identification, changes, step, Some((transmit, repeat)));
+        self.commit(&asked, changes, step, Some((transmit, repeat)));
     }
 
     /// Answers a request that is denied: the identification is recorded all the same.
@@ -131,7 +136,7 @@ impl HomeAgent {
         let Some(reply) = self.reply(asked, reply, now) else {
             return;
         };
-        self.commit(&asked.nai, asked.identification, Vec::new(), Step::Record, Some(reply));
+        self.commit(asked, Vec::new(), Step::Record, Some(reply));
     }
 
     /// Accepts a deregistration.
@@ -152,18 +157,18 @@ impl HomeAgent {
         } else {
             (Vec::new(), Step::Record)
         };
-        self.commit(&asked.nai, asked.identification, changes, step, Some(reply));
+        self.commit(asked, changes, step, Some(reply));
     }
 
     /// Sends changes to the store with the compare-and-set on (subscriber, last identification).
     fn commit(
         &mut self,
-        nai: &Nai,
-        identification: Identification,
+        asked: &Asked,
         mut changes: Vec<Change>,
         step: Step,
         reply: Option<(Transmit, Repeat)>,
     ) {
+        let (nai, identification) = (&asked.nai, asked.identification);
         let Some(known) = self.known.get_mut(nai) else {
             return;
         };
@@ -179,8 +184,8 @@ impl HomeAgent {
                 nai: nai.clone(),
                 previous,
                 next: identification.0,
-                generation: known.subscriber.generation,
-                index: 0,
+                generation: asked.generation,
+                index: asked.index,
             },
         );
         let ticket = self.ticket();
@@ -207,7 +212,9 @@ impl HomeAgent {
             Step::Keys(_) | Step::Record => {}
             Step::Bind { binding, event } => self.bound(*binding, event, now),
             Step::Unbind { home_address, returned, why } => self.unbind(home_address, returned, why),
-            Step::Subscribers { changed, cursor } => self.taken_over(changed, cursor),
+            Step::Subscribers { changed, realm_keys, cursor } => {
+                self.taken_over(changed, realm_keys, cursor, now);
+            }
         }
         if let Some((transmit, repeat)) = work.reply {
             if let Some(known) = work.of.and_then(|(nai, _)| self.known.get_mut(&nai)) {
