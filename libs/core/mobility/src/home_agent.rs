@@ -22,7 +22,7 @@ mod tests;
 use std::{collections::BTreeMap, net::Ipv4Addr, time::Duration};
 
 use crypto::{Cipher, Key, Rng};
-use record::{Binding, Change, CommitError, Nai, RealmKey, State, Subscriber, Tunnel};
+use record::{Binding, Change, CommitError, Nai, RealmKey, Seen, State, Subscriber, Tunnel};
 use sa::AgentPath;
 use sansio::{Datagram, Input, Instant, LinkAddress, LinkId, Machine, Now, Outbox, Output, earliest};
 use wire::mip::{Spi, registration::Identification};
@@ -77,6 +77,12 @@ pub struct Config {
     pub max_bindings: usize,
     /// Time between advertisements on the home link.
     pub advertisement_interval: Duration,
+    /// Minimal encapsulation (RFC 2004) is granted to who asks for it.
+    pub minimal: bool,
+    /// GRE (RFC 2784) is granted to who asks for it.
+    pub gre: bool,
+    /// Broadcasts of the home link go to who asks for them.
+    pub broadcasts: bool,
     /// Seconds between keepalives that a mobile node behind a NAT is told to send (RFC 3519: 110).
     pub keepalive: u16,
     /// Foreign agents.
@@ -127,6 +133,16 @@ pub enum Request {
         /// This is everything there is: subscribers and realm keys not named do not exist any more.
         complete: bool,
     },
+    /// What the store holds of a subscriber, after it refused a commit because another home agent's came first:
+    /// answers [`Effect::Refresh`].
+    Refreshed {
+        /// Whose.
+        nai: Nai,
+        /// What was seen of him.
+        seen: Option<Seen>,
+        /// His binding.
+        binding: Option<Binding>,
+    },
     /// An administrator revoked the keys that were issued with one of these indices inbound at the home agent.
     AssociationsRevoked(Vec<Spi>),
 }
@@ -160,6 +176,11 @@ pub enum TunnelChange {
         home_address: Ipv4Addr,
         /// Where to.
         tunnel: Tunnel,
+        /// Broadcasts of the home link go there too, inside a packet to the home address if a foreign agent unwraps
+        /// them (RFC 5944 section 4.3).
+        broadcasts: bool,
+        /// The tunnel ends at a foreign agent.
+        served: bool,
     },
     /// Stop that. `returned` is the mobile node's link address if it is back on the home link.
     Unbind {
@@ -178,6 +199,14 @@ pub enum Effect {
         ticket: Ticket,
         /// All or nothing.
         changes: Vec<Change>,
+    },
+    /// Another home agent on the same store was quicker: read what it holds of this subscriber and answer
+    /// [`Request::Refreshed`].
+    Refresh {
+        /// Whose.
+        nai: Nai,
+        /// His home address.
+        home_address: Ipv4Addr,
     },
     /// Ask for keys and answer [`Request::Keys`].
     AskKdc {
@@ -386,6 +415,9 @@ impl Machine for HomeAgent {
             Input::Request(Request::Keys { ticket, result }) => self.keys(ticket, result, now),
             Input::Request(Request::Subscribers { changed, realm_keys, cursor, complete }) => {
                 self.take_over(changed, realm_keys, (cursor, complete), now);
+            }
+            Input::Request(Request::Refreshed { nai, seen, binding }) => {
+                self.refreshed(&nai, seen, binding);
             }
             Input::Request(Request::AssociationsRevoked(spis)) => self.revoke_associations(&spis, now),
             Input::Tick => {}

@@ -2,7 +2,7 @@
 
 use std::{net::Ipv4Addr, time::Duration};
 
-use record::{Association, Binding, Change, CommitError, Nai, RealmKey, Subscriber};
+use record::{Association, Binding, Change, CommitError, Nai, RealmKey, Seen, Subscriber};
 use sansio::{Instant, LinkAddress, Now, Transmit};
 use wire::mip::{
     code::{Code, DetailCode},
@@ -111,7 +111,7 @@ impl HomeAgent {
             care_of: asked.care_of,
             tunnel: asked.tunnel,
             reverse_tunnel: asked.reverse_tunnel,
-            broadcasts: false,
+            broadcasts: asked.broadcasts,
             revocation: None,
             foreign_agent: asked.serving_agent().map(|a| a.nai.clone()),
             lifetime: asked.lifetime,
@@ -232,10 +232,46 @@ impl HomeAgent {
         {
             known.sent = known.stored;
         }
-        if let (Step::Unbind { home_address, .. }, None) = (work.step, work.of) {
-            self.bindings.look_again(home_address, now.mono + AGAIN);
+        if let (Step::Unbind { home_address, .. }, None) = (&work.step, &work.of) {
+            self.bindings.look_again(*home_address, now.mono + AGAIN);
+        }
+        if *error == CommitError::Conflict
+            && let Some((nai, _)) = &work.of
+            && let Some(known) = self.known.get(nai)
+        {
+            let home_address = known.subscriber.home_address;
+            self.outbox.effect(Effect::Refresh { nai: nai.clone(), home_address });
         }
         self.discard("not committed", format!("nothing was answered: {error}"));
+    }
+
+    /// Another home agent on the same store was quicker. What it wrote counts: replays are measured against it, and a
+    /// binding that it made is its to serve, so ours of that mobile node is taken down.
+    pub(super) fn refreshed(&mut self, nai: &Nai, seen: Option<Seen>, binding: Option<Binding>) {
+        let Some(known) = self.known.get_mut(nai) else {
+            return;
+        };
+        let home_address = known.subscriber.home_address;
+        if let Some(seen) = &seen {
+            let stored = Identification(seen.identification);
+            let above = |s: Identification| stored.0.wrapping_sub(s.0).cast_signed() > 0;
+            known.stored = Some(stored);
+            known.sent = Some(stored);
+            if known.seen.is_none_or(above) {
+                known.seen = Some(stored);
+            }
+            self.move_window(nai, seen.generation, seen.index);
+        }
+        let ours = self.bindings.find(home_address).map(|bound| &bound.binding);
+        let same = |ours: &Binding| {
+            binding.as_ref().is_some_and(|b| {
+                let spis = |b: &Binding| b.associations.iter().map(|a| a.inbound).collect::<Vec<_>>();
+                (b.care_of, b.granted) == (ours.care_of, ours.granted) && spis(b) == spis(ours)
+            })
+        };
+        if ours.is_some_and(|ours| !same(ours)) {
+            self.unbind(home_address, None, "another home agent serves it");
+        }
     }
 
     fn bound(&mut self, binding: Binding, mut event: Event, now: Now) {
@@ -248,7 +284,12 @@ impl HomeAgent {
         event.code = Some(0);
         let through = binding.foreign_agent.as_deref().unwrap_or("a co-located care-of address");
         event.text = format!("{} is at {} through {through}", binding.nai, binding.care_of);
-        self.outbox.effect(Effect::Tunnel(TunnelChange::Bind { home_address, tunnel: binding.tunnel }));
+        self.outbox.effect(Effect::Tunnel(TunnelChange::Bind {
+            home_address,
+            tunnel: binding.tunnel,
+            broadcasts: binding.broadcasts,
+            served: binding.foreign_agent.is_some(),
+        }));
         self.bindings.insert(Bound::granted(binding, now));
         self.count("code 0");
         self.notify(event);

@@ -71,6 +71,8 @@ pub(super) struct Asked {
     pub(super) tunnel: Tunnel,
     pub(super) reverse_tunnel: bool,
     pub(super) simultaneous: bool,
+    /// B, and granted.
+    pub(super) broadcasts: bool,
     /// D: the mobile node is itself the end of its tunnel, even if an agent relayed.
     pub(super) co_located: bool,
     pub(super) lifetime: u16,
@@ -286,6 +288,7 @@ impl HomeAgent {
             tunnel: Tunnel::IpInIp(fixed.care_of),
             reverse_tunnel: fixed.flags.has(Flags::REVERSE_TUNNEL),
             simultaneous: fixed.flags.has(Flags::SIMULTANEOUS),
+            broadcasts: false,
             co_located: fixed.flags.has(Flags::DECAPSULATION),
             lifetime: fixed.lifetime,
             returned,
@@ -406,9 +409,6 @@ impl HomeAgent {
         if fixed.lifetime == 0 {
             return Ok(());
         }
-        if fixed.flags.has(Flags::MINIMAL) || fixed.flags.has(Flags::GRE) {
-            return Err(denial(Code::HA_ENCAPSULATION));
-        }
         let usable = !fixed.care_of.is_unspecified()
             && !fixed.care_of.is_multicast()
             && !fixed.care_of.is_broadcast()
@@ -429,6 +429,17 @@ impl HomeAgent {
         if translated && !udp && !served {
             return Err(denial(Code::HA_PROHIBITED));
         }
+        // UDP is asked for and granted by itself; what it carries is IP in IP (RFC 3519 section 3.1).
+        let (minimal, gre) = (fixed.flags.has(Flags::MINIMAL), fixed.flags.has(Flags::GRE));
+        if !udp {
+            asked.tunnel = match (minimal && self.config.minimal, gre && self.config.gre) {
+                (true, _) => Tunnel::Minimal(fixed.care_of),
+                (false, true) => Tunnel::Gre(fixed.care_of),
+                (false, false) if minimal || gre => return Err(denial(Code::HA_ENCAPSULATION)),
+                (false, false) => Tunnel::IpInIp(fixed.care_of),
+            };
+        }
+        asked.broadcasts = fixed.flags.has(Flags::BROADCAST) && self.config.broadcasts;
         let answer = wish.map(|_| UdpTunnelReply {
             code: if udp { 0 } else { 64 },
             forced: false,

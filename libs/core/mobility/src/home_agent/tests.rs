@@ -201,11 +201,14 @@ struct Bench {
     agent: HomeAgent,
     now: Now,
     store: bool,
+    /// Another home agent commits before each of ours.
+    quicker: bool,
     kdc: Result<(), KdcError>,
     asked: Vec<KeyRequest>,
     committed: Vec<Change>,
     sent: Vec<(SocketAddrV4, Vec<u8>)>,
     tunnels: Vec<TunnelChange>,
+    refreshes: Vec<Nai>,
     order: Vec<&'static str>,
 }
 
@@ -229,6 +232,9 @@ fn config() -> Config {
         timestamp_window: 7,
         max_bindings: 10,
         advertisement_interval: Duration::from_secs(1),
+        minimal: false,
+        gre: false,
+        broadcasts: true,
         keepalive: 110,
         neighbours: vec![neighbour(0), neighbour(1)],
     }
@@ -248,11 +254,13 @@ impl Bench {
             agent: HomeAgent::new(config, [3; 32], state, now),
             now,
             store: true,
+            quicker: false,
             kdc: Ok(()),
             asked: vec![],
             committed: vec![],
             sent: vec![],
             tunnels: vec![],
+            refreshes: vec![],
             order: vec![],
         }
     }
@@ -275,9 +283,12 @@ impl Bench {
                     self.sent.push((destination, payload));
                 }
                 Output::Effect(Effect::Persist { ticket, changes }) => {
-                    let result =
-                        if self.store { Ok(()) } else { Err(CommitError::Unavailable("full".into())) };
-                    if self.store {
+                    let result = match (self.store, self.quicker) {
+                        (false, _) => Err(CommitError::Unavailable("full".into())),
+                        (true, true) => Err(CommitError::Conflict),
+                        (true, false) => Ok(()),
+                    };
+                    if result.is_ok() {
                         self.order.push("commit");
                         self.committed.extend(changes);
                     }
@@ -297,6 +308,7 @@ impl Bench {
                     self.order.push("tunnel");
                     self.tunnels.push(change);
                 }
+                Output::Effect(Effect::Refresh { nai, .. }) => self.refreshes.push(nai),
                 Output::Effect(Effect::Notify(_)) => {}
             }
         }
