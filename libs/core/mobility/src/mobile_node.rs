@@ -5,15 +5,17 @@
 //! link. Whatever is not authenticated by the home agent can make it wait or look elsewhere, never weaken
 //! what it sends.
 //!
-//! It never sets a clock, never routes and never opens a socket: it emits [`Effect`]s and datagrams. What it
-//! keeps over a restart need not be on disk before a request leaves: a lost last timestamp is at worst
-//! repeated, the home agent then answers code 133 under authentication, and the next one is right.
+//! It never sets a clock, never routes and never opens a socket: it emits [`Effect`]s and datagrams. Of what it
+//! keeps over a restart only the number of a one-time index must be on disk before a request shows it. A lost last
+//! timestamp is at worst repeated, the home agent then answers code 133 under authentication, and the next one is
+//! right.
 
 mod clock;
 mod discovery;
 mod keepalive;
 mod links;
 mod movement;
+mod naming;
 mod register;
 mod reply;
 mod request;
@@ -28,7 +30,7 @@ use std::{
 
 use crypto::{Cipher, Key, Rng};
 use record::{Association, MobileNodeState, Nai};
-use sa::MobileHome;
+use sa::{MobileHome, Offer};
 use sansio::{Datagram, Input, Instant, LinkAddress, LinkId, Machine, Now, Outbox, Output, earliest};
 use wire::mip::{Spi, ours::Numbers};
 
@@ -36,8 +38,9 @@ use self::{
     clock::Timestamps,
     links::Link,
     movement::{Attachment, Target},
+    naming::Names,
 };
-use crate::{Event, EventKind};
+use crate::{Event, EventKind, Ticket};
 
 /// What a mobile node is told at start: its enrolment and its owner's wishes.
 pub struct Config {
@@ -49,8 +52,15 @@ pub struct Config {
     pub home_address: Ipv4Addr,
     /// Its home agent.
     pub home_agent: Ipv4Addr,
-    /// Index of the association with the home agent.
+    /// Static index of the association with the home agent, in use unless [`one_time`](Self::one_time) is set.
     pub spi: Spi,
+    /// Every registration is named by another index, derived from KEY 0.
+    pub one_time: bool,
+    /// Indices (256 to 511) and public X25519 keys of the home realm, newest first: by them the node names itself when
+    /// its one-time indices are lost. One of low order is passed over.
+    pub realm_keys: Vec<(Spi, [u8; 32])>,
+    /// Without key shares: whoever learns KEY 0 later reads the keys of recorded registrations.
+    pub no_fs: bool,
     /// Cipher of what is sealed under that association.
     pub cipher: Cipher,
     /// KEY 0.
@@ -105,6 +115,14 @@ pub enum Request {
     },
     /// Give the binding up; answered by [`Effect::Deregistered`].
     Deregister,
+    /// The state of that [`Effect::Persist`] is on disk, and survives a crash of the host; or it could not be written.
+    /// A state that a newer one overtook needs no answer.
+    Persisted {
+        /// Which.
+        ticket: Ticket,
+        /// Or why not, for the log.
+        result: Result<(), String>,
+    },
 }
 
 /// A co-located care-of address with what is needed to use it.
@@ -168,8 +186,14 @@ pub enum Route {
 pub enum Effect {
     /// Change routes, neighbours and the tunnel.
     Route(Route),
-    /// Keep this over a restart. Nothing waits for it; the last one given counts.
-    Persist(MobileNodeState),
+    /// Keep this over a restart; answered by [`Request::Persisted`]. The last one given counts: a shell may pass over
+    /// those that it overtook. Requests may wait for the answer.
+    Persist {
+        /// Names it in the answer.
+        ticket: Ticket,
+        /// What to keep.
+        state: MobileNodeState,
+    },
     /// Tell the operator.
     Notify(Event),
     /// The answer to [`Request::Deregister`]; the text says why not.
@@ -226,6 +250,8 @@ pub struct Status<'a> {
 
 /// How long the routes of the last process stand if nothing is heard.
 const START_GRACE: Duration = Duration::from_secs(3);
+/// Before a disk that failed is tried again.
+const RETRY_DISK: Duration = Duration::from_secs(1);
 
 /// The machine.
 pub struct MobileNode {
@@ -240,6 +266,11 @@ pub struct MobileNode {
     /// No request before this (RFC 5944 section 3.6.3), unless the link layer says that we moved.
     not_before: Instant,
     clock: Timestamps,
+    names: Names,
+    /// What is due waits until its index is on disk.
+    waiting: bool,
+    /// The disk took nothing: not asked again before this.
+    disk_retry: Option<Instant>,
     registrations: u64,
     /// The last [`Effect::Route`]; `None` until the first, while the routes of the last process may stand.
     route: Option<Route>,
@@ -271,7 +302,11 @@ impl MobileNode {
         );
         let mut rng = Rng::from_seed(seed);
         let echo = (rng.u32() as u16, 0);
-        Self {
+        let trial = Offer::new(&mut rng);
+        let serves = |public: &[u8; 32]| trial.realm_key(public, &config.home_realm).is_some();
+        let realm_keys = config.realm_keys.iter().copied().filter(|(_, public)| serves(public)).collect();
+        let names = Names::new(config.one_time, realm_keys, &state);
+        let mut node = Self {
             keys,
             rng,
             outbox: Outbox::default(),
@@ -280,6 +315,9 @@ impl MobileNode {
             avoided: BTreeMap::new(),
             not_before: now.mono,
             clock: Timestamps::new(state.last_seconds, state.clock_offset, now),
+            names,
+            waiting: false,
+            disk_retry: None,
             registrations: state.registrations,
             route: None,
             route_ends: None,
@@ -291,7 +329,9 @@ impl MobileNode {
             counters: BTreeMap::new(),
             revision: 0,
             config,
-        }
+        };
+        node.reserve_due(now);
+        node
     }
 
     /// Where it stands.
@@ -320,20 +360,26 @@ impl MobileNode {
         }
     }
 
-    /// KEY 1, and KEY 3 through a foreign agent, of the registration in force.
+    /// KEY 1, and KEY 3 through a foreign agent, of the registration in force; then those of the one before that are
+    /// still received with.
     pub fn associations(&self) -> impl Iterator<Item = &Association> {
-        self.attachment.iter().filter_map(|a| a.registration.as_ref()).flat_map(|r| &r.associations)
+        let attachment = self.attachment.iter();
+        let present =
+            attachment.clone().filter_map(|a| a.registration.as_ref()).flat_map(|r| &r.associations);
+        present.chain(attachment.flat_map(|a| a.retiring.iter().map(|(association, _)| association)))
     }
 
     /// What should survive a restart.
     #[must_use]
     pub fn state(&self) -> MobileNodeState {
-        MobileNodeState {
+        let mut state = MobileNodeState {
             last_seconds: self.clock.last(),
             clock_offset: self.clock.offset(),
             registrations: self.registrations,
             ..MobileNodeState::default()
-        }
+        };
+        self.names.keep(&mut state);
+        state
     }
 
     /// Counters by name.
@@ -366,8 +412,24 @@ impl MobileNode {
 
     fn persist(&mut self) {
         self.revision += 1;
-        let state = self.state();
-        self.outbox.effect(Effect::Persist(state));
+        let (ticket, state) = (self.names.writing(), self.state());
+        self.outbox.effect(Effect::Persist { ticket, state });
+    }
+
+    fn persisted(&mut self, ticket: Ticket, result: Result<(), String>, now: Now) {
+        self.names.written(ticket, result.is_ok());
+        self.disk_retry = None;
+        if let Err(reason) = result {
+            self.disk_retry = Some(now.mono + RETRY_DISK);
+            self.discard("state not kept", format!("the state could not be kept, trying again: {reason}"));
+        }
+    }
+
+    /// Puts the next one-time index on disk.
+    fn reserve_due(&mut self, now: Now) {
+        if self.names.wants_disk() && self.disk_retry.is_none_or(|at| at <= now.mono) {
+            self.persist();
+        }
     }
 
     /// Silence on the wire, a line for the operator.
@@ -389,8 +451,10 @@ impl MobileNode {
         self.hold = self.hold.filter(|hold| *hold > now.mono);
         self.expire_agents(now);
         self.expire_route(now);
+        self.expire_retired(now);
         self.reconsider(now);
         self.register_due(now);
+        self.reserve_due(now);
         self.keepalive_due(now);
         self.solicit_due(now);
     }
@@ -414,9 +478,10 @@ impl MobileNode {
     fn deadline(&self) -> Option<Instant> {
         let start = self.untouched().then(|| self.started + START_GRACE);
         let links = self.links.values().filter_map(Link::deadline).min();
-        let attached = self.attachment.as_ref().and_then(|a| a.deadline(self.not_before));
+        let attached = self.attachment.as_ref().and_then(|a| a.deadline(self.not_before, self.waiting));
         let avoided = self.avoided.values().copied().min();
-        [start, self.hold, self.route_ends, links, attached, avoided].into_iter().fold(None, earliest)
+        let disk = self.disk_retry.filter(|_| self.names.wants_disk());
+        [start, self.hold, self.route_ends, links, attached, avoided, disk].into_iter().fold(None, earliest)
     }
 }
 

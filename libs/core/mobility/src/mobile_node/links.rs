@@ -50,6 +50,7 @@ impl MobileNode {
             Request::AddressGone { link, address } => self.address_gone(link, address),
             Request::RouteFailed { reason } => self.route_failed(&reason, now),
             Request::Deregister => self.deregister(now),
+            Request::Persisted { ticket, result } => self.persisted(ticket, result, now),
         }
     }
 

@@ -5,13 +5,14 @@
 
 use std::{net::Ipv4Addr, time::Duration};
 
-use record::Association;
+use record::{Association, AssociationKind};
 use sansio::{Instant, LinkId, Now, earliest};
 use wire::mip::advertisement::AgentFlags;
 
 use super::{
     CareOf, MobileNode, Route, Sent,
     discovery::{Agent, network},
+    naming::Whereabouts,
     register::{Attempt, Purpose},
 };
 use crate::{Event, EventKind};
@@ -19,7 +20,9 @@ use crate::{Event, EventKind};
 /// How long the agent in use may stay silent after another network was heard on its link.
 const SUSPICION: Duration = Duration::from_millis(400);
 /// An agent that began to count anew is believed at most this often.
-const ANEW: Duration = Duration::from_secs(60);
+pub(super) const ANEW: Duration = Duration::from_secs(60);
+/// How long the associations of the registration before are received with.
+const CHANGE_OVER: Duration = Duration::from_secs(10);
 /// Before routes that could not be changed are tried again.
 pub(super) const RETRY_ROUTE: Duration = Duration::from_secs(1);
 
@@ -92,7 +95,11 @@ pub(super) struct Attachment {
     suspect: Option<Instant>,
     /// When to register anew because the agent lost its memory, and when that happened last.
     pub(super) anew: Option<Instant>,
-    last_anew: Option<Instant>,
+    pub(super) last_anew: Option<Instant>,
+    /// The agent does not know KEY 3 any more: requests go without 33 until one is accepted.
+    pub(super) first_contact: bool,
+    /// Associations of the registration before, and until when they are received with.
+    pub(super) retiring: Vec<(Association, Instant)>,
     /// A challenge that the agent took no more.
     pub(super) spent: Option<Vec<u8>>,
     /// Longest lifetime that the agent takes, from a denial.
@@ -113,6 +120,8 @@ impl Attachment {
             suspect: None,
             anew: None,
             last_anew: None,
+            first_contact: false,
+            retiring: Vec::new(),
             spent: None,
             most: u16::MAX,
             force_reverse: false,
@@ -136,13 +145,43 @@ impl Attachment {
         }
     }
 
-    pub(super) fn deadline(&self, not_before: Instant) -> Option<Instant> {
-        let attempt = self.attempt.as_ref().map(|a| a.due(not_before));
+    /// When something is to be done; a request that waits for the disk is due at no time.
+    pub(super) fn deadline(&self, not_before: Instant, waiting: bool) -> Option<Instant> {
+        let idle = self.attempt.is_none();
+        let attempt = self.attempt.as_ref().filter(|_| !waiting).map(|a| a.due(not_before));
         let registration = self.registration.as_ref();
-        let renew = registration.and_then(|r| r.renew).filter(|_| attempt.is_none());
+        let renew = registration.and_then(|r| r.renew).filter(|_| idle);
         let keepalive = registration.and_then(|r| r.keepalive).map(|(_, next)| next);
-        let anew = self.anew.filter(|_| attempt.is_none());
-        [attempt, renew, keepalive, anew, self.suspect].into_iter().fold(None, earliest)
+        let anew = self.anew.filter(|_| idle);
+        let retired = self.retiring.iter().map(|(_, until)| *until).min();
+        [attempt, renew, keepalive, anew, retired, self.suspect].into_iter().fold(None, earliest)
+    }
+
+    /// KEY 3 with this very agent, under which it is sure to know us.
+    pub(super) fn key3(&self) -> Option<&Association> {
+        let Place::Agent(agent) = &self.place else { return None };
+        let associations = self.registration.as_ref().filter(|_| !self.first_contact)?.associations.iter();
+        let mut known = associations.filter(|a| a.kind == AssociationKind::Key3 && a.confirmed);
+        known.find(|a| Some(&a.peer) == agent.name.as_ref())
+    }
+
+    /// What the agent says may be authenticated by any of these.
+    pub(super) fn receivable_key3(&self) -> impl Iterator<Item = &Association> {
+        let present = self.registration.iter().flat_map(|r| &r.associations);
+        let all = present.chain(self.retiring.iter().map(|(association, _)| association));
+        all.filter(|a| a.kind == AssociationKind::Key3)
+    }
+
+    /// A registration takes the place of the one before, whose associations are received with a little longer:
+    /// what was sent under them is still on its way.
+    pub(super) fn replace_registration(&mut self, registration: Registration, now: Now) {
+        if let Some(before) = self.registration.replace(registration) {
+            let retires = now.unix.saturating_add(CHANGE_OVER).as_secs();
+            self.retiring.extend(before.associations.into_iter().map(|mut association| {
+                association.retires = Some(retires);
+                (association, now.mono + CHANGE_OVER)
+            }));
+        }
     }
 
     /// What a log calls this place.
@@ -344,10 +383,42 @@ impl MobileNode {
         if a.attempt.is_none() && a.anew.is_some_and(|at| at <= now.mono) {
             a.anew = None;
             a.last_anew = Some(now.mono);
+            a.first_contact = true;
             a.attempt = Some(Attempt::new(Purpose::Register, false, now));
             let text = format!("{} counts its advertisements anew: it restarted", a.label());
             self.notify(Event::new(EventKind::Moved, text));
         }
+    }
+
+    /// Erases associations that a newer registration replaced.
+    pub(super) fn expire_retired(&mut self, now: Now) {
+        let Some(a) = &mut self.attachment else { return };
+        let before = a.retiring.len();
+        a.retiring.retain(|(_, until)| *until > now.mono);
+        self.revision += u64::from(a.retiring.len() < before);
+    }
+
+    /// The agent gave a challenge under KEY 3: the newest, until it advertises again.
+    pub(super) fn take_challenge(&mut self, challenge: &[u8]) {
+        let Some(a) = &mut self.attachment else { return };
+        let Place::Agent(agent) = &mut a.place else { return };
+        agent.challenge = Some(challenge.to_vec());
+        let (link, address) = (a.target.link(), agent.address);
+        let link = self.links.get_mut(&link);
+        if let Some(known) = link.and_then(|l| l.agents.get_mut(&address)) {
+            known.challenge = Some(challenge.to_vec());
+        }
+    }
+
+    /// Where a one-time index of the next request shows.
+    pub(super) fn whereabouts(&self) -> Option<Whereabouts> {
+        let a = self.attachment.as_ref()?;
+        let own = self.links.get(&a.target.link())?.address;
+        let agent = match &a.place {
+            Place::Agent(agent) => Some((agent.link_address, agent.name.clone())),
+            Place::Home { .. } | Place::CoLocated { .. } => None,
+        };
+        Some(Whereabouts { target: a.target, agent, own })
     }
 
     /// A new agent is heard beside the one in use: on another network (RFC 5944 section 2.4.2.2)?

@@ -5,6 +5,7 @@ use std::{
     time::Duration,
 };
 
+use sa::{End, association_auth};
 use sansio::{Instant, Now, Transmit};
 use wire::{
     ip,
@@ -17,7 +18,8 @@ use wire::{
 use super::{
     MobileNode, Route,
     movement::{Attachment, Place, Target},
-    request::{Draft, Sent},
+    naming::Naming,
+    request::{Built, Draft, Sent},
 };
 use crate::{Event, EventKind};
 
@@ -93,6 +95,7 @@ impl Attempt {
 impl MobileNode {
     /// Sends what is due: renewals, registrations anew, first requests and repeated ones.
     pub(super) fn register_due(&mut self, now: Now) {
+        self.waiting = false;
         if self.hold.is_some() || self.dormant {
             return;
         }
@@ -179,7 +182,13 @@ impl MobileNode {
         }
     }
 
-    fn draft(&self, a: &Attachment, purpose: Purpose, identification: Identification) -> Option<Draft> {
+    fn draft(
+        &self,
+        a: &Attachment,
+        purpose: Purpose,
+        naming: Naming,
+        identification: Identification,
+    ) -> Option<Draft> {
         let link_address = self.links.get(&a.target.link())?.address;
         let reverse = if self.config.reverse_tunnel || a.force_reverse { Flags::REVERSE_TUNNEL } else { 0 };
         let wanted = if purpose == Purpose::Register { self.config.lifetime.min(a.most) } else { 0 };
@@ -190,7 +199,9 @@ impl MobileNode {
             care_of: a.care_of().unwrap_or(self.config.home_address),
             identification,
             link_address,
+            naming,
             heard: None,
+            proof: None,
         };
         Some(match &a.place {
             Place::Home { .. } => {
@@ -200,6 +211,7 @@ impl MobileNode {
             Place::Agent(agent) => Draft {
                 lifetime: wanted.min(agent.lifetime),
                 heard: Some((agent.name.clone()?, agent.challenge.clone()?)),
+                proof: a.key3().map(|k| (k.outbound, association_auth(k, End::First, true))),
                 ..sealed
             },
             Place::CoLocated { .. } => {
@@ -209,17 +221,19 @@ impl MobileNode {
     }
 
     fn send_request(&mut self, now: Now) {
+        let attempt = self.attachment.as_ref().and_then(|a| a.attempt.as_ref());
+        let Some((purpose, whereabouts)) = attempt.map(|t| t.purpose).zip(self.whereabouts()) else {
+            return;
+        };
+        let Some(naming) = self.names.choose(&whereabouts) else {
+            self.waiting = true;
+            return;
+        };
         let low = self.rng.u32();
         let identification = Identification::new(self.clock.next(now), low);
         let fresh_port = self.fresh_port();
-        let Some(purpose) = self.attachment.as_ref().and_then(|a| a.attempt.as_ref()).map(|t| t.purpose)
-        else {
-            return;
-        };
-        let Some(draft) = self.attachment.as_ref().and_then(|a| self.draft(a, purpose, identification))
-        else {
-            return;
-        };
+        let draft = self.attachment.as_ref().and_then(|a| self.draft(a, purpose, naming, identification));
+        let Some(draft) = draft else { return };
         let built = self.build(&draft);
         let Some(a) = &mut self.attachment else { return };
         let port = match &a.place {
@@ -233,33 +247,52 @@ impl MobileNode {
             attempt.wait = (attempt.wait * 2).min(attempt.longest);
         }
         self.not_before = now.mono + FIRST_WAIT;
-        let Ok((bytes, transcript)) = built else {
+        let Ok(built) = built else {
             // Names and addresses are checked at start, so every request fits.
             self.discard("request not built", "a registration request could not be built");
             return;
         };
-        let (agent, challenge) = draft.heard.unzip();
-        while a.sent.len() >= REMEMBERED {
-            a.sent.pop_front();
+        self.names.sent(naming, whereabouts);
+        if matches!(naming, Naming::Realm(_)) {
+            self.count("requests by the realm key");
         }
-        a.sent.push_back(Sent {
-            purpose,
-            identification,
-            port,
-            lifetime: draft.lifetime,
-            at: now.mono,
-            transcript,
-            agent,
-            challenge,
-            reverse_tunnel: draft.flags.has(Flags::REVERSE_TUNNEL),
-            hinted: false,
-        });
-        let transmit = self.addressed(port, &bytes);
-        self.request_sent(draft.lifetime);
+        let transmit = self.addressed(port, &built.bytes);
+        self.remember(purpose, port, draft, built, now);
         if let Some(transmit) = transmit {
             self.outbox.send(transmit);
         }
         self.persist();
+    }
+
+    /// Keeps what the reply will be checked against.
+    fn remember(&mut self, purpose: Purpose, port: u16, draft: Draft, built: Built, now: Now) {
+        let lifetime = draft.lifetime;
+        let Some(a) = &mut self.attachment else { return };
+        while a.sent.len() >= REMEMBERED {
+            a.sent.pop_front();
+        }
+        let (agent, challenge) = draft.heard.unzip();
+        // Only a home agent that hears us directly asks for a cookie, and only for this.
+        let repeatable = agent.is_none() && matches!(draft.naming, Naming::Realm(_));
+        a.sent.push_back(Sent {
+            purpose,
+            identification: draft.identification,
+            port,
+            lifetime,
+            at: now.mono,
+            naming: draft.naming,
+            spi: built.spi,
+            transcript: built.transcript,
+            offer: built.offer,
+            agent,
+            challenge,
+            reverse_tunnel: draft.flags.has(Flags::REVERSE_TUNNEL),
+            proved: draft.proof.is_some(),
+            hinted: false,
+            repeatable: repeatable.then_some(built.bytes),
+            cookies: 0,
+        });
+        self.request_sent(lifetime);
     }
 
     /// A random port that none of the last requests used.
@@ -274,7 +307,7 @@ impl MobileNode {
     }
 
     /// The request on its way: to the agent on the link, or to the home agent by the host's routes.
-    fn addressed(&self, port: u16, bytes: &[u8]) -> Option<Transmit> {
+    pub(super) fn addressed(&self, port: u16, bytes: &[u8]) -> Option<Transmit> {
         let a = self.attachment.as_ref()?;
         let home_agent = SocketAddrV4::new(self.config.home_agent, PORT);
         let by_host = |from: Ipv4Addr| Transmit::Udp {

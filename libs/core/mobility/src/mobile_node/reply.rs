@@ -2,7 +2,8 @@
 //!
 //! A reply counts only if port, home agent and the low half of the identification name one of the last three
 //! requests. Codes of foreign agents are hints that anybody on the link could have sent: they make us wait or
-//! look elsewhere. Everything else needs the home agent's authenticator, and an acceptance also the keys.
+//! look elsewhere. Everything else needs the home agent's authenticator, and an acceptance also the keys and, through
+//! a foreign agent, that agent's own authenticator under the new KEY 3: only the agent that was heard can make it.
 
 mod denied;
 mod open;
@@ -15,12 +16,15 @@ use std::{
 use sa::{Direction, Unverified, Verified};
 use sansio::{LinkId, Now};
 use wire::{
+    Writer,
     ip::UdpPacket,
     mip::{
         PORT,
         code::Code,
+        ours::Numbers,
         part::Parts,
         registration::{REPLY, Reply},
+        share::Cookie,
     },
 };
 
@@ -33,6 +37,8 @@ use super::{
 };
 use crate::{Event, EventKey, EventKind};
 
+/// A request is repeated with a cookie this often: the first may be renewed on the way.
+const COOKIES: u8 = 2;
 /// No keepalives closer than this, whatever a reply asks for.
 const KEEPALIVE_LEAST: Duration = Duration::from_secs(5);
 
@@ -74,70 +80,131 @@ impl MobileNode {
             return;
         };
         let low = reply.identification.low();
-        let sent = self
-            .attachment
-            .as_ref()
-            .and_then(|a| a.sent.iter().find(|s| s.port == port && s.identification.low() == low).cloned());
-        let Some(sent) = sent.filter(|_| reply.home_agent == self.config.home_agent) else {
+        let ours = reply.home_agent == self.config.home_agent;
+        let found = self.attachment.as_mut().filter(|_| ours).and_then(|a| {
+            let at = a.sent.iter().position(|s| s.port == port && s.identification.low() == low)?;
+            Some((at, a.sent.remove(at)?))
+        });
+        let Some((at, mut sent)) = found else {
             self.count("reply to no request");
             return;
         };
+        let answered = self.judge(&reply, payload, at, &mut sent, now);
+        if let Some(a) = self.attachment.as_mut().filter(|_| !answered) {
+            a.sent.insert(at.min(a.sent.len()), sent);
+        }
+    }
+
+    /// True if the request, which stood `at` that place among the last ones, is answered by this; else it stays open.
+    fn judge(&mut self, reply: &Reply, payload: &[u8], at: usize, sent: &mut Sent, now: Now) -> bool {
         if reply.code.from_foreign_agent() {
             if sent.agent.is_some() {
-                self.hint(&reply, &sent, now);
+                self.hint(reply, sent, now);
             }
-            return;
+            return false;
         }
-        let Ok(parts) = Parts::parse(payload, Reply::LEN, vendor(self.config.numbers)) else {
+        let vendor = vendor(self.config.numbers);
+        if let Some((cookie, numbers)) = Cookie::alone_in(payload, vendor)
+            && reply.code == Code::HA_UNSPECIFIED
+        {
+            self.return_cookie(cookie, numbers, sent);
+            return false;
+        }
+        let Ok(parts) = Parts::parse(payload, Reply::LEN, vendor) else {
             self.discard("malformed reply", "a malformed registration reply was ignored");
-            return;
+            return false;
         };
         let message = Unverified::new(parts);
-        let Some(parts) = self.keys.verify(Direction::FromHome, self.keys.spi(), &message) else {
+        let Some(parts) = self.keys.verify(Direction::FromHome, sent.spi, &message) else {
             self.discard(
                 "reply authenticator",
                 "a registration reply without a valid authenticator was ignored",
             );
-            return;
+            return false;
         };
-        self.home_agent_says(&reply, &parts, &sent, now);
+        self.home_agent_says(reply, &parts, at, sent, now)
     }
 
     /// The home agent did say this.
-    fn home_agent_says(&mut self, reply: &Reply, parts: &Verified<&Parts<'_>>, sent: &Sent, now: Now) {
-        if reply.code == Code::HA_IDENTIFICATION {
-            self.forget(sent, false);
-            self.learn_time(reply, now);
-            return;
+    fn home_agent_says(
+        &mut self,
+        reply: &Reply,
+        parts: &Verified<&Parts<'_>>,
+        at: usize,
+        sent: &Sent,
+        now: Now,
+    ) -> bool {
+        if reply.code.accepted() {
+            return self.home_agent_accepts(reply, parts, at, sent, now);
         }
-        if !reply.code.accepted() {
-            self.forget(sent, false);
+        if parts.mobile.key_share.is_some() {
+            self.discard("reply refused", "a denial with a key share was ignored");
+            return false;
+        }
+        let Ok(challenge) = self.relayed(parts, sent) else {
+            self.discard("agent authenticator", "a denial that its agent did not relay so was ignored");
+            return false;
+        };
+        if let Some(challenge) = challenge {
+            self.take_challenge(challenge);
+        }
+        self.names.answered(sent.naming, self.denial_counts_from(parts, sent));
+        if reply.code == Code::HA_IDENTIFICATION {
+            self.learn_time(reply, now);
+        } else {
             self.clock.confirm(sent.identification.seconds());
             self.denied(reply, parts, sent, now);
-            return;
         }
-        match self.open(reply, parts, sent, now) {
-            Ok(accepted) => {
-                self.forget(sent, true);
-                self.clock.confirm(sent.identification.seconds());
-                self.accepted(reply, accepted, sent, now);
+        true
+    }
+
+    /// An acceptance answers the request only if everything in it is right, and leaves no earlier one to be answered.
+    fn home_agent_accepts(
+        &mut self,
+        reply: &Reply,
+        parts: &Verified<&Parts<'_>>,
+        at: usize,
+        sent: &Sent,
+        now: Now,
+    ) -> bool {
+        let accepted = match self.open(reply, parts, sent, now) {
+            Ok(accepted) => accepted,
+            Err(why) => {
+                self.discard("reply refused", format!("an accepting reply was ignored: {why}"));
+                return false;
             }
-            Err(why) => self.discard("reply refused", format!("an accepting reply was ignored: {why}")),
-        }
-    }
-
-    /// A request that was answered is answered once. An acceptance leaves no earlier one to be answered.
-    fn forget(&mut self, sent: &Sent, and_earlier: bool) {
+        };
         if let Some(a) = &mut self.attachment {
-            let of = sent.identification;
-            let at = a.sent.iter().position(|s| s.identification == of);
-            let earlier = if and_earlier { at.unwrap_or(0) } else { 0 };
-            a.sent.drain(..earlier);
-            a.sent.retain(|s| s.identification != of);
+            a.sent.drain(..at.min(a.sent.len()));
         }
+        self.names.answered(sent.naming, accepted.counts_from);
+        self.clock.confirm(sent.identification.seconds());
+        if let Some(challenge) = accepted.challenge {
+            self.take_challenge(challenge);
+        }
+        self.accepted(reply, accepted, sent, now);
+        true
     }
 
-    fn accepted(&mut self, reply: &Reply, accepted: Accepted, sent: &Sent, now: Now) {
+    /// The home agent wants to see that we receive where we send from: the same request again, with its cookie.
+    fn return_cookie(&mut self, cookie: Cookie, numbers: Numbers, sent: &mut Sent) {
+        let again =
+            sent.repeatable.as_ref().filter(|_| sent.cookies < COOKIES && numbers == self.config.numbers);
+        let with_cookie = again.and_then(|bytes| {
+            let mut w = Writer::after(bytes.clone());
+            cookie.emit(&mut w, numbers).ok()?;
+            self.addressed(sent.port, w.bytes())
+        });
+        let Some(transmit) = with_cookie else {
+            self.count("cookie for no request");
+            return;
+        };
+        sent.cookies += 1;
+        self.count("cookies returned");
+        self.outbox.send(transmit);
+    }
+
+    fn accepted(&mut self, reply: &Reply, accepted: Accepted<'_>, sent: &Sent, now: Now) {
         match sent.purpose {
             Purpose::Register => self.registered(reply, accepted, sent, now),
             Purpose::Return => self.returned(reply, now),
@@ -145,7 +212,7 @@ impl MobileNode {
         }
     }
 
-    fn registered(&mut self, reply: &Reply, accepted: Accepted, sent: &Sent, now: Now) {
+    fn registered(&mut self, reply: &Reply, accepted: Accepted<'_>, sent: &Sent, now: Now) {
         let granted = reply.lifetime;
         // RFC 5944 section 3.6.2.2: counted from when the request left, so that we renew before it ends there.
         let ends = (granted != u16::MAX).then(|| sent.at + Duration::from_secs(granted.into()));
@@ -189,9 +256,10 @@ impl MobileNode {
             (every, now.mono + every)
         });
         let associations = accepted.associations;
-        a.registration = Some(Registration { ends, renew, peer, keepalive, associations });
+        a.replace_registration(Registration { ends, renew, peer, keepalive, associations }, now);
         a.attempt = None;
         a.anew = None;
+        a.first_contact = false;
         a.spent = None;
         let target = a.target;
         self.avoided.remove(&target);

@@ -2,13 +2,16 @@
 
 use std::net::Ipv4Addr;
 
-use sa::{Direction, Transcript, put_sealed};
+use crypto::{Cipher, Key};
+use sa::{Direction, Offer, Transcript, put_sealed};
 use sansio::{Instant, LinkAddress};
 use wire::{
     Error, Writer,
     mip::{
+        Spi,
         extension::{
-            self, MN_FA_CHALLENGE, MN_HA_AUTHENTICATION, MN_NAI, UdpTunnelRequest, open_authentication,
+            self, MN_FA_AUTHENTICATION, MN_FA_CHALLENGE, MN_HA_AUTHENTICATION, MN_NAI, UdpTunnelRequest,
+            open_authentication,
         },
         ours::{AgentHeard, Numbers, SealedLayer2, SealedNai, Subtype, ip_owner, layer_2, nai_owner},
         part::Parts,
@@ -16,10 +19,9 @@ use wire::{
     },
 };
 
-use super::{MobileNode, register::Purpose};
+use super::{MobileNode, naming::Naming, register::Purpose};
 
 /// What an accepted reply may answer: one of the last requests.
-#[derive(Clone)]
 pub(super) struct Sent {
     pub(super) purpose: Purpose,
     pub(super) identification: Identification,
@@ -27,14 +29,25 @@ pub(super) struct Sent {
     pub(super) port: u16,
     pub(super) lifetime: u16,
     pub(super) at: Instant,
+    pub(super) naming: Naming,
+    /// Index of 32 and of all that is sealed, there and back.
+    pub(super) spi: Spi,
     /// T1, which the reply's seals depend on.
     pub(super) transcript: Transcript,
+    /// The key share, whose secret is wiped with this.
+    pub(super) offer: Option<Offer>,
     /// Name of the agent that it named as heard.
     pub(super) agent: Option<String>,
     pub(super) challenge: Option<Vec<u8>>,
     pub(super) reverse_tunnel: bool,
+    /// It carried 33.
+    pub(super) proved: bool,
     /// An unauthenticated denial was believed; a second one is not.
     pub(super) hinted: bool,
+    /// Its bytes, if the home agent may ask for them again with a cookie.
+    pub(super) repeatable: Option<Vec<u8>>,
+    /// Cookies that it was repeated with.
+    pub(super) cookies: u8,
 }
 
 /// What differs from request to request.
@@ -46,8 +59,28 @@ pub(super) struct Draft {
     pub(super) care_of: Ipv4Addr,
     pub(super) identification: Identification,
     pub(super) link_address: LinkAddress,
+    pub(super) naming: Naming,
     /// Name and challenge of the agent heard.
     pub(super) heard: Option<(String, Vec<u8>)>,
+    /// Index and key of 33, if the agent has KEY 3.
+    pub(super) proof: Option<(Spi, Key)>,
+}
+
+/// A request ready to be sent.
+pub(super) struct Built {
+    pub(super) bytes: Vec<u8>,
+    pub(super) transcript: Transcript,
+    pub(super) offer: Option<Offer>,
+    pub(super) spi: Spi,
+}
+
+/// What seals the identity in a request.
+struct Sealing {
+    spi: Spi,
+    /// Number that the sealed NAI carries.
+    index: u64,
+    cipher: Cipher,
+    key: Key,
 }
 
 /// The enterprise number to parse by; type 127 needs none.
@@ -59,9 +92,13 @@ pub(super) const fn vendor(numbers: Numbers) -> u32 {
 }
 
 impl MobileNode {
-    /// The bytes of a request and its T1.
-    pub(super) fn build(&mut self, draft: &Draft) -> Result<(Vec<u8>, Transcript), Error> {
-        let mut w = Writer::with_capacity(512);
+    /// The bytes of a request, its T1 and its key share.
+    pub(super) fn build(&mut self, draft: &Draft) -> Result<Built, Error> {
+        let by_realm = matches!(draft.naming, Naming::Realm(_));
+        // Without a share nothing could be sealed by the realm's key.
+        let offer = (by_realm || !self.config.no_fs).then(|| Offer::new(&mut self.rng));
+        let sealing = self.sealing(draft.naming, offer.as_ref()).ok_or(Error::Value("realm key"))?;
+        let mut w = Writer::with_capacity(640);
         let fixed = Request {
             flags: draft.flags,
             lifetime: draft.lifetime,
@@ -72,28 +109,60 @@ impl MobileNode {
         };
         fixed.emit(&mut w);
         extension::put(&mut w, MN_NAI, format!("@{}", self.config.home_realm).as_bytes())?;
-        self.seal_identity(&mut w, draft.link_address)?;
+        self.seal_identity(&mut w, draft.link_address, &sealing)?;
         let numbers = self.config.numbers;
         if let Some((agent, challenge)) = &draft.heard {
             AgentHeard { challenge, agent }.emit(&mut w, numbers)?;
         }
+        if let Some(offer) = &offer {
+            offer.emit(&mut w, numbers)?;
+        }
         if draft.flags.has(Flags::DECAPSULATION) {
             UdpTunnelRequest { forced: false, through_foreign_agent: false, encapsulation: 4 }.emit(&mut w);
         }
-        open_authentication(&mut w, MN_HA_AUTHENTICATION, self.keys.spi(), 32);
+        open_authentication(&mut w, MN_HA_AUTHENTICATION, sealing.spi, 32);
         let authenticator = self.keys.authenticate(Direction::ToHome, w.bytes());
         w.put(&authenticator);
         if let Some((_, challenge)) = &draft.heard {
             extension::put(&mut w, MN_FA_CHALLENGE, challenge)?;
         }
+        if let Some((spi, key)) = &draft.proof {
+            open_authentication(&mut w, MN_FA_AUTHENTICATION, *spi, 32);
+            let authenticator = crypto::hmac(key, &[w.bytes()]);
+            w.put(&authenticator);
+        }
         let bytes = w.into_bytes();
         let transcript = Transcript::of_mobile(&Parts::parse(&bytes, Request::LEN, vendor(numbers))?);
-        Ok((bytes, transcript))
+        Ok(Built { bytes, transcript, offer, spi: sealing.spi })
+    }
+
+    /// Index and key for a request that is named so; `None` if the realm key does not serve.
+    fn sealing(&self, naming: Naming, offer: Option<&Offer>) -> Option<Sealing> {
+        let own = |spi, index| Sealing {
+            spi,
+            index,
+            cipher: self.keys.cipher(),
+            key: self.keys.request_key().duplicate(),
+        };
+        match naming {
+            Naming::Static => Some(own(self.keys.spi(), 0)),
+            Naming::OneTime(n) => Some(own(self.keys.one_time_spi(n), n)),
+            Naming::Realm(at) => {
+                let (spi, public) = self.names.realm_key(at)?;
+                let key = offer?.realm_key(public, &self.config.home_realm)?;
+                Some(Sealing { spi: *spi, index: self.names.highest(), cipher: Cipher::Aes256Gcm, key })
+            }
+        }
     }
 
     /// Name, home address and link address, each sealed.
-    fn seal_identity(&mut self, w: &mut Writer, link_address: LinkAddress) -> Result<(), Error> {
-        let name = SealedNai { index: 0, user: self.config.nai.user().to_owned() }.emit()?;
+    fn seal_identity(
+        &mut self,
+        w: &mut Writer,
+        link_address: LinkAddress,
+        sealing: &Sealing,
+    ) -> Result<(), Error> {
+        let name = SealedNai { index: sealing.index, user: self.config.nai.user().to_owned() }.emit()?;
         let address = self.config.home_address.octets();
         let layer_2 = SealedLayer2 { kind: layer_2::ETHERNET, address: link_address.to_vec() }.emit()?;
         let extensions = [
@@ -102,10 +171,10 @@ impl MobileNode {
             // The kind of address is inside the seal; outside it is always zero.
             (Subtype::LAYER_2, 0, layer_2.as_slice()),
         ];
-        let sealing = (self.keys.cipher(), self.keys.request_key());
         for (subtype, content, plain) in extensions {
-            let head = (subtype, content, self.keys.spi());
-            put_sealed(w, Request::LEN, self.config.numbers, head, sealing, &mut self.rng, plain)?;
+            let head = (subtype, content, sealing.spi);
+            let by = (sealing.cipher, &sealing.key);
+            put_sealed(w, Request::LEN, self.config.numbers, head, by, &mut self.rng, plain)?;
         }
         Ok(())
     }

@@ -12,6 +12,7 @@ use wire::mip::{
 
 use super::super::{
     MobileNode,
+    movement::ANEW,
     register::{LONGEST_WAIT, Purpose},
     request::Sent,
 };
@@ -34,6 +35,8 @@ enum Hint {
     NewChallenge,
     /// Ask again with a reverse tunnel.
     ReverseTunnel,
+    /// Ask again without 33, which the agent does not know any more.
+    AsAtFirstContact,
     /// Ask again later; others are preferred for this many seconds.
     Later(u64),
     /// No use here; others are preferred for this many seconds.
@@ -48,6 +51,7 @@ fn hint(reply: &Reply, sent: &Sent) -> Hint {
         Code::FA_UNKNOWN_CHALLENGE | Code::FA_MISSING_CHALLENGE | Code::FA_STALE_CHALLENGE => {
             Hint::NewChallenge
         }
+        Code::FA_MN_AUTHENTICATION if sent.proved => Hint::AsAtFirstContact,
         Code::FA_REVERSE_MANDATORY if !sent.reverse_tunnel => Hint::ReverseTunnel,
         Code::FA_RESOURCES
         | Code::FA_TIMEOUT
@@ -62,21 +66,22 @@ fn hint(reply: &Reply, sent: &Sent) -> Hint {
 
 impl MobileNode {
     /// A foreign agent, or somebody on its link, says no.
-    pub(super) fn hint(&mut self, reply: &Reply, sent: &Sent, now: Now) {
-        let Some(a) = &mut self.attachment else { return };
-        let known = a.sent.iter_mut().find(|s| s.identification == sent.identification);
+    pub(super) fn hint(&mut self, reply: &Reply, sent: &mut Sent, now: Now) {
+        let Some(a) = &self.attachment else { return };
         // One reaction to one request; the request itself stays answerable by the home agent.
-        if known.is_none_or(|s| std::mem::replace(&mut s.hinted, true)) {
+        if std::mem::replace(&mut sent.hinted, true) {
             return;
         }
         let (target, soonest) = (a.target, self.not_before);
         let agent = a.agent_name().map(str::to_owned);
         self.tell_denied(reply, agent, reply.code.to_string());
         let Some(a) = &mut self.attachment else { return };
-        let Some(attempt) = a.attempt.as_mut().filter(|t| t.purpose == Purpose::Register) else {
+        let hint = hint(reply, sent);
+        let any = matches!(hint, Hint::AsAtFirstContact);
+        let Some(attempt) = a.attempt.as_mut().filter(|t| any || t.purpose == Purpose::Register) else {
             return;
         };
-        match hint(reply, sent) {
+        match hint {
             Hint::Shorter(most) => {
                 a.most = most;
                 attempt.next = soonest;
@@ -90,6 +95,16 @@ impl MobileNode {
             Hint::ReverseTunnel => {
                 a.force_reverse = true;
                 attempt.next = soonest;
+            }
+            Hint::AsAtFirstContact => {
+                // Anybody could make us do this, so it is done once a minute at most.
+                if a.last_anew.is_none_or(|last| last + ANEW <= now.mono) {
+                    a.last_anew = Some(now.mono);
+                    a.first_contact = true;
+                    attempt.next = soonest;
+                } else {
+                    attempt.back_off(SOON, LONGEST_WAIT, now);
+                }
             }
             Hint::Later(seconds) => {
                 attempt.back_off(SOON, LONGEST_WAIT, now);

@@ -2,39 +2,74 @@
 
 use std::net::Ipv4Addr;
 
+use crypto::{Cipher, Key};
 use record::{Association, AssociationKind, Nai};
-use sa::{Verified, open_keys, sealed_plain};
+use sa::{End, Exchange, ShareError, Verified, association_auth, open_keys, sealed_plain};
 use sansio::Now;
 use wire::mip::{
+    Spi,
     code::DetailCode,
-    extension::UdpTunnelReply,
-    ours::{ErrorDetail, ip_owner, parse_ip},
+    extension::{Authentication, UdpTunnelReply},
+    ours::{ErrorDetail, SealedNai, ip_owner, nai_owner, parse_ip},
     part::{Held, Parts},
     registration::Reply,
 };
 use zeroize::Zeroizing;
 
-use super::super::{MobileNode, register::Purpose, request::Sent};
+use super::super::{MobileNode, naming::Naming, register::Purpose, request::Sent};
 
 /// What an accepting reply grants.
-pub(super) struct Accepted {
+pub(super) struct Accepted<'m> {
     pub(super) associations: Vec<Association>,
     /// A UDP tunnel, and the seconds between keepalives that the home agent wants.
     pub(super) udp: Option<u16>,
+    /// The one-time index that the home agent counts from now.
+    pub(super) counts_from: Option<u64>,
+    /// The agent's next challenge, under KEY 3.
+    pub(super) challenge: Option<&'m [u8]>,
 }
 
 /// Why a reply is refused although the home agent made it.
 type Refusal = &'static str;
 
+/// Opens what the home agent sealed for us in one reply, under the index of the request only.
+struct Opener {
+    spi: Spi,
+    cipher: Cipher,
+    key: Key,
+}
+
+impl Opener {
+    fn plain(&self, parts: &Parts<'_>, held: &Held<'_>) -> Option<Zeroizing<Vec<u8>>> {
+        if held.protected.spi != self.spi {
+            return None;
+        }
+        sealed_plain(parts, held, self.cipher, &self.key).map(Zeroizing::new)
+    }
+}
+
+/// True if 33 of this message was made by the other end of `key3`, and nothing follows it.
+fn vouches(key3: &Association, claim: &Authentication<'_>, parts: &Parts<'_>) -> bool {
+    let key = association_auth(key3, End::First, false);
+    claim.spi == key3.inbound
+        && parts.bytes.len() == claim.covered + claim.authenticator.len()
+        && crypto::verify_hmac(&key, &[parts.covered(claim)], claim.authenticator)
+}
+
+/// The challenge of a message whose 33 was right, if it can be used.
+fn next_challenge<'a>(parts: &Parts<'a>) -> Option<&'a [u8]> {
+    parts.foreign.challenge.filter(|c| (4..=32).contains(&c.len()))
+}
+
 impl MobileNode {
     /// Checks everything and changes nothing.
-    pub(super) fn open(
+    pub(super) fn open<'m>(
         &self,
         reply: &Reply,
-        parts: &Verified<&Parts<'_>>,
+        parts: &Verified<&Parts<'m>>,
         sent: &Sent,
         now: Now,
-    ) -> Result<Accepted, Refusal> {
+    ) -> Result<Accepted<'m>, Refusal> {
         if reply.identification != sent.identification {
             return Err("its identification is not that of the request");
         }
@@ -46,33 +81,116 @@ impl MobileNode {
         if mobile.clear_nai.is_some_and(|n| n != realm.as_bytes()) {
             return Err("it is for another realm");
         }
-        self.check_address(reply, parts, sent)?;
-        if sent.purpose == Purpose::Register {
-            if reply.lifetime == 0 || reply.lifetime > sent.lifetime {
-                return Err("its lifetime is not what was asked for");
+        if sent.purpose != Purpose::Register {
+            return self.open_farewell(reply, parts, sent);
+        }
+        if reply.lifetime == 0 || reply.lifetime > sent.lifetime {
+            return Err("its lifetime is not what was asked for");
+        }
+        let exchange = self.complete(parts, sent)?;
+        let opener = self.opener(sent, exchange.as_ref());
+        self.check_address(reply, parts, sent, &opener)?;
+        let counts_from = self.counts_from(parts, sent, &opener);
+        if matches!(sent.naming, Naming::Realm(_)) && counts_from.is_none() {
+            return Err("it does not say what the home agent counts from");
+        }
+        let mut associations = self.open_associations(reply, parts, sent, &opener, now)?;
+        let udp = self.open_udp(mobile.udp_reply.as_ref(), sent)?;
+        let challenge = if sent.agent.is_some() {
+            let key3 = associations.iter_mut().find(|a| a.kind == AssociationKind::Key3);
+            let key3 = key3.ok_or("it has no KEY 3")?;
+            let claim = parts.foreign.mobile_foreign.ok_or("its agent did not authenticate it")?;
+            if !vouches(key3, &claim, parts) {
+                return Err("its agent's authenticator is wrong");
             }
-            let associations = self.open_associations(reply, parts, sent, now)?;
-            let udp = self.open_udp(mobile.udp_reply.as_ref(), sent)?;
-            Ok(Accepted { associations, udp })
+            key3.confirmed = true;
+            next_challenge(parts)
         } else {
-            if reply.lifetime != 0 || !mobile.associations.is_empty() {
-                return Err("it answers a deregistration with a registration");
-            }
-            Ok(Accepted { associations: Vec::new(), udp: None })
+            None
+        };
+        Ok(Accepted { associations, udp, counts_from, challenge })
+    }
+
+    /// The answer to a deregistration: no keys, and no share.
+    fn open_farewell<'m>(
+        &self,
+        reply: &Reply,
+        parts: &Verified<&Parts<'m>>,
+        sent: &Sent,
+    ) -> Result<Accepted<'m>, Refusal> {
+        if reply.lifetime != 0 || !parts.mobile.associations.is_empty() || parts.mobile.key_share.is_some() {
+            return Err("it answers a deregistration with a registration");
+        }
+        let opener = self.opener(sent, None);
+        self.check_address(reply, parts, sent, &opener)?;
+        let challenge = self.relayed(parts, sent)?;
+        let counts_from = self.counts_from(parts, sent, &opener);
+        Ok(Accepted { associations: Vec::new(), udp: None, counts_from, challenge })
+    }
+
+    /// The exchange of key shares that this acceptance completes.
+    fn complete(&self, parts: &Parts<'_>, sent: &Sent) -> Result<Option<Exchange>, Refusal> {
+        match (&sent.offer, parts.mobile.key_share) {
+            (None, None) => Ok(None),
+            (None, Some(_)) => Err("it answers a key share that was not offered"),
+            (Some(_), None) if self.config.no_fs => Ok(None),
+            (Some(offer), share) => offer.complete(share).map(Some).map_err(|error| match error {
+                ShareError::Missing => "it has no key share",
+                ShareError::Refused => "its key share does not serve",
+            }),
         }
     }
 
-    /// Opens what the home agent sealed for us, under our own index only.
-    fn plain(&self, parts: &Parts<'_>, held: &Held<'_>, sent: &Sent) -> Option<Zeroizing<Vec<u8>>> {
-        if held.protected.spi != self.keys.spi() {
+    fn opener(&self, sent: &Sent, exchange: Option<&Exchange>) -> Opener {
+        let key = self.keys.reply_key(&sent.transcript, exchange);
+        Opener { spi: sent.spi, cipher: self.keys.cipher(), key }
+    }
+
+    /// What the home agent counts one-time indices from, as it tells after a request by the realm's key.
+    fn counts_from(&self, parts: &Parts<'_>, sent: &Sent, opener: &Opener) -> Option<u64> {
+        let Naming::Realm(_) = sent.naming else {
             return None;
+        };
+        let held = parts.mobile.nai.as_ref().filter(|h| h.protected.content == nai_owner::MOBILE_NODE)?;
+        let name = SealedNai::parse(&opener.plain(parts, held)?).ok()?;
+        let ours = name.user == self.config.nai.user();
+        (ours && name.index >= self.names.confirmed().max(1)).then_some(name.index)
+    }
+
+    /// A denial tells it too.
+    pub(super) fn denial_counts_from(&self, parts: &Verified<&Parts<'_>>, sent: &Sent) -> Option<u64> {
+        self.counts_from(parts, sent, &self.opener(sent, None))
+    }
+
+    /// The agent that relayed a reply without keys may authenticate it under a KEY 3 from before: if we hold that one,
+    /// it must be right, and then the next challenge counts. Nothing tells whether another one is.
+    pub(super) fn relayed<'m>(
+        &self,
+        parts: &Verified<&Parts<'m>>,
+        sent: &Sent,
+    ) -> Result<Option<&'m [u8]>, Refusal> {
+        let claim = parts.foreign.mobile_foreign.filter(|_| sent.agent.is_some());
+        let held = self.attachment.iter().flat_map(|a| a.receivable_key3());
+        let Some((claim, key3)) =
+            claim.and_then(|c| held.into_iter().find(|k| k.inbound == c.spi).map(|k| (c, k)))
+        else {
+            return Ok(None);
+        };
+        if vouches(key3, &claim, parts) {
+            Ok(next_challenge(parts))
+        } else {
+            Err("its agent's authenticator is wrong")
         }
-        let key = self.keys.reply_key(&sent.transcript, None);
-        sealed_plain(parts, held, self.keys.cipher(), &key).map(Zeroizing::new)
     }
 
     /// The address granted is ours: sealed away from home, in the fixed part at home.
-    fn check_address(&self, reply: &Reply, parts: &Parts<'_>, sent: &Sent) -> Result<(), Refusal> {
+    fn check_address(
+        &self,
+        reply: &Reply,
+        parts: &Parts<'_>,
+        sent: &Sent,
+        opener: &Opener,
+    ) -> Result<(), Refusal> {
         let home = self.config.home_address;
         let in_clear = if sent.purpose == Purpose::Return { home } else { Ipv4Addr::UNSPECIFIED };
         if reply.home_address != in_clear {
@@ -82,7 +200,7 @@ impl MobileNode {
             let needed = sent.purpose == Purpose::Register;
             return if needed { Err("it does not name the home address") } else { Ok(()) };
         };
-        let plain = self.plain(parts, held, sent).ok_or("its home address cannot be opened")?;
+        let plain = opener.plain(parts, held).ok_or("its home address cannot be opened")?;
         if held.protected.content != ip_owner::HOST || parse_ip(&plain) != Ok(home) {
             return Err("it grants another home address");
         }
@@ -95,11 +213,12 @@ impl MobileNode {
         reply: &Reply,
         parts: &Parts<'_>,
         sent: &Sent,
+        opener: &Opener,
         now: Now,
     ) -> Result<Vec<Association>, Refusal> {
         let (mut key1, mut key3) = (None, None);
         for held in &parts.mobile.associations {
-            let plain = self.plain(parts, held, sent).ok_or("its keys cannot be opened")?;
+            let plain = opener.plain(parts, held).ok_or("its keys cannot be opened")?;
             let info = open_keys(held.protected.content, &plain).map_err(|_| "its keys are malformed")?;
             if info.lifetime < reply.lifetime.into() {
                 return Err("its keys end before the registration");
@@ -151,7 +270,7 @@ impl MobileNode {
     /// The home agent's sentence in a denial, if it opens.
     pub(super) fn open_detail(&self, parts: &Parts<'_>, sent: &Sent) -> Option<(DetailCode, String)> {
         let held = parts.mobile.error_detail.as_ref()?;
-        let plain = self.plain(parts, held, sent)?;
+        let plain = self.opener(sent, None).plain(parts, held)?;
         let detail = ErrorDetail::parse(&plain).ok()?;
         let text = detail.text.chars().filter(|c| !c.is_control()).collect();
         Some((detail.code, text))

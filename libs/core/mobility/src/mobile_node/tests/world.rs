@@ -7,7 +7,10 @@ use std::{
 
 use crypto::{Cipher, Key, Rng};
 use record::{AssociationKind, MobileNodeState, Nai};
-use sa::{Direction, KeyInfo, MobileHome, Transcript, Unverified, key_extension, put_sealed, sealed_plain};
+use sa::{
+    Direction, End, Exchange, KeyInfo, MobileHome, Transcript, Unverified, answer, association_auth,
+    key_extension, put_sealed, realm_key_at_home, sealed_plain,
+};
 use sansio::{Datagram, Input, Instant, LinkAddress, LinkId, Machine, Now, Output, Transmit};
 use wire::{
     Writer,
@@ -18,15 +21,19 @@ use wire::{
             ALL_SYSTEMS, Advertisement, AgentFlags, CODE_ROUTER, Extension, MobilityAgent, Router,
         },
         code::Code,
-        extension::{self, MN_HA_AUTHENTICATION, MN_NAI, UdpTunnelReply, open_authentication},
-        ours::{DOCUMENTATION_VENDOR, ErrorDetail, Numbers, SealedNai, Subtype, ip_owner},
+        extension::{
+            self, MN_FA_AUTHENTICATION, MN_FA_CHALLENGE, MN_HA_AUTHENTICATION, MN_NAI, UdpTunnelReply,
+            open_authentication,
+        },
+        ours::{DOCUMENTATION_VENDOR, ErrorDetail, Numbers, SealedNai, Subtype, ip_owner, nai_owner},
         part::Parts,
         registration::{Identification, Reply, Request as Fixed},
+        share::{Group, KeyShare},
     },
 };
 
 use super::super::{Config, Effect, MobileNode, Request, Route, State};
-use crate::{Event, EventKind};
+use crate::{Event, EventKind, Ticket};
 
 pub(super) const HOME: Ipv4Addr = Ipv4Addr::new(10, 11, 1, 50);
 pub(super) const HOME_AGENT: Ipv4Addr = Ipv4Addr::new(10, 11, 1, 2);
@@ -124,6 +131,20 @@ pub(super) struct Asked {
     pub(super) at: Instant,
 }
 
+/// The key share of a reply.
+pub(super) enum Share {
+    /// The right one.
+    Right,
+    /// None, and nothing is sealed by an exchange.
+    None,
+    /// Sealed as if the right one stood there, with this instead.
+    Wrong(Group, Vec<u8>),
+    /// Sealed as if the right one stood there, with none.
+    Stripped,
+    /// The right one in a message whose seals know of no exchange.
+    Idle,
+}
+
 /// What a home agent answers.
 pub(super) struct Answer {
     pub(super) code: Code,
@@ -135,6 +156,13 @@ pub(super) struct Answer {
     pub(super) udp: Option<UdpTunnelReply>,
     pub(super) detail: Option<ErrorDetail>,
     pub(super) realm: String,
+    pub(super) share: Share,
+    /// NAI(MN, E): the index that the home agent counts from.
+    pub(super) counts_from: Option<u64>,
+    /// 132, which the foreign agent adds.
+    pub(super) challenge: Option<Vec<u8>>,
+    /// KEY 3 as the mobile node has it, under which the foreign agent adds 33.
+    pub(super) relayed_under: Option<KeyInfo>,
 }
 
 pub(super) fn key(kind: AssociationKind, own: &str, peer: &str) -> KeyInfo {
@@ -160,7 +188,19 @@ impl Answer {
             keys.extend(agent.map(|a| key(AssociationKind::Key3, VISIT, a.nai.unwrap())));
             keys.push(key(AssociationKind::Key1, NAI, HOME_NAI));
         }
+        // Every registration has its own.
+        let low = asked.fixed.identification.low();
+        for key in &mut keys {
+            let number = u32::from(key.kind.number());
+            key.inbound = Spi(low << 8 | 0x8000_0000 | number);
+            key.outbound = Spi(low << 8 | 0x8000_0080 | number);
+            key.key = Key::new(crypto::digest(&[&low.to_be_bytes(), &[key.kind.number()]]));
+        }
         Self {
+            share: if away && asked.offers() { Share::Right } else { Share::None },
+            counts_from: None,
+            challenge: agent.map(|_| [&b"next"[..], &low.to_be_bytes()].concat()),
+            relayed_under: keys.iter().find(|k| k.kind == AssociationKind::Key3).map(KeyInfo::duplicate),
             code: Code::ACCEPTED,
             lifetime: asked.fixed.lifetime,
             identification: asked.fixed.identification,
@@ -174,15 +214,32 @@ impl Answer {
     }
 
     pub(super) fn deny(asked: &Asked, code: Code) -> Self {
-        Self { code, lifetime: 0, ip: None, keys: Vec::new(), ..Self::accept(asked, None) }
+        let accepted = Self::accept(asked, None);
+        Self { code, lifetime: 0, ip: None, keys: Vec::new(), share: Share::None, ..accepted }
     }
 
-    /// The bytes, sealed and authenticated under KEY 0.
+    /// The bytes, sealed and authenticated under KEY 0, and what the foreign agent added.
     pub(super) fn bytes(&self, asked: &Asked) -> Vec<u8> {
+        let mut w = Writer::after(self.mobile_part(asked));
+        if let Some(challenge) = &self.challenge {
+            extension::put(&mut w, MN_FA_CHALLENGE, challenge).unwrap();
+        }
+        if let Some(key3) = &self.relayed_under {
+            put_33(&mut w, key3);
+        }
+        w.into_bytes()
+    }
+
+    /// Through 32.
+    fn mobile_part(&self, asked: &Asked) -> Vec<u8> {
         let keys = association();
         let mut rng = Rng::from_seed([9; 32]);
-        let parts = Parts::parse(&asked.bytes, Fixed::LEN, DOCUMENTATION_VENDOR).unwrap();
-        let seal = keys.reply_key(&Transcript::of_mobile(&parts), None);
+        let parts = asked.parts();
+        let exchange: Option<Exchange> =
+            parts.mobile.key_share.and_then(|share| answer(&mut rng, Some(share)).ok());
+        let sealed_by = exchange.as_ref().filter(|_| !matches!(self.share, Share::None | Share::Idle));
+        let seal = keys.reply_key(&Transcript::of_mobile(&parts), sealed_by);
+        let spi = parts.mobile_home.spi;
         let mut w = Writer::default();
         let fixed = Reply {
             code: self.code,
@@ -194,15 +251,26 @@ impl Answer {
         fixed.emit(&mut w);
         extension::put(&mut w, MN_NAI, self.realm.as_bytes()).unwrap();
         let mut put = |w: &mut Writer, subtype, content, plain: &[u8]| {
-            let head = (subtype, content, keys.spi());
+            let head = (subtype, content, spi);
             put_sealed(w, Reply::LEN, NUMBERS, head, (keys.cipher(), &seal), &mut rng, plain).unwrap();
         };
         for info in &self.keys {
             let (content, plain) = key_extension(info).unwrap();
             put(&mut w, Subtype::ASSOCIATION, content, &plain);
         }
+        if let Some(index) = self.counts_from {
+            let name = SealedNai { index, user: "traveller-one".into() };
+            put(&mut w, Subtype::NAI, nai_owner::MOBILE_NODE, &name.emit().unwrap());
+        }
         if let Some(address) = self.ip {
             put(&mut w, Subtype::IP, ip_owner::HOST, &address.octets());
+        }
+        match (&self.share, &exchange) {
+            (Share::Right | Share::Idle, Some(exchange)) => exchange.emit(&mut w, NUMBERS).unwrap(),
+            (Share::Wrong(group, value), _) => {
+                KeyShare { group: *group, value }.emit(&mut w, NUMBERS).unwrap()
+            }
+            _ => {}
         }
         if let Some(udp) = &self.udp {
             udp.emit(&mut w);
@@ -210,10 +278,50 @@ impl Answer {
         if let Some(detail) = &self.detail {
             put(&mut w, Subtype::ERROR_DETAIL, 0, &detail.emit());
         }
-        open_authentication(&mut w, MN_HA_AUTHENTICATION, keys.spi(), 32);
+        open_authentication(&mut w, MN_HA_AUTHENTICATION, spi, 32);
         let authenticator = keys.authenticate(Direction::FromHome, w.bytes());
         w.put(&authenticator);
         w.into_bytes()
+    }
+}
+
+/// 33 as the foreign agent makes it, whose view of KEY 3 is the mirror of the mobile node's.
+pub(super) fn put_33(w: &mut Writer, key3: &KeyInfo) {
+    let agents = agents_view(key3);
+    open_authentication(w, MN_FA_AUTHENTICATION, agents.outbound, 32);
+    let authenticator = crypto::hmac(&association_auth(&agents, End::Second, true), &[w.bytes()]);
+    w.put(&authenticator);
+}
+
+/// KEY 3 as the foreign agent has it.
+pub(super) fn agents_view(key3: &KeyInfo) -> record::Association {
+    let mut agents = key3.duplicate().into_association(T);
+    std::mem::swap(&mut agents.own, &mut agents.peer);
+    std::mem::swap(&mut agents.inbound, &mut agents.outbound);
+    agents
+}
+
+impl Asked {
+    pub(super) fn parts(&self) -> Parts<'_> {
+        Parts::parse(&self.bytes, Fixed::LEN, DOCUMENTATION_VENDOR).unwrap()
+    }
+
+    pub(super) fn spi(&self) -> Spi {
+        self.parts().mobile_home.spi
+    }
+
+    fn offers(&self) -> bool {
+        self.parts().mobile.key_share.is_some()
+    }
+
+    /// True if its 33 is right under this KEY 3.
+    pub(super) fn proves(&self, key3: &KeyInfo) -> bool {
+        let (parts, agents) = (self.parts(), agents_view(key3));
+        let key = association_auth(&agents, End::Second, false);
+        parts.foreign.mobile_foreign.is_some_and(|claim| {
+            claim.spi == agents.inbound
+                && crypto::verify_hmac(&key, &[parts.covered(&claim)], claim.authenticator)
+        })
     }
 }
 
@@ -237,19 +345,61 @@ pub(super) fn hint(asked: &Asked, code: Code, lifetime: u16) -> Vec<u8> {
     w.into_bytes()
 }
 
-/// Checks a request as the home agent would and returns the name and the address that it sealed.
-pub(super) fn verified(asked: &Asked) -> (String, Ipv4Addr) {
+/// The realm keys' private halves.
+pub(super) const REALM_SECRETS: [(Spi, [u8; 32]); 2] = [(Spi(301), [12; 32]), (Spi(300), [11; 32])];
+
+/// The realm keys as enrolled, newest first.
+pub(super) fn realm_keys() -> Vec<(Spi, [u8; 32])> {
+    let public = |secret: [u8; 32]| crypto::exchange::Secret::from_key(&Key::new(secret)).public();
+    REALM_SECRETS.map(|(id, secret)| (id, public(secret))).to_vec()
+}
+
+/// What the home agent reads in a request.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Opened {
+    pub(super) user: String,
+    pub(super) index: u64,
+    pub(super) address: Ipv4Addr,
+}
+
+/// Checks a request as the home agent would and returns what it sealed.
+pub(super) fn opened(asked: &Asked) -> Opened {
     let keys = association();
-    let parts = Unverified::new(Parts::parse(&asked.bytes, Fixed::LEN, DOCUMENTATION_VENDOR).unwrap());
-    let parts = keys.verify(Direction::ToHome, keys.spi(), &parts).expect("32 of the request");
-    let open = |held: &Option<_>| {
-        sealed_plain(&parts, held.as_ref().unwrap(), keys.cipher(), keys.request_key()).unwrap()
+    let spi = asked.spi();
+    let parts = Unverified::new(asked.parts());
+    let parts = keys.verify(Direction::ToHome, spi, &parts).expect("32 of the request");
+    let realm = REALM_SECRETS.iter().find(|(id, _)| *id == spi).map(|(_, secret)| {
+        realm_key_at_home(&Key::new(*secret), parts.mobile.key_share, REALM).expect("a share")
+    });
+    let cipher = if realm.is_some() { Cipher::Aes256Gcm } else { keys.cipher() };
+    let open = |held: &Option<wire::mip::part::Held<'_>>| {
+        let held = held.as_ref().unwrap();
+        assert_eq!(held.protected.spi, spi);
+        sealed_plain(&parts, held, cipher, realm.as_ref().unwrap_or(keys.request_key())).unwrap()
     };
-    assert!(parts.mobile.understood() && parts.mobile.layer_2.is_some());
+    assert!(parts.mobile.understood() && !open(&parts.mobile.layer_2).is_empty());
     assert_eq!(parts.mobile.clear_nai, Some(&b"@home.example"[..]));
-    let user = SealedNai::parse(&open(&parts.mobile.nai)).unwrap().user;
+    let SealedNai { user, index } = SealedNai::parse(&open(&parts.mobile.nai)).unwrap();
     let octets: [u8; 4] = open(&parts.mobile.ip).try_into().unwrap();
-    (user, octets.into())
+    if realm.is_none() {
+        assert_eq!(spi, if index == 0 { keys.spi() } else { keys.one_time_spi(index) });
+    }
+    Opened { user, index, address: octets.into() }
+}
+
+/// Name and address that a request sealed.
+pub(super) fn verified(asked: &Asked) -> (String, Ipv4Addr) {
+    let Opened { user, address, .. } = opened(asked);
+    (user, address)
+}
+
+/// What becomes of what should be kept.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Disk {
+    Works,
+    /// Nothing is answered yet.
+    Slow,
+    Fails,
 }
 
 /// The mobile node and all that it did.
@@ -262,7 +412,12 @@ pub(super) struct World {
     pub(super) routes: Vec<Route>,
     pub(super) events: Vec<Event>,
     pub(super) deregistered: Vec<Result<(), String>>,
+    /// The last state that was to be kept.
     pub(super) kept: Option<MobileNodeState>,
+    /// What a crash would leave.
+    pub(super) on_disk: MobileNodeState,
+    pub(super) disk: Disk,
+    writing: Vec<(Ticket, MobileNodeState)>,
     wait: Option<Instant>,
 }
 
@@ -273,6 +428,9 @@ pub(super) fn config() -> Config {
         home_address: HOME,
         home_agent: HOME_AGENT,
         spi: Spi(1234),
+        one_time: false,
+        realm_keys: Vec::new(),
+        no_fs: false,
         cipher: Cipher::Aes256Gcm,
         key0: Key::new([7; 32]),
         numbers: NUMBERS,
@@ -280,6 +438,11 @@ pub(super) fn config() -> Config {
         reverse_tunnel: true,
         keepalive: Duration::from_secs(110),
     }
+}
+
+/// With one-time indices and two realm keys.
+pub(super) fn one_time() -> Config {
+    Config { one_time: true, realm_keys: realm_keys(), ..config() }
 }
 
 impl World {
@@ -299,6 +462,9 @@ impl World {
             events: Vec::new(),
             deregistered: Vec::new(),
             kept: None,
+            on_disk: state,
+            disk: Disk::Works,
+            writing: Vec::new(),
             wait: None,
         };
         world.give(Input::Tick);
@@ -307,11 +473,29 @@ impl World {
 
     fn give(&mut self, input: Input<'_, Request>) {
         self.node.handle(input, self.now);
+        self.poll();
+        while self.disk != Disk::Slow && !self.writing.is_empty() {
+            let (ticket, state) = self.writing.remove(0);
+            let result = if self.disk == Disk::Works {
+                self.on_disk = state;
+                Ok(())
+            } else {
+                Err("no space left".into())
+            };
+            self.node.handle(Input::Request(Request::Persisted { ticket, result }), self.now);
+            self.poll();
+        }
+    }
+
+    fn poll(&mut self) {
         loop {
             match self.node.poll() {
                 Output::Send(transmit) => self.take(transmit),
                 Output::Effect(Effect::Route(route)) => self.routes.push(route),
-                Output::Effect(Effect::Persist(state)) => self.kept = Some(state),
+                Output::Effect(Effect::Persist { ticket, state }) => {
+                    self.kept = Some(state);
+                    self.writing.push((ticket, state));
+                }
                 Output::Effect(Effect::Notify(event)) => self.events.push(event),
                 Output::Effect(Effect::Deregistered(result)) => self.deregistered.push(result),
                 Output::Wait(at) => {
@@ -322,6 +506,20 @@ impl World {
                 }
             }
         }
+    }
+
+    /// The disk takes all that waits, and what comes.
+    pub(super) fn disk_works(&mut self) {
+        self.disk = Disk::Works;
+        self.give(Input::Tick);
+    }
+
+    /// The process is killed and started again: what is not on disk is lost.
+    pub(super) fn crash(self, config: Config) -> Self {
+        let Self { on_disk, asked, now, .. } = self;
+        let mut world = Self::with(config, on_disk, now.unix.as_secs());
+        world.asked = asked;
+        world
     }
 
     fn take(&mut self, transmit: Transmit) {
@@ -354,14 +552,19 @@ impl World {
         destination: SocketAddrV4,
         link: Option<(LinkAddress, u8)>,
     ) {
-        self.asked.push(Asked {
+        let asked = Asked {
             bytes: payload.to_vec(),
             fixed: Fixed::parse(payload).unwrap(),
             source,
             destination,
             link,
             at: self.now.mono,
-        });
+        };
+        if asked.spi() >= Spi::FIRST_MOBILE_NODE {
+            let index = opened(&asked).index;
+            assert!(index <= self.on_disk.index, "{index} is used before it is on disk");
+        }
+        self.asked.push(asked);
     }
 
     pub(super) fn request(&mut self, request: Request) {
