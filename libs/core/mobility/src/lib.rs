@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod budget;
+pub mod changeover;
 pub mod event;
 pub mod foreign_agent;
 pub mod home_agent;
