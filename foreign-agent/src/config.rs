@@ -123,6 +123,7 @@ pub(crate) struct Neighbour {
     pub(crate) spi: u32,
     pub(crate) key: PathBuf,
     pub(crate) path: PathKind,
+    #[serde(default)]
     pub(crate) no_fs: bool,
     #[serde(default)]
     pub(crate) cipher: config::Cipher,
@@ -206,9 +207,6 @@ impl Config {
             }
             check.range(key("spi"), home.spi, 256..=u32::MAX);
             check.key_file(key("key"), &home.key);
-            if !home.no_fs {
-                check.problem(key("no_fs"), "must be true: key shares between agents are not built yet");
-            }
             if home.path == PathKind::InsecureTestbed && !self.testbed {
                 check.problem(key("path"), "\"insecure-testbed\" needs testbed = true; else \"static\"");
             }
@@ -273,6 +271,7 @@ impl Neighbour {
             spi: Spi(self.spi),
             cipher: Cipher::from_name(self.cipher.as_str()).context("cipher of a home agent")?,
             key: Key::new(*key.expose()),
+            no_fs: self.no_fs,
         })
     }
 }
@@ -330,6 +329,7 @@ mod tests {
         assert_eq!((core.nai.as_str(), core.max_lifetime), ("fa-a@visited-a.example", 600));
         assert_eq!(core.home_agents[0].spi, Spi(1001));
         assert!(core.home_agents[0].key == Key::new([0xab; 32]));
+        assert!(!core.home_agents[0].no_fs);
         assert_eq!((core.links[0].id, core.links[0].prefix_length), (LinkId(0), 24));
         assert_eq!((config.mtu(), config.interfaces()), (1480, vec!["eth1".to_owned()]));
         assert!(config.state.is_absolute());
@@ -345,7 +345,9 @@ mod tests {
             let to = from + text[from..].find("\n\n").unwrap();
             text.replace_range(from..to, "");
         }
+        text = text.lines().filter(|line| !line.starts_with("no_fs")).collect::<Vec<_>>().join("\n");
         let config = folder.load(&text).unwrap();
+        assert!(!config.home_agents[0].no_fs, "forward secrecy is the rule");
         assert_eq!(config.registration.max_lifetime, 1800);
         assert_eq!(config.tunnel.device.as_str(), "sojourn0");
     }
@@ -384,7 +386,7 @@ mod tests {
             ("spi = 1001", "spi = 255", "home_agents[0].spi", "256"),
             ("key = \"fa-a.key\"", "key = \"none.key\"", "home_agents[0].key", "none.key"),
             ("path = \"static\"", "path = \"ike\"", "home_agents[0].path", "static"),
-            ("no_fs = true", "no_fs = false", "home_agents[0].no_fs", "must be true"),
+            ("no_fs = false", "no_fs = 1", "home_agents[0].no_fs", "true or false"),
             ("cipher = \"aes-256-gcm\"", "cipher = \"des\"", "home_agents[0].cipher", "aes-128-gcm"),
         ] {
             assert!(EXAMPLE.contains(right), "{right}");

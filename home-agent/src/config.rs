@@ -104,6 +104,8 @@ pub(crate) struct ForeignAgent {
     pub(crate) spi: u32,
     pub(crate) key: PathBuf,
     pub(crate) path: PathKind,
+    /// It may leave its key share out.
+    #[serde(default)]
     pub(crate) no_fs: bool,
     #[serde(default)]
     pub(crate) cipher: config::Cipher,
@@ -145,9 +147,6 @@ impl config::Config for Config {
             }
             check.range(key("spi"), agent.spi, 256..=u32::MAX);
             check.key_file(key("key"), &agent.key);
-            if !agent.no_fs {
-                check.problem(key("no_fs"), "must be true: key shares between agents are not built yet");
-            }
             if agent.path == PathKind::InsecureTestbed && !self.testbed {
                 check.problem(key("path"), "\"insecure-testbed\" needs testbed = true; else \"static\"");
             }
@@ -189,6 +188,7 @@ impl ForeignAgent {
             spi: Spi(self.spi),
             key: Key::new(*key.expose()),
             cipher,
+            no_fs: self.no_fs,
         })
     }
 }

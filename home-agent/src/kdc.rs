@@ -133,6 +133,7 @@ impl Kdc {
                         }
                         None => Request::Subscribers {
                             changed: vec![subscriber],
+                            realm_keys: vec![],
                             cursor: change.change,
                             complete: false,
                         },
@@ -142,7 +143,12 @@ impl Kdc {
                     tracing::info!("key distribution centre connected");
                     state.send_replace("connected".to_owned());
                     let changed = backlog.take().unwrap_or_default();
-                    Request::Subscribers { changed, cursor: change.change, complete: caught_up.complete }
+                    Request::Subscribers {
+                        changed,
+                        realm_keys: vec![],
+                        cursor: change.change,
+                        complete: caught_up.complete,
+                    }
                 }
                 Some(What::AssociationRevoked(revoked)) => {
                     let inbound = [revoked.key1, revoked.key2].into_iter().flatten().map(|s| Spi(s.second));

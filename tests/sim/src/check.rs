@@ -78,7 +78,8 @@ fn agreed(world: &World, node: usize, binding: &record::Binding) -> Verdict {
     let visitors = visited.disk.load().visitors;
     let visitor = visitors.iter().find(|v| v.home_address == home_address(node));
     let visitor = visitor.ok_or("the foreign agent's store has no visitor")?;
-    let theirs = |kind| fingerprint(visitor.associations.iter().collect(), kind);
+    // The newest stands last, behind those that still receive.
+    let theirs = |kind| fingerprint(visitor.associations.iter().rev().collect(), kind);
     let key2 = fingerprint(binding.associations.iter().collect(), AssociationKind::Key2);
     expect(key2.is_some() && theirs(AssociationKind::Key2) == key2, "KEY 2 differs between the agents")?;
     let key3 = mine(AssociationKind::Key3);

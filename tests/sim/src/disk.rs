@@ -16,6 +16,10 @@ impl Disk {
         self.state.subscribers.push(subscriber);
     }
 
+    pub(crate) fn keep(&mut self, key: record::RealmKey) {
+        self.state.realm_keys.push(key);
+    }
+
     /// A copy, as a start reads it.
     pub(crate) fn load(&self) -> State {
         let s = &self.state;

@@ -1,13 +1,21 @@
 //! The reference model: what may be true, kept apart from how the machines make it true.
 
-use std::{collections::BTreeMap, net::Ipv4Addr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::Ipv4Addr,
+};
 
 use record::{Association, AssociationKind, Binding, Change, Visitor};
-use wire::mip::registration::{Flags, Request};
+use wire::mip::{
+    Spi,
+    ours::DOCUMENTATION_VENDOR,
+    part::Parts,
+    registration::{Flags, Request},
+};
 
 use crate::{
     disk::Disk,
-    nodes::{agent_nai, care_of, home_address, nai, node_link},
+    nodes::{agent_nai, care_of, home_address, nai, names, node_link},
     plan::Place,
 };
 
@@ -30,6 +38,10 @@ struct Issued {
 #[derive(Default)]
 pub(crate) struct Model {
     sent: BTreeMap<(usize, u64), Sent>,
+    /// Where each one-time index was shown, of each node.
+    shown: BTreeMap<(usize, Spi), Place>,
+    /// How often a node lost or got back an old state file: then it may show an index again.
+    forgotten: BTreeSet<usize>,
     issued: BTreeMap<String, Issued>,
 }
 
@@ -45,13 +57,34 @@ pub(crate) fn node_of(address: Ipv4Addr) -> Option<usize> {
 }
 
 impl Model {
-    /// A mobile node sends a request: its identification has never been used by it.
-    pub(crate) fn request(&mut self, node: usize, payload: &[u8], place: Place) -> Verdict {
+    /// A mobile node sends a request: its identification has never been used by it, unless it answers a cookie. It
+    /// names itself by an index that is on its disk, and by a one-time one at one place only.
+    pub(crate) fn request(&mut self, node: usize, payload: &[u8], place: Place, durable: u64) -> Verdict {
         let Ok(request) = Request::parse(payload) else {
             return Ok(());
         };
+        let Ok(parts) = Parts::parse(payload, Request::LEN, DOCUMENTATION_VENDOR) else {
+            return Err(format!("mobile node {node} sent what cannot be read"));
+        };
+        let spi = parts.mobile_home.spi;
+        must(names(node, durable).any(|name| name == spi), || {
+            format!("mobile node {node} shows {spi:?}, which is not on its disk")
+        })?;
+        if spi >= Spi::FIRST_MOBILE_NODE && names(node, 0).all(|fixed| fixed != spi) {
+            let elsewhere = self.shown.insert((node, spi), place).is_some_and(|before| before != place);
+            must(!elsewhere || self.forgotten.contains(&node), || {
+                format!("mobile node {node} shows {spi:?} at two places")
+            })?;
+        }
         let before = self.sent.insert((node, request.identification.0), Sent { request, place });
-        must(before.is_none(), || format!("mobile node {node} used an identification twice"))
+        must(before.is_none() || parts.foreign.cookie.is_some(), || {
+            format!("mobile node {node} used an identification twice")
+        })
+    }
+
+    /// A mobile node has an old state file, or none.
+    pub(crate) fn forgets(&mut self, node: usize) {
+        self.forgotten.insert(node);
     }
 
     /// The key distribution centre makes a key: no key is ever made twice.

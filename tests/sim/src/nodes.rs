@@ -6,9 +6,10 @@ use std::{
     time::Duration,
 };
 
-use crypto::{Cipher, Key, Rng};
+use crypto::{Cipher, Key, Rng, exchange::Secret};
 use mobility::{foreign_agent, home_agent, mobile_node};
-use record::{MobileNodeState, Nai, Subscriber, SubscriberState};
+use record::{MobileNodeState, Nai, RealmKey, Subscriber, SubscriberState};
+use sa::MobileHome;
 use sansio::{LinkAddress, LinkId, Now};
 use wire::mip::{
     Spi,
@@ -88,20 +89,44 @@ pub(crate) struct MobileNode {
     /// The local address and port that its host listens on, home or co-located.
     pub(crate) bound: Option<SocketAddrV4>,
     pub(crate) route: Option<mobile_node::Route>,
+    /// Everything that its state file ever held.
+    pub(crate) history: Vec<MobileNodeState>,
+    pub(crate) life: u64,
 }
 
 pub(crate) fn key0(node: usize) -> Key {
     Key::new([0xc0 + node as u8; 32])
 }
 
+/// True for a node that names itself by a static index and sends no key shares: every third one.
+const fn old_fashioned(node: usize) -> bool {
+    node % 3 == 2
+}
+
+/// Id of the realm's key.
+pub(crate) const REALM_KEY: Spi = Spi(300);
+
+fn realm_secret() -> Key {
+    Key::new([0xd0; 32])
+}
+
+/// The indices by which a node may name itself up to this number of one-time ones.
+pub(crate) fn names(node: usize, up_to: u64) -> impl Iterator<Item = Spi> {
+    let keys = MobileHome::new(&nai(node), REALM, spi(node), Cipher::Aes256Gcm, key0(node));
+    let fixed = if old_fashioned(node) { spi(node) } else { REALM_KEY };
+    let one_time = if old_fashioned(node) { 0 } else { up_to };
+    (1..=one_time).rev().map(move |n| keys.one_time_spi(n)).chain([fixed])
+}
+
 pub(crate) fn home_agent(plan: &Plan) -> HomeAgent {
     let mut disk = Disk::default();
+    disk.keep(RealmKey { id: REALM_KEY, secret: realm_secret(), made: 0, ends: None, change: 1 });
     for node in 0..plan.mobile_nodes {
         disk.enrol(Subscriber {
             nai: nai(node),
             key0: key0(node),
             spi: spi(node),
-            one_time: false,
+            one_time: !old_fashioned(node),
             generation: 0,
             retiring: None,
             plain: None,
@@ -110,7 +135,7 @@ pub(crate) fn home_agent(plan: &Plan) -> HomeAgent {
             home_prefix_length: 24,
             home_agent: HOME_AGENT,
             home_gateway: None,
-            no_fs: true,
+            no_fs: old_fashioned(node),
             state: SubscriberState::Active,
             max_lifetime: None,
             change: 1 + node as u64,
@@ -133,6 +158,7 @@ impl HomeAgent {
             spi: Spi(600 + agent as u32),
             key: agent_key(agent),
             cipher: Cipher::Aes256Gcm,
+            no_fs: false,
         });
         let config = home_agent::Config {
             nai: HOME_AGENT_NAI.to_owned(),
@@ -145,6 +171,9 @@ impl HomeAgent {
             timestamp_window: 7,
             max_bindings: 100,
             advertisement_interval: Duration::from_secs(2),
+            minimal: true,
+            gre: true,
+            broadcasts: true,
             keepalive: 110,
             neighbours: neighbours.collect(),
         };
@@ -190,6 +219,7 @@ impl ForeignAgent {
                 spi: Spi(600 + agent as u32),
                 cipher: Cipher::Aes256Gcm,
                 key: agent_key(agent),
+                no_fs: false,
             }],
         };
         self.machine = Some(foreign_agent::ForeignAgent::new(config, rng.array(), self.disk.load(), now));
@@ -213,6 +243,8 @@ pub(crate) const fn mobile_node() -> MobileNode {
         clock_offset: 0,
         bound: None,
         route: None,
+        history: Vec::new(),
+        life: 0,
     }
 }
 
@@ -224,6 +256,9 @@ impl MobileNode {
             home_address: home_address(node),
             home_agent: HOME_AGENT,
             spi: spi(node),
+            one_time: !old_fashioned(node),
+            realm_keys: vec![(REALM_KEY, Secret::from_key(&realm_secret()).public())],
+            no_fs: old_fashioned(node),
             cipher: Cipher::Aes256Gcm,
             key0: key0(node),
             numbers: Numbers::Vendor(DOCUMENTATION_VENDOR),
@@ -233,6 +268,13 @@ impl MobileNode {
         };
         self.machine = Some(mobile_node::MobileNode::new(config, rng.array(), self.state, now));
         self.bound = None;
+        self.life += 1;
+    }
+
+    /// Its state file is as it was before its last `back` writings; gone and known to be, if there were fewer.
+    pub(crate) fn roll_back(&mut self, back: usize) {
+        let kept = self.history.len().checked_sub(back + 1).and_then(|at| self.history.get(at));
+        self.state = kept.copied().unwrap_or(MobileNodeState { lost: true, ..MobileNodeState::default() });
     }
 
     /// What the host would tell a daemon about the link it is on.

@@ -28,6 +28,8 @@ pub enum Action {
     CrashForeignAgent(usize, Duration, bool),
     /// This mobile node's daemon crashes and starts again after this time.
     CrashMobileNode(usize, Duration),
+    /// The same, and its state file is rolled back by so many writings meanwhile, or lost if there were fewer.
+    RollBack(usize, Duration, usize),
     /// The key distribution centre is away for this time.
     KdcAway(Duration),
     /// The home agent's store refuses for this time.
@@ -132,7 +134,7 @@ impl Plan {
         let node = rng.below(mobile_nodes as u64) as usize;
         let agent = rng.below(foreign_agents as u64) as usize;
         let some = Duration::from_millis(1 + rng.below(8_000));
-        match rng.below(26) {
+        match rng.below(27) {
             0..=8 => Action::Move(node, Self::place(rng, foreign_agents)),
             9 => Action::Move(node, Place::Nowhere),
             10 => Action::CrashHomeAgent(some),
@@ -146,6 +148,7 @@ impl Plan {
             18..=20 => Action::Replay(rng.u64()),
             21 | 22 => Action::Forge(rng.u64(), rng.u64(), 1 << rng.below(8)),
             23 => Action::Truncate(rng.u64(), rng.u64()),
+            26 => Action::RollBack(node, some, rng.below(30) as usize),
             _ => Action::Divert(rng.u64(), rng.u64()),
         }
     }

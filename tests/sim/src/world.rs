@@ -8,7 +8,7 @@ use std::{
 
 use crypto::Rng;
 use mobility::{Ticket, foreign_agent, home_agent, mobile_node};
-use record::{AssociationKind, Change, CommitError};
+use record::{AssociationKind, Change, CommitError, MobileNodeState};
 use sansio::{Datagram, Input, Instant, LinkAddress, Machine, Now, Output, Transmit};
 use wire::{ip, mip::registration};
 
@@ -54,6 +54,7 @@ pub(crate) enum Happening {
     Udp { party: Party, source: SocketAddrV4, destination: SocketAddrV4, payload: Vec<u8> },
     Commit { party: Party, life: u64, ticket: Ticket, changes: Vec<Change> },
     Home(u64, home_agent::Request),
+    Keep { node: usize, life: u64, ticket: Ticket, state: MobileNodeState },
     Mobile(usize, mobile_node::Request),
     Start(Party),
 }
@@ -259,6 +260,16 @@ impl World {
                     self.home(Input::Request(request));
                 }
             }
+            Happening::Keep { node, life, ticket, state } => {
+                let mobile = &mut self.mobile_nodes[node];
+                // What a crash overtook is not written.
+                if life == mobile.life && mobile.machine.is_some() {
+                    mobile.state = state;
+                    mobile.history.push(state);
+                    let done = mobile_node::Request::Persisted { ticket, result: Ok(()) };
+                    self.mobile(node, Input::Request(done));
+                }
+            }
             Happening::Mobile(n, request) => self.mobile(n, Input::Request(request)),
         }
     }
@@ -292,6 +303,13 @@ impl World {
             Action::CrashMobileNode(node, d) => {
                 let at = until(d);
                 self.mobile_nodes[node].machine = None;
+                self.at(at, Happening::Start(Party::MobileNode(node)));
+            }
+            Action::RollBack(node, d, back) => {
+                let at = until(d);
+                self.mobile_nodes[node].machine = None;
+                self.mobile_nodes[node].roll_back(back);
+                self.model.forgets(node);
                 self.at(at, Happening::Start(Party::MobileNode(node)));
             }
             Action::KdcAway(d) => self.kdc_away_until = until(d),
@@ -360,7 +378,7 @@ impl World {
             home_agent::Effect::Tunnel(home_agent::TunnelChange::Unbind { home_address, .. }) => {
                 self.home_agent.tunnels.remove(&home_address);
             }
-            home_agent::Effect::Acknowledge(_) => {}
+            home_agent::Effect::Acknowledge(_) | home_agent::Effect::Refresh { .. } => {}
             home_agent::Effect::Notify(event) => {
                 self.say(|| format!("HA   {}: {}", event.kind.word(), event.text));
             }
@@ -471,12 +489,13 @@ impl World {
 
     fn mobile_sends(&mut self, node: usize, transmit: Transmit) {
         let place = self.mobile_nodes[node].place;
+        let durable = self.mobile_nodes[node].state.index;
         let verdict = match &transmit {
             Transmit::Link { packet, .. } => match ip::parse_udp(packet) {
-                Ok(udp) => self.model.request(node, udp.payload, place),
+                Ok(udp) => self.model.request(node, udp.payload, place, durable),
                 Err(_) => Ok(()),
             },
-            Transmit::Udp { payload, .. } => self.model.request(node, payload, place),
+            Transmit::Udp { payload, .. } => self.model.request(node, payload, place, durable),
         };
         self.verdict(verdict);
         self.transmit(Party::MobileNode(node), transmit);
@@ -498,7 +517,10 @@ impl World {
                 self.mobile_nodes[node].route = Some(route);
                 self.say(|| format!("MN{node}  route {route:?}"));
             }
-            mobile_node::Effect::Persist(state) => self.mobile_nodes[node].state = state,
+            mobile_node::Effect::Persist { ticket, state } => {
+                let (at, life) = (self.now + Duration::from_millis(3), self.mobile_nodes[node].life);
+                self.at(at, Happening::Keep { node, life, ticket, state });
+            }
             mobile_node::Effect::Notify(event) => {
                 for key in &event.keys {
                     let verdict = self.model.held(node, event.agent.as_deref(), key.kind, &key.fingerprint);

@@ -11,12 +11,15 @@
 
 mod advertise;
 mod challenge;
+mod grant;
 mod limit;
 mod pending;
+mod proof;
 mod relay;
 mod reply;
 mod request;
 mod sequence;
+mod shares;
 mod visitors;
 
 #[cfg(test)]
@@ -36,6 +39,7 @@ use self::{
     limit::{Budget, OncePerSecond},
     pending::Pendings,
     reply::Work,
+    shares::Shares,
     visitors::Visitors,
 };
 use crate::{Event, EventKind, Ticket};
@@ -66,6 +70,8 @@ pub struct HomeAgent {
     pub cipher: Cipher,
     /// Key of the association.
     pub key: Key,
+    /// No key share is offered, none expected: without forward secrecy.
+    pub no_fs: bool,
 }
 
 /// Whether mobile nodes get a reverse tunnel (RFC 3024).
@@ -209,6 +215,8 @@ struct Station {
 struct Home {
     nai: String,
     path: AgentPath,
+    no_fs: bool,
+    shares: Shares,
 }
 
 /// The foreign agent: a [`Machine`].
@@ -238,7 +246,8 @@ impl ForeignAgent {
             .into_iter()
             .map(|home| {
                 let path = AgentPath::new(&config.nai, &home.nai, home.spi, home.cipher, home.key);
-                (home.address, Home { nai: home.nai, path })
+                let shares = Shares::default();
+                (home.address, Home { nai: home.nai, path, no_fs: home.no_fs, shares })
             })
             .collect();
         let mut agent = Self {
@@ -331,11 +340,23 @@ impl ForeignAgent {
         self.advertise_due(now);
         self.time_out_requests(now);
         self.expire_visitors(now);
+        self.erase(now);
+        self.save_visitors();
+    }
+
+    /// Erases the secrets whose time is over.
+    fn erase(&mut self, now: Now) {
+        for home in self.homes.values_mut() {
+            home.shares.erase(now.mono);
+        }
+        self.erase_associations(now);
     }
 
     fn deadline(&self) -> Option<Instant> {
         let beacons = self.beacons.values().map(|beacon| beacon.due).min();
-        earliest(beacons, earliest(self.pendings.deadline(), self.visitors.deadline()))
+        let shares = self.homes.values().filter_map(|home| home.shares.deadline()).min();
+        let kept = earliest(self.visitors.deadline(), shares);
+        earliest(beacons, earliest(self.pendings.deadline(), kept))
     }
 }
 
@@ -344,6 +365,8 @@ impl Machine for ForeignAgent {
     type Effect = Effect;
 
     fn handle(&mut self, input: Input<'_, Request>, now: Now) {
+        // A late wake-up lengthens no key's life.
+        self.erase(now);
         match input {
             Input::Datagram(Datagram::Link { link, from, packet }) => {
                 self.take_packet(link, from, packet, now);

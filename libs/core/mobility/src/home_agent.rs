@@ -11,7 +11,10 @@ mod advertise;
 mod answer;
 mod bind;
 mod bindings;
+mod credential;
 mod intake;
+mod realm;
+mod shares;
 mod subscribers;
 #[cfg(test)]
 mod tests;
@@ -19,8 +22,8 @@ mod tests;
 use std::{collections::BTreeMap, net::Ipv4Addr, time::Duration};
 
 use crypto::{Cipher, Key, Rng};
-use record::{Binding, Change, CommitError, Nai, State, Subscriber, Tunnel};
-use sa::{AgentPath, MobileHome};
+use record::{Binding, Change, CommitError, Nai, RealmKey, Seen, State, Subscriber, Tunnel};
+use sa::AgentPath;
 use sansio::{Datagram, Input, Instant, LinkAddress, LinkId, Machine, Now, Outbox, Output, earliest};
 use wire::mip::{Spi, registration::Identification};
 
@@ -29,6 +32,9 @@ use self::{
     answer::Repeat,
     bind::Work,
     bindings::{Bindings, Bound},
+    credential::{Credential, Names},
+    realm::Realm,
+    shares::Reused,
 };
 use crate::{Event, EventKind, Ticket};
 
@@ -44,6 +50,9 @@ pub struct Neighbour {
     pub key: Key,
     /// Cipher of what is sealed under it.
     pub cipher: Cipher,
+    /// It may leave its key share out: whoever learns this association's key later reads the keys of its visitors
+    /// from a recording.
+    pub no_fs: bool,
 }
 
 /// What a home agent is told at start.
@@ -68,6 +77,12 @@ pub struct Config {
     pub max_bindings: usize,
     /// Time between advertisements on the home link.
     pub advertisement_interval: Duration,
+    /// Minimal encapsulation (RFC 2004) is granted to who asks for it.
+    pub minimal: bool,
+    /// GRE (RFC 2784) is granted to who asks for it.
+    pub gre: bool,
+    /// Broadcasts of the home link go to who asks for them.
+    pub broadcasts: bool,
     /// Seconds between keepalives that a mobile node behind a NAT is told to send (RFC 3519: 110).
     pub keepalive: u16,
     /// Foreign agents.
@@ -111,10 +126,22 @@ pub enum Request {
     Subscribers {
         /// New or changed ones; a revoked one loses its binding.
         changed: Vec<Subscriber>,
+        /// New or changed keys of the realm; one whose end is past is removed.
+        realm_keys: Vec<RealmKey>,
         /// All changes up to this number are included.
         cursor: u64,
-        /// `changed` is everything there is: subscribers not named do not exist any more.
+        /// This is everything there is: subscribers and realm keys not named do not exist any more.
         complete: bool,
+    },
+    /// What the store holds of a subscriber, after it refused a commit because another home agent's came first:
+    /// answers [`Effect::Refresh`].
+    Refreshed {
+        /// Whose.
+        nai: Nai,
+        /// What was seen of him.
+        seen: Option<Seen>,
+        /// His binding.
+        binding: Option<Binding>,
     },
     /// An administrator revoked the keys that were issued with one of these indices inbound at the home agent.
     AssociationsRevoked(Vec<Spi>),
@@ -149,6 +176,11 @@ pub enum TunnelChange {
         home_address: Ipv4Addr,
         /// Where to.
         tunnel: Tunnel,
+        /// Broadcasts of the home link go there too, inside a packet to the home address if a foreign agent unwraps
+        /// them (RFC 5944 section 4.3).
+        broadcasts: bool,
+        /// The tunnel ends at a foreign agent.
+        served: bool,
     },
     /// Stop that. `returned` is the mobile node's link address if it is back on the home link.
     Unbind {
@@ -168,6 +200,14 @@ pub enum Effect {
         /// All or nothing.
         changes: Vec<Change>,
     },
+    /// Another home agent on the same store was quicker: read what it holds of this subscriber and answer
+    /// [`Request::Refreshed`].
+    Refresh {
+        /// Whose.
+        nai: Nai,
+        /// His home address.
+        home_address: Ipv4Addr,
+    },
     /// Ask for keys and answer [`Request::Keys`].
     AskKdc {
         /// Names the answer.
@@ -186,7 +226,10 @@ pub enum Effect {
 /// A subscriber with what is derived from KEY 0 and what its last requests left.
 struct Known {
     subscriber: Subscriber,
-    keys: MobileHome,
+    /// Its number among the names.
+    number: u32,
+    /// The current one first.
+    credentials: Vec<Credential>,
     /// Highest identification that passed; replays are measured against it.
     seen: Option<Identification>,
     /// What the store holds.
@@ -202,6 +245,7 @@ struct Path {
     nai: String,
     address: Ipv4Addr,
     keys: AgentPath,
+    no_fs: bool,
 }
 
 /// The machine.
@@ -211,7 +255,9 @@ pub struct HomeAgent {
     outbox: Outbox<Effect>,
     paths: Vec<Path>,
     known: BTreeMap<Nai, Known>,
-    by_spi: BTreeMap<Spi, Vec<Nai>>,
+    names: Names,
+    realm: Realm,
+    reused: Reused,
     bindings: Bindings,
     work: BTreeMap<Ticket, Work>,
     last_ticket: u64,
@@ -233,16 +279,20 @@ impl HomeAgent {
             keys: AgentPath::new(&n.nai, &config.nai, n.spi, n.cipher, n.key),
             nai: n.nai,
             address: n.address,
+            no_fs: n.no_fs,
         });
         let paths = paths.collect();
+        let mut rng = Rng::from_seed(seed);
         let mut agent = Self {
             advertiser: Advertiser::new(now),
             config,
-            rng: Rng::from_seed(seed),
+            realm: Realm::new(Vec::new(), &mut rng, now),
+            rng,
             outbox: Outbox::default(),
             paths,
             known: BTreeMap::new(),
-            by_spi: BTreeMap::new(),
+            names: Names::default(),
+            reused: Reused::default(),
             bindings: Bindings::default(),
             work: BTreeMap::new(),
             last_ticket: 0,
@@ -254,6 +304,9 @@ impl HomeAgent {
     }
 
     fn restore(&mut self, state: State, now: Now) {
+        for key in state.realm_keys {
+            self.realm.learn(key);
+        }
         for subscriber in state.subscribers {
             self.learn(subscriber);
         }
@@ -263,6 +316,7 @@ impl HomeAgent {
                 known.stored = known.seen;
                 known.sent = known.seen;
             }
+            self.move_window(&seen.nai, seen.generation, seen.index);
         }
         for binding in state.bindings {
             self.bindings.insert(Bound::restored(binding, now));
@@ -332,10 +386,16 @@ impl HomeAgent {
         self.notify(Event::new(EventKind::Discarded, text));
     }
 
+    /// Keys of the realm that mobile nodes may name themselves by, in order of index.
+    pub fn realm_keys(&self) -> impl Iterator<Item = &RealmKey> {
+        self.realm.keys()
+    }
+
     fn deadline(&self) -> Option<Instant> {
         // All wait for keys equally long, so the first that waits is the first whose wait is over.
         let work = self.work.values().find_map(|w| w.deadline);
-        earliest(earliest(self.bindings.next_due(), work), Some(self.advertiser.next()))
+        let first = earliest(self.bindings.next_due(), work);
+        earliest(earliest(first, self.reused.deadline()), Some(self.advertiser.next()))
     }
 }
 
@@ -353,14 +413,18 @@ impl Machine for HomeAgent {
             }
             Input::Request(Request::Persisted { ticket, result }) => self.persisted(ticket, result, now),
             Input::Request(Request::Keys { ticket, result }) => self.keys(ticket, result, now),
-            Input::Request(Request::Subscribers { changed, cursor, complete }) => {
-                self.take_over(changed, cursor, complete);
+            Input::Request(Request::Subscribers { changed, realm_keys, cursor, complete }) => {
+                self.take_over(changed, realm_keys, (cursor, complete), now);
+            }
+            Input::Request(Request::Refreshed { nai, seen, binding }) => {
+                self.refreshed(&nai, seen, binding);
             }
             Input::Request(Request::AssociationsRevoked(spis)) => self.revoke_associations(&spis, now),
             Input::Tick => {}
         }
         self.advertise(now);
         self.expire(now);
+        self.reused.erase(now);
     }
 
     fn poll(&mut self) -> Output<Effect> {

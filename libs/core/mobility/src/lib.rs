@@ -5,6 +5,8 @@
 //! no socket, read no clock and know no operating system.
 #![forbid(unsafe_code)]
 
+mod budget;
+pub mod changeover;
 pub mod event;
 pub mod foreign_agent;
 pub mod home_agent;

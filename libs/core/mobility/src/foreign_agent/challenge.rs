@@ -4,17 +4,36 @@ use std::collections::{BTreeSet, VecDeque};
 
 use crypto::Rng;
 use sansio::LinkAddress;
-use wire::mip::Spi;
+use wire::mip::{Spi, part::Parts};
 
 /// 128 random bits.
 pub(super) type Challenge = [u8; 16];
+
+/// Who uses a challenge up: the index of 32, or, where that names a key of a whole realm, the key share (as its
+/// SHA-256).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) enum Spender {
+    Index(Spi),
+    Share([u8; 32]),
+}
+
+impl Spender {
+    /// The one of a request.
+    pub(super) fn of(parts: &Parts<'_>) -> Self {
+        let index = parts.mobile_home.spi;
+        match parts.mobile.key_share {
+            Some(share) if index.names_realm_key() => Self::Share(crypto::digest(&[share.value])),
+            _ => Self::Index(index),
+        }
+    }
+}
 
 /// What to think of a challenge that stands in a request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Standing {
     /// Offered not long ago, and unused.
     Fresh,
-    /// This index has an accepted registration with it already.
+    /// This spender has an accepted registration with it already.
     Spent,
     /// Not offered, or too long ago.
     Unknown,
@@ -25,7 +44,7 @@ struct Offered {
     value: Challenge,
     /// The only station that may use it; `None` for all.
     only: Option<LinkAddress>,
-    spent: BTreeSet<Spi>,
+    spent: BTreeSet<Spender>,
     spent_at: BTreeSet<LinkAddress>,
     /// Regular advertisements since.
     age: usize,
@@ -60,8 +79,15 @@ impl Challenges {
     /// The challenge of an answer to this station's solicitation: the latest one that it has not used, or
     /// one of its own.
     pub(super) fn solicited(&mut self, station: LinkAddress, rng: &mut Rng) -> Challenge {
+        self.next(station, &[], rng)
+    }
+
+    /// The challenge that a reply to this station offers: as in an answer to its solicitation, and never the one that
+    /// its request used (RFC 4721 section 3.3).
+    pub(super) fn next(&mut self, station: LinkAddress, used: &[u8], rng: &mut Rng) -> Challenge {
         let usable = |offered: &&Offered| {
-            offered.only.is_none_or(|only| only == station) && !offered.spent_at.contains(&station)
+            let its = offered.only.is_none_or(|only| only == station);
+            its && !offered.spent_at.contains(&station) && offered.value != used
         };
         // An old regular one may leave the window any moment, so only the latest will do.
         if let Some(found) = self.offered.iter().rev().filter(|offered| offered.age == 0).find(usable) {
@@ -88,21 +114,21 @@ impl Challenges {
         value
     }
 
-    /// What to think of this challenge from this station under this index.
-    pub(super) fn standing(&self, challenge: &[u8], spi: Spi, station: LinkAddress) -> Standing {
+    /// What to think of this challenge from this station by this spender.
+    pub(super) fn standing(&self, challenge: &[u8], spender: Spender, station: LinkAddress) -> Standing {
         let offered = self.offered.iter().find(|offered| offered.value == challenge);
         match offered {
             Some(offered) if offered.only.is_some_and(|only| only != station) => Standing::Unknown,
-            Some(offered) if offered.spent.contains(&spi) => Standing::Spent,
+            Some(offered) if offered.spent.contains(&spender) => Standing::Spent,
             Some(_) => Standing::Fresh,
             None => Standing::Unknown,
         }
     }
 
-    /// A registration with this challenge and index was accepted.
-    pub(super) fn spend(&mut self, challenge: &[u8], spi: Spi, station: LinkAddress) {
+    /// A registration with this challenge was accepted.
+    pub(super) fn spend(&mut self, challenge: &[u8], spender: Spender, station: LinkAddress) {
         if let Some(offered) = self.offered.iter_mut().find(|offered| offered.value == challenge) {
-            offered.spent.insert(spi);
+            offered.spent.insert(spender);
             offered.spent_at.insert(station);
         }
     }
@@ -123,13 +149,13 @@ mod tests {
         let second = challenges.regular(&mut rng);
         assert_ne!(first, second);
         for challenge in [first, second] {
-            assert_eq!(challenges.standing(&challenge, Spi(512), A), Standing::Fresh);
+            assert_eq!(challenges.standing(&challenge, Spender::Index(Spi(512)), A), Standing::Fresh);
         }
         let third = challenges.regular(&mut rng);
-        assert_eq!(challenges.standing(&first, Spi(512), A), Standing::Unknown);
-        assert_eq!(challenges.standing(&second, Spi(512), A), Standing::Fresh);
-        assert_eq!(challenges.standing(&third[..15], Spi(512), A), Standing::Unknown);
-        assert_eq!(challenges.standing(&[], Spi(512), A), Standing::Unknown);
+        assert_eq!(challenges.standing(&first, Spender::Index(Spi(512)), A), Standing::Unknown);
+        assert_eq!(challenges.standing(&second, Spender::Index(Spi(512)), A), Standing::Fresh);
+        assert_eq!(challenges.standing(&third[..15], Spender::Index(Spi(512)), A), Standing::Unknown);
+        assert_eq!(challenges.standing(&[], Spender::Index(Spi(512)), A), Standing::Unknown);
     }
 
     #[test]
@@ -137,9 +163,9 @@ mod tests {
         let mut rng = Rng::from_seed([1; 32]);
         let mut challenges = Challenges::new(2);
         let value = challenges.regular(&mut rng);
-        challenges.spend(&value, Spi(512), A);
-        assert_eq!(challenges.standing(&value, Spi(512), B), Standing::Spent);
-        assert_eq!(challenges.standing(&value, Spi(513), B), Standing::Fresh);
+        challenges.spend(&value, Spender::Index(Spi(512)), A);
+        assert_eq!(challenges.standing(&value, Spender::Index(Spi(512)), B), Standing::Spent);
+        assert_eq!(challenges.standing(&value, Spender::Index(Spi(513)), B), Standing::Fresh);
     }
 
     #[test]
@@ -148,14 +174,14 @@ mod tests {
         let mut challenges = Challenges::new(2);
         let regular = challenges.regular(&mut rng);
         assert_eq!(challenges.solicited(A, &mut rng), regular);
-        challenges.spend(&regular, Spi(512), A);
+        challenges.spend(&regular, Spender::Index(Spi(512)), A);
         let own = challenges.solicited(A, &mut rng);
         assert_ne!(own, regular);
         assert_eq!(challenges.solicited(A, &mut rng), own, "repeated while it is unused");
         assert_eq!(challenges.solicited(B, &mut rng), regular, "the other one's is not given away");
-        assert_eq!(challenges.standing(&own, Spi(512), A), Standing::Fresh);
-        assert_eq!(challenges.standing(&own, Spi(513), B), Standing::Unknown);
-        challenges.spend(&own, Spi(512), A);
+        assert_eq!(challenges.standing(&own, Spender::Index(Spi(512)), A), Standing::Fresh);
+        assert_eq!(challenges.standing(&own, Spender::Index(Spi(513)), B), Standing::Unknown);
+        challenges.spend(&own, Spender::Index(Spi(512)), A);
         assert_ne!(challenges.solicited(A, &mut rng), own);
     }
 
@@ -167,10 +193,28 @@ mod tests {
         for n in 0..1000_u16 {
             let [high, low] = n.to_be_bytes();
             let station = [2, 0, 0, 0, high, low];
-            challenges.spend(&regular, Spi(512 + u32::from(n)), station);
+            challenges.spend(&regular, Spender::Index(Spi(512 + u32::from(n))), station);
             challenges.solicited(station, &mut rng);
         }
         assert!(challenges.offered.len() <= Challenges::SINGLE + 1);
-        assert_eq!(challenges.standing(&regular, Spi(9999), A), Standing::Fresh);
+        assert_eq!(challenges.standing(&regular, Spender::Index(Spi(9999)), A), Standing::Fresh);
+    }
+
+    #[test]
+    fn a_reply_never_offers_what_its_request_used() {
+        let mut rng = Rng::from_seed([1; 32]);
+        let mut challenges = Challenges::new(2);
+        let regular = challenges.regular(&mut rng);
+        let next = challenges.next(A, &regular, &mut rng);
+        assert_ne!(next, regular);
+        assert_eq!(challenges.next(B, &[], &mut rng), regular);
+        let spender = Spender::Index(Spi(512));
+        assert_eq!(challenges.standing(&next, spender, A), Standing::Fresh);
+        assert_eq!(challenges.standing(&next, spender, B), Standing::Unknown);
+        // It grows old with the advertisements.
+        challenges.regular(&mut rng);
+        assert_eq!(challenges.standing(&next, spender, A), Standing::Fresh);
+        challenges.regular(&mut rng);
+        assert_eq!(challenges.standing(&next, spender, A), Standing::Unknown);
     }
 }

@@ -5,39 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use sansio::Instant;
 
 use super::Station;
-
-/// So many at once, then one in every interval.
-#[derive(Debug)]
-pub(super) struct Budget {
-    burst: u32,
-    left: u32,
-    every: Duration,
-    /// Up to when `left` was filled again.
-    filled: Instant,
-}
-
-impl Budget {
-    /// `burst` at once, then one in `every`, which is longer than zero.
-    pub(super) const fn new(burst: u32, every: Duration, now: Instant) -> Self {
-        Self { burst, left: burst, every, filled: now }
-    }
-
-    /// Takes one; false if there is none left.
-    pub(super) fn take(&mut self, now: Instant) -> bool {
-        while self.left < self.burst && now.saturating_since(self.filled) >= self.every {
-            self.left += 1;
-            self.filled = self.filled + self.every;
-        }
-        if self.left == self.burst {
-            self.filled = now;
-        }
-        if self.left == 0 {
-            return false;
-        }
-        self.left -= 1;
-        true
-    }
-}
+pub(super) use crate::budget::Budget;
 
 /// At most one a second for each station (RFC 5944 section 3.7.2 for denials).
 #[derive(Debug, Default)]

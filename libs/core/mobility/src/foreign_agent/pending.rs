@@ -11,7 +11,7 @@ use std::{
 use sansio::Instant;
 use wire::mip::{Spi, code::Code, ours::Handle, registration::Request};
 
-use super::Station;
+use super::{Station, challenge::Spender};
 
 /// How long a request waits for its home agent (RFC 5944 section 3.7.1).
 pub(super) const WAIT: Duration = Duration::from_secs(7);
@@ -57,9 +57,12 @@ pub(super) struct Pending {
     pub(super) purpose: Purpose,
     /// SHA-256 of the mobile node's bytes through 32.
     pub(super) digest: [u8; 32],
-    /// Index of 32.
-    pub(super) spi: Spi,
+    pub(super) spender: Spender,
     pub(super) challenge: Vec<u8>,
+    /// Home address of the visitor that it proved to be by 33.
+    pub(super) visitor: Option<Ipv4Addr>,
+    /// Public value of the key share in our part.
+    pub(super) share: Option<[u8; 32]>,
     pub(super) handle: Handle,
     /// As it was sent to the home agent, our part included.
     pub(super) relayed: Vec<u8>,
@@ -152,17 +155,19 @@ impl Pendings {
         self.by_handle.values().any(|pending| pending.handle.key2 == spi || pending.handle.key3 == spi)
     }
 
-    /// The request with this handle was accepted: earlier ones from the same station under the same index at
-    /// the same home agent, whose replies may still come, have nothing to say any more. The index alone would
-    /// not do: several mobile nodes may have the same.
+    /// The request with this handle was accepted: earlier ones of the same visitor, or from the same station under
+    /// the same index at the same home agent, whose replies may still come, have nothing to say any more. The index
+    /// alone would not do: several mobile nodes may have the same.
     pub(super) fn overtake(&mut self, handle: u64) {
         let Some(accepted) = self.by_handle.get(&handle) else {
             return;
         };
-        let who = (accepted.asker.station, accepted.home_agent(), accepted.spi);
+        let who = (accepted.asker.station, accepted.home_agent(), accepted.spender);
+        let visitor = accepted.visitor;
         let at = accepted.asker.request.identification.0;
         for pending in self.by_handle.values_mut() {
-            let same = (pending.asker.station, pending.home_agent(), pending.spi) == who;
+            let same = (pending.asker.station, pending.home_agent(), pending.spender) == who
+                || visitor.is_some() && pending.visitor == visitor;
             let identification = pending.asker.request.identification.0;
             pending.overtaken |= same && identification.wrapping_sub(at).cast_signed() < 0;
         }

@@ -12,6 +12,7 @@ use wire::{
         extension::{FA_HA_AUTHENTICATION, UdpTunnelRequest, open_authentication},
         ours::{Handle, Numbers, Protected, Subtype, ip_owner, nai_owner},
         registration::{Identification, Reply},
+        share::{Group, KeyShare},
     },
 };
 
@@ -25,11 +26,11 @@ use crate::{Event, EventKind};
 const TTL: u8 = 255;
 
 /// Bytes of a SHA-256 authenticator.
-const AUTHENTICATOR: u8 = 32;
+pub(super) const AUTHENTICATOR: u8 = 32;
 
 impl ForeignAgent {
-    /// The mobile node's bytes through 32, unchanged, and our part: with 34, except for deregistrations (RFC
-    /// 5944 section 3.5.4) and for mobile nodes that decapsulate themselves.
+    /// The mobile node's bytes through 32, unchanged, and our part: with 34 and the key share, except for
+    /// deregistrations (RFC 5944 section 3.5.4) and for mobile nodes that decapsulate themselves.
     pub(super) fn with_our_part(
         &self,
         home: &Home,
@@ -37,6 +38,7 @@ impl ForeignAgent {
         mobile: &[u8],
         numbers: Numbers,
         handle: Handle,
+        share: Option<[u8; 32]>,
     ) -> Result<Vec<u8>, Error> {
         let mut w = Writer::with_capacity(mobile.len() + 256);
         w.put(mobile);
@@ -46,6 +48,9 @@ impl ForeignAgent {
             plain(ip_owner::ROUTER, &care_of).emit(&mut w, numbers, Subtype::IP)?;
         }
         handle.emit(&mut w, numbers)?;
+        if let Some(value) = &share {
+            KeyShare { group: Group::X25519, value }.emit(&mut w, numbers)?;
+        }
         if purpose == Purpose::Visit {
             if self.config.encapsulation == Encapsulation::Udp {
                 let asked = UdpTunnelRequest { forced: true, through_foreign_agent: false, encapsulation: 0 };

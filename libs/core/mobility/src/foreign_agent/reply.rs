@@ -5,21 +5,16 @@
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 
-use record::{AssociationKind, Change, CommitError, Tunnel, Visitor};
-use sa::{Direction, KeyInfo, Transcript, Unverified, Verified, sealed_plain, take_key};
+use record::{Change, CommitError, Visitor};
+use sa::{Direction, Unverified, Verified};
 use sansio::{LinkId, Now};
-use wire::mip::{
-    PORT,
-    code::Code,
-    extension::UdpTunnelReply,
-    ours::{ip_owner, parse_ip},
-    part::Parts,
-    registration::{Flags, Reply},
-};
+use wire::mip::{PORT, code::Code, part::Parts, registration::Reply};
 
 use super::{
-    Effect, Encapsulation, ForeignAgent, Home, TunnelChange,
+    Effect, ForeignAgent, Home, TunnelChange,
+    grant::NEW,
     pending::{Asker, Pending, Progress, Purpose},
+    proof::Signature,
     visitors::Visiting,
 };
 use crate::{Event, EventKey, EventKind, Ticket};
@@ -31,7 +26,7 @@ pub(super) enum Work {
     /// Records of visitors that ended were removed: nobody waits for that.
     Forget,
     /// A visitor was accepted.
-    Visit { handle: u64, visiting: Box<Visiting>, answer: Vec<u8> },
+    Visit { handle: u64, visiting: Box<Visiting>, answer: Vec<u8>, decided: Now },
     /// A visitor left.
     Leave { handle: u64, home_address: Ipv4Addr, answer: Vec<u8> },
 }
@@ -43,6 +38,15 @@ impl Work {
             Self::Sequence { .. } | Self::Forget => false,
             Self::Visit { visiting, .. } => visiting.record.home_address == address,
             Self::Leave { home_address, .. } => *home_address == address,
+        }
+    }
+
+    /// What the store is asked for.
+    fn changes(&self) -> Vec<Change> {
+        match self {
+            Self::Sequence { .. } | Self::Forget => Vec::new(),
+            Self::Visit { visiting, .. } => vec![Change::PutVisitor(visiting.record.duplicate())],
+            Self::Leave { home_address, .. } => vec![Change::RemoveVisitor(*home_address)],
         }
     }
 }
@@ -60,7 +64,7 @@ enum Outcome {
     /// The mobile node is told, nothing changes here.
     Relay(Vec<u8>),
     /// A visitor comes or goes; the mobile node is told when that is durable.
-    Commit(Change, Work),
+    Commit(Work),
 }
 
 impl ForeignAgent {
@@ -130,6 +134,10 @@ impl ForeignAgent {
         if reply.lifetime > pending.asker.request.lifetime {
             return Err(Code::FA_BAD_REPLY);
         }
+        let with_keys = pending.purpose == Purpose::Visit && reply.lifetime > 0;
+        if message.foreign.key_share.is_some() && !(with_keys && pending.share.is_some()) {
+            return Err(Code::FA_BAD_REPLY);
+        }
         // After the reply to a later request: the home agent knows only that one any more.
         if pending.overtaken || pending.purpose == Purpose::CoLocated {
             return Ok(Outcome::Relay(answer));
@@ -141,10 +149,12 @@ impl ForeignAgent {
         if self.is_outdated(&visiting) {
             return Ok(Outcome::Relay(answer));
         }
-        Ok(Outcome::Commit(
-            Change::PutVisitor(visiting.record.duplicate()),
-            Work::Visit { handle: pending.handle.handle, visiting: Box::new(visiting), answer },
-        ))
+        Ok(Outcome::Commit(Work::Visit {
+            handle: pending.handle.handle,
+            visiting: Box::new(visiting),
+            answer,
+            decided: now,
+        }))
     }
 
     /// True if a later request of the same mobile node was accepted before, from another link address perhaps:
@@ -179,13 +189,16 @@ impl ForeignAgent {
                 if !code.accepted() {
                     self.notify_denial(judged.reply.home_agent, code, now);
                 }
-                self.answer(handle, code.accepted(), answer);
+                let visitor = self.pendings.find(handle).and_then(|pending| pending.visitor);
+                let visiting = visitor.and_then(|address| self.visitors.find(address));
+                let signature = visiting.and_then(Signature::of_confirmed);
+                self.answer(handle, code.accepted(), answer, signature.as_ref());
             }
-            Ok(Outcome::Commit(change, work)) => {
+            Ok(Outcome::Commit(work)) => {
                 if let Some(pending) = self.pendings.find_mut(handle) {
                     pending.progress = Progress::Committing;
                 }
-                self.persist(vec![change], work);
+                self.persist(work.changes(), work);
             }
             Err(code) => {
                 self.pendings.remove(handle);
@@ -208,93 +221,30 @@ impl ForeignAgent {
 
     /// The removal of the visitor that a deregistration means, if we still have it.
     fn leave(&self, pending: &Pending, answer: Vec<u8>) -> Outcome {
-        let (station, home_agent, spi) = (pending.asker.station, pending.home_agent(), pending.spi);
-        match self.visitors.leaving(station, home_agent, spi, self.arriving()) {
-            Some(home_address) => Outcome::Commit(
-                Change::RemoveVisitor(home_address),
-                Work::Leave { handle: pending.handle.handle, home_address, answer },
-            ),
+        let (station, home_agent) = (pending.asker.station, pending.home_agent());
+        let of_this = |v: &&Visiting| v.record.home_agent == home_agent;
+        let proved = pending.visitor.and_then(|address| self.visitors.find(address)).filter(of_this);
+        let meant = proved
+            .map(|visiting| visiting.record.home_address)
+            .or_else(|| self.visitors.leaving(station, home_agent, pending.spender, self.arriving()));
+        match meant {
+            Some(home_address) => {
+                Outcome::Commit(Work::Leave { handle: pending.handle.handle, home_address, answer })
+            }
             None => Outcome::Relay(answer),
         }
     }
 
-    /// The visitor that an accepted registration makes.
-    fn visit(
-        &self,
-        pending: &Pending,
-        home: &Home,
-        reply: &Reply,
-        message: Verified<&Parts<'_>>,
-        now: Now,
-    ) -> Result<Visiting, Code> {
-        let granted = open_grant(pending, home, &message).ok_or(Code::FA_BAD_REPLY)?;
-        let [key2, key3] = granted.keys;
-        let handle = pending.handle;
-        let names = [&key2.own, &key3.own] == [&self.config.nai; 2] && key2.peer == home.nai;
-        if !names || key2.inbound != handle.key2 || key3.inbound != handle.key3 || key2.key == key3.key {
-            return Err(Code::FA_BAD_REPLY);
-        }
-        let address = granted.home_address;
-        let usable = !(address.is_unspecified()
-            || address.is_broadcast()
-            || address.is_multicast()
-            || address.is_loopback());
-        if !usable || self.is_local(address) || self.homes.contains_key(&address) {
-            return Err(Code::FA_BAD_REPLY);
-        }
-        let home_agent = pending.home_agent();
-        if self.visitors.find(address).is_some_and(|other| other.record.home_agent != home_agent) {
-            // Two private networks with the same addresses: one visitor at a time.
-            return Err(Code::FA_RESOURCES);
-        }
-        let granted_at = now.unix.as_secs();
-        let request = &pending.asker.request;
-        let record = Visitor {
-            home_address: address,
-            link: pending.asker.station.link.0,
-            link_address: pending.asker.station.address,
-            home_agent,
-            care_of: self.config.care_of,
-            tunnel: self.tunnel(home_agent, message.foreign.udp_reply)?,
-            reverse_tunnel: request.flags.has(Flags::REVERSE_TUNNEL),
-            encapsulating_delivery: false,
-            broadcasts: false,
-            revocation: None,
-            lifetime: reply.lifetime,
-            granted: granted_at,
-            associations: [key2, key3].map(|key| key.into_association(granted_at)).into(),
-        };
-        Ok(Visiting {
-            spi: Some(pending.spi),
-            identification: Some(request.identification),
-            ends: record
-                .ends()
-                .map(|_| now.mono + std::time::Duration::from_secs(u64::from(record.lifetime))),
-            record,
-        })
-    }
-
-    /// The tunnel that the home agent uses: UDP only if we asked for it and it agreed (RFC 3519 section 3.2).
-    fn tunnel(&self, home_agent: Ipv4Addr, reply: Option<UdpTunnelReply>) -> Result<Tunnel, Code> {
-        match (self.config.encapsulation, reply) {
-            (Encapsulation::IpInIp, Some(_)) => Err(Code::FA_BAD_REPLY),
-            (Encapsulation::Udp, Some(reply)) if reply.tunnels() => {
-                Ok(Tunnel::Udp(SocketAddrV4::new(home_agent, PORT)))
-            }
-            _ => Ok(Tunnel::IpInIp(home_agent)),
-        }
-    }
-
-    /// Relays what the home agent said to the mobile node. An acceptance spends the challenge.
-    fn answer(&mut self, handle: u64, accepted: bool, answer: Vec<u8>) {
+    /// Relays what the home agent said to the mobile node, with our proof. An acceptance spends the challenge.
+    fn answer(&mut self, handle: u64, accepted: bool, answer: Vec<u8>, signature: Option<&Signature>) {
         let Some(pending) = self.pendings.find(handle) else {
             return;
         };
-        let asker = pending.asker;
+        let (asker, challenge) = (pending.asker, pending.challenge.clone());
         if accepted && let Some(beacon) = self.beacons.get_mut(&asker.station.link) {
-            let challenges = &mut beacon.challenges;
-            challenges.spend(&pending.challenge, pending.spi, asker.station.address);
+            beacon.challenges.spend(&challenge, pending.spender, asker.station.address);
         }
+        let answer = self.with_our_proof(&asker, &challenge, answer, signature);
         self.count("replies relayed");
         self.send_answer(&asker, &answer);
         self.pendings.answered(handle, answer, self.config.max_pending);
@@ -325,24 +275,34 @@ impl ForeignAgent {
                     pending.told = true;
                 }
             }
-            Work::Visit { handle, visiting, answer } => {
-                self.install(*visiting);
-                self.answer(handle, true, answer);
+            Work::Visit { handle, visiting, answer, decided } => {
+                let home_address = visiting.record.home_address;
+                self.install(*visiting, decided);
+                let index = self.pendings.find(handle).map(|pending| pending.handle.key3);
+                let visiting = self.visitors.find(home_address);
+                let signature = visiting.zip(index).and_then(|(v, index)| Signature::of_new(v, index));
+                self.answer(handle, true, answer, signature.as_ref());
             }
             Work::Leave { handle, home_address, answer } => {
-                if let Some(gone) = self.visitors.remove(home_address) {
+                let gone = self.visitors.remove(home_address);
+                let signature = gone.as_ref().and_then(Signature::of_confirmed);
+                if let Some(gone) = gone {
                     self.count("visitors left");
                     let removed = TunnelChange::VisitorRemoved { home_address };
                     self.outbox.effect(Effect::Tunnel(removed));
                     self.notify_removed(&gone.record, "a visitor deregistered");
                 }
-                self.answer(handle, true, answer);
+                self.answer(handle, true, answer, signature.as_ref());
             }
         }
     }
 
-    fn install(&mut self, visiting: Visiting) {
+    fn install(&mut self, mut visiting: Visiting, decided: Now) {
+        let home_address = visiting.record.home_address;
         let event = self.added(&visiting.record);
+        if self.take_associations(&mut visiting, decided) {
+            self.visitors.unsaved(home_address);
+        }
         let tunnel = visiting.tunnel();
         let renewed = self.visitors.insert(visiting).is_some();
         self.count(if renewed { "visitors renewed" } else { "visitors added" });
@@ -368,38 +328,8 @@ impl ForeignAgent {
         event.code = Some(Code::ACCEPTED.0);
         event.lifetime = Some(record.lifetime);
         event.encapsulation = Some(record.tunnel.name());
-        event.keys = record.associations.iter().map(EventKey::of).collect();
+        let older = record.associations.len().saturating_sub(NEW);
+        event.keys = record.associations.iter().skip(older).map(EventKey::of).collect();
         event
     }
-}
-
-/// What the home agent sealed for us.
-struct Grant {
-    /// KEY 2 and KEY 3.
-    keys: [KeyInfo; 2],
-    home_address: Ipv4Addr,
-}
-
-/// Opens KEY 2, KEY 3 and the home address in the agent's part. All three must be there, sealed, once, and
-/// under the index of 34.
-fn open_grant(pending: &Pending, home: &Home, message: &Parts<'_>) -> Option<Grant> {
-    // T2: the request as we sent it, through its 34 and so to its end.
-    let t2 = Transcript(crypto::digest(&[&pending.relayed]));
-    let key = home.path.reply_key(&t2, None);
-    let (spi, cipher) = (home.path.spi(), home.path.cipher());
-    let part = &message.foreign;
-    let ip = part.ip.filter(|ip| ip.protected.content == ip_owner::HOST && ip.protected.spi == spi)?;
-    let home_address = parse_ip(&sealed_plain(message, &ip, cipher, &key)?).ok()?;
-    let [first, second] = part.associations.as_slice() else {
-        return None;
-    };
-    let mut keys = [first, second]
-        .into_iter()
-        .filter(|held| held.protected.spi == spi)
-        .filter_map(|held| take_key(message, held, cipher, &key).ok())
-        .collect::<Vec<_>>();
-    keys.sort_by_key(|key| key.kind);
-    let keys: [KeyInfo; 2] = keys.try_into().ok()?;
-    let kinds = keys.each_ref().map(|key| key.kind);
-    (kinds == [AssociationKind::Key2, AssociationKind::Key3]).then_some(Grant { keys, home_address })
 }

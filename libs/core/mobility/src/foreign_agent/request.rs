@@ -18,8 +18,9 @@ use wire::{
 
 use super::{
     ForeignAgent, ReverseTunnel, Station, Unreachable,
-    challenge::Standing,
+    challenge::{Spender, Standing},
     pending::{Asker, INVALID_HOME_AGENT, PER_STATION, Pending, Progress, Purpose, WAIT},
+    proof::Proof,
 };
 
 /// Why a request is not relayed.
@@ -42,8 +43,9 @@ struct Admitted<'a> {
     mobile: &'a [u8],
     digest: [u8; 32],
     numbers: Numbers,
-    spi: Spi,
+    spender: Spender,
     challenge: &'a [u8],
+    proof: Option<Proof>,
 }
 
 impl ForeignAgent {
@@ -82,7 +84,12 @@ impl ForeignAgent {
         };
         let asker = Asker { station, port: udp.source.port(), request };
         match self.examine(&asker, udp) {
-            Ok(admitted) => self.admit(asker, &admitted, now),
+            Ok(admitted) => {
+                if let Some(proof) = admitted.proof {
+                    self.confirm(proof, now);
+                }
+                self.admit(asker, &admitted, now);
+            }
             Err(Refusal::Code(code)) => self.refuse(&asker, code, now),
             Err(Refusal::Silence(why)) => self.discard(why, now),
         }
@@ -100,7 +107,8 @@ impl ForeignAgent {
             }
             _ => Code::FA_BAD_REQUEST.into(),
         })?;
-        self.check_form(&asker.request, &parts)?;
+        check_form(&asker.request, &parts)?;
+        let proof = self.prove(&asker.request, &parts)?;
         let purpose = self.check_offer(&asker.request, &parts)?;
         let (challenge, numbers) = self.check_agent_heard(&parts)?;
         let mobile = parts.mobile_bytes();
@@ -109,25 +117,10 @@ impl ForeignAgent {
             mobile,
             digest: crypto::digest(&[mobile]),
             numbers,
-            spi: parts.mobile_home.spi,
+            spender: Spender::of(&parts),
             challenge,
+            proof,
         })
-    }
-
-    fn check_form(&self, request: &Request, parts: &Parts<'_>) -> Result<(), Code> {
-        if !parts.mobile.understood() || !parts.foreign.understood() {
-            return Err(Code::FA_VENDOR_FROM_MN);
-        }
-        // 34 and our extensions behind 32 are a foreign agent's to write.
-        let ours = parts.foreign_home.is_some() || parts.foreign.numbers.is_some();
-        if ours || !request.flags.reserved_clear() {
-            return Err(Code::FA_BAD_REQUEST);
-        }
-        // No association with a mobile node is confirmed yet, so none can be proved.
-        if parts.foreign.mobile_foreign.is_some() {
-            return Err(Code::FA_MN_AUTHENTICATION);
-        }
-        Ok(())
     }
 
     /// Whether we offer what is asked for.
@@ -191,15 +184,17 @@ impl ForeignAgent {
         }
         let (station, home_agent) = (asker.station, asker.request.home_agent);
         if let Err(code) =
-            self.check_challenge(station, admitted).and_then(|()| self.check_room(station, admitted.purpose))
+            self.check_challenge(station, admitted).and_then(|()| self.check_room(station, admitted))
         {
             return self.refuse(&asker, code, now);
         }
         let handle = self.new_handle();
+        let share = self.share(home_agent, admitted.purpose, now);
         let Some(home) = self.homes.get(&home_agent) else {
             return;
         };
-        let relayed = self.with_our_part(home, admitted.purpose, admitted.mobile, admitted.numbers, handle);
+        let relayed =
+            self.with_our_part(home, admitted.purpose, admitted.mobile, admitted.numbers, handle, share);
         let Ok(relayed) = relayed else {
             return self.refuse(&asker, Code::FA_BAD_REQUEST, now);
         };
@@ -207,8 +202,10 @@ impl ForeignAgent {
             asker,
             purpose: admitted.purpose,
             digest: admitted.digest,
-            spi: admitted.spi,
+            spender: admitted.spender,
             challenge: admitted.challenge.to_vec(),
+            visitor: admitted.proof.map(|proof| proof.visitor),
+            share,
             handle,
             relayed: relayed.clone(),
             deadline: now.mono + WAIT,
@@ -246,7 +243,7 @@ impl ForeignAgent {
     fn check_challenge(&self, station: Station, admitted: &Admitted<'_>) -> Result<(), Code> {
         let challenges = self.beacons.get(&station.link).map(|beacon| &beacon.challenges);
         let standing = challenges.map_or(Standing::Unknown, |challenges| {
-            challenges.standing(admitted.challenge, admitted.spi, station.address)
+            challenges.standing(admitted.challenge, admitted.spender, station.address)
         });
         match standing {
             Standing::Fresh => Ok(()),
@@ -255,17 +252,25 @@ impl ForeignAgent {
         }
     }
 
-    fn check_room(&self, station: Station, purpose: Purpose) -> Result<(), Code> {
+    fn check_room(&self, station: Station, admitted: &Admitted<'_>) -> Result<(), Code> {
         let crowded =
             self.pendings.open() >= self.config.max_pending || self.pendings.open_of(station) >= PER_STATION;
         // Whoever visits already may renew; newcomers whose home agents were asked count as visitors.
-        let full = purpose == Purpose::Visit && !self.visitors.knows(station) && {
+        let known = admitted.proof.is_some() || self.visitors.knows(station);
+        let full = admitted.purpose == Purpose::Visit && !known && {
             let mut arriving = self.pendings.arriving();
             arriving.remove(&station);
             let newcomers = arriving.iter().filter(|s| !self.visitors.knows(**s)).count();
             self.visitors.len() + newcomers >= self.config.max_visitors
         };
         if crowded || full { Err(Code::FA_RESOURCES) } else { Ok(()) }
+    }
+
+    /// The share to offer this home agent, where it answers with keys.
+    fn share(&mut self, home_agent: Ipv4Addr, purpose: Purpose, now: Now) -> Option<[u8; 32]> {
+        let home = self.homes.get_mut(&home_agent)?;
+        let offers = purpose == Purpose::Visit && !home.no_fs;
+        offers.then(|| home.shares.offer(&mut self.rng, now.mono))
     }
 
     /// A handle that no request has, and two indices that name no association of ours.
@@ -317,4 +322,16 @@ impl ForeignAgent {
             self.refuse(&asker, code, now);
         }
     }
+}
+
+fn check_form(request: &Request, parts: &Parts<'_>) -> Result<(), Code> {
+    if !parts.mobile.understood() || !parts.foreign.understood() {
+        return Err(Code::FA_VENDOR_FROM_MN);
+    }
+    // 34 and our extensions behind 32 are a foreign agent's to write.
+    let ours = parts.foreign_home.is_some() || parts.foreign.numbers.is_some();
+    if ours || !request.flags.reserved_clear() {
+        return Err(Code::FA_BAD_REQUEST);
+    }
+    Ok(())
 }

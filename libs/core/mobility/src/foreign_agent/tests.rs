@@ -2,10 +2,12 @@
 
 mod advertisements;
 mod limits;
+mod proof;
 mod replies;
 mod requests;
 mod restart;
 mod script;
+mod shares;
 
 use std::{
     net::{Ipv4Addr, SocketAddrV4},
@@ -13,7 +15,7 @@ use std::{
 };
 
 use crypto::{Cipher, Key};
-use record::{Change, CommitError, State};
+use record::{Association, Change, CommitError, State};
 use sansio::{Datagram, Input, Instant, LinkAddress, LinkId, Machine, Now, Output, Transmit};
 use wire::{
     ip,
@@ -38,7 +40,14 @@ const VENDOR: u32 = 32473;
 const UNIX: u64 = 1_800_000_000;
 
 fn home_agent(nai: &str, address: Ipv4Addr, spi: u32, key: u8) -> HomeAgent {
-    HomeAgent { nai: nai.into(), address, spi: Spi(spi), cipher: Cipher::Aes256Gcm, key: Key::new([key; 32]) }
+    HomeAgent {
+        nai: nai.into(),
+        address,
+        spi: Spi(spi),
+        cipher: Cipher::Aes256Gcm,
+        key: Key::new([key; 32]),
+        no_fs: false,
+    }
 }
 
 fn config() -> Config {
@@ -269,19 +278,25 @@ impl World {
         self.agent.counters().get(name).copied().unwrap_or_default()
     }
 
-    /// A registration from request to relayed reply.
+    /// A registration from request to relayed reply. The mobile node does not take its KEY 3 into use.
     fn register(&mut self, mobile: &mut Mobile) -> Vec<u8> {
         let request = mobile.request(&self.challenge(LINK));
         self.did();
         self.packet(LINK, mobile.station, &mobile.packet(&request));
         let (to, relayed) = self.relayed().pop().expect("relayed");
-        let reply = HomeAgentScript::of(to).reply(&relayed);
+        self.accept(to, &relayed).0
+    }
+
+    /// The home agent accepts, and the mobile node is told: what, and KEY 3 as it sees it.
+    fn accept(&mut self, to: Ipv4Addr, relayed: &[u8]) -> (Vec<u8>, Association) {
+        let mut script = HomeAgentScript::of(to);
+        let reply = script.reply(relayed);
         self.reply(to, &reply);
-        let stripped = self.replies().pop().expect("a reply").3;
-        assert!(Reply::parse(&stripped).unwrap().code.accepted());
+        let told = self.replies().pop().expect("a reply").3;
+        assert!(Reply::parse(&told).unwrap().code.accepted());
         // Later registrations need a challenge that is not spent.
         self.pass(Duration::from_secs(1));
-        stripped
+        (told, script.key3.expect("KEY 3"))
     }
 }
 

@@ -2,16 +2,20 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    mem,
     net::Ipv4Addr,
     time::Duration,
 };
 
-use record::{Change, Visitor};
-use sansio::{Instant, LinkId, Now};
+use record::{Association, AssociationKind, Change, Visitor};
+use sansio::{Instant, LinkId, Now, earliest};
 use wire::mip::{Spi, registration::Identification};
 
-use super::{Effect, ForeignAgent, Station, TunnelChange, VisitorTunnel, Work};
-use crate::{Event, EventKind};
+use super::{Effect, ForeignAgent, Station, TunnelChange, VisitorTunnel, Work, challenge::Spender};
+use crate::{
+    Event, EventKind,
+    changeover::{self, Changeover},
+};
 
 /// A visitor as it may be looked at from outside.
 pub struct Visit<'a> {
@@ -24,8 +28,10 @@ pub struct Visit<'a> {
 /// A visitor in memory.
 pub(super) struct Visiting {
     pub(super) record: Visitor,
-    /// Index of 32 in the request that made it; not known after a restart.
-    pub(super) spi: Option<Spi>,
+    /// When its associations are erased.
+    pub(super) changeover: Changeover,
+    /// Who asked for it, as the challenge saw it; not known after a restart.
+    pub(super) spender: Option<Spender>,
     /// Identification of that request; not known after a restart.
     pub(super) identification: Option<Identification>,
     /// When it ends; `None` never.
@@ -55,7 +61,13 @@ impl Visiting {
 pub(super) struct Visitors {
     by_address: BTreeMap<Ipv4Addr, Visiting>,
     by_station: BTreeSet<(Station, Ipv4Addr)>,
+    /// By the indices that they receive under.
+    by_index: BTreeMap<Spi, Ipv4Addr>,
     ends: BTreeSet<(Instant, Ipv4Addr)>,
+    /// When associations of which visitor are erased.
+    erasures: BTreeSet<(Instant, Ipv4Addr)>,
+    /// Those whose record is newer than what the store holds.
+    unsaved: BTreeSet<Ipv4Addr>,
 }
 
 impl Visitors {
@@ -80,20 +92,58 @@ impl Visitors {
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {
-        self.ends.first().map(|(at, _)| *at)
+        let first = |set: &BTreeSet<(Instant, Ipv4Addr)>| set.first().map(|(at, _)| *at);
+        earliest(first(&self.ends), first(&self.erasures))
     }
 
     /// True if an index is the inbound one of a visitor's association.
     pub(super) fn uses(&self, spi: Spi) -> bool {
-        let mut associations = self.by_address.values().flat_map(|v| &v.record.associations);
-        associations.any(|association| association.inbound == spi)
+        self.by_index.contains_key(&spi)
+    }
+
+    /// The association of this kind that receives under this index, and whose it is.
+    pub(super) fn receiving(&self, kind: AssociationKind, spi: Spi) -> Option<(&Visiting, &Association)> {
+        let visiting = self.by_address.get(self.by_index.get(&spi)?)?;
+        Some((visiting, changeover::receiving(&visiting.record.associations, kind, spi)?))
+    }
+
+    /// Changes what is known of a visitor, and what follows from it here.
+    pub(super) fn change<T>(
+        &mut self,
+        home_address: Ipv4Addr,
+        change: impl FnOnce(&mut Visiting) -> T,
+    ) -> Option<T> {
+        let mut visiting = self.remove(home_address)?;
+        let done = change(&mut visiting);
+        self.insert(visiting);
+        Some(done)
+    }
+
+    /// Erases the associations of one visitor that are due, and says whose.
+    pub(super) fn erase_next(&mut self, now: Instant) -> Option<Ipv4Addr> {
+        let (_, home_address) = self.erasures.first().copied().filter(|(at, _)| *at <= now)?;
+        self.change(home_address, |visiting| {
+            visiting.changeover.erase(&mut visiting.record.associations, now);
+        });
+        Some(home_address)
+    }
+
+    /// The record of this visitor is to be written again.
+    pub(super) fn unsaved(&mut self, home_address: Ipv4Addr) {
+        self.unsaved.insert(home_address);
+    }
+
+    pub(super) fn take_unsaved(&mut self) -> BTreeSet<Ipv4Addr> {
+        mem::take(&mut self.unsaved)
     }
 
     pub(super) fn insert(&mut self, visiting: Visiting) -> Option<Visiting> {
         let address = visiting.record.home_address;
         let replaced = self.remove(address);
         self.by_station.insert((visiting.station(), address));
+        self.by_index.extend(visiting.record.associations.iter().map(|a| (a.inbound, address)));
         self.ends.extend(visiting.ends.map(|at| (at, address)));
+        self.erasures.extend(visiting.changeover.deadline().map(|at| (at, address)));
         self.by_address.insert(address, visiting);
         replaced
     }
@@ -101,8 +151,14 @@ impl Visitors {
     pub(super) fn remove(&mut self, home_address: Ipv4Addr) -> Option<Visiting> {
         let visiting = self.by_address.remove(&home_address)?;
         self.by_station.remove(&(visiting.station(), home_address));
+        for association in &visiting.record.associations {
+            self.by_index.remove(&association.inbound);
+        }
         if let Some(at) = visiting.ends {
             self.ends.remove(&(at, home_address));
+        }
+        if let Some(at) = visiting.changeover.deadline() {
+            self.erasures.remove(&(at, home_address));
         }
         Some(visiting)
     }
@@ -126,22 +182,22 @@ impl Visitors {
         self.of(station).next().is_some()
     }
 
-    /// The visitor that a deregistration under index `spi` means: the one of this station and home agent that
-    /// registered under it, or is about to be admitted. One restored after a restart has no index, so there
-    /// the only one is meant.
+    /// The visitor that a deregistration without 33 means: the one of this station and home agent that this spender
+    /// registered, or is about to. Of one restored after a restart that is not known, so there the only one is
+    /// meant.
     pub(super) fn leaving<'a>(
         &'a self,
         station: Station,
         home_agent: Ipv4Addr,
-        spi: Spi,
+        spender: Spender,
         arriving: impl Iterator<Item = &'a Visiting>,
     ) -> Option<Ipv4Addr> {
         let fits = |v: &&Visiting| v.station() == station && v.record.home_agent == home_agent;
         let exact = self.of(station).chain(arriving).filter(fits);
-        if let Some(exact) = exact.filter(|v| v.spi == Some(spi)).last() {
+        if let Some(exact) = exact.filter(|v| v.spender == Some(spender)).last() {
             return Some(exact.record.home_address);
         }
-        let mut restored = self.of(station).filter(fits).filter(|v| v.spi.is_none());
+        let mut restored = self.of(station).filter(fits).filter(|v| v.spender.is_none());
         match (restored.next(), restored.next()) {
             (Some(only), None) => Some(only.record.home_address),
             _ => None,
@@ -166,7 +222,8 @@ impl ForeignAgent {
             }
             let visiting = Visiting {
                 ends: left.map(|left| now.mono + Duration::from_secs(left)),
-                spi: None,
+                changeover: Changeover::of(&record.associations, now),
+                spender: None,
                 identification: None,
                 record,
             };
@@ -199,7 +256,7 @@ impl ForeignAgent {
         }
     }
 
-    fn being_changed(&self, home_address: Ipv4Addr) -> bool {
+    pub(super) fn being_changed(&self, home_address: Ipv4Addr) -> bool {
         self.work.values().any(|work| work.concerns(home_address))
     }
 

@@ -7,7 +7,7 @@ use std::{
 };
 
 use record::{AssociationKind, Nai};
-use sa::{Direction, KeyInfo, LIFETIME_FOREVER, Replay, Transcript, put_key, put_sealed};
+use sa::{Direction, Exchange, KeyInfo, LIFETIME_FOREVER, Replay, Transcript, put_key, put_sealed};
 use sansio::{Instant, Now, Transmit};
 use wire::{
     Error, Writer, ip,
@@ -15,7 +15,7 @@ use wire::{
         PORT,
         code::{Code, DetailCode},
         extension::{self, FA_HA_AUTHENTICATION, MN_HA_AUTHENTICATION, UdpTunnelReply},
-        ours::{ErrorDetail, Numbers, Subtype, ip_owner},
+        ours::{ErrorDetail, Numbers, SealedNai, Subtype, ip_owner, nai_owner},
         part::Parts,
         registration::{self, Identification, Request, ntp_seconds},
     },
@@ -195,7 +195,8 @@ impl HomeAgent {
         let message = match &agent {
             Some(agent) => {
                 let t2 = Transcript::of_agent(&parts);
-                self.agent_part(mobile_part.clone(), asked.numbers, agent, agent.handle, &t2)?
+                let exchange = asked.agent_exchange.as_deref();
+                self.agent_part(mobile_part.clone(), asked.numbers, agent, agent.handle, (&t2, exchange))?
             }
             None => mobile_part.clone(),
         };
@@ -228,7 +229,11 @@ impl HomeAgent {
         detail: Option<DetailCode>,
     ) -> Result<Vec<u8>, Error> {
         let known = self.known.get(&asked.nai).ok_or(Error::Value("subscriber"))?;
-        let (spi, cipher, key) = (known.keys.spi(), known.keys.cipher(), known.keys.reply_key(t1, None));
+        let credential = known.credentials.iter().find(|c| c.generation == asked.generation);
+        let home = &credential.ok_or(Error::Value("KEY 0"))?.keys;
+        // Only keys are worth an exchange; everything else is sealed without one.
+        let exchange = asked.exchange.as_ref().filter(|_| !keys.is_empty());
+        let (spi, cipher, key) = (asked.spi, home.cipher(), home.reply_key(t1, exchange));
         let (len, numbers, rng) = (registration::Reply::LEN, asked.numbers, &mut self.rng);
         let mut w = Writer::with_capacity(512);
         fixed.emit(&mut w);
@@ -236,9 +241,17 @@ impl HomeAgent {
         for info in keys {
             put_key(&mut w, len, numbers, spi, (cipher, &key), rng, info)?;
         }
+        if asked.by_realm_key && asked.index > 0 {
+            let name = SealedNai { index: asked.index, user: asked.nai.user().to_owned() }.emit()?;
+            let slot = (Subtype::NAI, nai_owner::MOBILE_NODE, spi);
+            put_sealed(&mut w, len, numbers, slot, (cipher, &key), rng, &name)?;
+        }
         if let Some(address) = granted {
             let slot = (Subtype::IP, ip_owner::HOST, spi);
             put_sealed(&mut w, len, numbers, slot, (cipher, &key), rng, &address.octets())?;
+        }
+        if let Some(exchange) = exchange {
+            exchange.emit(&mut w, numbers)?;
         }
         if let Some(udp) = asked.mobile_udp {
             udp.emit(&mut w);
@@ -249,7 +262,7 @@ impl HomeAgent {
             put_sealed(&mut w, len, numbers, slot, (cipher, &key), rng, &plain)?;
         }
         extension::open_authentication(&mut w, MN_HA_AUTHENTICATION, spi, 32);
-        let authenticator = known.keys.authenticate(Direction::FromHome, w.bytes());
+        let authenticator = home.authenticate(Direction::FromHome, w.bytes());
         w.put(&authenticator);
         Ok(w.into_bytes())
     }
@@ -261,10 +274,11 @@ impl HomeAgent {
         numbers: Numbers,
         agent: &RepeatAgent,
         handle: wire::mip::ours::Handle,
-        t2: &Transcript,
+        (t2, exchange): (&Transcript, Option<&Exchange>),
     ) -> Result<Vec<u8>, Error> {
         let path = self.paths.get(agent.path).ok_or(Error::Value("foreign agent"))?;
-        let (spi, cipher, key) = (path.keys.spi(), path.keys.cipher(), path.keys.reply_key(t2, None));
+        let exchange = exchange.filter(|_| !agent.content.keys.is_empty());
+        let (spi, cipher, key) = (path.keys.spi(), path.keys.cipher(), path.keys.reply_key(t2, exchange));
         let (len, rng) = (registration::Reply::LEN, &mut self.rng);
         let mut w = Writer::after(mobile_part);
         handle.emit(&mut w, numbers)?;
@@ -274,6 +288,9 @@ impl HomeAgent {
         if let Some(address) = agent.content.home_address {
             let slot = (Subtype::IP, ip_owner::HOST, spi);
             put_sealed(&mut w, len, numbers, slot, (cipher, &key), rng, &address.octets())?;
+        }
+        if let Some(exchange) = exchange {
+            exchange.emit(&mut w, numbers)?;
         }
         if let Some(udp) = agent.content.udp {
             udp.emit(&mut w);
@@ -299,7 +316,8 @@ impl HomeAgent {
         let action = if relayed && there != path {
             Repeated::ThroughAnother
         } else {
-            self.repeat_message(&repeat, parts, (path, relayed)).map_or(Repeated::Silence, Repeated::Again)
+            self.repeat_message(&repeat, parts, (path, relayed), now)
+                .map_or(Repeated::Silence, Repeated::Again)
         };
         if let Some(known) = self.known.get_mut(nai) {
             known.repeat = Some(repeat);
@@ -323,6 +341,7 @@ impl HomeAgent {
         repeat: &Repeat,
         parts: &Parts<'_>,
         (path, relayed): (Option<usize>, bool),
+        now: Now,
     ) -> Option<Vec<u8>> {
         let Some(agent) = &repeat.agent else {
             return parts.foreign.handle.is_none().then(|| repeat.mobile_part.clone());
@@ -333,7 +352,11 @@ impl HomeAgent {
         if path != Some(agent.path) || !relayed && !keyless || !same && !keyless {
             return None;
         }
-        let t2 = Transcript::of_agent(parts);
-        self.agent_part(repeat.mobile_part.clone(), repeat.numbers, agent, handle, &t2).ok()
+        let exchange = match keyless {
+            true => None,
+            false => self.agent_exchange(agent.path, parts.foreign.key_share, now).ok()?,
+        };
+        let proof = (&Transcript::of_agent(parts), exchange.as_deref());
+        self.agent_part(repeat.mobile_part.clone(), repeat.numbers, agent, handle, proof).ok()
     }
 }

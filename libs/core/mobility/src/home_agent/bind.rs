@@ -2,7 +2,7 @@
 
 use std::{net::Ipv4Addr, time::Duration};
 
-use record::{Association, Binding, Change, CommitError, Nai, Subscriber};
+use record::{Association, Binding, Change, CommitError, Nai, RealmKey, Seen, Subscriber};
 use sansio::{Instant, LinkAddress, Now, Transmit};
 use wire::mip::{
     code::{Code, DetailCode},
@@ -34,7 +34,7 @@ pub(super) enum Step {
     /// Only the identification is being committed.
     Record,
     /// Subscribers are being committed.
-    Subscribers { changed: Vec<Subscriber>, cursor: u64 },
+    Subscribers { changed: Vec<Subscriber>, realm_keys: Vec<RealmKey>, cursor: u64 },
 }
 
 /// A piece of work in progress.
@@ -47,8 +47,13 @@ pub(super) struct Work {
 }
 
 impl Work {
-    pub(super) const fn subscribers(changed: Vec<Subscriber>, cursor: u64) -> Self {
-        Self { deadline: None, step: Step::Subscribers { changed, cursor }, of: None, reply: None }
+    pub(super) const fn subscribers(
+        changed: Vec<Subscriber>,
+        realm_keys: Vec<RealmKey>,
+        cursor: u64,
+    ) -> Self {
+        let step = Step::Subscribers { changed, realm_keys, cursor };
+        Self { deadline: None, step, of: None, reply: None }
     }
 
     pub(super) fn awaiting(asked: Asked, now: Now) -> Self {
@@ -106,7 +111,7 @@ impl HomeAgent {
             care_of: asked.care_of,
             tunnel: asked.tunnel,
             reverse_tunnel: asked.reverse_tunnel,
-            broadcasts: false,
+            broadcasts: asked.broadcasts,
             revocation: None,
             foreign_agent: asked.serving_agent().map(|a| a.nai.clone()),
             lifetime: asked.lifetime,
@@ -115,7 +120,7 @@ impl HomeAgent {
         };
         let changes = vec![Change::PutBinding(binding.duplicate())];
         let step = Step::Bind { binding: Box::new(binding), event };
-        self.commit(&asked.nai, asked.identification, changes, step, Some((transmit, repeat)));
+        self.commit(&asked, changes, step, Some((transmit, repeat)));
     }
 
     /// Answers a request that is denied: the identification is recorded all the same.
@@ -131,7 +136,7 @@ impl HomeAgent {
         let Some(reply) = self.reply(asked, reply, now) else {
             return;
         };
-        self.commit(&asked.nai, asked.identification, Vec::new(), Step::Record, Some(reply));
+        self.commit(asked, Vec::new(), Step::Record, Some(reply));
     }
 
     /// Accepts a deregistration.
@@ -152,18 +157,18 @@ impl HomeAgent {
         } else {
             (Vec::new(), Step::Record)
         };
-        self.commit(&asked.nai, asked.identification, changes, step, Some(reply));
+        self.commit(asked, changes, step, Some(reply));
     }
 
     /// Sends changes to the store with the compare-and-set on (subscriber, last identification).
     fn commit(
         &mut self,
-        nai: &Nai,
-        identification: Identification,
+        asked: &Asked,
         mut changes: Vec<Change>,
         step: Step,
         reply: Option<(Transmit, Repeat)>,
     ) {
+        let (nai, identification) = (&asked.nai, asked.identification);
         let Some(known) = self.known.get_mut(nai) else {
             return;
         };
@@ -179,8 +184,8 @@ impl HomeAgent {
                 nai: nai.clone(),
                 previous,
                 next: identification.0,
-                generation: known.subscriber.generation,
-                index: 0,
+                generation: asked.generation,
+                index: asked.index,
             },
         );
         let ticket = self.ticket();
@@ -207,7 +212,9 @@ impl HomeAgent {
             Step::Keys(_) | Step::Record => {}
             Step::Bind { binding, event } => self.bound(*binding, event, now),
             Step::Unbind { home_address, returned, why } => self.unbind(home_address, returned, why),
-            Step::Subscribers { changed, cursor } => self.taken_over(changed, cursor),
+            Step::Subscribers { changed, realm_keys, cursor } => {
+                self.taken_over(changed, realm_keys, cursor, now);
+            }
         }
         if let Some((transmit, repeat)) = work.reply {
             if let Some(known) = work.of.and_then(|(nai, _)| self.known.get_mut(&nai)) {
@@ -225,10 +232,46 @@ impl HomeAgent {
         {
             known.sent = known.stored;
         }
-        if let (Step::Unbind { home_address, .. }, None) = (work.step, work.of) {
-            self.bindings.look_again(home_address, now.mono + AGAIN);
+        if let (Step::Unbind { home_address, .. }, None) = (&work.step, &work.of) {
+            self.bindings.look_again(*home_address, now.mono + AGAIN);
+        }
+        if *error == CommitError::Conflict
+            && let Some((nai, _)) = &work.of
+            && let Some(known) = self.known.get(nai)
+        {
+            let home_address = known.subscriber.home_address;
+            self.outbox.effect(Effect::Refresh { nai: nai.clone(), home_address });
         }
         self.discard("not committed", format!("nothing was answered: {error}"));
+    }
+
+    /// Another home agent on the same store was quicker. What it wrote counts: replays are measured against it, and a
+    /// binding that it made is its to serve, so ours of that mobile node is taken down.
+    pub(super) fn refreshed(&mut self, nai: &Nai, seen: Option<Seen>, binding: Option<Binding>) {
+        let Some(known) = self.known.get_mut(nai) else {
+            return;
+        };
+        let home_address = known.subscriber.home_address;
+        if let Some(seen) = &seen {
+            let stored = Identification(seen.identification);
+            let above = |s: Identification| stored.0.wrapping_sub(s.0).cast_signed() > 0;
+            known.stored = Some(stored);
+            known.sent = Some(stored);
+            if known.seen.is_none_or(above) {
+                known.seen = Some(stored);
+            }
+            self.move_window(nai, seen.generation, seen.index);
+        }
+        let ours = self.bindings.find(home_address).map(|bound| &bound.binding);
+        let same = |ours: &Binding| {
+            binding.as_ref().is_some_and(|b| {
+                let spis = |b: &Binding| b.associations.iter().map(|a| a.inbound).collect::<Vec<_>>();
+                (b.care_of, b.granted) == (ours.care_of, ours.granted) && spis(b) == spis(ours)
+            })
+        };
+        if ours.is_some_and(|ours| !same(ours)) {
+            self.unbind(home_address, None, "another home agent serves it");
+        }
     }
 
     fn bound(&mut self, binding: Binding, mut event: Event, now: Now) {
@@ -241,7 +284,12 @@ impl HomeAgent {
         event.code = Some(0);
         let through = binding.foreign_agent.as_deref().unwrap_or("a co-located care-of address");
         event.text = format!("{} is at {} through {through}", binding.nai, binding.care_of);
-        self.outbox.effect(Effect::Tunnel(TunnelChange::Bind { home_address, tunnel: binding.tunnel }));
+        self.outbox.effect(Effect::Tunnel(TunnelChange::Bind {
+            home_address,
+            tunnel: binding.tunnel,
+            broadcasts: binding.broadcasts,
+            served: binding.foreign_agent.is_some(),
+        }));
         self.bindings.insert(Bound::granted(binding, now));
         self.count("code 0");
         self.notify(event);

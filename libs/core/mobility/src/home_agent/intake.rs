@@ -1,10 +1,14 @@
 //! A registration request from its first byte to the decision what to do with it (RFC 5944 section 3.8.2,
 //! docs/wire.md, order of checks).
 
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::{
+    net::{Ipv4Addr, SocketAddrV4},
+    sync::Arc,
+};
 
+use crypto::{Cipher, Key};
 use record::{Nai, Tunnel};
-use sa::{Direction, Replay, Transcript, Unverified, Verified, check_identification, sealed_plain};
+use sa::{Direction, Exchange, Replay, Transcript, Unverified, Verified, check_identification, sealed_plain};
 use sansio::{LinkAddress, Now};
 use wire::mip::{
     Spi,
@@ -15,7 +19,12 @@ use wire::mip::{
     registration::{Flags, Identification, Request},
 };
 
-use super::{CANDIDATES, Effect, HomeAgent, KeyRequest, Known, answer::Repeated, bind::Work};
+use super::{
+    CANDIDATES, Effect, HomeAgent, KeyRequest, Known,
+    answer::Repeated,
+    bind::Work,
+    realm::{self, Named},
+};
 
 /// The foreign agent that relayed a request.
 #[derive(Clone)]
@@ -25,10 +34,33 @@ pub(super) struct Agent {
     pub(super) handle: Handle,
 }
 
+/// Who sent a request, and how it says so.
+pub(super) struct Author {
+    pub(super) nai: Nai,
+    /// Generation of the KEY 0 that 32 is made with.
+    generation: u32,
+    /// Number of the one-time index; 0 with a static one.
+    index: u64,
+    /// What the request is sealed with, if not with KEY 0 but to a realm key.
+    realm_seal: Option<(Cipher, Key)>,
+}
+
 /// A request whose 32 verified, with all that an answer needs.
-#[derive(Clone)]
 pub(super) struct Asked {
     pub(super) nai: Nai,
+    /// Index of 32 and of everything sealed, in the request and so in the reply.
+    pub(super) spi: Spi,
+    /// Generation of the KEY 0 that it was made with.
+    pub(super) generation: u32,
+    /// Highest number of a one-time index, this request's included.
+    pub(super) index: u64,
+    /// It came under a realm key: the reply tells the number to go on from.
+    pub(super) by_realm_key: bool,
+    /// What the request is sealed with.
+    seal: (Cipher, Key),
+    /// Of the key shares with the mobile node and with the foreign agent, once the request is to be accepted.
+    pub(super) exchange: Option<Exchange>,
+    pub(super) agent_exchange: Option<Arc<Exchange>>,
     pub(super) identification: Identification,
     pub(super) source: SocketAddrV4,
     pub(super) message: Vec<u8>,
@@ -39,6 +71,8 @@ pub(super) struct Asked {
     pub(super) tunnel: Tunnel,
     pub(super) reverse_tunnel: bool,
     pub(super) simultaneous: bool,
+    /// B, and granted.
+    pub(super) broadcasts: bool,
     /// D: the mobile node is itself the end of its tunnel, even if an agent relayed.
     pub(super) co_located: bool,
     pub(super) lifetime: u16,
@@ -60,7 +94,7 @@ impl Asked {
 }
 
 /// Why a request whose 32 verified is denied.
-type Denial = (Code, Option<DetailCode>);
+pub(super) type Denial = (Code, Option<DetailCode>);
 
 const fn denial(code: Code) -> Denial {
     (code, None)
@@ -82,14 +116,19 @@ impl HomeAgent {
             return self.discard("no association with the agent", "34 of an agent that is not configured");
         }
         let relayed = path.is_some_and(|p| self.paths[p].keys.matches(Direction::ToHome, parts.peek()));
-        let Some(nai) = self.author(&parts) else {
+        let author = if parts.peek().mobile_home.spi.names_realm_key() {
+            let Some(named) = self.named_by_realm_key(&fixed, parts.peek(), source, (path, relayed), now)
+            else {
+                return;
+            };
+            self.author_named(named, &parts, now)
+        } else {
+            self.author(&parts, now)
+        };
+        let Some((author, parts)) = author else {
             return self.discard("not authenticated", "unknown index, or 32 is wrong");
         };
-        let Some(known) = self.known.get(&nai) else { return };
-        let Some(parts) = known.keys.verify(Direction::ToHome, known.keys.spi(), &parts) else {
-            return;
-        };
-        self.authenticated(&nai, fixed, parts, source, (path, relayed), now);
+        self.authenticated(author, fixed, parts, source, (path, relayed), now);
     }
 
     /// The configured agent that a message came from: by index and source of 34, or by source alone.
@@ -100,25 +139,55 @@ impl HomeAgent {
     }
 
     /// The subscriber whose 32 this is, of at most four with that index.
-    fn author(&self, parts: &Unverified<Parts<'_>>) -> Option<Nai> {
-        let candidates = self.by_spi.get(&parts.peek().mobile_home.spi)?;
-        let fits = |nai: &&Nai| {
-            self.known
-                .get(*nai)
-                .is_some_and(|k| k.keys.verify(Direction::ToHome, k.keys.spi(), parts).is_some())
-        };
-        candidates.iter().take(CANDIDATES).find(fits).cloned()
+    fn author<'m, 'a>(
+        &self,
+        parts: &'m Unverified<Parts<'a>>,
+        now: Now,
+    ) -> Option<(Author, Verified<&'m Parts<'a>>)> {
+        let spi = parts.peek().mobile_home.spi;
+        let unix = now.unix.as_secs();
+        self.names.candidates(spi).take(CANDIDATES).find_map(|nai| {
+            let credentials = self.known.get(nai)?.credentials.iter().filter(|c| c.counts(unix));
+            let mut named = credentials.filter_map(|c| Some((c, c.number_of(spi)?)));
+            named.find_map(|(credential, index)| {
+                let verified = credential.keys.verify(Direction::ToHome, spi, parts)?;
+                let generation = credential.generation;
+                Some((Author { nai: nai.clone(), generation, index, realm_seal: None }, verified))
+            })
+        })
+    }
+
+    /// The same for a request that named its sender by a realm key: its 32 must be of one of his KEY 0s.
+    fn author_named<'m, 'a>(
+        &self,
+        named: Named,
+        parts: &'m Unverified<Parts<'a>>,
+        now: Now,
+    ) -> Option<(Author, Verified<&'m Parts<'a>>)> {
+        let spi = parts.peek().mobile_home.spi;
+        let known = self.known.get(&named.nai)?;
+        let mut credentials = known.credentials.iter().filter(|c| c.counts(now.unix.as_secs()));
+        let found = credentials.find_map(|c| Some((c, c.keys.verify(Direction::ToHome, spi, parts)?)));
+        let (credential, verified) = found?;
+        let Named { nai, index, seal } = named;
+        Some((Author { nai, generation: credential.generation, index, realm_seal: Some(seal) }, verified))
     }
 
     fn authenticated(
         &mut self,
-        nai: &Nai,
+        author: Author,
         fixed: Request,
         parts: Verified<&Parts<'_>>,
         source: SocketAddrV4,
         (path, relayed): (Option<usize>, bool),
         now: Now,
     ) {
+        let nai = &author.nai.clone();
+        let by_realm_key = author.realm_seal.is_some();
+        if !by_realm_key {
+            self.move_window(nai, author.generation, author.index);
+        }
+        let (generation, named) = (author.generation, author.index);
         let t1 = Transcript::of_mobile(&parts);
         let repeated = self.repeated(nai, &parts, (path, relayed), &t1, now);
         if repeated.is_none() && self.in_progress(nai, fixed.identification) {
@@ -128,7 +197,7 @@ impl HomeAgent {
         if matches!(repeated, Some(Repeated::Silence)) {
             return self.discard("repeated elsewhere", "an answered request came again with other indices");
         }
-        let Some(mut asked) = self.asked(nai, fixed, &parts, source, path) else {
+        let Some(mut asked) = self.asked(author, fixed, &parts, source, path) else {
             return;
         };
         if let Some(Repeated::Again(message)) = repeated {
@@ -153,9 +222,17 @@ impl HomeAgent {
             return;
         }
         known.seen = Some(fixed.identification);
+        if by_realm_key {
+            // Only now: a replay must not move it.
+            asked.index = realm::highest_after(asked.index, named);
+            self.move_window(nai, generation, asked.index);
+        }
         match self.decide(&mut asked, fixed, &parts, relayed) {
             Ok(()) if asked.lifetime == 0 => self.deregister(&asked, now),
-            Ok(()) => self.ask_keys(asked, now),
+            Ok(()) => match self.exchange(&mut asked, &parts, now) {
+                Ok(()) => self.ask_keys(asked, now),
+                Err((code, detail)) => self.deny(&asked, code, detail, now),
+            },
             Err((code, detail)) => self.deny(&asked, code, detail, now),
         }
     }
@@ -164,15 +241,13 @@ impl HomeAgent {
     /// answer could find back.
     fn asked(
         &mut self,
-        nai: &Nai,
+        author: Author,
         fixed: Request,
         parts: &Parts<'_>,
         source: SocketAddrV4,
         path: Option<usize>,
     ) -> Option<Asked> {
-        let through =
-            parts.foreign.nai.is_some() || parts.foreign.handle.is_some() || parts.foreign_home.is_some();
-        let agent = match (through, path, parts.foreign.handle) {
+        let agent = match (through_an_agent(parts), path, parts.foreign.handle) {
             (true, Some(path), Some(handle)) => {
                 Some(Agent { nai: self.paths[path].nai.clone(), path, handle })
             }
@@ -185,13 +260,24 @@ impl HomeAgent {
             }
             (false, _, _) => None,
         };
-        let known = self.known.get(nai)?;
+        let known = self.known.get(&author.nai)?;
         let home_address = known.subscriber.home_address;
+        let credential = known.credentials.iter().find(|c| c.generation == author.generation)?;
+        let by_realm_key = author.realm_seal.is_some();
+        let own_seal = || (credential.keys.cipher(), credential.keys.request_key().duplicate());
+        let seal = author.realm_seal.unwrap_or_else(own_seal);
         // Only a node that is on the home link may have its link address told there.
         let returned =
-            (agent.is_none() && *source.ip() == home_address).then(|| known.link_address(parts)).flatten();
+            (agent.is_none() && *source.ip() == home_address).then(|| link_address(parts, &seal)).flatten();
         Some(Asked {
-            nai: nai.clone(),
+            spi: parts.mobile_home.spi,
+            generation: author.generation,
+            index: credential.highest(),
+            by_realm_key,
+            seal,
+            exchange: None,
+            agent_exchange: None,
+            nai: author.nai,
             identification: fixed.identification,
             source,
             message: parts.bytes.to_vec(),
@@ -202,6 +288,7 @@ impl HomeAgent {
             tunnel: Tunnel::IpInIp(fixed.care_of),
             reverse_tunnel: fixed.flags.has(Flags::REVERSE_TUNNEL),
             simultaneous: fixed.flags.has(Flags::SIMULTANEOUS),
+            broadcasts: false,
             co_located: fixed.flags.has(Flags::DECAPSULATION),
             lifetime: fixed.lifetime,
             returned,
@@ -274,7 +361,8 @@ impl HomeAgent {
         let misplaced = parts.mobile.handle.is_some()
             || !parts.mobile.associations.is_empty()
             || !parts.foreign.associations.is_empty()
-            || parts.foreign.agent_heard.is_some();
+            || parts.foreign.agent_heard.is_some()
+            || parts.mobile.cookie.is_some();
         if !fixed.flags.reserved_clear() || misplaced {
             return Err(denial(Code::HA_BAD_REQUEST));
         }
@@ -287,11 +375,10 @@ impl HomeAgent {
     /// The seals: who it is, which home address, which link address.
     fn check_identity(&self, asked: &Asked, fixed: Request, parts: &Parts<'_>) -> Result<(), Denial> {
         let bad = denial(Code::HA_BAD_REQUEST);
-        let known = self.known.get(&asked.nai).ok_or(bad)?;
         let open = |held: &Held<'_>| {
-            let named = held.protected.spi == known.subscriber.spi;
-            let key = known.keys.request_key();
-            named.then(|| sealed_plain(parts, held, known.keys.cipher(), key)).flatten().ok_or(bad)
+            let named = held.protected.spi == asked.spi;
+            let (cipher, key) = &asked.seal;
+            named.then(|| sealed_plain(parts, held, *cipher, key)).flatten().ok_or(bad)
         };
         let nai = parts.mobile.nai.ok_or(bad)?;
         let user = SealedNai::parse(&open(&nai)?).map_err(|_| bad)?;
@@ -322,9 +409,6 @@ impl HomeAgent {
         if fixed.lifetime == 0 {
             return Ok(());
         }
-        if fixed.flags.has(Flags::MINIMAL) || fixed.flags.has(Flags::GRE) {
-            return Err(denial(Code::HA_ENCAPSULATION));
-        }
         let usable = !fixed.care_of.is_unspecified()
             && !fixed.care_of.is_multicast()
             && !fixed.care_of.is_broadcast()
@@ -345,6 +429,17 @@ impl HomeAgent {
         if translated && !udp && !served {
             return Err(denial(Code::HA_PROHIBITED));
         }
+        // UDP is asked for and granted by itself; what it carries is IP in IP (RFC 3519 section 3.1).
+        let (minimal, gre) = (fixed.flags.has(Flags::MINIMAL), fixed.flags.has(Flags::GRE));
+        if !udp {
+            asked.tunnel = match (minimal && self.config.minimal, gre && self.config.gre) {
+                (true, _) => Tunnel::Minimal(fixed.care_of),
+                (false, true) => Tunnel::Gre(fixed.care_of),
+                (false, false) if minimal || gre => return Err(denial(Code::HA_ENCAPSULATION)),
+                (false, false) => Tunnel::IpInIp(fixed.care_of),
+            };
+        }
+        asked.broadcasts = fixed.flags.has(Flags::BROADCAST) && self.config.broadcasts;
         let answer = wish.map(|_| UdpTunnelReply {
             code: if udp { 0 } else { 64 },
             forced: false,
@@ -391,7 +486,7 @@ impl HomeAgent {
         loop {
             let spi = Spi(self.rng.u32());
             let taken = self.bindings.holder(spi).is_some();
-            let subscriber = self.by_spi.contains_key(&spi);
+            let subscriber = self.names.is_taken(spi);
             if spi >= Spi::FIRST_MOBILE_NODE && !subscriber && !taken {
                 return spi;
             }
@@ -399,15 +494,19 @@ impl HomeAgent {
     }
 }
 
-impl Known {
-    /// The link address that the mobile node sealed, if it is an Ethernet one.
-    fn link_address(&self, parts: &Parts<'_>) -> Option<LinkAddress> {
-        let held = parts.mobile.layer_2.as_ref().filter(|h| h.protected.spi == self.subscriber.spi)?;
-        let plain = sealed_plain(parts, held, self.keys.cipher(), self.keys.request_key())?;
-        let address = SealedLayer2::parse(&plain).ok()?;
-        (address.kind == layer_2::ETHERNET).then(|| address.address.try_into().ok()).flatten()
-    }
+/// True if a foreign agent wrote something behind 32.
+pub(super) const fn through_an_agent(parts: &Parts<'_>) -> bool {
+    parts.foreign.nai.is_some() || parts.foreign.handle.is_some() || parts.foreign_home.is_some()
+}
 
+/// The link address that the mobile node sealed, if it is an Ethernet one.
+fn link_address(parts: &Parts<'_>, (cipher, key): &(Cipher, Key)) -> Option<LinkAddress> {
+    let held = parts.mobile.layer_2.as_ref().filter(|h| h.protected.spi == parts.mobile_home.spi)?;
+    let address = SealedLayer2::parse(&sealed_plain(parts, held, *cipher, key)?).ok()?;
+    (address.kind == layer_2::ETHERNET).then(|| address.address.try_into().ok()).flatten()
+}
+
+impl Known {
     /// True the first time this transcript is refused for its identification.
     fn first_refusal(&mut self, t1: &Transcript) -> bool {
         const KEPT: usize = 8;

@@ -2,12 +2,11 @@
 
 use std::net::Ipv4Addr;
 
-use record::{Change, Nai, Subscriber, SubscriberState};
-use sa::MobileHome;
+use record::{Change, Nai, RealmKey, Subscriber, SubscriberState};
 use sansio::Now;
 use wire::mip::Spi;
 
-use super::{Effect, HomeAgent, Known, bind::Work};
+use super::{Effect, HomeAgent, Known, bind::Work, credential::Credential};
 
 impl HomeAgent {
     /// Inserts or replaces a subscriber in memory; a revoked one is forgotten.
@@ -17,26 +16,50 @@ impl HomeAgent {
         if subscriber.state == SubscriberState::Revoked {
             return;
         }
-        self.by_spi.entry(subscriber.spi).or_default().push(nai.clone());
-        let keys = MobileHome::of(&subscriber);
-        let (seen, stored, sent) = before.map_or((None, None, None), |b| (b.seen, b.stored, b.sent));
-        let known = Known { subscriber, keys, seen, stored, sent, repeat: None, refused: Vec::new() };
+        let (seen, stored, sent, before) = match before {
+            Some(b) => (b.seen, b.stored, b.sent, b.credentials),
+            None => (None, None, None, Vec::new()),
+        };
+        let mut credentials = Credential::all_of(&subscriber);
+        for credential in &mut credentials {
+            let same = before.iter().find(|b| b.generation == credential.generation);
+            credential.set_highest(same.map_or(0, Credential::highest));
+        }
+        let number = self.names.enter(nai.clone());
+        self.names.add(number, credentials.iter().flat_map(Credential::indices));
+        let known =
+            Known { subscriber, number, credentials, seen, stored, sent, repeat: None, refused: Vec::new() };
         self.known.insert(nai, known);
     }
 
     fn forget(&mut self, nai: &Nai) -> Option<Known> {
         let known = self.known.remove(nai)?;
-        if let Some(names) = self.by_spi.get_mut(&known.subscriber.spi) {
-            names.retain(|n| n != nai);
-            if names.is_empty() {
-                self.by_spi.remove(&known.subscriber.spi);
-            }
-        }
+        self.names.remove(known.number, known.credentials.iter().flat_map(Credential::indices));
+        self.names.leave(known.number);
         Some(known)
     }
 
+    /// A request with the one-time index number `index` was authentic: the window moves up to it, never down.
+    pub(super) fn move_window(&mut self, nai: &Nai, generation: u32, index: u64) {
+        let Some(known) = self.known.get_mut(nai) else {
+            return;
+        };
+        let of_that_key = known.credentials.iter_mut().find(|c| c.generation == generation);
+        if let Some(credential) = of_that_key.filter(|c| index > c.highest()) {
+            self.names.remove(known.number, credential.indices());
+            credential.set_highest(index);
+            self.names.add(known.number, credential.indices());
+        }
+    }
+
     /// Makes changed subscribers durable; they count from the commit on.
-    pub(super) fn take_over(&mut self, changed: Vec<Subscriber>, cursor: u64, complete: bool) {
+    pub(super) fn take_over(
+        &mut self,
+        changed: Vec<Subscriber>,
+        mut realm_keys: Vec<RealmKey>,
+        (cursor, complete): (u64, bool),
+        now: Now,
+    ) {
         let mut gone = Vec::new();
         if complete {
             let named = |nai: &Nai| changed.iter().any(|s| s.nai == *nai);
@@ -52,14 +75,38 @@ impl HomeAgent {
             // Even where no binding stands: one may be on its way to the store before this.
             changes.extend(self.ended_by(subscriber).map(Change::RemoveBinding));
         }
+        if complete {
+            let named = |id: Spi| realm_keys.iter().any(|key| key.id == id);
+            let gone = self.realm.keys().filter(|key| !named(key.id));
+            let gone: Vec<_> = gone.map(|key| RealmKey { ends: Some(0), ..key.duplicate() }).collect();
+            realm_keys.extend(gone);
+        }
+        let unix = now.unix.as_secs();
+        changes.extend(realm_keys.iter().map(|key| match key.ends {
+            Some(ends) if ends <= unix => Change::RemoveRealmKey(key.id),
+            _ => Change::PutRealmKey(key.duplicate()),
+        }));
         changes.push(Change::SubscriberCursor(cursor));
         let ticket = self.ticket();
-        self.work.insert(ticket, Work::subscribers(changed, cursor));
+        self.work.insert(ticket, Work::subscribers(changed, realm_keys, cursor));
         self.outbox.effect(Effect::Persist { ticket, changes });
     }
 
     /// The changes are durable.
-    pub(super) fn taken_over(&mut self, changed: Vec<Subscriber>, cursor: u64) {
+    pub(super) fn taken_over(
+        &mut self,
+        changed: Vec<Subscriber>,
+        realm_keys: Vec<RealmKey>,
+        cursor: u64,
+        now: Now,
+    ) {
+        for key in realm_keys {
+            if key.ends.is_some_and(|ends| ends <= now.unix.as_secs()) {
+                self.realm.forget(key.id);
+            } else {
+                self.realm.learn(key);
+            }
+        }
         for subscriber in changed {
             if let Some(home_address) = self.ended_by(&subscriber) {
                 self.unbind(home_address, None, "subscriber revoked");
@@ -75,9 +122,10 @@ impl HomeAgent {
     fn ended_by(&self, changed: &Subscriber) -> Option<Ipv4Addr> {
         let before = self.known.get(&changed.nai).map(|known| &known.subscriber);
         let same = |before: &Subscriber| {
-            before.key0 == changed.key0
-                && before.spi == changed.spi
-                && before.home_address == changed.home_address
+            let kept = before.key0 == changed.key0 && before.spi == changed.spi;
+            // After a rotation with an overlap the binding stands: it was made under the key before.
+            let rotated = changed.retiring.as_ref().is_some_and(|old| old.key0 == before.key0);
+            (kept || rotated) && before.home_address == changed.home_address
         };
         match changed.state {
             SubscriberState::Revoked => Some(before.unwrap_or(changed).home_address),

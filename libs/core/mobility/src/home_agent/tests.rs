@@ -1,5 +1,6 @@
 //! A home agent before a scripted mobile node and foreign agent.
 
+mod privacy;
 mod refusing;
 mod registering;
 mod replaying;
@@ -20,6 +21,7 @@ use wire::{
         },
         part::Parts,
         registration::{self, Flags, ntp_seconds},
+        share::{Group, KeyShare},
     },
 };
 
@@ -85,6 +87,12 @@ struct Ask {
     heard: Option<&'static str>,
     udp: Option<UdpTunnelRequest>,
     spi: Spi,
+    /// Number in the sealed NAI.
+    index: u64,
+    /// Value and group of the mobile node's key share.
+    share: Option<(u16, Vec<u8>)>,
+    /// Seals instead of what KEY 0 gives.
+    seal: Option<[u8; 32]>,
 }
 
 fn ask(seconds: u64) -> Ask {
@@ -100,6 +108,9 @@ fn ask(seconds: u64) -> Ask {
         heard: Some(FA_NAI[0]),
         udp: None,
         spi: SPI,
+        index: 0,
+        share: None,
+        seal: None,
     }
 }
 
@@ -128,8 +139,9 @@ impl Ask {
         }
         .emit(&mut w);
         extension::put(&mut w, extension::MN_NAI, b"@home.example").unwrap();
-        let key = (keys.cipher(), keys.request_key());
-        let nai = SealedNai { index: 0, user: self.user.into() }.emit().unwrap();
+        let seal = self.seal.map_or_else(|| keys.request_key().duplicate(), Key::new);
+        let key = (keys.cipher(), &seal);
+        let nai = SealedNai { index: self.index, user: self.user.into() }.emit().unwrap();
         let layer_2 = SealedLayer2 { kind: 0, address: vec![2, 0, 0, 0, 0, 9] }.emit().unwrap();
         put_sealed(&mut w, 24, NUMBERS, (Subtype::NAI, 0, self.spi), key, &mut rng, &nai).unwrap();
         put_sealed(&mut w, 24, NUMBERS, (Subtype::IP, 0, self.spi), key, &mut rng, &self.wanted.octets())
@@ -137,6 +149,9 @@ impl Ask {
         put_sealed(&mut w, 24, NUMBERS, (Subtype::LAYER_2, 0, self.spi), key, &mut rng, &layer_2).unwrap();
         if let Some(agent) = self.heard {
             AgentHeard { challenge: &[5; 8], agent }.emit(&mut w, NUMBERS).unwrap();
+        }
+        if let Some((group, value)) = &self.share {
+            KeyShare { group: Group(*group), value }.emit(&mut w, NUMBERS).unwrap();
         }
         if let Some(udp) = self.udp {
             udp.emit(&mut w);
@@ -154,6 +169,11 @@ fn handle(n: u32) -> Handle {
 
 /// What a foreign agent makes of a mobile node's part.
 fn relay(mobile: Vec<u8>, agent: usize, handle: Handle, signed: bool) -> Vec<u8> {
+    relay_with(mobile, agent, handle, signed, None)
+}
+
+/// The same with a key share of the foreign agent's.
+fn relay_with(mobile: Vec<u8>, agent: usize, handle: Handle, signed: bool, share: Option<&[u8]>) -> Vec<u8> {
     let mut w = Writer::after(mobile);
     let name = Protected {
         content: nai_owner::FOREIGN_AGENT,
@@ -165,6 +185,9 @@ fn relay(mobile: Vec<u8>, agent: usize, handle: Handle, signed: bool) -> Vec<u8>
     let router = Protected { content: 1, sealed: false, spi: Spi(0), info: &FA[agent].octets() };
     router.emit(&mut w, NUMBERS, Subtype::IP).unwrap();
     handle.emit(&mut w, NUMBERS).unwrap();
+    if let Some(value) = share {
+        KeyShare { group: Group::X25519, value }.emit(&mut w, NUMBERS).unwrap();
+    }
     if signed {
         extension::open_authentication(&mut w, extension::FA_HA_AUTHENTICATION, path(agent).spi(), 32);
         let authenticator = path(agent).authenticate(Direction::ToHome, w.bytes());
@@ -178,11 +201,14 @@ struct Bench {
     agent: HomeAgent,
     now: Now,
     store: bool,
+    /// Another home agent commits before each of ours.
+    quicker: bool,
     kdc: Result<(), KdcError>,
     asked: Vec<KeyRequest>,
     committed: Vec<Change>,
     sent: Vec<(SocketAddrV4, Vec<u8>)>,
     tunnels: Vec<TunnelChange>,
+    refreshes: Vec<Nai>,
     order: Vec<&'static str>,
 }
 
@@ -193,6 +219,7 @@ fn config() -> Config {
         spi: Spi(1001 + i as u32),
         key: Key::new([7 + i as u8; 32]),
         cipher: Cipher::Aes256Gcm,
+        no_fs: true,
     };
     Config {
         nai: "ha@home.example".into(),
@@ -205,6 +232,9 @@ fn config() -> Config {
         timestamp_window: 7,
         max_bindings: 10,
         advertisement_interval: Duration::from_secs(1),
+        minimal: false,
+        gre: false,
+        broadcasts: true,
         keepalive: 110,
         neighbours: vec![neighbour(0), neighbour(1)],
     }
@@ -216,15 +246,21 @@ fn bench() -> Bench {
 
 impl Bench {
     fn with(state: State, now: Now) -> Self {
+        Self::of(config(), state, now)
+    }
+
+    fn of(config: Config, state: State, now: Now) -> Self {
         Self {
-            agent: HomeAgent::new(config(), [3; 32], state, now),
+            agent: HomeAgent::new(config, [3; 32], state, now),
             now,
             store: true,
+            quicker: false,
             kdc: Ok(()),
             asked: vec![],
             committed: vec![],
             sent: vec![],
             tunnels: vec![],
+            refreshes: vec![],
             order: vec![],
         }
     }
@@ -247,9 +283,12 @@ impl Bench {
                     self.sent.push((destination, payload));
                 }
                 Output::Effect(Effect::Persist { ticket, changes }) => {
-                    let result =
-                        if self.store { Ok(()) } else { Err(CommitError::Unavailable("full".into())) };
-                    if self.store {
+                    let result = match (self.store, self.quicker) {
+                        (false, _) => Err(CommitError::Unavailable("full".into())),
+                        (true, true) => Err(CommitError::Conflict),
+                        (true, false) => Ok(()),
+                    };
+                    if result.is_ok() {
                         self.order.push("commit");
                         self.committed.extend(changes);
                     }
@@ -269,6 +308,7 @@ impl Bench {
                     self.order.push("tunnel");
                     self.tunnels.push(change);
                 }
+                Output::Effect(Effect::Refresh { nai, .. }) => self.refreshes.push(nai),
                 Output::Effect(Effect::Notify(_)) => {}
             }
         }

@@ -160,7 +160,7 @@ fn form() {
     ] {
         assert_eq!(codes(|m| m.tail = Some(tail.clone())), [70], "{tail:?}");
     }
-    // No association with a mobile node can be proved yet.
+    // Nobody has this KEY 3.
     assert_eq!(codes(|m| m.tail = Some(authentication(33))), [67]);
     let mut world = World::new();
     let mut mobile = Mobile::new();

@@ -1,8 +1,11 @@
 //! A mobile node and a home agent that do as they are told.
 
 use crypto::Rng;
-use record::{AssociationKind, Nai};
-use sa::{AgentPath, Direction, KeyInfo, MobileHome, Transcript, put_key, put_sealed};
+use record::{Association, AssociationKind, Nai};
+use sa::{
+    AgentPath, Direction, End, Exchange, KeyInfo, MobileHome, Transcript, association_auth, put_key,
+    put_sealed,
+};
 use wire::{
     Writer,
     mip::{
@@ -10,6 +13,7 @@ use wire::{
         ours::{AgentHeard, Numbers, SealedLayer2, SealedNai, Subtype, association_between, ip_owner},
         part::Parts,
         registration::{Flags, Identification, Reply, Request as Fixed},
+        share::{Group, KeyShare},
     },
 };
 
@@ -29,6 +33,12 @@ pub(super) struct Mobile {
     pub(super) tail: Option<Vec<u8>>,
     /// What stands before agent heard.
     pub(super) head: Vec<u8>,
+    /// Index of 32 and of what is sealed.
+    pub(super) spi: Spi,
+    /// Value of the key share, if it offers one.
+    pub(super) share: Option<[u8; 32]>,
+    /// KEY 3 as it sees it, to prove that it has it.
+    pub(super) key3: Option<Association>,
     home: MobileHome,
     rng: Rng,
 }
@@ -58,6 +68,9 @@ impl Mobile {
             heard: Some(NAI.into()),
             tail: None,
             head: Vec::new(),
+            spi: Spi(600 + u32::from(n)),
+            share: None,
+            key3: None,
             home: MobileHome::new(&nai, "home.example", Spi(600 + u32::from(n)), Cipher::Aes256Gcm, key0),
             rng: Rng::from_seed([n; 32]),
         }
@@ -78,7 +91,10 @@ impl Mobile {
         if let Some(agent) = &self.heard {
             AgentHeard { challenge, agent }.emit(&mut w, NUMBERS).unwrap();
         }
-        open_authentication(&mut w, extension::MN_HA_AUTHENTICATION, self.home.spi(), 32);
+        if let Some(value) = &self.share {
+            KeyShare { group: Group::X25519, value }.emit(&mut w, NUMBERS).unwrap();
+        }
+        open_authentication(&mut w, extension::MN_HA_AUTHENTICATION, self.spi, 32);
         let authenticator = self.home.authenticate(Direction::ToHome, w.bytes());
         w.put(&authenticator);
         match &self.tail {
@@ -87,12 +103,15 @@ impl Mobile {
             }
             None => put(&mut w, extension::MN_FA_CHALLENGE, challenge).unwrap(),
         }
+        if let Some(key3) = &self.key3 {
+            sign(&mut w, key3);
+        }
         w.into_bytes()
     }
 
     fn seal(&mut self, w: &mut Writer, subtype: Subtype, plain: &[u8]) {
         let (cipher, key) = (self.home.cipher(), self.home.request_key());
-        let head = (subtype, 0, self.home.spi());
+        let head = (subtype, 0, self.spi);
         put_sealed(w, Fixed::LEN, NUMBERS, head, (cipher, key), &mut self.rng, plain).unwrap();
     }
 
@@ -103,6 +122,32 @@ impl Mobile {
     }
 }
 
+/// Appends 33 as the mobile node makes it.
+pub(super) fn sign(w: &mut Writer, key3: &Association) {
+    open_authentication(w, extension::MN_FA_AUTHENTICATION, key3.outbound, 32);
+    let key = association_auth(key3, End::First, true);
+    let authenticator = crypto::hmac(&key, &[w.bytes()]);
+    w.put(&authenticator);
+}
+
+/// The foreign agent's proof in what it handed on: the challenge that it offers, and the index of 33. A wrong 33 is
+/// none.
+pub(super) fn proof(reply: &[u8], key3: &Association) -> (Vec<u8>, Option<Spi>) {
+    let parts = Parts::parse(reply, Reply::LEN, VENDOR).unwrap();
+    let key = association_auth(key3, End::First, false);
+    let right = parts.foreign.mobile_foreign.filter(|claim| {
+        claim.covered + 32 == reply.len()
+            && crypto::verify_hmac(&key, &[parts.covered(claim)], claim.authenticator)
+    });
+    assert!(parts.foreign.numbers.is_none() && parts.foreign_home.is_none(), "the agent's part is stripped");
+    (parts.foreign.challenge.unwrap().to_vec(), right.map(|claim| claim.spi))
+}
+
+/// What a home agent said, without what the foreign agent added.
+pub(super) fn without_proof(reply: &[u8]) -> &[u8] {
+    Parts::parse(reply, Reply::LEN, VENDOR).unwrap().mobile_bytes()
+}
+
 /// One piece of the part of a reply that is for the foreign agent.
 #[derive(Clone)]
 pub(super) enum Piece {
@@ -110,6 +155,8 @@ pub(super) enum Piece {
     Key2,
     Key3,
     Ip,
+    /// The answering key share, where it was not left out.
+    Share,
     /// 44 with this code.
     Udp(u8),
     Raw(Vec<u8>),
@@ -133,7 +180,12 @@ pub(super) struct HomeAgentScript {
     /// Changes the indices in the handle.
     pub(super) reindex: u32,
     pub(super) with_34: bool,
+    /// Answers the key share of a request that it answers with keys.
+    pub(super) answers_share: bool,
+    /// The last KEY 3 that it gave, as the mobile node sees it.
+    pub(super) key3: Option<Association>,
     path: AgentPath,
+    exchange: Option<Exchange>,
     rng: Rng,
 }
 
@@ -154,6 +206,9 @@ impl HomeAgentScript {
             handle: None,
             reindex: 0,
             with_34: true,
+            answers_share: true,
+            key3: None,
+            exchange: None,
             path: AgentPath::new(NAI, nai, Spi(spi), Cipher::Aes256Gcm, Key::new([key; 32])),
             rng: Rng::from_seed([77; 32]),
         }
@@ -171,6 +226,9 @@ impl HomeAgentScript {
     pub(super) fn reply(&mut self, relayed: &[u8]) -> Vec<u8> {
         let fixed = Fixed::parse(relayed).unwrap();
         let parts = Parts::parse(relayed, Fixed::LEN, VENDOR).unwrap();
+        self.rng = Rng::from_seed(crypto::digest(&[relayed]));
+        let offered = parts.foreign.key_share.filter(|_| self.answers_share);
+        self.exchange = offered.map(|share| sa::answer(&mut self.rng, Some(share)).unwrap());
         let lifetime = self.lifetime.unwrap_or(fixed.lifetime);
         let with_keys = self.code.accepted() && lifetime != 0;
         let reply = Reply {
@@ -191,7 +249,7 @@ impl HomeAgentScript {
         w.put(&[0xaa; 32]);
         let pieces = self.pieces.clone().unwrap_or_else(|| {
             if with_keys {
-                vec![Piece::Handle, Piece::Key2, Piece::Key3, Piece::Ip]
+                vec![Piece::Handle, Piece::Key2, Piece::Key3, Piece::Ip, Piece::Share]
             } else {
                 vec![Piece::Handle]
             }
@@ -209,7 +267,7 @@ impl HomeAgentScript {
 
     fn put(&mut self, w: &mut Writer, piece: &Piece, request: &Parts<'_>) {
         let mut handle = request.foreign.handle.unwrap();
-        let key = self.path.reply_key(&Transcript::of_agent(request), None);
+        let key = self.path.reply_key(&Transcript::of_agent(request), self.exchange.as_ref());
         let sealing = (self.path.cipher(), &key);
         match piece {
             Piece::Handle => {
@@ -222,13 +280,16 @@ impl HomeAgentScript {
                 let mut info = KeyInfo {
                     kind: if second { AssociationKind::Key2 } else { AssociationKind::Key3 },
                     inbound: if second { handle.key2 } else { handle.key3 },
-                    outbound: Spi(70_000 + u32::from(second)),
+                    outbound: Spi(self.rng.u32() | 512),
                     lifetime: 600,
                     key: self.rng.key(),
                     own: NAI.into(),
                     peer: if second { self.nai.clone() } else { "abcdefghijklm@home.example".into() },
                 };
                 (self.distort)(&mut info);
+                if !second {
+                    self.key3 = Some(as_mobile_node(info.duplicate().into_association(UNIX)));
+                }
                 let spi = self.seal_spi.unwrap_or(self.path.spi());
                 put_key(w, Reply::LEN, NUMBERS, spi, sealing, &mut self.rng, &info).unwrap();
             }
@@ -236,6 +297,11 @@ impl HomeAgentScript {
                 let head = (Subtype::IP, ip_owner::HOST, self.path.spi());
                 let plain = self.home_address.octets();
                 put_sealed(w, Reply::LEN, NUMBERS, head, sealing, &mut self.rng, &plain).unwrap();
+            }
+            Piece::Share => {
+                if let Some(exchange) = &self.exchange {
+                    exchange.emit(w, NUMBERS).unwrap();
+                }
             }
             Piece::Udp(code) => {
                 let reply = UdpTunnelReply { code: *code, forced: false, keepalive: 0 };
@@ -246,6 +312,13 @@ impl HomeAgentScript {
             }
         }
     }
+}
+
+/// KEY 3 of a foreign agent as the mobile node at the other end sees it.
+fn as_mobile_node(mut key3: Association) -> Association {
+    std::mem::swap(&mut key3.inbound, &mut key3.outbound);
+    std::mem::swap(&mut key3.own, &mut key3.peer);
+    key3
 }
 
 /// A security association extension in clear, as no path of ours may carry it.

@@ -111,7 +111,12 @@ fn unknown_indices_and_revoked_subscribers_are_met_with_silence() {
     assert!(bench.nothing_changed());
     bench.through(0, ask(0).bytes(), 1).unwrap();
     let revoked = Subscriber { state: SubscriberState::Revoked, ..subscriber() };
-    bench.input(Input::Request(Request::Subscribers { changed: vec![revoked], cursor: 5, complete: false }));
+    bench.input(Input::Request(Request::Subscribers {
+        changed: vec![revoked],
+        realm_keys: vec![],
+        cursor: 5,
+        complete: false,
+    }));
     assert_eq!(bench.agent.bindings().count(), 0);
     assert!(matches!(bench.tunnels.last(), Some(TunnelChange::Unbind { .. })));
     bench.now = at(5);
@@ -157,7 +162,7 @@ fn a_vendor_extension_that_is_not_understood_is_named_by_its_part() {
     let mut bench = bench();
     let mobile = ask(0).bytes();
     let mut w = Writer::after(mobile);
-    ours::put(&mut w, NUMBERS, Subtype::KEY_SHARE, &[0; 34]).unwrap();
+    ours::put(&mut w, NUMBERS, Subtype::NEGOTIATION, &[0; 34]).unwrap();
     let reply = bench.through(0, w.into_bytes(), 1).unwrap();
     assert_eq!(code(&reply), Code::HA_VENDOR_FROM_FA);
 }

@@ -88,7 +88,12 @@ fn a_nat_is_found_by_source_and_care_of() {
     assert!(udp.tunnels() && udp.keepalive == 110);
     assert_eq!(parts.mobile.associations.len(), 1);
     assert!(parts.foreign_home.is_none() && parts.foreign.associations.is_empty());
-    let bind = TunnelChange::Bind { home_address: HOME, tunnel: Tunnel::Udp(public) };
+    let bind = TunnelChange::Bind {
+        home_address: HOME,
+        tunnel: Tunnel::Udp(public),
+        broadcasts: false,
+        served: false,
+    };
     assert_eq!(bench.tunnels, [bind]);
     // Without a NAT and without force: not.
     bench.now = at(1);
@@ -224,7 +229,10 @@ fn a_co_located_address_through_an_agent_gets_key_1_alone() {
     assert!(parts.foreign.associations.is_empty() && parts.foreign.ip.is_none());
     assert_eq!(bench.asked[0].foreign_agent, None);
     let tunnel = Tunnel::IpInIp(colocated(0).care_of);
-    assert_eq!(bench.tunnels, [TunnelChange::Bind { home_address: HOME, tunnel }]);
+    assert_eq!(
+        bench.tunnels,
+        [TunnelChange::Bind { home_address: HOME, tunnel, broadcasts: false, served: false }]
+    );
 }
 
 #[test]
@@ -234,6 +242,7 @@ fn a_subscriber_enrolled_again_with_another_key_loses_its_binding() {
     let mut change = |subscriber: Subscriber| {
         bench.input(Input::Request(Request::Subscribers {
             changed: vec![subscriber],
+            realm_keys: vec![],
             cursor: 9,
             complete: false,
         }));
@@ -244,4 +253,41 @@ fn a_subscriber_enrolled_again_with_another_key_loses_its_binding() {
     assert!(bench.committed.iter().any(|c| matches!(c, Change::RemoveBinding(HOME))));
     bench.now = at(1);
     assert!(bench.through(0, ask(1).bytes(), 2).is_none(), "the old KEY 0 is worth nothing");
+}
+
+#[test]
+fn the_encapsulation_is_the_one_asked_for_if_it_is_offered() {
+    let tunnel = |flags: u8, minimal: bool, gre: bool| {
+        let state = State { subscribers: vec![subscriber()], ..State::default() };
+        let mut bench = Bench::of(Config { minimal, gre, ..config() }, state, at(0));
+        let reply = bench.through(0, Ask { flags, ..ask(0) }.bytes(), 1).unwrap();
+        match bench.agent.bindings().next() {
+            Some(binding) => Ok(binding.tunnel),
+            None => Err(code(&reply)),
+        }
+    };
+    let (m, g) = (Flags::MINIMAL, Flags::GRE);
+    assert_eq!(tunnel(0, true, true), Ok(Tunnel::IpInIp(FA[0])));
+    assert_eq!(tunnel(m, true, true), Ok(Tunnel::Minimal(FA[0])));
+    assert_eq!(tunnel(g, true, true), Ok(Tunnel::Gre(FA[0])));
+    assert_eq!(tunnel(m | g, true, true), Ok(Tunnel::Minimal(FA[0])));
+    assert_eq!(tunnel(m | g, false, true), Ok(Tunnel::Gre(FA[0])));
+    assert_eq!(tunnel(m, false, true), Err(Code::HA_ENCAPSULATION));
+    assert_eq!(tunnel(g, true, false), Err(Code::HA_ENCAPSULATION));
+}
+
+#[test]
+fn broadcasts_go_to_who_asks_for_them_if_they_are_offered() {
+    for (flags, offered, granted) in
+        [(Flags::BROADCAST, true, true), (Flags::BROADCAST, false, false), (0, true, false)]
+    {
+        let state = State { subscribers: vec![subscriber()], ..State::default() };
+        let mut bench = Bench::of(Config { broadcasts: offered, ..config() }, state, at(0));
+        bench.through(0, Ask { flags, ..ask(0) }.bytes(), 1).unwrap();
+        assert_eq!(bench.agent.bindings().next().unwrap().broadcasts, granted);
+        let change = bench.tunnels.last().unwrap();
+        assert!(
+            matches!(change, TunnelChange::Bind { broadcasts, served: true, .. } if *broadcasts == granted)
+        );
+    }
 }

@@ -29,7 +29,7 @@ fn a_replay_after_a_restart_is_refused() {
     for change in bench.committed.drain(..) {
         match change {
             Change::Identification { nai, next, generation, index, .. } => {
-                state.seen.push(record::Seen { nai, identification: next, generation, index });
+                state.seen.push(Seen { nai, identification: next, generation, index });
             }
             Change::PutBinding(binding) => state.bindings.push(binding),
             _ => {}
@@ -52,4 +52,52 @@ fn a_wrong_clock_is_told_the_time_once() {
     assert_eq!(fixed.identification, Identification::new(ntp_seconds(NOW), 5));
     assert!(bench.committed.is_empty());
     assert!(bench.through(0, early, 2).is_none(), "the same request is answered once");
+}
+
+#[test]
+fn a_quicker_home_agent_on_the_same_store_is_believed() {
+    let mut bench = bench();
+    bench.through(0, ask(0).bytes(), 1).unwrap();
+    let (sent, tunnels) = (bench.sent.len(), bench.tunnels.len());
+    bench.quicker = true;
+    bench.now = at(5);
+    assert!(bench.through(1, Ask { heard: Some(FA_NAI[1]), care_of: FA[1], ..ask(5) }.bytes(), 2).is_none());
+    assert_eq!(
+        (bench.sent.len(), bench.tunnels.len()),
+        (sent, tunnels),
+        "nothing is answered, nothing changes"
+    );
+    assert_eq!(bench.refreshes, [nai()]);
+
+    // The other one bound the node through its agent at second 6.
+    bench.quicker = false;
+    let stored = Seen { nai: nai(), identification: ask(6).identification.0, generation: 0, index: 0 };
+    let mut theirs = bench.agent.bindings().next().unwrap().duplicate();
+    theirs.care_of = FA[1];
+    let refreshed = Request::Refreshed { nai: nai(), seen: Some(stored), binding: Some(theirs) };
+    bench.input(Input::Request(refreshed));
+    assert_eq!(bench.agent.bindings().count(), 0, "one home agent serves a node at a time");
+    let unbound = TunnelChange::Unbind { home_address: HOME, returned: None };
+    assert_eq!(bench.tunnels.last(), Some(&unbound));
+
+    // What the other one has seen is replay here, and the next request stands on it.
+    let replay = Ask { heard: Some(FA_NAI[1]), care_of: FA[1], ..ask(6) }.bytes();
+    assert_eq!(code(&bench.through(1, replay, 3).unwrap()), Code::HA_IDENTIFICATION);
+    bench.now = at(7);
+    assert_eq!(code(&bench.through(0, ask(7).bytes(), 4).unwrap()), Code::ACCEPTED);
+    let previous = bench.committed.iter().rev().find_map(|c| match c {
+        Change::Identification { previous, .. } => *previous,
+        _ => None,
+    });
+    assert_eq!(previous, Some(ask(6).identification.0));
+}
+
+#[test]
+fn a_quicker_home_agent_that_changed_no_binding_leaves_ours() {
+    let mut bench = bench();
+    bench.through(0, ask(0).bytes(), 1).unwrap();
+    let ours = bench.agent.bindings().next().unwrap().duplicate();
+    let seen = Seen { nai: nai(), identification: ask(3).identification.0, generation: 0, index: 0 };
+    bench.input(Input::Request(Request::Refreshed { nai: nai(), seen: Some(seen), binding: Some(ours) }));
+    assert_eq!(bench.agent.bindings().count(), 1);
 }

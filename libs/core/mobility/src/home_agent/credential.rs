@@ -1,0 +1,129 @@
+//! What a subscriber authenticates by: KEY 0, and for an overlap after a rotation the one before it; and the indices
+//! that name each (docs/wire.md, one-time indices).
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::RangeInclusive,
+};
+
+use record::{Nai, Subscriber};
+use sa::MobileHome;
+use wire::mip::Spi;
+
+/// One-time indices are accepted from this many below the highest seen,
+const BELOW: u64 = 2;
+/// to this many above it.
+const ABOVE: u64 = 13;
+
+/// One KEY 0.
+pub(super) struct Credential {
+    pub(super) keys: MobileHome,
+    pub(super) generation: u32,
+    one_time: bool,
+    /// Number of the highest one-time index whose 32 verified; 0 before the first.
+    highest: u64,
+    /// When it is accepted no longer, in seconds since 1970.
+    ends: Option<u64>,
+}
+
+impl Credential {
+    /// Those of a subscriber, the current one first.
+    pub(super) fn all_of(subscriber: &Subscriber) -> Vec<Self> {
+        let current = Self {
+            keys: MobileHome::of(subscriber),
+            generation: subscriber.generation,
+            one_time: subscriber.one_time,
+            highest: 0,
+            ends: None,
+        };
+        let retiring = subscriber.retiring.as_ref().map(|old| Self {
+            keys: MobileHome::new(
+                &subscriber.nai,
+                subscriber.nai.realm(),
+                old.spi,
+                subscriber.cipher,
+                old.key0.duplicate(),
+            ),
+            generation: old.generation,
+            one_time: subscriber.one_time,
+            highest: 0,
+            ends: Some(old.ends),
+        });
+        std::iter::once(current).chain(retiring).collect()
+    }
+
+    /// False once its overlap is over.
+    pub(super) fn counts(&self, unix: u64) -> bool {
+        self.ends.is_none_or(|ends| unix < ends)
+    }
+
+    pub(super) const fn highest(&self) -> u64 {
+        self.highest
+    }
+
+    pub(super) fn set_highest(&mut self, highest: u64) {
+        self.highest = highest;
+    }
+
+    fn window(&self) -> RangeInclusive<u64> {
+        self.highest.saturating_sub(BELOW).max(1)..=self.highest.saturating_add(ABOVE)
+    }
+
+    /// The indices that name it now.
+    pub(super) fn indices(&self) -> impl Iterator<Item = Spi> + '_ {
+        let fixed = (!self.one_time).then(|| self.keys.spi());
+        let window = if self.one_time { Some(self.window()) } else { None };
+        fixed.into_iter().chain(window.into_iter().flatten().map(|n| self.keys.one_time_spi(n)))
+    }
+
+    /// The number of this index: 0 for the static one, `None` if it does not name this credential now.
+    pub(super) fn number_of(&self, spi: Spi) -> Option<u64> {
+        if self.one_time {
+            self.window().find(|n| self.keys.one_time_spi(*n) == spi)
+        } else {
+            (self.keys.spi() == spi).then_some(0)
+        }
+    }
+}
+
+/// Which subscribers an index may name. A million of them with 16 indices each fit: an entry has 8 bytes.
+#[derive(Default)]
+pub(super) struct Names {
+    by_index: BTreeSet<(Spi, u32)>,
+    subscribers: BTreeMap<u32, Nai>,
+    next: u32,
+}
+
+impl Names {
+    /// A number for a subscriber that has none yet.
+    pub(super) fn enter(&mut self, nai: Nai) -> u32 {
+        while self.subscribers.contains_key(&self.next) {
+            self.next = self.next.wrapping_add(1);
+        }
+        self.subscribers.insert(self.next, nai);
+        self.next
+    }
+
+    pub(super) fn leave(&mut self, number: u32) {
+        self.subscribers.remove(&number);
+    }
+
+    pub(super) fn add(&mut self, number: u32, indices: impl Iterator<Item = Spi>) {
+        self.by_index.extend(indices.map(|spi| (spi, number)));
+    }
+
+    pub(super) fn remove(&mut self, number: u32, indices: impl Iterator<Item = Spi>) {
+        for spi in indices {
+            self.by_index.remove(&(spi, number));
+        }
+    }
+
+    /// The subscribers that an index may name, in the order in which they came.
+    pub(super) fn candidates(&self, spi: Spi) -> impl Iterator<Item = &Nai> {
+        self.by_index.range((spi, 0)..=(spi, u32::MAX)).filter_map(|(_, number)| self.subscribers.get(number))
+    }
+
+    pub(super) fn is_taken(&self, spi: Spi) -> bool {
+        self.candidates(spi).next().is_some()
+    }
+}
