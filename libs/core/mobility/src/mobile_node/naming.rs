@@ -202,7 +202,12 @@ impl Names {
             }
             Naming::Realm(_) => {
                 let Some(index) = counts_from else { return };
-                (self.index, self.confirmed, self.reserved) = (index, index, index);
+                // With code 133 the home agent counts from before what we carried: what may have been shown elsewhere
+                // is passed over, as far as it knows the numbers above.
+                let unused = self.reserved.max(self.index).saturating_add(1);
+                let passes = !self.lost && unused > index && unused <= index.saturating_add(AHEAD);
+                let next = if passes { unused } else { index };
+                (self.index, self.confirmed, self.reserved) = (next, index, next);
                 // What is on disk or on its way there allowed other numbers.
                 self.durable = 0;
                 self.writing.iter_mut().for_each(|(_, allows)| *allows = 0);
