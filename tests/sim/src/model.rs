@@ -71,9 +71,11 @@ impl Model {
             format!("mobile node {node} shows {spi:?}, which is not on its disk")
         })?;
         if spi >= Spi::FIRST_MOBILE_NODE && names(node, 0).all(|fixed| fixed != spi) {
-            let elsewhere = self.shown.insert((node, spi), place).is_some_and(|before| before != place);
-            must(!elsewhere || self.forgotten.contains(&node), || {
-                format!("mobile node {node} shows {spi:?} at two places")
+            let before = self.shown.insert((node, spi), place).filter(|before| *before != place);
+            must(before.is_none() || self.forgotten.contains(&node), || {
+                let number =
+                    durable + 1 - names(node, durable).take_while(|name| *name != spi).count() as u64;
+                format!("mobile node {node} shows number {number} at {place:?} after {before:?}")
             })?;
         }
         let before = self.sent.insert((node, request.identification.0), Sent { request, place });

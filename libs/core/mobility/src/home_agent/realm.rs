@@ -9,7 +9,7 @@ use record::{Nai, RealmKey};
 use sa::{realm_key_at_home, sealed_plain};
 use sansio::{Instant, Now, Transmit};
 use wire::{
-    Writer,
+    Writer, ip,
     mip::{
         PORT, Spi,
         code::Code,
@@ -29,6 +29,8 @@ const BURST: u32 = 20;
 const EVERY: Duration = Duration::from_millis(100);
 /// How long a secret for cookies is the newest; the one before it counts too.
 const SECRET_LIVES: Duration = Duration::from_secs(30);
+/// Time to live of a cookie on the home link; it passes no router.
+const COOKIE_TTL: u8 = 255;
 /// An index further above the highest seen than this is not believed.
 const FARTHEST: u64 = 1 << 20;
 
@@ -179,7 +181,15 @@ impl HomeAgent {
             return;
         }
         self.count("cookies");
-        let own = SocketAddrV4::new(self.config.address, PORT);
-        self.outbox.send(Transmit::Udp { source: own, destination: source, payload: w.into_bytes() });
+        let (own, payload) = (SocketAddrV4::new(self.config.address, PORT), w.into_bytes());
+        if self.bindings.find(*source.ip()).is_some()
+            && let Ok(packet) = ip::udp_packet(own, source, COOKIE_TTL, &payload)
+        {
+            // A node that is back home: the host's route leads into its old tunnel, and nobody knows its link
+            // address before the request is opened. Whoever else hears this has a cookie of no use to him.
+            let link = self.config.home_link;
+            return self.outbox.send(Transmit::Link { link, to: [0xff; 6], packet });
+        }
+        self.outbox.send(Transmit::Udp { source: own, destination: source, payload });
     }
 }

@@ -13,6 +13,8 @@ use crate::Ticket;
 
 /// Indices beyond the last confirmed one that the home agent knows for sure.
 const AHEAD: u64 = 12;
+/// How far above its own count the home agent believes a number that it is told.
+const BELIEVED: u64 = 1 << 20;
 /// Requests without an authenticated reply after which the other way is tried.
 const SILENT: u32 = 4;
 /// States on their way to disk that are remembered; the newest tell as much.
@@ -75,7 +77,7 @@ impl Names {
             used: None,
             answered: false,
             confirmed: state.confirmed,
-            lost: one_time && state.lost,
+            lost: state.lost,
             reserved: state.index,
             durable: state.index,
             writing: Vec::new(),
@@ -202,8 +204,15 @@ impl Names {
             }
             Naming::Realm(_) => {
                 let Some(confirmed) = counts_from else { return };
-                // That one may have been shown before everything was lost.
-                (self.index, self.confirmed) = (confirmed.saturating_add(1), confirmed);
+                // Code 133 tells it without raising it above what we carried: numbers that may have been shown are
+                // passed over. Where that leads out of the window, the next answer will have raised it.
+                let unused = self.reserved.max(confirmed).saturating_add(1);
+                let known = unused <= confirmed.saturating_add(AHEAD);
+                if !known && unused <= confirmed.saturating_add(BELIEVED) {
+                    return;
+                }
+                let next = if known { unused } else { confirmed.saturating_add(1) };
+                (self.index, self.confirmed) = (next, confirmed);
                 (self.used, self.answered) = (None, false);
                 (self.lost, self.by_realm) = (false, false);
                 // What is on disk or on its way there allowed other numbers.

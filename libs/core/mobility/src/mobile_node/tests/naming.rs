@@ -298,6 +298,62 @@ fn a_lost_state_and_a_wrong_clock_cost_two_requests() {
 }
 
 #[test]
+fn numbers_that_may_have_been_shown_are_passed_over() {
+    // Code 133 tells what the home agent counts from, and does not raise it above what the request carried.
+    let time = |asked: &Asked, counts_from| {
+        let identification = Identification::new(ntp_seconds(T), asked.fixed.identification.low());
+        let answer = Answer::deny(asked, Code::HA_IDENTIFICATION);
+        Answer { identification, counts_from: Some(counts_from), ..answer }.bytes(asked)
+    };
+    let moved = |times: u8| {
+        let mut world = new();
+        (0..times).for_each(|n| move_to(&mut world, &agent(n)));
+        assert_eq!(numbers(&world).last(), Some(&0));
+        let asked = world.last();
+        (world, asked)
+    };
+    let (mut world, asked) = moved(5);
+    assert_eq!(numbers(&world), [1, 2, 3, 4, 0]);
+    world.reply(&asked, &time(&asked, 2));
+    assert_eq!(numbers(&world).last(), Some(&6), "5 is on disk, and may have been shown");
+    // Out of the window the realm's key goes on until an answer that raised it.
+    let (mut world, asked) = moved(24);
+    world.reply(&asked, &time(&asked, 0));
+    assert_eq!(numbers(&world).last(), Some(&0), "0 is no number");
+    let asked = world.last();
+    world.seconds(1);
+    world.reply(&asked, &accepted(&asked, Some(&agent(23)), 13).bytes(&asked));
+    move_to(&mut world, &agent(24));
+    assert_eq!(numbers(&world).last(), Some(&14));
+}
+
+#[test]
+fn a_count_out_of_reach_is_waited_for() {
+    let state = MobileNodeState { index: 40, confirmed: 20, ..NEW };
+    let mut world = World::with(one_time(), state, T);
+    move_to(&mut world, &fa_a());
+    let asked = world.last();
+    assert_eq!((numbers(&world), opened(&asked).index), (vec![0], 40));
+    let identification = Identification::new(ntp_seconds(T), asked.fixed.identification.low());
+    let answer = Answer::deny(&asked, Code::HA_IDENTIFICATION);
+    let answer = Answer { identification, counts_from: Some(21), ..answer };
+    world.reply(&asked, &answer.bytes(&asked));
+    assert_eq!(numbers(&world), [0, 0], "22 to 40 may have been shown");
+    let asked = world.last();
+    world.reply(&asked, &accepted(&asked, Some(&fa_a()), 41).bytes(&asked));
+    move_to(&mut world, &fa_b());
+    assert_eq!(numbers(&world), [0, 0, 42]);
+    // A home agent that believes none of our numbers is followed all the same.
+    let state = MobileNodeState { index: 1 << 30, confirmed: 20, ..NEW };
+    let mut world = World::with(one_time(), state, T);
+    move_to(&mut world, &fa_a());
+    let asked = world.last();
+    world.reply(&asked, &accepted(&asked, Some(&fa_a()), 21).bytes(&asked));
+    move_to(&mut world, &fa_b());
+    assert_eq!(numbers(&world), [0, 22]);
+}
+
+#[test]
 fn an_agent_that_asks_for_identity_in_clear_does_not_get_it() {
     let mut world = new();
     let mut a = fa_a();
