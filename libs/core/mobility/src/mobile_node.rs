@@ -108,7 +108,7 @@ pub enum Request {
         /// The address.
         address: Ipv4Addr,
     },
-    /// The last [`Effect::Route`] could not be carried out.
+    /// The last [`Effect::Route`] could not be carried out, and nothing that came after it was.
     RouteFailed {
         /// Why, for the log.
         reason: String,

@@ -146,6 +146,7 @@ impl MobileNode {
         self.attachment = None;
         self.route = None;
         self.route_ends = None;
+        self.names.dropped();
         self.hold = Some(now.mono + RETRY_ROUTE);
         self.answer_deregistration(Err("the routes could not be changed".into()));
     }

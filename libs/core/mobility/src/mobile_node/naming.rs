@@ -128,6 +128,11 @@ impl Names {
         }
     }
 
+    /// Effects were dropped, and perhaps states among them: nothing is on its way to disk for sure.
+    pub(super) fn dropped(&mut self) {
+        self.writing.clear();
+    }
+
     /// The number that a request from here would use: the present one again, or the next.
     fn next(&self, place: &Whereabouts) -> u64 {
         let again = self.used.as_ref().is_none_or(|used| used == place && !self.answered);

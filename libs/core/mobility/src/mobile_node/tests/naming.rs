@@ -162,6 +162,19 @@ fn what_is_not_on_disk_is_not_used() {
 }
 
 #[test]
+fn a_state_that_was_dropped_with_a_route_is_kept_after_all() {
+    let mut world = World::with(one_time(), MobileNodeState { lost: true, ..NEW }, T);
+    move_to(&mut world, &agent(1));
+    world.disk = Disk::Slow;
+    let asked = world.last();
+    world.reply(&asked, &accepted(&asked, Some(&agent(1)), 9).bytes(&asked));
+    world.routes_fail();
+    world.disk_works();
+    world.seconds_hearing(2, &mut agent(1));
+    assert_eq!(numbers(&world)[..2], [0, 10]);
+}
+
+#[test]
 fn after_a_crash_nothing_that_was_shown_is_shown_again() {
     for disk in [Disk::Works, Disk::Slow, Disk::Fails] {
         for answered in [false, true] {

@@ -23,7 +23,7 @@ fn step(world: &mut World, rng: &mut Rng, clock: &mut Vec<usize>) {
         1 => world.link_down(),
         2 => world.address(),
         3 => world.request(Request::AddressGone { link: LINK, address: CARE_OF }),
-        4 => world.request(Request::RouteFailed { reason: "test".into() }),
+        4 => world.routes_fail(),
         5 if rng.below(5) == 0 => world.request(Request::Deregister),
         6 => {
             let off = Duration::from_secs(rng.below(200_000));

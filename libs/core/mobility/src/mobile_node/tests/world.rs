@@ -514,6 +514,12 @@ impl World {
         self.give(Input::Tick);
     }
 
+    /// Routes could not be changed, and what was to be kept after them was dropped.
+    pub(super) fn routes_fail(&mut self) {
+        self.writing.clear();
+        self.request(Request::RouteFailed { reason: "no such device".into() });
+    }
+
     /// The process is killed and started again: what is not on disk is lost.
     pub(super) fn crash(self, config: Config) -> Self {
         let Self { on_disk, asked, now, .. } = self;
