@@ -188,6 +188,7 @@ impl Kdc {
                 None => return Ok(Answer::Noted),
             },
             Ask::RotateRealmKey { overlap, dry_run } => self.rotate_realm_key(overlap, dry_run, time),
+            Ask::Backup => Ok(Answer::Noted),
             Ask::RealmKeys => return Ok(self.realm_keys(time)),
             Ask::RevokeSubscriber { nai, reason, dry_run } => {
                 self.revoke_subscriber(&nai, &reason, dry_run, time)

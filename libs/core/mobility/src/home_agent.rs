@@ -19,7 +19,7 @@ mod tests;
 use std::{collections::BTreeMap, net::Ipv4Addr, time::Duration};
 
 use crypto::{Cipher, Key, Rng};
-use record::{Binding, Change, CommitError, Nai, State, Subscriber, Tunnel};
+use record::{Binding, Change, CommitError, Nai, RealmKey, State, Subscriber, Tunnel};
 use sa::{AgentPath, MobileHome};
 use sansio::{Datagram, Input, Instant, LinkAddress, LinkId, Machine, Now, Outbox, Output, earliest};
 use wire::mip::{Spi, registration::Identification};
@@ -111,9 +111,11 @@ pub enum Request {
     Subscribers {
         /// New or changed ones; a revoked one loses its binding.
         changed: Vec<Subscriber>,
+        /// New or changed keys of the realm; one whose end is past is removed.
+        realm_keys: Vec<RealmKey>,
         /// All changes up to this number are included.
         cursor: u64,
-        /// `changed` is everything there is: subscribers not named do not exist any more.
+        /// This is everything there is: subscribers and realm keys not named do not exist any more.
         complete: bool,
     },
     /// An administrator revoked the keys that were issued with one of these indices inbound at the home agent.
@@ -212,6 +214,7 @@ pub struct HomeAgent {
     paths: Vec<Path>,
     known: BTreeMap<Nai, Known>,
     by_spi: BTreeMap<Spi, Vec<Nai>>,
+    realm_keys: BTreeMap<Spi, RealmKey>,
     bindings: Bindings,
     work: BTreeMap<Ticket, Work>,
     last_ticket: u64,
@@ -243,6 +246,7 @@ impl HomeAgent {
             paths,
             known: BTreeMap::new(),
             by_spi: BTreeMap::new(),
+            realm_keys: state.realm_keys.iter().map(|key| (key.id, key.duplicate())).collect(),
             bindings: Bindings::default(),
             work: BTreeMap::new(),
             last_ticket: 0,
@@ -332,6 +336,11 @@ impl HomeAgent {
         self.notify(Event::new(EventKind::Discarded, text));
     }
 
+    /// Keys of the realm that mobile nodes may name themselves by, in order of index.
+    pub fn realm_keys(&self) -> impl Iterator<Item = &RealmKey> {
+        self.realm_keys.values()
+    }
+
     fn deadline(&self) -> Option<Instant> {
         // All wait for keys equally long, so the first that waits is the first whose wait is over.
         let work = self.work.values().find_map(|w| w.deadline);
@@ -353,8 +362,8 @@ impl Machine for HomeAgent {
             }
             Input::Request(Request::Persisted { ticket, result }) => self.persisted(ticket, result, now),
             Input::Request(Request::Keys { ticket, result }) => self.keys(ticket, result, now),
-            Input::Request(Request::Subscribers { changed, cursor, complete }) => {
-                self.take_over(changed, cursor, complete);
+            Input::Request(Request::Subscribers { changed, realm_keys, cursor, complete }) => {
+                self.take_over(changed, realm_keys, (cursor, complete), now);
             }
             Input::Request(Request::AssociationsRevoked(spis)) => self.revoke_associations(&spis, now),
             Input::Tick => {}

@@ -94,6 +94,8 @@ pub enum Ask {
     },
     /// The keys of the realm that are valid.
     RealmKeys,
+    /// A copy of the store is handed out; for the audit trail.
+    Backup,
     /// Ends a subscriber and its associations.
     RevokeSubscriber {
         /// Whom.

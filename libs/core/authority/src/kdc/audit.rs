@@ -50,6 +50,7 @@ impl Ask {
             Self::Rotate { nai, dry_run, .. } => ("rotate subscriber", nai.clone(), *dry_run),
             Self::EnsureRealmKey => ("make realm key", String::new(), false),
             Self::RotateRealmKey { dry_run, .. } => ("rotate realm key", String::new(), *dry_run),
+            Self::Backup => ("back up the store", String::new(), false),
             Self::RealmKeys => ("read realm keys", String::new(), false),
             Self::RevokeSubscriber { nai, reason, dry_run } => {
                 ("revoke subscriber", with_reason(nai, reason), *dry_run)

@@ -2,7 +2,7 @@
 
 use std::{net::Ipv4Addr, time::Duration};
 
-use record::{Association, Binding, Change, CommitError, Nai, Subscriber};
+use record::{Association, Binding, Change, CommitError, Nai, RealmKey, Subscriber};
 use sansio::{Instant, LinkAddress, Now, Transmit};
 use wire::mip::{
     code::{Code, DetailCode},
@@ -34,7 +34,7 @@ pub(super) enum Step {
     /// Only the identification is being committed.
     Record,
     /// Subscribers are being committed.
-    Subscribers { changed: Vec<Subscriber>, cursor: u64 },
+    Subscribers { changed: Vec<Subscriber>, realm_keys: Vec<RealmKey>, cursor: u64 },
 }
 
 /// A piece of work in progress.
@@ -47,8 +47,13 @@ pub(super) struct Work {
 }
 
 impl Work {
-    pub(super) const fn subscribers(changed: Vec<Subscriber>, cursor: u64) -> Self {
-        Self { deadline: None, step: Step::Subscribers { changed, cursor }, of: None, reply: None }
+    pub(super) const fn subscribers(
+        changed: Vec<Subscriber>,
+        realm_keys: Vec<RealmKey>,
+        cursor: u64,
+    ) -> Self {
+        let step = Step::Subscribers { changed, realm_keys, cursor };
+        Self { deadline: None, step, of: None, reply: None }
     }
 
     pub(super) fn awaiting(asked: Asked, now: Now) -> Self {
@@ -207,7 +212,9 @@ impl HomeAgent {
             Step::Keys(_) | Step::Record => {}
             Step::Bind { binding, event } => self.bound(*binding, event, now),
             Step::Unbind { home_address, returned, why } => self.unbind(home_address, returned, why),
-            Step::Subscribers { changed, cursor } => self.taken_over(changed, cursor),
+            Step::Subscribers { changed, realm_keys, cursor } => {
+                self.taken_over(changed, realm_keys, cursor, now);
+            }
         }
         if let Some((transmit, repeat)) = work.reply {
             if let Some(known) = work.of.and_then(|(nai, _)| self.known.get_mut(&nai)) {

@@ -2,7 +2,7 @@
 
 use std::net::Ipv4Addr;
 
-use record::{Change, Nai, Subscriber, SubscriberState};
+use record::{Change, Nai, RealmKey, Subscriber, SubscriberState};
 use sa::MobileHome;
 use sansio::Now;
 use wire::mip::Spi;
@@ -36,7 +36,13 @@ impl HomeAgent {
     }
 
     /// Makes changed subscribers durable; they count from the commit on.
-    pub(super) fn take_over(&mut self, changed: Vec<Subscriber>, cursor: u64, complete: bool) {
+    pub(super) fn take_over(
+        &mut self,
+        changed: Vec<Subscriber>,
+        mut realm_keys: Vec<RealmKey>,
+        (cursor, complete): (u64, bool),
+        now: Now,
+    ) {
         let mut gone = Vec::new();
         if complete {
             let named = |nai: &Nai| changed.iter().any(|s| s.nai == *nai);
@@ -52,14 +58,38 @@ impl HomeAgent {
             // Even where no binding stands: one may be on its way to the store before this.
             changes.extend(self.ended_by(subscriber).map(Change::RemoveBinding));
         }
+        if complete {
+            let named = |id: Spi| realm_keys.iter().any(|key| key.id == id);
+            let gone = self.realm_keys.values().filter(|key| !named(key.id));
+            let gone: Vec<_> = gone.map(|key| RealmKey { ends: Some(0), ..key.duplicate() }).collect();
+            realm_keys.extend(gone);
+        }
+        let unix = now.unix.as_secs();
+        changes.extend(realm_keys.iter().map(|key| match key.ends {
+            Some(ends) if ends <= unix => Change::RemoveRealmKey(key.id),
+            _ => Change::PutRealmKey(key.duplicate()),
+        }));
         changes.push(Change::SubscriberCursor(cursor));
         let ticket = self.ticket();
-        self.work.insert(ticket, Work::subscribers(changed, cursor));
+        self.work.insert(ticket, Work::subscribers(changed, realm_keys, cursor));
         self.outbox.effect(Effect::Persist { ticket, changes });
     }
 
     /// The changes are durable.
-    pub(super) fn taken_over(&mut self, changed: Vec<Subscriber>, cursor: u64) {
+    pub(super) fn taken_over(
+        &mut self,
+        changed: Vec<Subscriber>,
+        realm_keys: Vec<RealmKey>,
+        cursor: u64,
+        now: Now,
+    ) {
+        for key in realm_keys {
+            if key.ends.is_some_and(|ends| ends <= now.unix.as_secs()) {
+                self.realm_keys.remove(&key.id);
+            } else {
+                self.realm_keys.insert(key.id, key);
+            }
+        }
         for subscriber in changed {
             if let Some(home_address) = self.ended_by(&subscriber) {
                 self.unbind(home_address, None, "subscriber revoked");
@@ -75,9 +105,10 @@ impl HomeAgent {
     fn ended_by(&self, changed: &Subscriber) -> Option<Ipv4Addr> {
         let before = self.known.get(&changed.nai).map(|known| &known.subscriber);
         let same = |before: &Subscriber| {
-            before.key0 == changed.key0
-                && before.spi == changed.spi
-                && before.home_address == changed.home_address
+            let kept = before.key0 == changed.key0 && before.spi == changed.spi;
+            // After a rotation with an overlap the binding stands: it was made under the key before.
+            let rotated = changed.retiring.as_ref().is_some_and(|old| old.key0 == before.key0);
+            (kept || rotated) && before.home_address == changed.home_address
         };
         match changed.state {
             SubscriberState::Revoked => Some(before.unwrap_or(changed).home_address),

@@ -1,5 +1,6 @@
 //! New keys beside old ones: who accepts what, until when, and what is left of it.
 
+use crypto::Rng;
 use record::{Plain, SubscriberState};
 
 use super::*;
@@ -199,7 +200,7 @@ fn take_over(desk: &mut Desk, since: u64, held: &mut BTreeMap<Spi, Option<u64>>)
 
 #[test]
 fn a_home_agent_ends_with_the_same_realm_keys_however_long_it_was_away() {
-    let mut rng = crypto::Rng::from_seed([3; 32]);
+    let mut rng = Rng::from_seed([3; 32]);
     let mut desk = Desk::furnished();
     let (mut held, mut at) = (BTreeMap::new(), 0);
     for _ in 0..200 {

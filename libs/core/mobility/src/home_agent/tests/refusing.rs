@@ -111,7 +111,12 @@ fn unknown_indices_and_revoked_subscribers_are_met_with_silence() {
     assert!(bench.nothing_changed());
     bench.through(0, ask(0).bytes(), 1).unwrap();
     let revoked = Subscriber { state: SubscriberState::Revoked, ..subscriber() };
-    bench.input(Input::Request(Request::Subscribers { changed: vec![revoked], cursor: 5, complete: false }));
+    bench.input(Input::Request(Request::Subscribers {
+        changed: vec![revoked],
+        realm_keys: vec![],
+        cursor: 5,
+        complete: false,
+    }));
     assert_eq!(bench.agent.bindings().count(), 0);
     assert!(matches!(bench.tunnels.last(), Some(TunnelChange::Unbind { .. })));
     bench.now = at(5);

@@ -232,6 +232,7 @@ fn a_subscriber_enrolled_again_with_another_key_loses_its_binding() {
     let mut change = |subscriber: Subscriber| {
         bench.input(Input::Request(Request::Subscribers {
             changed: vec![subscriber],
+            realm_keys: vec![],
             cursor: 9,
             complete: false,
         }));
