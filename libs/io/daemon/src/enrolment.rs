@@ -28,6 +28,40 @@ pub enum Numbers {
     Vendor,
 }
 
+/// The public half of a key of the realm (X25519): a mobile node whose one-time indices are lost seals its name
+/// to it.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RealmKey {
+    /// Its security parameter index, 256 to 511.
+    pub id: u32,
+    /// 32 octets, as 64 hex digits.
+    #[serde(deserialize_with = "public")]
+    pub public: [u8; 32],
+}
+
+fn public<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<[u8; 32], D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let digits = text.as_bytes().chunks(2).map(|pair| {
+        let pair = std::str::from_utf8(pair).ok().filter(|pair| pair.bytes().all(|b| b.is_ascii_hexdigit()));
+        pair.and_then(|pair| u8::from_str_radix(pair, 16).ok())
+    });
+    let bytes: Option<Vec<u8>> = (text.len() == 64).then(|| digits.collect()).flatten();
+    bytes
+        .and_then(|bytes| bytes.try_into().ok())
+        .ok_or_else(|| serde::de::Error::custom("64 hex digits are expected"))
+}
+
+/// For a mobile node that does not know our extensions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Plain {
+    /// Replays are kept out by nonces instead of timestamps.
+    pub nonces: bool,
+    /// The authenticator is HMAC-MD5.
+    pub md5: bool,
+}
+
 /// What a mobile node is enrolled with.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -44,8 +78,17 @@ pub struct Enrolment {
     pub home_gateway: Option<Ipv4Addr>,
     /// Its home agent.
     pub home_agent: Ipv4Addr,
-    /// Security parameter index of the association under KEY 0, above 511.
+    /// Security parameter index of the association under KEY 0, above 511. With `one_time` it is only KEY 0's name.
     pub spi: u32,
+    /// It names itself by one-time indices derived from KEY 0.
+    #[serde(default)]
+    pub one_time: bool,
+    /// Key shares are not asked of it.
+    #[serde(default = "yes")]
+    pub no_fs: bool,
+    /// Which KEY 0 this is: rises by one with each. What was kept under another one does not count.
+    #[serde(default)]
+    pub generation: u32,
     /// What seals its extensions.
     #[serde(default)]
     pub cipher: Cipher,
@@ -57,6 +100,17 @@ pub struct Enrolment {
     /// Which numbers the extensions use.
     #[serde(default)]
     pub numbers: Numbers,
+    /// The valid keys of the realm, newest first.
+    #[serde(default)]
+    pub realm_keys: Vec<RealmKey>,
+    /// How it registers without our extensions.
+    #[serde(default)]
+    pub plain: Option<Plain>,
+}
+
+/// A file without the word is one from before key shares.
+const fn yes() -> bool {
+    true
 }
 
 const fn testbed_vendor() -> u32 {
@@ -71,6 +125,15 @@ impl Config for Enrolment {
     fn validate(&self, check: &mut Check) {
         check.range("spi", self.spi, 512..=u32::MAX);
         check.range("home_prefix_length", self.home_prefix_length, 1..=32);
+        for (number, key) in self.realm_keys.iter().enumerate() {
+            check.range(format!("realm_keys[{number}].id"), key.id, 256..=511);
+        }
+        let ids = self.realm_keys.iter().enumerate();
+        check.unique(ids.map(|(number, key)| (format!("realm_keys[{number}].id"), key.id)));
+        if self.plain.is_some() && (self.one_time || !self.no_fs) {
+            check
+                .problem("plain", "without our extensions there are neither one-time indices nor key shares");
+        }
         if self.nai.realm() != self.home_realm.as_str() {
             check.problem("home_realm", format!("{} is not the realm of {}", self.home_realm, self.nai));
         }
@@ -117,14 +180,15 @@ impl Enrolment {
     #[must_use]
     pub fn to_toml(&self) -> Zeroizing<String> {
         // Room for all of it: growing would leave copies of the key behind.
-        let mut text = Zeroizing::new(String::with_capacity(2048));
+        let mut text = Zeroizing::new(String::with_capacity(2048 + 128 * self.realm_keys.len()));
         let gateway = self.home_gateway.map_or(String::new(), |it| format!("home_gateway = \"{it}\"\n"));
         // Writing to a String cannot fail.
         let _ = write!(
             text,
             "# Enrolment of a mobile node. Secret: whoever reads this file can be this node.\n\
              nai = \"{}\"\nhome_realm = \"{}\"\nhome_address = \"{}\"\nhome_prefix_length = {}\n{gateway}\
-             home_agent = \"{}\"\nspi = {}\ncipher = \"{}\"\nkey0 = \"{}\"\nvendor = {}\nnumbers = \"vendor\"\n",
+             home_agent = \"{}\"\nspi = {}\ncipher = \"{}\"\nkey0 = \"{}\"\nvendor = {}\nnumbers = \"vendor\"\n\
+             one_time = {}\nno_fs = {}\ngeneration = {}\n",
             self.nai,
             self.home_realm,
             self.home_address,
@@ -134,9 +198,30 @@ impl Enrolment {
             self.cipher.as_str(),
             *self.key0.to_hex(),
             self.vendor,
+            self.one_time,
+            self.no_fs,
+            self.generation,
         );
+        if let Some(Plain { nonces, md5 }) = self.plain {
+            let _ = write!(text, "\n[plain]\nnonces = {nonces}\nmd5 = {md5}\n");
+        }
+        text.push_str(&realm_keys_toml(&self.realm_keys));
         text
     }
+}
+
+/// Keys of the realm as they stand at the end of an enrolment file.
+#[must_use]
+pub fn realm_keys_toml(keys: &[RealmKey]) -> String {
+    let mut text = String::new();
+    for key in keys {
+        let _ = write!(text, "\n[[realm_keys]]\nid = {}\npublic = \"", key.id);
+        for byte in key.public {
+            let _ = write!(text, "{byte:02x}");
+        }
+        text.push_str("\"\n");
+    }
+    text
 }
 
 #[cfg(test)]
@@ -158,6 +243,14 @@ mod tests {
             key0: KeyBytes::new([0xab; 32]),
             vendor: TESTBED_VENDOR,
             numbers: Numbers::Vendor,
+            one_time: true,
+            no_fs: false,
+            generation: 3,
+            realm_keys: vec![
+                RealmKey { id: 511, public: [0xcd; 32] },
+                RealmKey { id: 256, public: std::array::from_fn(|n| u8::try_from(n).unwrap()) },
+            ],
+            plain: None,
         }
     }
 
@@ -184,6 +277,7 @@ mod tests {
             let read = Enrolment::load(&path).unwrap();
             assert_eq!(*read.to_toml(), *written.to_toml());
             assert_eq!(read.key0.expose(), &[0xab; 32]);
+            assert_eq!(read.realm_keys, written.realm_keys);
         }
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     }
@@ -205,9 +299,36 @@ mod tests {
             (refusal(|it| it.home_realm = "other.example".parse().unwrap()), ":3:1: home_realm"),
             (refusal(|it| it.home_agent = Ipv4Addr::BROADCAST), ":7:1: home_agent"),
             (refusal(|it| it.home_agent = it.home_address), ":4:1: home_address"),
+            (refusal(|it| it.realm_keys[1].id = 512), "realm_keys[1].id"),
+            (refusal(|it| it.realm_keys[1].id = 511), "realm_keys[1].id"),
+            (refusal(|it| it.plain = Some(Plain { nonces: false, md5: false })), "plain"),
             (refusal(|it| it.home_gateway = Some(Ipv4Addr::new(10, 11, 2, 1))), ":6:1: home_gateway"),
         ] {
             assert!(message.contains(key), "{message}");
+        }
+    }
+
+    #[test]
+    fn a_file_from_before_key_shares_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("mn.toml");
+        let text = example().to_toml();
+        let (old, _) = text.split_once("one_time").unwrap();
+        secret_file::write_private(&path, old.as_bytes()).unwrap();
+        let read = Enrolment::load(&path).unwrap();
+        assert!(!read.one_time && read.no_fs && read.generation == 0 && read.realm_keys.is_empty());
+    }
+
+    #[test]
+    fn a_public_half_must_have_64_digits() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("mn.toml");
+        let good = example().to_toml();
+        for wrong in ["cd".repeat(31), "cd".repeat(33), "+d".repeat(32), "é".repeat(32)] {
+            let text = good.replace(&"cd".repeat(32), &wrong);
+            secret_file::write_private(&path, text.as_bytes()).unwrap();
+            let message = Enrolment::load(&path).err().unwrap().to_string();
+            assert!(message.contains("64 hex digits are expected"), "{message}");
         }
     }
 
