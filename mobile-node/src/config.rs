@@ -88,6 +88,10 @@ impl config::Config for Config {
                 "testbed",
                 "the enrolment has vendor 32473, which is for documentation: only with testbed = true",
             ),
+            Ok(enrolment) if enrolment.plain.is_some() => check.problem(
+                "enrolment",
+                "it is for a mobile node without our extensions ([plain]), and this one always uses them",
+            ),
             Ok(_) => {}
             Err(error) => check.problem("enrolment", error.to_string()),
         }
@@ -104,6 +108,9 @@ impl Config {
             home_address: enrolment.home_address,
             home_agent: enrolment.home_agent,
             spi: Spi(enrolment.spi),
+            one_time: enrolment.one_time,
+            realm_keys: enrolment.realm_keys.iter().map(|key| (Spi(key.id), key.public)).collect(),
+            no_fs: enrolment.no_fs,
             cipher: Cipher::from_name(enrolment.cipher.as_str()).context("cipher of the enrolment")?,
             key0: Key::new(*enrolment.key0.expose()),
             numbers: Numbers::Vendor(enrolment.vendor),
@@ -146,6 +153,33 @@ mod tests {
         assert_eq!(config.state, folder.path().join("mn.state"));
         let core = config.core(&Enrolment::load(&config.enrolment).unwrap()).unwrap();
         assert_eq!((core.lifetime, core.spi), (600, Spi(1234)));
+        assert!(!core.one_time && core.no_fs && core.realm_keys.is_empty(), "an enrolment from before them");
+    }
+
+    #[test]
+    fn the_enrolment_names_the_indices_and_the_realms_keys() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = load(folder.path(), |text| text).unwrap();
+        let more = format!(
+            "{ENROLMENT}one_time = true\nno_fs = false\ngeneration = 2\n[[realm_keys]]\nid = 300\npublic = \"{}\"\n\
+             [[realm_keys]]\nid = 256\npublic = \"{}\"\n",
+            "0b".repeat(32),
+            "0c".repeat(32),
+        );
+        daemon::secret_file::write_private(&config.enrolment, more.as_bytes()).unwrap();
+        let core = config.core(&Enrolment::load(&config.enrolment).unwrap()).unwrap();
+        assert!(core.one_time && !core.no_fs);
+        assert_eq!(core.realm_keys, [(Spi(300), [0xb; 32]), (Spi(256), [0xc; 32])]);
+    }
+
+    #[test]
+    fn an_enrolment_without_our_extensions_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = load(folder.path(), |text| text).unwrap();
+        let plain = format!("{ENROLMENT}[plain]\nnonces = false\nmd5 = false\n");
+        daemon::secret_file::write_private(&config.enrolment, plain.as_bytes()).unwrap();
+        let refused = config::load::<Config>(&folder.path().join("mobile-node.toml")).err().unwrap();
+        assert!(refused.to_string().contains("without our extensions"), "{refused}");
     }
 
     #[test]

@@ -11,7 +11,7 @@ use ::admin::{AgentRequest, EventLog, shown};
 use forward::{Entry, Side, Table};
 use futures_util::future::select_all;
 use mobility::{
-    EventKind,
+    EventKind, Ticket,
     mobile_node::{CareOf, Effect, MobileNode, Request, Route},
 };
 use net::{
@@ -29,6 +29,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::{
     admin::Publisher,
     links::{Happened, Interfaces},
+    state::Written,
 };
 
 /// Everything that a mobile node touches.
@@ -41,7 +42,8 @@ pub(crate) struct World {
     pub(crate) changes: mpsc::Receiver<anyhow::Result<Happened>>,
     pub(crate) datagrams: mpsc::Receiver<udp::Received>,
     pub(crate) asked: mpsc::Receiver<AgentRequest>,
-    pub(crate) states: watch::Sender<MobileNodeState>,
+    pub(crate) states: watch::Sender<(Ticket, MobileNodeState)>,
+    pub(crate) written: mpsc::Receiver<Written>,
     pub(crate) events: EventLog,
     pub(crate) publisher: Publisher,
     pub(crate) stop: Pin<Box<dyn Future<Output = ()>>>,
@@ -86,6 +88,9 @@ impl Shell<MobileNode> for World {
                 () = &mut self.stop => return Ok(Event::Stop),
                 Some(happened) = self.changes.recv() => self.take(happened?),
                 (link, frame) = frames(&self.sockets) => return Ok(Event::Link { link, frame: frame? }),
+                Some((ticket, result)) = self.written.recv() => {
+                    return Ok(Event::Request(Request::Persisted { ticket, result }));
+                }
                 Some(datagram) = self.datagrams.recv() => return Ok(Event::Udp(datagram)),
                 Some(AgentRequest::Deregister(answer)) = self.asked.recv() => {
                     self.now.waiting.push(answer);
@@ -120,8 +125,8 @@ impl Shell<MobileNode> for World {
                     return Ok(Applied::Refused(Request::RouteFailed { reason: format!("{error:#}") }));
                 }
             }
-            Effect::Persist(state) => {
-                self.states.send_replace(state);
+            Effect::Persist { ticket, state } => {
+                self.states.send_replace((ticket, state));
             }
             Effect::Notify(event) => self.notify(&event),
             Effect::Deregistered(result) => {

@@ -12,7 +12,7 @@ use ::admin::{Agent, AgentSnapshot, EventLog, unix::Socket};
 use clap::Parser;
 use daemon::enrolment::Enrolment;
 use forward::{Side, Table};
-use mobility::mobile_node::MobileNode;
+use mobility::{Ticket, mobile_node::MobileNode};
 use net::{
     clock::Clock,
     link::{Hears, LinkSocket},
@@ -22,7 +22,7 @@ use net::{
 use sansio::LinkId;
 use tokio::sync::{mpsc, watch};
 
-use self::{admin::Publisher, config::Config, effects::World, links::Interfaces};
+use self::{admin::Publisher, config::Config, effects::World, links::Interfaces, state::StateFile};
 
 /// Keeps a host reachable under its home address wherever it is attached.
 ///
@@ -50,7 +50,14 @@ fn main() -> ExitCode {
 async fn serve(config: Config) -> anyhow::Result<()> {
     let enrolment = Enrolment::load(&config.enrolment)?;
     let started = Clock.now();
-    let kept = state::load(&config.state);
+    let file = StateFile::new(config.state.clone(), enrolment.generation);
+    let kept = file.load();
+    if enrolment.one_time && enrolment.realm_keys.is_empty() {
+        tracing::warn!(
+            "the enrolment has no realm_keys: when {} is lost, only a new one helps",
+            config.state.display()
+        );
+    }
     let mut core = MobileNode::new(config.core(&enrolment)?, daemon::seed()?, kept, started);
     let (events, (snapshots, watched)) =
         (EventLog::default(), watch::channel(Arc::new(AgentSnapshot::default())));
@@ -84,8 +91,9 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let mut publisher = Publisher::new(snapshots, started.mono);
     publisher.publish(&core, std::iter::empty(), started);
     tokio::spawn(socket.serve(Agent::new(watched, events.clone()).with_requests(requests).routes()));
-    let (states, newest) = watch::channel(kept);
-    tokio::spawn(state::keep(config.state.clone(), newest));
+    let (states, newest) = watch::channel((Ticket::default(), kept));
+    let (done, written) = mpsc::channel(4);
+    let keeper = tokio::spawn(file.clone().keep(newest, done));
     let mut world = World {
         home_address: enrolment.home_address,
         plan,
@@ -96,6 +104,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         datagrams,
         asked,
         states,
+        written,
         events,
         publisher,
         stop: Box::pin(async {
@@ -107,7 +116,11 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     };
     tracing::info!(links = interfaces.join(" "), "ready");
     let done = net::drive::drive(&mut core, &mut world).await;
-    // The writer beside the loop may be late: the last word is written here.
-    state::save(&config.state, core.state());
+    // The last word is written here, once the writer beside the loop has come to rest.
+    drop(world);
+    keeper.await?;
+    if let Err(error) = file.save(core.state()) {
+        tracing::warn!("the last state was not kept: {error:#}");
+    }
     done
 }

@@ -13,6 +13,8 @@ use crate::Ticket;
 
 /// Indices beyond the last confirmed one that the home agent knows for sure.
 const AHEAD: u64 = 12;
+/// How far above its own count the home agent believes a number that it is told.
+const BELIEVED: u64 = 1 << 20;
 /// Requests without an authenticated reply after which the other way is tried.
 const SILENT: u32 = 4;
 /// States on their way to disk that are remembered; the newest tell as much.
@@ -75,7 +77,7 @@ impl Names {
             used: None,
             answered: false,
             confirmed: state.confirmed,
-            lost: one_time && state.lost,
+            lost: state.lost,
             reserved: state.index,
             durable: state.index,
             writing: Vec::new(),
@@ -201,18 +203,22 @@ impl Names {
                 self.reserve();
             }
             Naming::Realm(_) => {
-                let Some(index) = counts_from else { return };
-                // With code 133 the home agent counts from before what we carried: what may have been shown elsewhere
-                // is passed over, as far as it knows the numbers above.
-                let unused = self.reserved.max(self.index).saturating_add(1);
-                let passes = !self.lost && unused > index && unused <= index.saturating_add(AHEAD);
-                let next = if passes { unused } else { index };
-                (self.index, self.confirmed, self.reserved) = (next, index, next);
-                // What is on disk or on its way there allowed other numbers.
-                self.durable = 0;
-                self.writing.iter_mut().for_each(|(_, allows)| *allows = 0);
+                let Some(confirmed) = counts_from else { return };
+                // Code 133 tells it without raising it above what we carried: numbers that may have been shown are
+                // passed over. Where that leads out of the window, the next answer will have raised it.
+                let unused = self.reserved.max(confirmed).saturating_add(1);
+                let known = unused <= confirmed.saturating_add(AHEAD);
+                if !known && unused <= confirmed.saturating_add(BELIEVED) {
+                    return;
+                }
+                let next = if known { unused } else { confirmed.saturating_add(1) };
+                (self.index, self.confirmed) = (next, confirmed);
                 (self.used, self.answered) = (None, false);
                 (self.lost, self.by_realm) = (false, false);
+                // What is on disk or on its way there allowed other numbers.
+                (self.reserved, self.durable) = (confirmed, 0);
+                self.writing.iter_mut().for_each(|(_, allows)| *allows = 0);
+                self.reserve();
             }
         }
     }

@@ -95,8 +95,9 @@ impl MobileNode {
     /// The bytes of a request, its T1 and its key share.
     pub(super) fn build(&mut self, draft: &Draft) -> Result<Built, Error> {
         let by_realm = matches!(draft.naming, Naming::Realm(_));
-        // Without a share nothing could be sealed by the realm's key.
-        let offer = (by_realm || !self.config.no_fs).then(|| Offer::new(&mut self.rng));
+        // Without a share nothing could be sealed by the realm's key. At home there are no keys to come.
+        let wanted = !self.config.no_fs && draft.home_address.is_unspecified();
+        let offer = (by_realm || wanted).then(|| Offer::new(&mut self.rng));
         let sealing = self.sealing(draft.naming, offer.as_ref()).ok_or(Error::Value("realm key"))?;
         let mut w = Writer::with_capacity(640);
         let fixed = Request {

@@ -2,7 +2,10 @@
 
 mod discovering;
 mod moving;
+mod naming;
+mod proof;
 mod random;
 mod registering;
 mod replies;
+mod shares;
 mod world;

@@ -268,7 +268,7 @@ impl Answer {
         match (&self.share, &exchange) {
             (Share::Right | Share::Idle, Some(exchange)) => exchange.emit(&mut w, NUMBERS).unwrap(),
             (Share::Wrong(group, value), _) => {
-                KeyShare { group: *group, value }.emit(&mut w, NUMBERS).unwrap()
+                KeyShare { group: *group, value }.emit(&mut w, NUMBERS).unwrap();
             }
             _ => {}
         }
