@@ -117,6 +117,10 @@ fn summary(report: &Report) -> Vec<String> {
 fn links(report: &Report) -> Vec<String> {
     let mut kinds: Vec<(String, Vec<&str>)> = Vec::new();
     for link in &report.emulated_links {
+        // One that is only there to be cut is perfect otherwise.
+        if link.delay_ms == 0.0 && link.loss_percent == 0.0 && link.rate_mbit.is_none() {
+            continue;
+        }
         let mut values = format!("{} ms", link.delay_ms);
         if link.jitter_ms > 0.0 {
             values += &format!(" ± {} ms", link.jitter_ms);

@@ -13,6 +13,8 @@ const BAND: f64 = 22.0;
 const TICKS: f64 = 20.0;
 const GAP: f64 = 10.0;
 const CURVE: f64 = 90.0;
+/// Characters that fit behind a row.
+const MOST_WORDS: usize = 33;
 /// The transfer is averaged over so many milliseconds at least, and over so many parts of the run at most.
 const WINDOW_MS: f64 = 200.0;
 const WINDOWS: f64 = 400.0;
@@ -137,22 +139,23 @@ fn targets(report: &Report) -> BTreeMap<&str, Vec<&ScheduledFault>> {
 /// A row of what was done to one link or node, with its outages filled.
 fn outages(svg: &mut Svg, target: &str, faults: &[&ScheduledFault], axis: Axis, y: f64) -> f64 {
     svg.text(axis.at(0.0) - 12.0, y + BAND - 7.0, "end", target);
-    let mut free = f64::NEG_INFINITY;
+    let mut told = Vec::new();
     for (number, fault) in faults.iter().enumerate() {
-        let left = axis.at(fault.at_ms / 1000.0);
+        let (left, seconds) = (axis.at(fault.at_ms / 1000.0), fault.at_ms / 1000.0);
         let next = faults.get(number + 1).map_or(axis.end(), |next| next.at_ms / 1000.0);
         if ["cut", "kill", "stop"].contains(&fault.what.as_str()) {
             let area = Area { left, top: y, right: axis.at(next), bottom: y + BAND };
-            svg.block(area, "outage", &format!("{} {target} at {:.3} s", fault.what, fault.at_ms / 1000.0));
+            svg.block(area, "outage", &format!("{} {target} at {seconds:.3} s", fault.what));
         }
-        let words = format!("{} at {:.3} s", fault.what, fault.at_ms / 1000.0);
+        let words = format!("{} {target} at {seconds:.3} s", fault.what);
         svg.block(Area { left: left - 1.0, top: y, right: left + 1.0, bottom: y + BAND }, "fault", &words);
-        // A word that would stand on the one before is left to the tooltip.
-        if left + 4.0 > free {
-            svg.text(left + 5.0, y + BAND - 7.0, "", &fault.what);
-            free = left + 9.0 + width_of(&fault.what);
-        }
+        told.push(format!("{} {}", fault.what, label((seconds * 10.0).round() / 10.0)));
     }
+    let mut words = told.join(", ");
+    if words.chars().count() > MOST_WORDS {
+        words = words.chars().take(MOST_WORDS).chain(['…']).collect();
+    }
+    svg.text(axis.at(axis.end()) + 12.0, y + BAND - 7.0, "", &words);
     y + BAND + GAP
 }
 
