@@ -302,7 +302,8 @@ impl Scenario {
             link.every = every.values();
             link.seed = every.seed.unwrap_or(link.seed);
             if let Err(fault) = link.values().check(&Impairment::default()) {
-                bail!("--{}", fault.message.replacen('_', "-", 1));
+                // The keys of the file are the options of the command line, but for their dashes.
+                bail!("--{}", fault.message.replace('_', "-"));
             }
         }
         Ok(self)

@@ -351,6 +351,46 @@ mod tests {
         assert!(switch.cut("fast", true).is_err(), "a bridge of the kernel cannot be cut");
     }
 
+    /// Which of so many datagrams over a link that loses one in ten arrive.
+    fn survivors(seed: u64, datagrams: u16) -> Option<Vec<u16>> {
+        let impairment = Impairment { loss_percent: 10.0, ..Impairment::default() };
+        let switch = emulating(&["bad"], vec![Line { link: "bad".into(), impairment, seed }])?;
+        let (left, _) = node(&switch, "left", "bad", "10.9.0.1");
+        let (right, _) = node(&switch, "right", "bad", "10.9.0.2");
+        // To everybody, so that no address resolution comes between.
+        let (here, there) = (socket(&left, "10.9.0.1:5000"), socket(&right, "0.0.0.0:5000"));
+        here.set_broadcast(true).unwrap();
+        let counts = || switch.ledger().unwrap().links().next().map(|(_, counts)| counts.clone()).unwrap();
+        let limit = std::time::Instant::now() + Duration::from_secs(30);
+        let (mut arrived, mut buffer) = (Vec::new(), [0; 2]);
+        for number in 0..datagrams {
+            here.send_to(&number.to_be_bytes(), "10.9.0.255:5000").unwrap();
+            // One at a time, so that no buffer overflows.
+            while counts().frames <= u64::from(number) {
+                assert!(std::time::Instant::now() < limit);
+            }
+            if usize::from(number) + 1 - arrived.len() > usize::try_from(counts().lost).unwrap() {
+                assert_eq!(there.recv(&mut buffer).unwrap(), 2);
+                arrived.push(u16::from_be_bytes(buffer));
+            }
+        }
+        assert_eq!(counts().frames, u64::from(datagrams), "nothing else is sent on the link");
+        Some(arrived)
+    }
+
+    #[test]
+    fn a_seed_loses_the_same_frames_again_and_as_many_as_it_should() {
+        const DATAGRAMS: u16 = 1000;
+        let Some(arrived) = survivors(1, DATAGRAMS) else {
+            return;
+        };
+        // Mean 100, standard deviation 9.5.
+        let lost = usize::from(DATAGRAMS) - arrived.len();
+        assert!((55..=145).contains(&lost), "{lost}");
+        assert_eq!(survivors(1, DATAGRAMS).unwrap(), arrived);
+        assert_ne!(survivors(2, DATAGRAMS).unwrap(), arrived);
+    }
+
     #[test]
     fn a_masquerading_router_hides_its_inner_side() {
         let Some(switch) = switch(&["inner", "outer"]) else {
