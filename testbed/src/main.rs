@@ -90,6 +90,8 @@ enum Action {
         /// Write one capture file per link into this directory
         #[arg(long, value_name = "DIR")]
         pcap: Option<PathBuf>,
+        #[command(flatten)]
+        links: EveryLink,
     },
     /// Show every node
     Status {
@@ -166,6 +168,8 @@ enum Action {
         directory: PathBuf,
         #[arg(long)]
         pcap: Option<PathBuf>,
+        #[command(flatten)]
+        links: EveryLink,
     },
 }
 
@@ -199,7 +203,7 @@ fn carry_out(action: Action) -> Result<ExitCode> {
             commands::run(Scenario::load(&file)?.worsen(&links)?, &results)
         }
         Action::Report { file, output } => commands::report(&file, output.as_deref()),
-        Action::Up { file, name, pcap } => commands::up(&name, &file, pcap.as_deref()),
+        Action::Up { file, name, pcap, links } => commands::up(&name, &file, pcap.as_deref(), &links),
         Action::Status { name, json } => commands::status(&name, json),
         Action::Exec { name, node, command } => commands::exec(&name, node, &command),
         Action::Move { name, node, to } => commands::move_to(&name, node, to),
@@ -210,6 +214,8 @@ fn carry_out(action: Action) -> Result<ExitCode> {
         }
         Action::Traffic { name, megabytes, seconds } => commands::traffic(&name, megabytes, seconds),
         Action::Down { name } => commands::down(&name),
-        Action::Hold { file, directory, pcap } => commands::hold(&file, &directory, pcap.as_deref()),
+        Action::Hold { file, directory, pcap, links } => {
+            commands::hold(&file, &directory, pcap.as_deref(), &links)
+        }
     }
 }

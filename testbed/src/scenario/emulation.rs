@@ -47,6 +47,18 @@ pub(crate) struct EveryLink {
 }
 
 impl EveryLink {
+    /// The same options for another process.
+    pub(crate) fn arguments(&self) -> Vec<String> {
+        let values = [
+            ("--delay-ms", self.delay_ms),
+            ("--jitter-ms", self.jitter_ms),
+            ("--loss-percent", self.loss_percent),
+            ("--rate-mbit", self.rate_mbit),
+        ];
+        let given = values.into_iter().filter_map(|(option, value)| Some(format!("{option}={}", value?)));
+        given.chain(self.seed.map(|seed| format!("--seed={seed}"))).collect()
+    }
+
     /// The values without a place in a file.
     pub(super) fn values(&self) -> Values {
         let spanned = |value: Option<f64>| value.map(|value| Spanned::new(0..0, value));

@@ -88,9 +88,6 @@ impl Testbed {
     pub fn command(&self, arguments: &[impl AsRef<OsStr>]) -> Command {
         let mut command = Command::new(&self.program);
         command.args(arguments).env("XDG_RUNTIME_DIR", self.runtime.path());
-        if let Some(ordinary) = &self.ordinary {
-            ordinary.lend(&mut command);
-        }
         command
     }
 
@@ -99,7 +96,19 @@ impl Testbed {
     /// # Errors
     /// If it cannot be started.
     pub fn attempt(&self, arguments: &[impl AsRef<OsStr>]) -> Result<Output> {
-        self.command(arguments).output().with_context(|| format!("cannot run {}", self.program.display()))
+        self.output(&mut self.command(arguments))
+            .with_context(|| format!("cannot run {}", self.program.display()))
+    }
+
+    /// Runs a command to its end, as the user of this testbed.
+    ///
+    /// # Errors
+    /// If it cannot be started.
+    pub fn output(&self, command: &mut Command) -> Result<Output> {
+        match &self.ordinary {
+            Some(ordinary) => ordinary.output(command),
+            None => Ok(command.output()?),
+        }
     }
 
     /// Runs the program, which must succeed, and hands back its standard output.

@@ -7,18 +7,16 @@ use std::{
         process::CommandExt as _,
     },
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Output},
+    thread,
 };
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, anyhow};
 use nix::{
     mount::{MsFlags, mount},
     sched::{CloneFlags, unshare},
-    sys::{
-        prctl::set_dumpable,
-        stat::{Mode, SFlag, makedev, mknod, umask},
-    },
-    unistd::{Gid, Uid, setgid, setgroups, setuid},
+    sys::stat::{Mode, SFlag, makedev, mknod},
+    unistd::Uid,
 };
 use tempfile::TempDir;
 
@@ -64,36 +62,31 @@ impl Ordinary {
         self.programs.path().join("testbed")
     }
 
-    /// Makes a command run as the user. Where only root may open the TUN device, which is not so on most
-    /// machines, the command sees one that everybody may open; the machine's own stays as it is.
-    pub fn lend(&self, command: &mut Command) {
-        command.current_dir("/");
-        // SAFETY: between fork and exec only system calls are made, on constants; nothing is allocated.
-        unsafe {
-            command.pre_exec(|| {
-                open_tunnels()?;
-                give_up_rights()
+    /// Runs a command as the user and waits for its end. Where only root may open the TUN device, which is not so
+    /// on most machines, the command sees one that everybody may open; the machine's own stays as it is.
+    ///
+    /// # Errors
+    /// If it cannot be started.
+    pub fn output(&self, command: &mut Command) -> Result<Output> {
+        command.current_dir("/").uid(USER).gid(USER);
+        // What mounts a thread sees is its own affair, and its children's.
+        thread::scope(|scope| {
+            let run = scope.spawn(|| {
+                open_tunnels().context("cannot make a TUN device that everybody may open")?;
+                Ok(command.output()?)
             });
-        }
+            run.join().map_err(|_| anyhow!("a thread panicked"))?
+        })
     }
 }
 
-fn open_tunnels() -> std::io::Result<()> {
+fn open_tunnels() -> Result<()> {
     const NONE: Option<&str> = None;
     unshare(CloneFlags::CLONE_NEWNS)?;
     mount(NONE, "/", NONE, MsFlags::MS_REC | MsFlags::MS_PRIVATE, NONE)?;
     mount(Some("none"), "/dev/net", Some("tmpfs"), MsFlags::empty(), Some("mode=0755"))?;
-    let before = umask(Mode::empty());
-    mknod("/dev/net/tun", SFlag::S_IFCHR, Mode::from_bits_truncate(0o666), makedev(10, 200))?;
-    umask(before);
-    Ok(())
-}
-
-fn give_up_rights() -> std::io::Result<()> {
-    setgroups(&[])?;
-    setgid(Gid::from_raw(USER))?;
-    setuid(Uid::from_raw(USER))?;
-    // As after an exec by the user: its own files in /proc belong to it.
-    set_dumpable(true)?;
+    mknod("/dev/net/tun", SFlag::S_IFCHR, Mode::S_IRUSR, makedev(10, 200))?;
+    // Not by the mode above, from which the umask takes.
+    fs::set_permissions("/dev/net/tun", fs::Permissions::from_mode(0o666))?;
     Ok(())
 }

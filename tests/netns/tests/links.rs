@@ -1,7 +1,10 @@
 //! Walks over links that are bad, and with trouble on the way.
 #![allow(clippy::unwrap_used, missing_docs)]
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use netns_tests::{Testbed, text};
 use serde_json::{Value, json};
@@ -18,7 +21,7 @@ fn changed(testbed: &Testbed, scenario: &str, changes: &[(&str, &str)], more: &s
     path
 }
 
-fn run(testbed: &Testbed, words: &[&str], scenario: &PathBuf) -> Value {
+fn run(testbed: &Testbed, words: &[&str], scenario: &Path) -> Value {
     let report = testbed.results().join("report.json");
     let mut arguments: Vec<&std::ffi::OsStr> = words.iter().map(AsRef::as_ref).collect();
     arguments.extend([scenario.as_os_str(), "--report".as_ref(), report.as_os_str()]);
