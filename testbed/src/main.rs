@@ -46,17 +46,19 @@ struct Cli {
     command: Action,
 }
 
+const DEMO_EXAMPLES: &str = "\
+Examples:
+  testbed demo
+  testbed demo --delay-ms 50 --loss-percent 2
+  testbed demo --report walk.json && testbed report walk.json -o walk.svg";
+
 #[derive(Debug, Subcommand)]
 enum Action {
     /// Walk a mobile node from its home through two foreign agents and a NATed network and back, with traffic
     ///
     /// It builds the network in namespaces of its own, needs no root where the kernel lets users make them, and
     /// ends with a picture and a verdict: exit status 0 if nothing was lost that should not be.
-    ///
-    /// testbed demo --delay-ms 50 --loss-percent 2    walks over links like that
-    ///
-    /// testbed demo --report r.json && testbed report r.json -o r.svg
-    #[command(verbatim_doc_comment)]
+    #[command(after_long_help = DEMO_EXAMPLES)]
     Demo {
         /// Walk this scenario instead
         #[arg(long, value_name = "FILE")]

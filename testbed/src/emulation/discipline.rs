@@ -47,7 +47,7 @@ impl Default for Impairment {
 
 /// Why a frame never arrives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Drop {
+pub(crate) enum Dropped {
     Loss,
     Queue,
     Cut,
@@ -98,16 +98,16 @@ impl Discipline {
     }
 
     /// A frame enters.
-    pub(super) fn offer(&mut self, now: u64, frame: &[u8]) -> Result<Passage, Drop> {
+    pub(super) fn offer(&mut self, now: u64, frame: &[u8]) -> Result<Passage, Dropped> {
         let throws = self.throws();
         if self.cut {
-            return Err(Drop::Cut);
+            return Err(Dropped::Cut);
         }
         if throws.loss < self.impairment.loss_percent {
-            return Err(Drop::Loss);
+            return Err(Dropped::Loss);
         }
         if self.way.len() >= MOST_ON_THE_WAY {
-            return Err(Drop::Queue);
+            return Err(Dropped::Queue);
         }
         let sent = self.transmit(now, frame.len())?;
         let passage = Passage {
@@ -154,7 +154,7 @@ impl Discipline {
     }
 
     /// Waits for the transmitter and passes it; hands back when the last bit left.
-    fn transmit(&mut self, now: u64, length: usize) -> Result<u64, Drop> {
+    fn transmit(&mut self, now: u64, length: usize) -> Result<u64, Dropped> {
         let Some(rate) = self.impairment.rate else {
             return Ok(now);
         };
@@ -163,7 +163,7 @@ impl Discipline {
         }
         // One of them is being transmitted and waits no more.
         if self.transmissions.len() > self.impairment.queue {
-            return Err(Drop::Queue);
+            return Err(Dropped::Queue);
         }
         let nanoseconds = length as u64 * 8 * 1_000_000_000 / rate.max(1);
         self.free = self.free.max(now) + nanoseconds;
@@ -288,7 +288,7 @@ mod tests {
         let mut discipline = discipline(values);
         let fates: Vec<_> = (0..6).map(|_| discipline.offer(0, &[0; 125])).collect();
         assert!(fates[..4].iter().all(Result::is_ok), "one in transmission and three in the queue");
-        assert_eq!(fates[4..], [Err(Drop::Queue), Err(Drop::Queue)]);
+        assert_eq!(fates[4..], [Err(Dropped::Queue), Err(Dropped::Queue)]);
         for ms in [6, 7, 8, 9] {
             assert_eq!(discipline.next(), Some(ms * MS));
             discipline.take(ms * MS).unwrap();
@@ -302,7 +302,7 @@ mod tests {
         discipline.offer(0, b"one").unwrap();
         assert_eq!(discipline.cut(true).count(), 1);
         assert_eq!(discipline.next(), None);
-        assert_eq!(discipline.offer(1, b"two"), Err(Drop::Cut));
+        assert_eq!(discipline.offer(1, b"two"), Err(Dropped::Cut));
         assert_eq!(discipline.cut(false).count(), 0);
         discipline.offer(2, b"three").unwrap();
         assert_eq!(discipline.next(), Some(10 * MS + 2));

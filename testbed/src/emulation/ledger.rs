@@ -1,9 +1,9 @@
 //! What emulated links did to the frames, and which probes they took: so that a report can tell a loss that the
 //! scenario ordered from one that the handover cost.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::discipline::{Drop, Passage};
+use super::discipline::{Dropped, Passage};
 use crate::traffic::probe;
 
 /// Frames of one link, both directions together.
@@ -26,13 +26,13 @@ pub(crate) struct Counts {
 pub(crate) struct Ledger {
     links: BTreeMap<String, Counts>,
     /// By stream and number. One that was also carried by another way may have arrived.
-    probes: BTreeMap<(u8, u64), Drop>,
+    probes: BTreeSet<(u8, u64)>,
 }
 
 impl Ledger {
     pub(super) fn new<'a>(links: impl Iterator<Item = &'a str>) -> Self {
         let links = links.map(|link| (link.to_owned(), Counts::default())).collect();
-        Self { links, probes: BTreeMap::new() }
+        Self { links, probes: BTreeSet::new() }
     }
 
     /// By link.
@@ -42,16 +42,16 @@ impl Ledger {
 
     /// Whether an emulated link dropped this probe of a stream.
     pub(crate) fn took(&self, stream: u8, number: u64) -> bool {
-        self.probes.contains_key(&(stream, number))
+        self.probes.contains(&(stream, number))
     }
 
     /// One that dropped these probes.
     #[cfg(test)]
     pub(crate) fn of_probes(probes: &[(u8, u64)]) -> Self {
-        Self { links: BTreeMap::new(), probes: probes.iter().map(|probe| (*probe, Drop::Loss)).collect() }
+        Self { links: BTreeMap::new(), probes: probes.iter().copied().collect() }
     }
 
-    pub(super) fn entered(&mut self, link: &str, frame: &[u8], fate: Result<Passage, Drop>) {
+    pub(super) fn entered(&mut self, link: &str, frame: &[u8], fate: Result<Passage, Dropped>) {
         if let Some(counts) = self.links.get_mut(link) {
             counts.frames += 1;
         }
@@ -68,16 +68,16 @@ impl Ledger {
         }
     }
 
-    pub(super) fn dropped(&mut self, link: &str, frame: &[u8], reason: Drop) {
+    pub(super) fn dropped(&mut self, link: &str, frame: &[u8], reason: Dropped) {
         if let Some(counts) = self.links.get_mut(link) {
             match reason {
-                Drop::Loss => counts.lost += 1,
-                Drop::Queue => counts.queue_full += 1,
-                Drop::Cut => counts.cut += 1,
+                Dropped::Loss => counts.lost += 1,
+                Dropped::Queue => counts.queue_full += 1,
+                Dropped::Cut => counts.cut += 1,
             }
         }
         if let Some(probe) = probe::marked(frame) {
-            self.probes.insert(probe, reason);
+            self.probes.insert(probe);
         }
     }
 
@@ -96,8 +96,8 @@ mod tests {
     fn a_dropped_probe_is_recognised_inside_its_tunnel() {
         let mut ledger = Ledger::new(["a"].into_iter());
         let frame = [&[0x45; 62][..], &probe::packet(3, 77)].concat();
-        ledger.entered("a", &frame, Err(Drop::Loss));
-        ledger.entered("a", &[0; 90], Err(Drop::Queue));
+        ledger.entered("a", &frame, Err(Dropped::Loss));
+        ledger.entered("a", &[0; 90], Err(Dropped::Queue));
         ledger.entered("a", &frame, Ok(Passage { duplicated: true, reordered: false }));
         assert!(ledger.took(3, 77));
         assert!(!ledger.took(2, 77) && !ledger.took(3, 78));

@@ -20,7 +20,7 @@ use nix::{
 
 use super::{
     Command, Line,
-    discipline::{Discipline, Drop, Impairment},
+    discipline::{Discipline, Dropped, Impairment},
     ledger::Ledger,
     random::Random,
     segment::{Segment, Way},
@@ -144,7 +144,7 @@ impl Relay {
         let Ok(mut ledger) = self.ledger.lock() else { return };
         for port in self.ports.values_mut().filter(|port| port.link == name) {
             for frame in port.discipline.cut(cut) {
-                ledger.dropped(name, &frame, Drop::Cut);
+                ledger.dropped(name, &frame, Dropped::Cut);
             }
         }
     }
