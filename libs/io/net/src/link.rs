@@ -7,11 +7,11 @@
 
 mod filter;
 
-use std::{io, net::Ipv4Addr};
+use std::{io, net::Ipv4Addr, sync::Arc, time::Duration};
 
 use sansio::LinkAddress;
 use socket2::{Domain, Socket, Type};
-use tokio::io::unix::AsyncFd;
+use tokio::{io::unix::AsyncFd, task::AbortHandle};
 
 pub use filter::Hears;
 
@@ -27,6 +27,9 @@ const IPV4: u16 = 0x0800;
 const ARP: u16 = 0x0806;
 /// Octets of the longest packet that is received.
 const LONGEST: usize = 4160;
+
+/// When a gratuitous ARP is sent again, after the first time: ARP is not reliable (RFC 5944 §4.6).
+const AGAIN: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(2)];
 
 /// The link address of an IPv4 multicast group (RFC 1112 §6.4).
 #[must_use]
@@ -47,10 +50,29 @@ pub struct Frame {
 /// A packet socket on one interface.
 #[derive(Debug)]
 pub struct LinkSocket {
-    socket: AsyncFd<Socket>,
+    socket: Arc<AsyncFd<Socket>>,
     name: String,
     index: u32,
     address: LinkAddress,
+}
+
+/// The repetitions of a gratuitous ARP; dropping it ends them, which must be done before it becomes untrue.
+#[must_use = "the repetitions end when this is dropped"]
+#[derive(Debug)]
+pub struct Announcement(AbortHandle);
+
+impl Announcement {
+    /// True once the last repetition was sent.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.0.is_finished()
+    }
+}
+
+impl Drop for Announcement {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 impl LinkSocket {
@@ -64,7 +86,7 @@ impl LinkSocket {
         let what = || format!("open a packet socket on {interface}");
         let address = address_of(interface).attempt(|| format!("read the link address of {interface}"))?;
         let socket = prepare(index, hears).attempt(what)?;
-        let socket = sys::events(socket).attempt(what)?;
+        let socket = Arc::new(sys::events(socket).attempt(what)?);
         Ok(Self { socket, name: interface.to_owned(), index, address })
     }
 
@@ -124,21 +146,35 @@ impl LinkSocket {
     ///
     /// # Errors
     /// The interface is down.
-    pub fn gratuitous_arp(&self, address: Ipv4Addr) -> Result<(), Error> {
+    pub fn gratuitous_arp(&self, address: Ipv4Addr) -> Result<Announcement, Error> {
         self.gratuitous_arp_for(address, self.address)
     }
 
-    /// Tells all hosts of the link that `address` is at the link address `owner`.
+    /// Tells all hosts of the link that `address` is at the link address `owner`: now, and twice more while what
+    /// it hands back lives. Call it inside a tokio runtime.
     ///
     /// As request and as reply, since some hosts heed only one of them (RFC 5944 §4.6).
     ///
     /// # Errors
     /// The interface is down.
-    pub fn gratuitous_arp_for(&self, address: Ipv4Addr, owner: LinkAddress) -> Result<(), Error> {
+    pub fn gratuitous_arp_for(&self, address: Ipv4Addr, owner: LinkAddress) -> Result<Announcement, Error> {
         const REQUEST: u8 = 1;
         const REPLY: u8 = 2;
-        self.transmit(ARP, BROADCAST, &arp(REQUEST, owner, address))?;
-        self.transmit(ARP, BROADCAST, &arp(REPLY, owner, address))
+        let packets = [REQUEST, REPLY].map(|operation| arp(operation, owner, address));
+        for packet in &packets {
+            self.transmit(ARP, BROADCAST, packet)?;
+        }
+        let (socket, index) = (Arc::clone(&self.socket), self.index);
+        let repetitions = tokio::spawn(async move {
+            for pause in AGAIN {
+                tokio::time::sleep(pause).await;
+                for packet in &packets {
+                    // A link that went down meanwhile needs no repetition.
+                    let _ = sys::send_link(socket.get_ref(), index, ARP, BROADCAST, packet);
+                }
+            }
+        });
+        Ok(Announcement(repetitions.abort_handle()))
     }
 
     fn transmit(&self, protocol: u16, to: LinkAddress, payload: &[u8]) -> Result<(), Error> {

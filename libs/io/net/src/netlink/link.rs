@@ -22,7 +22,8 @@ pub struct Link {
     pub mtu: u32,
     /// Whether the administrator wants it up.
     pub up: bool,
-    /// Whether it is up and something is at the other end.
+    /// Whether it is up, something is at the other end, and the kernel sends on it: that begins a little later
+    /// than the carrier itself, and what is sent before is lost without an error.
     pub carrier: bool,
 }
 
@@ -89,7 +90,7 @@ pub(super) fn read(message: &LinkMessage) -> Link {
         address: [0; 6],
         mtu: 0,
         up: flags.contains(LinkFlags::Up),
-        carrier: flags.contains(LinkFlags::Up | LinkFlags::LowerUp),
+        carrier: flags.contains(LinkFlags::Up | LinkFlags::LowerUp | LinkFlags::Running),
     };
     for attribute in &message.attributes {
         match attribute {

@@ -1,13 +1,17 @@
 //! Home agent: packets for bound home addresses come here and go into the tunnel (RFC 5944 §4.2, §4.6).
 
-use std::net::Ipv4Addr;
+use std::{
+    collections::BTreeMap,
+    net::Ipv4Addr,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use sansio::LinkAddress;
 
 use super::configure_agent;
 use crate::{
     error::Error,
-    link::LinkSocket,
+    link::{Announcement, LinkSocket},
     netlink::{Netlink, Owner, Route},
     sysctl,
 };
@@ -29,6 +33,8 @@ pub struct HomeAgent {
     home: u32,
     /// Index of the TUN device.
     tunnel: u32,
+    /// What the neighbours are being told of home addresses.
+    told: Arc<Mutex<BTreeMap<Ipv4Addr, Announcement>>>,
 }
 
 impl HomeAgent {
@@ -48,7 +54,7 @@ impl HomeAgent {
         sysctl::set(&format!("net/ipv4/neigh/{home_interface}/proxy_delay"), "0")?;
         let home = netlink.link(home_interface).await?.index;
         let tunnel = netlink.link(device).await?.index;
-        let plan = Self { netlink, home, tunnel };
+        let plan = Self { netlink, home, tunnel, told: Arc::default() };
         let routes: Vec<Route> = bindings.iter().map(|binding| plan.route(binding)).collect();
         plan.netlink.settle_routes(Owner::HomeAgent, &routes).await?;
         plan.settle_proxies(bindings).await?;
@@ -63,7 +69,8 @@ impl HomeAgent {
         // A proxy answers only for what is routed elsewhere: the route comes first.
         self.netlink.replace_route(&self.route(binding)).await?;
         self.netlink.add_proxy(self.home, binding.home_address).await?;
-        link.gratuitous_arp(binding.home_address)
+        self.tell(binding.home_address, Some(link.gratuitous_arp(binding.home_address)?));
+        Ok(())
     }
 
     /// Lets a home address go; call it before the reply is sent, which would go into the tunnel.
@@ -79,14 +86,22 @@ impl HomeAgent {
         home_address: Ipv4Addr,
         returned: Option<LinkAddress>,
     ) -> Result<(), Error> {
+        self.tell(home_address, None);
         self.netlink.del_proxy(self.home, home_address).await?;
         self.netlink.del_route(&Route::to(Owner::HomeAgent, home_address, 32).dev(self.tunnel)).await?;
         if let Some(owner) = returned {
             // Our own reply need not ask for what the request said.
             self.netlink.learn_neighbour(self.home, home_address, owner).await?;
-            link.gratuitous_arp_for(home_address, owner)?;
+            self.tell(home_address, Some(link.gratuitous_arp_for(home_address, owner)?));
         }
         Ok(())
+    }
+
+    /// Ends what was told of a home address before, and goes on with this.
+    fn tell(&self, home_address: Ipv4Addr, now: Option<Announcement>) {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        told.retain(|address, announcement| *address != home_address && !announcement.is_over());
+        told.extend(now.map(|announcement| (home_address, announcement)));
     }
 
     fn route(&self, binding: &Binding) -> Route {

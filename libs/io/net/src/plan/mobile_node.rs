@@ -7,14 +7,17 @@
 //! Away from home neither ARP nor anything else that the kernel sends of itself shows the home address
 //! (RFC 5944 §4.6).
 
-use std::net::Ipv4Addr;
+use std::{
+    net::Ipv4Addr,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use sansio::LinkAddress;
 
 use super::{MARK, TABLE_CARE_OF, accept_any_way, configure, keep_routes_without_carrier};
 use crate::{
     error::Error,
-    link::LinkSocket,
+    link::{Announcement, LinkSocket},
     netlink::{Address, Netlink, Owner, Route, Rule, Selector},
     sysctl,
 };
@@ -56,6 +59,8 @@ pub struct MobileNode {
     links: Vec<(String, u32)>,
     /// Index of the TUN device.
     tunnel: u32,
+    /// What the neighbours at home are being told.
+    told: Arc<Mutex<Option<Announcement>>>,
 }
 
 /// What a state consists of.
@@ -98,7 +103,7 @@ impl MobileNode {
             links.push(((*name).to_owned(), netlink.link(name).await?.index));
         }
         let tunnel = netlink.link(device).await?.index;
-        let plan = Self { netlink, home, links, tunnel };
+        let plan = Self { netlink, home, links, tunnel, told: Arc::default() };
         plan.place_home_address().await?;
         Ok(plan)
     }
@@ -128,7 +133,13 @@ impl MobileNode {
         let default = Route::default_route(OWNER).dev(index).source(address);
         routes.extend(gateway.into_iter().flat_map(|gateway| self.everything(default.clone().via(gateway))));
         self.settle(&State { routes, answers: Some(index), ..State::default() }).await?;
-        link.gratuitous_arp(address)
+        self.tell(Some(link.gratuitous_arp(address)?));
+        Ok(())
+    }
+
+    /// Ends what the neighbours were told before, and goes on with this. Away from home nothing may be told.
+    fn tell(&self, now: Option<Announcement>) {
+        *self.told.lock().unwrap_or_else(PoisonError::into_inner) = now;
     }
 
     /// The node is registered through a foreign agent, its only neighbour.
@@ -228,6 +239,7 @@ impl MobileNode {
     }
 
     async fn settle(&self, state: &State) -> Result<(), Error> {
+        self.tell(None);
         self.settle_arp(state.answers)?;
         if let Some((index, address, link_address)) = state.neighbour {
             self.netlink.replace_neighbour(index, address, link_address).await?;

@@ -80,6 +80,14 @@ impl Host {
         result.recv().expect("what was run on the host panicked")
     }
 
+    /// Waits until the host's kernel sends on an interface.
+    pub(crate) fn has_carrier(&self, interface: &'static str) {
+        self.act(move || async move {
+            let netlink = Netlink::connect().unwrap();
+            while !netlink.link(interface).await.unwrap().carrier {}
+        });
+    }
+
     /// A UDP socket of the host.
     pub(crate) fn udp(&self, local: &str) -> UdpSocket {
         let local: SocketAddrV4 = local.parse().unwrap();
@@ -190,6 +198,7 @@ impl Switch {
             netlink.set_up(link.index).await.unwrap();
         });
         self.forwards(&from_here);
+        host.has_carrier(interface);
         from_here
     }
 

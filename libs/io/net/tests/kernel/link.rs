@@ -1,13 +1,16 @@
 //! Packets past the host's routing, and gratuitous ARP.
 
-use std::{net::Ipv4Addr, sync::Arc};
+use std::{io::Read as _, net::Ipv4Addr, sync::Arc};
 
 use net::{
     link::{BROADCAST, Frame, Hears, LinkSocket, multicast},
     netlink::Netlink,
 };
 
-use crate::lab::{Host, Switch};
+use crate::{
+    lab::{Host, Switch},
+    plan::arp_socket,
+};
 
 /// An IPv4 packet; its header checksum is right, since bridges look at it.
 fn udp(destination: [u8; 4], ports: (u16, u16), payload: &[u8]) -> Vec<u8> {
@@ -134,11 +137,43 @@ fn gratuitous_arp_changes_what_a_neighbour_knows() {
     // The link delivers in the sender's own context: what was sent has arrived when the call returns.
     let at_agent = open(&agent, Hears::HomeAgent);
     let socket = Arc::clone(&at_agent);
-    agent.act(move || async move { socket.gratuitous_arp(home_address).unwrap() });
+    let _told = agent.act(move || async move { socket.gratuitous_arp(home_address).unwrap() });
     until(|| known() == at_agent.address());
     let returned = [2, 0, 0, 0, 0, 9];
-    agent.act(move || async move { at_agent.gratuitous_arp_for(home_address, returned).unwrap() });
+    let _told =
+        agent.act(move || async move { at_agent.gratuitous_arp_for(home_address, returned).unwrap() });
     until(|| known() == returned);
+}
+
+#[test]
+fn gratuitous_arp_is_repeated_until_it_becomes_untrue() {
+    let Some(switch) = Switch::new(&["home"]) else {
+        return;
+    };
+    let (agent, correspondent) = (Host::new().unwrap(), Host::new().unwrap());
+    switch.connect(&agent, "eth0", "home");
+    switch.connect(&correspondent, "eth0", "home");
+    let heard = correspondent.act(|| async { arp_socket() });
+    let at_agent = open(&agent, Hears::HomeAgent);
+    let address = |last: u8| Ipv4Addr::new(10, 11, 1, last);
+    agent.act(move || async move {
+        let (withdrawn, told) = (at_agent.gratuitous_arp(address(51)), at_agent.gratuitous_arp(address(50)));
+        drop(withdrawn.unwrap());
+        let told = told.unwrap();
+        while !told.is_over() {
+            tokio::task::yield_now().await;
+        }
+        drop(at_agent.gratuitous_arp(address(52)).unwrap());
+    });
+    let mut counted = [0; 3];
+    let mut packet = [0; 64];
+    while counted[2] < 2 {
+        assert!((&heard).read(&mut packet).unwrap() >= 28);
+        if let [10, 11, 1, last @ 50..=52] = packet[14..18] {
+            counted[usize::from(last - 50)] += 1;
+        }
+    }
+    assert_eq!(counted, [6, 2, 2], "a request and a reply each time");
 }
 
 /// Asks again and again until something is so.

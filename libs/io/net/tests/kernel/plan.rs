@@ -274,7 +274,7 @@ fn a_sudden_move_causes_no_arp_with_the_home_address() {
         near.send_to(b"away", far.local_addr().unwrap()).unwrap();
     }
     let last = Ipv4Addr::new(10, 99, 99, 99);
-    mobile.act(move || async move { link.gratuitous_arp(last).unwrap() });
+    drop(mobile.act(move || async move { link.gratuitous_arp(last).unwrap() }));
     let mut packet = [0; 64];
     loop {
         let length = (&heard).read(&mut packet).unwrap();
@@ -288,7 +288,7 @@ fn a_sudden_move_causes_no_arp_with_the_home_address() {
 }
 
 /// A socket that receives all ARP packets of the host.
-fn arp_socket() -> socket2::Socket {
+pub(crate) fn arp_socket() -> socket2::Socket {
     let arp = socket2::Protocol::from(i32::from(0x0806_u16.to_be()));
     let socket = socket2::Socket::new(socket2::Domain::PACKET, socket2::Type::DGRAM, Some(arp)).unwrap();
     socket.set_read_timeout(Some(PATIENCE)).unwrap();

@@ -516,6 +516,7 @@ fn the_home_agent_answers_for_the_mobile_node_until_it_is_back() {
 
     world.switch.plug(&world.mobile_port, "home");
     let mobile_link = link_address(&world.mobile, "eth0");
+    world.mobile.has_carrier("eth0");
     world.mobile.act(|| async {
         let plan = prepare_mobile_node().await;
         let link = Arc::new(LinkSocket::open("eth0", Hears::MobileNode).unwrap());
