@@ -13,6 +13,7 @@ mod header;
 pub mod icmp_error;
 pub mod mtu;
 mod table;
+pub mod udp_checksum;
 mod verdict;
 
 pub use encap::HEADROOM;

@@ -166,20 +166,25 @@ impl Entry {
         Self { delivery: Some(delivery), ..self }
     }
 
-    /// The tunnel as `packet` takes it: what minimal encapsulation cannot carry goes as IP in IP.
+    /// The tunnel as `packet` takes it, wrapped once: what minimal encapsulation cannot carry goes as IP in IP.
     pub(crate) fn carrying(self, packet: Packet<'_>) -> Self {
-        if is_beyond_minimal(packet) { self.carrying_fragments() } else { self }
+        if is_beyond_minimal(packet) {
+            self.carrying_fragments()
+        } else {
+            self.with_broadcasts(Broadcasts::No)
+        }
     }
 
-    /// The tunnel as fragments take it.
+    /// The tunnel as fragments take it, wrapped once.
     pub(crate) const fn carrying_fragments(self) -> Self {
+        let once = self.with_broadcasts(Broadcasts::No);
         match self.peer {
             Peer::Minimal { local, remote } => {
                 let peer = Peer::IpInIp { local, remote };
                 let more = peer.overhead() - self.peer.overhead();
-                Self { peer, mtu: self.mtu.saturating_sub(more), ..self }
+                Self { peer, mtu: self.mtu.saturating_sub(more), ..once }
             }
-            Peer::IpInIp { .. } | Peer::Gre { .. } | Peer::Udp { .. } => self,
+            Peer::IpInIp { .. } | Peer::Gre { .. } | Peer::Udp { .. } => once,
         }
     }
 }

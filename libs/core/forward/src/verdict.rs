@@ -62,7 +62,8 @@ impl Outer {
 /// What to do with a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// Wrap it and send it to the peer of this entry.
+    /// Wrap it and send it to the peer of this entry, which is as this packet takes it: by IP in IP if minimal
+    /// encapsulation cannot carry it, and with [`Broadcasts::Nested`] only if it is to be wrapped twice.
     Encap(Entry),
     /// Hand its first octets to the host.
     Deliver {
