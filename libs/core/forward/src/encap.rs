@@ -35,8 +35,8 @@ const CODE_POINT: u8 = 0xfc;
 /// §4.1: the far end may not know how to undo it). Minimal encapsulation keeps the header of the packet itself,
 /// with its time to live, don't-fragment and traffic class.
 ///
-/// None if `at` is not an IPv4 packet, has too little room before it, would exceed 65,535 octets, or is a fragment
-/// or has options where minimal encapsulation was asked for. Nothing is changed then.
+/// None if `at` is not an IPv4 packet, has too little room before it, would exceed 65,535 octets, or is what minimal
+/// encapsulation cannot carry: a fragment, with options, or for many hosts. Nothing is changed then.
 #[must_use]
 pub fn encap(buffer: &mut [u8], at: Range<usize>, peer: Peer) -> Option<Range<usize>> {
     let packet = Packet::parse(buffer.get(at.clone())?).ok()?;
@@ -227,7 +227,8 @@ mod tests {
         let first = Inner::new("10.11.1.90", "10.11.1.50").fragment(0, true).payload(8).build();
         let later = Inner::new("10.11.1.90", "10.11.1.50").fragment(9, false).payload(8).build();
         let options = Inner::new("10.11.1.90", "10.11.1.50").options(&[1, 1, 1, 0]).payload(8).build();
-        for inner in [first, later, options] {
+        let many = Inner::new("10.11.1.90", "239.1.2.3").time_to_live(1).payload(8).build();
+        for inner in [first, later, options, many] {
             let (mut buffer, at) = buffer_with(&inner);
             let before = buffer.clone();
             assert_eq!(encap(&mut buffer, at, minimal()), None);

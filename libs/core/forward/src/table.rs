@@ -189,10 +189,15 @@ impl Entry {
     }
 }
 
-/// Fragments have no place in the forwarding header (RFC 2004 §3), and options would become options of the outer
-/// packet, which the routers on the way and the host of the tunnel end would obey.
+/// Fragments have no place in the forwarding header (RFC 2004 §3). Options would become options of the outer packet,
+/// which the routers on the way and the host of the tunnel end would obey. What is for many hosts often has a time to
+/// live of one link, which would end inside the tunnel.
 pub(crate) fn is_beyond_minimal(packet: Packet<'_>) -> bool {
-    packet.is_fragment() || !packet.options().is_empty()
+    let destination = packet.destination();
+    packet.is_fragment()
+        || !packet.options().is_empty()
+        || destination.is_multicast()
+        || destination.is_broadcast()
 }
 
 /// On which end of the tunnel this agent stands.

@@ -25,7 +25,14 @@ use tokio::sync::mpsc;
 
 pub use counters::Counters;
 
-use crate::{error::Error, link::data::DataSocket, raw::RawSockets, sys, tun::Tun, udp};
+use crate::{
+    error::Error,
+    link::data::{DataSocket, GroupSender},
+    raw::RawSockets,
+    sys,
+    tun::Tun,
+    udp,
+};
 use counters::Tally;
 use thread::Thread;
 
@@ -87,7 +94,7 @@ pub struct Config {
 }
 
 impl Links {
-    fn open(&self) -> Result<(Vec<DataSocket>, Option<DataSocket>), Error> {
+    fn open(&self) -> Result<(Vec<DataSocket>, Option<(DataSocket, GroupSender)>), Error> {
         match self {
             Self::None => Ok((Vec::new(), None)),
             Self::Visited { interfaces, addresses } => {
@@ -95,7 +102,9 @@ impl Links {
                 Ok((interfaces.iter().map(open).collect::<Result<_, _>>()?, None))
             }
             Self::Home { interface, broadcast, local_control } => {
-                Ok((Vec::new(), Some(DataSocket::broadcasts(interface, *broadcast, *local_control)?)))
+                let listener = DataSocket::broadcasts(interface, *broadcast, *local_control)?;
+                let sender = GroupSender::beside(&listener)?;
+                Ok((Vec::new(), Some((listener, sender))))
             }
         }
     }
@@ -107,8 +116,8 @@ struct Shared {
     raw: RawSockets,
     /// Where visitors hand packets over.
     visited: Vec<DataSocket>,
-    /// The home link.
-    home: Option<DataSocket>,
+    /// The home link, to listen and to speak.
+    home: Option<(DataSocket, GroupSender)>,
     table: ArcSwap<Table>,
     ports: ArcSwap<Vec<udp::Port>>,
     paths: ArcSwap<Paths>,

@@ -83,20 +83,41 @@ impl DataSocket {
         }
         Ok((packet.len(), Station { interface: self.index, link_address: frame.from }))
     }
-
-    /// Sends a packet to all hosts of the link, or to the multicast group that it is for.
-    ///
-    /// # Errors
-    /// The interface is down, or the packet is longer than its MTU.
-    pub(crate) fn send_to_group(&self, packet: &[u8]) -> io::Result<()> {
-        let destination = packet.get(16..).and_then(|rest| rest.first_chunk::<4>());
-        let group = destination.map(|octets| Ipv4Addr::from(*octets)).filter(Ipv4Addr::is_multicast);
-        sys::send_link(&self.socket, self.index, IPV4, group.map_or(BROADCAST, multicast), packet)
-    }
 }
 
 impl AsFd for DataSocket {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
+    }
+}
+
+/// Sends to all or many hosts of a link. Not the socket that listens there: it would not hear what it sends, and other
+/// mobile nodes are to get it.
+#[derive(Debug)]
+pub(crate) struct GroupSender {
+    socket: Socket,
+    index: u32,
+}
+
+impl GroupSender {
+    /// Opens it on the link of `listener`.
+    pub(crate) fn beside(listener: &DataSocket) -> Result<Self, Error> {
+        let open = || {
+            let socket = Socket::new(Domain::PACKET, Type::DGRAM, None)?;
+            socket.set_nonblocking(true)?;
+            Ok::<_, io::Error>(socket)
+        };
+        let socket = open().attempt(|| "open a packet socket for broadcasts")?;
+        Ok(Self { socket, index: listener.index })
+    }
+
+    /// Sends a packet to all hosts of the link, or to the multicast group that it is for.
+    ///
+    /// # Errors
+    /// The interface is down, or the packet is longer than its MTU.
+    pub(crate) fn send(&self, packet: &[u8]) -> io::Result<()> {
+        let destination = packet.get(16..).and_then(|rest| rest.first_chunk::<4>());
+        let group = destination.map(|octets| Ipv4Addr::from(*octets)).filter(Ipv4Addr::is_multicast);
+        sys::send_link(&self.socket, self.index, IPV4, group.map_or(BROADCAST, multicast), packet)
     }
 }

@@ -159,11 +159,11 @@ impl Inbound {
     /// Gives a packet to the host and to all hosts of the home link.
     fn flood(&self, packet: &[u8]) {
         let tally = &self.shared.tally;
-        let Some(home) = &self.shared.home else {
+        let Some((_, home)) = &self.shared.home else {
             return tally.drop(Reason::Destination);
         };
         self.hand_in(packet);
-        match home.send_to_group(packet) {
+        match home.send(packet) {
             Ok(()) => tally.add(Count::Flooded, 1),
             Err(error) => {
                 tally.add(Count::DeliveryFailed, 1);

@@ -112,7 +112,7 @@ impl Outbound {
             troubles: Troubles::new(),
         };
         let shared = &*self.shared;
-        let links = shared.visited.iter().chain(&shared.home);
+        let links = shared.visited.iter().chain(shared.home.as_ref().map(|(listener, _)| listener));
         let sources = [wake.as_fd(), shared.tun.as_fd()].into_iter().chain(links.map(|link| link.as_fd()));
         let mut ready: Vec<PollFd<'_>> =
             sources.map(|source| PollFd::new(source, PollFlags::POLLIN)).collect();
@@ -130,7 +130,7 @@ impl Outbound {
             for link in &shared.visited {
                 work.turn(|work| work.read_handed_over(shared, link), shared);
             }
-            if let Some(home) = &shared.home {
+            if let Some((home, _)) = &shared.home {
                 work.turn(|work| work.read_broadcast(shared, home), shared);
             }
         }

@@ -14,7 +14,7 @@ use crate::{
     lab::{Host, Switch},
     world::{
         ALL, BROADCAST, CARE_OF, Encapsulation, FOREIGN_AGENT, HOME_ADDRESS, HOME_AGENT, VISITED_AGENT,
-        World, echo, ends, entry, learns_mtu, link_address, open, open_with, transfer, wait_for,
+        World, echo, ends, entry, learns_mtu, link_address, open, open_with, set, transfer, wait_for,
     },
 };
 
@@ -41,7 +41,8 @@ fn crier(host: &Host, interface: &'static str) -> UdpSocket {
 fn hears(socket: &UdpSocket, message: &[u8]) -> Ipv4Addr {
     let mut buffer = [0; 2048];
     loop {
-        let (length, from) = socket.recv_from(&mut buffer).unwrap();
+        let expected = message.escape_ascii().to_string();
+        let (length, from) = socket.recv_from(&mut buffer).unwrap_or_else(|e| panic!("{e}: {expected:.40}"));
         if buffer[..length] == *message {
             let std::net::SocketAddr::V4(from) = from else { unreachable!("bound to IPv4") };
             return *from.ip();
@@ -160,6 +161,8 @@ fn large_broadcasts_are_cut_for_the_tunnel() {
             };
             let (correspondent, mobile) =
                 (crier(&world.correspondent, "eth0"), crier(&world.mobile, "sojourn0"));
+            // With don't-fragment they would be lost: no error may be sent about a broadcast.
+            set(&correspondent, libc::IP_MTU_DISCOVER, libc::IP_PMTUDISC_DONT);
             let message: Vec<u8> = (0..1472).map(|n| n as u8).collect();
             correspondent.send_to(&message, (BROADCAST, PORT)).unwrap();
             hears(&mobile, &message);
