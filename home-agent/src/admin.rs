@@ -76,7 +76,7 @@ fn binding(core: &HomeAgent, binding: &record::Binding, now: Now) -> Binding {
         agent: binding.foreign_agent.clone().unwrap_or_default(),
         encapsulation: binding.tunnel.name().to_owned(),
         tunnel_to: match binding.tunnel {
-            Tunnel::IpInIp(address) => address.to_string(),
+            Tunnel::IpInIp(address) | Tunnel::Minimal(address) | Tunnel::Gre(address) => address.to_string(),
             Tunnel::Udp(address) => address.to_string(),
         },
         reverse_tunnel: binding.reverse_tunnel,

@@ -4,7 +4,8 @@ use std::{collections::BTreeMap, net::Ipv4Addr};
 
 use crypto::{Cipher, Key};
 use record::{
-    Association, AssociationKind, Binding, HomeAgent, Nai, State, Subscriber, SubscriberState, Visitor,
+    Association, AssociationKind, Binding, HomeAgent, Plain, RealmKey, RetiringKey, Seen, State, Subscriber,
+    SubscriberState, Visitor,
 };
 use sqlx::{Connection as _, SqliteConnection, sqlite::SqliteRow};
 use wire::mip::Spi;
@@ -46,7 +47,8 @@ impl Load<'_> {
         Ok(State {
             subscribers: self.subscribers().await?,
             subscriber_cursor: self.number("SELECT change FROM subscriber_cursor").await?,
-            identifications: self.rows("identifications", IDENTIFICATIONS, identification).await?,
+            seen: self.rows("identifications", IDENTIFICATIONS, seen).await?,
+            realm_keys: self.realm_keys().await?,
             bindings: self.bindings().await?,
             visitors: self.visitors().await?,
             sequences: self.rows("sequences", SEQUENCES, sequence).await?,
@@ -80,6 +82,11 @@ impl Load<'_> {
     async fn subscribers(&mut self) -> Result<Vec<Subscriber>, ReadError> {
         let rows = self.fetch("SELECT rowid, * FROM subscribers ORDER BY nai").await?;
         rows.iter().map(|row| subscriber(&Reading::new("subscribers", row), self.vault)).collect()
+    }
+
+    async fn realm_keys(&mut self) -> Result<Vec<RealmKey>, ReadError> {
+        let rows = self.fetch("SELECT rowid, * FROM realm_keys ORDER BY id").await?;
+        rows.iter().map(|row| realm_key(&Reading::new("realm_keys", row), self.vault)).collect()
     }
 
     async fn bindings(&mut self) -> Result<Vec<Binding>, ReadError> {
@@ -133,10 +140,15 @@ fn subscriber(row: &Reading<'_>, vault: &Vault) -> Result<Subscriber, ReadError>
         "revoked" => SubscriberState::Revoked,
         _ => return Err(row.damaged("the state is unknown")),
     };
+    let retiring = retiring(row, vault, nai.as_str())?;
     Ok(Subscriber {
         nai,
         key0,
         spi: Spi(row.number("spi")?),
+        one_time: row.column("one_time")?,
+        generation: row.number("generation")?,
+        retiring,
+        plain: plain(row)?,
         cipher: cipher.ok_or_else(|| row.damaged("the cipher is unknown"))?,
         home_address: row.address("home_address")?,
         home_prefix_length: row.number("home_prefix_length")?,
@@ -149,8 +161,46 @@ fn subscriber(row: &Reading<'_>, vault: &Vault) -> Result<Subscriber, ReadError>
     })
 }
 
-fn identification(row: &Reading<'_>) -> Result<(Nai, u64), ReadError> {
-    Ok((row.nai("nai")?, row.u64("identification")?))
+fn retiring(row: &Reading<'_>, vault: &Vault, nai: &str) -> Result<Option<RetiringKey>, ReadError> {
+    if row.column::<Option<&[u8]>>("sealed_retiring_key0")?.is_none() {
+        return Ok(None);
+    }
+    let mut retiring = RetiringKey {
+        key0: Key::new([0; Key::LEN]),
+        spi: Spi(row.number("retiring_spi")?),
+        generation: row.number("retiring_generation")?,
+        ends: row.u64("retiring_ends")?,
+    };
+    retiring.key0 = unsealed(row, vault, &Place::retiring_key0(nai, &retiring), "sealed_retiring_key0")?;
+    Ok(Some(retiring))
+}
+
+fn plain(row: &Reading<'_>) -> Result<Option<Plain>, ReadError> {
+    match row.column::<Option<bool>>("plain_nonces")? {
+        None => Ok(None),
+        Some(nonces) => Ok(Some(Plain { nonces, md5: row.column("plain_md5")? })),
+    }
+}
+
+fn realm_key(row: &Reading<'_>, vault: &Vault) -> Result<RealmKey, ReadError> {
+    let mut key = RealmKey {
+        id: Spi(row.number("id")?),
+        secret: Key::new([0; Key::LEN]),
+        made: row.u64("made")?,
+        ends: row.optional_u64("ends")?,
+        change: row.u64("change")?,
+    };
+    key.secret = unsealed(row, vault, &Place::realm_key(&key), "sealed_secret")?;
+    Ok(key)
+}
+
+fn seen(row: &Reading<'_>) -> Result<Seen, ReadError> {
+    Ok(Seen {
+        nai: row.nai("nai")?,
+        identification: row.u64("identification")?,
+        generation: row.number("generation")?,
+        index: row.u64("highest_index")?,
+    })
 }
 
 fn sequence(row: &Reading<'_>) -> Result<(u32, u32), ReadError> {
@@ -173,6 +223,8 @@ fn binding(row: &Reading<'_>, associations: &mut Associations) -> Result<Binding
         care_of: row.address("care_of")?,
         tunnel: row.tunnel()?,
         reverse_tunnel: row.column("reverse_tunnel")?,
+        broadcasts: row.column("broadcasts")?,
+        revocation: row.optional_number("revocation")?,
         foreign_agent: row.column("foreign_agent")?,
         lifetime: row.number("lifetime")?,
         granted: row.u64("granted")?,
@@ -190,6 +242,9 @@ fn visitor(row: &Reading<'_>, associations: &mut Associations) -> Result<Visitor
         care_of: row.address("care_of")?,
         tunnel: row.tunnel()?,
         reverse_tunnel: row.column("reverse_tunnel")?,
+        encapsulating_delivery: row.column("encapsulating_delivery")?,
+        broadcasts: row.column("broadcasts")?,
+        revocation: row.optional_number("revocation")?,
         lifetime: row.number("lifetime")?,
         granted: row.u64("granted")?,
         associations: associations.remove(&home_address).unwrap_or_default(),
@@ -207,6 +262,8 @@ fn association(table: &str, row: &Reading<'_>, vault: &Vault) -> Result<Associat
         peer: row.column("peer")?,
         made: row.u64("made")?,
         ends: row.u64("ends")?,
+        confirmed: row.column("confirmed")?,
+        retires: row.optional_u64("retires")?,
     };
     let place = Place::association(table, row.column("home_address")?, row.column("position")?, &association);
     association.key = unsealed(row, vault, &place, "sealed_key")?;

@@ -15,7 +15,9 @@ pub(crate) const fn signed(number: u64) -> i64 {
 /// Columns of a tunnel: name, address, port.
 pub(crate) fn tunnel_columns(tunnel: Tunnel) -> (&'static str, String, Option<u16>) {
     match tunnel {
-        Tunnel::IpInIp(address) => (tunnel.name(), address.to_string(), None),
+        Tunnel::IpInIp(address) | Tunnel::Minimal(address) | Tunnel::Gre(address) => {
+            (tunnel.name(), address.to_string(), None)
+        }
         Tunnel::Udp(peer) => (tunnel.name(), peer.ip().to_string(), Some(peer.port())),
     }
 }
@@ -100,6 +102,8 @@ impl<'a> Reading<'a> {
         let address = self.address("tunnel_address")?;
         match self.column("tunnel")? {
             "ipip" => Ok(Tunnel::IpInIp(address)),
+            "minimal" => Ok(Tunnel::Minimal(address)),
+            "gre" => Ok(Tunnel::Gre(address)),
             "udp" => Ok(Tunnel::Udp(SocketAddrV4::new(address, self.number("tunnel_port")?))),
             _ => Err(self.damaged("the tunnel is of unknown kind")),
         }

@@ -6,8 +6,10 @@ use sqlx::{
 };
 
 /// Every schema: number, name, statements; the same numbers as the files in migrations/sqlite.
-const MIGRATIONS: [(i64, &str, &str); 1] =
-    [(1, "initial", include_str!("../../../../migrations/sqlite/0001_initial.sql"))];
+const MIGRATIONS: [(i64, &str, &str); 2] = [
+    (1, "initial", include_str!("../../../../migrations/sqlite/0001_initial.sql")),
+    (2, "rotation", include_str!("../../../../migrations/sqlite/0002_rotation.sql")),
+];
 
 /// The newest schema known.
 pub(crate) const NEWEST: i64 = MIGRATIONS[MIGRATIONS.len() - 1].0;

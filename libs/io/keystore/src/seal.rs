@@ -4,7 +4,7 @@
 //! that random nonces meet under one key only when one row is rewritten, however many rows there are.
 
 use crypto::{Cipher, Key, Rng, aead, kdf};
-use record::Association;
+use record::{Association, RealmKey, RetiringKey};
 use zeroize::Zeroizing;
 
 /// Where a sealed value stands: table, column and row, each with its length before it.
@@ -26,6 +26,24 @@ impl Place {
     /// KEY 0 of a subscriber.
     pub(crate) fn key0(nai: &str) -> Self {
         Self::new("subscribers", "sealed_key0").with(nai.as_bytes())
+    }
+
+    /// KEY 0 of a subscriber before its last rotation. Index, generation and end belong to the place: an edit of
+    /// the row must not lengthen what was promised to end.
+    pub(crate) fn retiring_key0(nai: &str, of: &RetiringKey) -> Self {
+        Self::new("subscribers", "sealed_retiring_key0")
+            .with(nai.as_bytes())
+            .with(&of.spi.0.to_be_bytes())
+            .with(&of.generation.to_be_bytes())
+            .with(&of.ends.to_be_bytes())
+    }
+
+    /// The private half of a key of the realm.
+    pub(crate) fn realm_key(of: &RealmKey) -> Self {
+        let ends = of.ends.map(u64::to_be_bytes);
+        Self::new("realm_keys", "sealed_secret")
+            .with(&of.id.0.to_be_bytes())
+            .with(ends.as_ref().map_or(&[], |ends| ends))
     }
 
     /// The key of the association at `position` of what has this home address. Kind and indices belong to the
@@ -96,6 +114,8 @@ mod tests {
             peer: "traveller-one@home.example".into(),
             made: 1,
             ends: 2,
+            confirmed: false,
+            retires: None,
         }
     }
 
@@ -118,11 +138,28 @@ mod tests {
             Place::association("binding_associations", "10.11.1.50", 0, &other),
             Place::association("binding_associations", "10.11.1.50", 0, &index),
             Place::key0("10.11.1.50"),
+            Place::retiring_key0("10.11.1.50", &retiring(3)),
+            Place::realm_key(&realm_key(None)),
         ] {
             assert!(vault.open(&elsewhere, &sealed).is_none());
         }
         assert!(Vault::new(Key::new([2; 32])).open(&place(), &sealed).is_none());
         assert_ne!(sealed, vault.seal(&mut rng, &place(), &of.key));
+    }
+
+    fn retiring(ends: u64) -> RetiringKey {
+        RetiringKey { key0: Key::new([9; 32]), spi: Spi(600), generation: 1, ends }
+    }
+
+    fn realm_key(ends: Option<u64>) -> RealmKey {
+        RealmKey { id: Spi(256), secret: Key::new([9; 32]), made: 1, ends, change: 1 }
+    }
+
+    #[test]
+    fn an_edited_end_does_not_open() {
+        assert_ne!(Place::retiring_key0("a@b", &retiring(3)).0, Place::retiring_key0("a@b", &retiring(4)).0);
+        assert_ne!(Place::realm_key(&realm_key(None)).0, Place::realm_key(&realm_key(Some(0))).0);
+        assert_ne!(Place::realm_key(&realm_key(Some(1))).0, Place::realm_key(&realm_key(Some(0))).0);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use crypto::Rng;
 use record::{
-    Association, AuditEntry, Binding, Change, CommitError, Grant, HomeAgent, Nai, Subscriber,
+    Association, AuditEntry, Binding, Change, CommitError, Grant, HomeAgent, RealmKey, Seen, Subscriber,
     SubscriberState, Visitor,
 };
 use sqlx::{
@@ -45,9 +45,13 @@ impl Changes<'_> {
         match change {
             Change::PutSubscriber(subscriber) => self.put_subscriber(subscriber).await,
             Change::SubscriberCursor(change) => self.run(sqlx::query(PUT_CURSOR).bind(signed(*change))).await,
-            Change::Identification { nai, previous, next } => {
-                self.put_identification(nai, *previous, *next).await
+            Change::Identification { nai, previous, next, generation, index } => {
+                let seen =
+                    Seen { nai: nai.clone(), identification: *next, generation: *generation, index: *index };
+                self.put_seen(&seen, *previous).await
             }
+            Change::PutRealmKey(key) => self.put_realm_key(key).await,
+            Change::RemoveRealmKey(id) => self.run(sqlx::query(REMOVE_REALM_KEY).bind(i64::from(id.0))).await,
             Change::PutBinding(binding) => self.put_binding(binding).await,
             Change::RemoveBinding(home) => self.run(sqlx::query(REMOVE_BINDING).bind(home.to_string())).await,
             Change::PutVisitor(visitor) => self.put_visitor(visitor).await,
@@ -76,6 +80,7 @@ impl Changes<'_> {
     async fn put_subscriber(&mut self, of: &Subscriber) -> Result<(), Stop> {
         let nai = of.nai.as_str();
         let sealed = self.vault.seal(self.rng, &Place::key0(nai), &of.key0);
+        let retiring = of.retiring.as_ref();
         let state = match of.state {
             SubscriberState::Active => "active",
             SubscriberState::Revoked => "revoked",
@@ -92,16 +97,37 @@ impl Changes<'_> {
             .bind(of.no_fs)
             .bind(state)
             .bind(of.max_lifetime.map(i64::from))
+            .bind(signed(of.change))
+            .bind(of.one_time)
+            .bind(i64::from(of.generation))
+            .bind(retiring.map(|old| self.vault.seal(self.rng, &Place::retiring_key0(nai, old), &old.key0)))
+            .bind(retiring.map(|old| i64::from(old.spi.0)))
+            .bind(retiring.map(|old| i64::from(old.generation)))
+            .bind(retiring.map(|old| signed(old.ends)))
+            .bind(of.plain.map(|plain| plain.nonces))
+            .bind(of.plain.map(|plain| plain.md5));
+        self.run(query).await
+    }
+
+    async fn put_realm_key(&mut self, of: &RealmKey) -> Result<(), Stop> {
+        let query = sqlx::query(PUT_REALM_KEY)
+            .bind(i64::from(of.id.0))
+            .bind(self.vault.seal(self.rng, &Place::realm_key(of), &of.secret))
+            .bind(signed(of.made))
+            .bind(of.ends.map(signed))
             .bind(signed(of.change));
         self.run(query).await
     }
 
-    async fn put_identification(&mut self, of: &Nai, previous: Option<u64>, next: u64) -> Result<(), Stop> {
+    async fn put_seen(&mut self, of: &Seen, previous: Option<u64>) -> Result<(), Stop> {
+        let query = sqlx::query(if previous.is_some() { NEXT_IDENTIFICATION } else { FIRST_IDENTIFICATION })
+            .bind(of.nai.as_str())
+            .bind(signed(of.identification))
+            .bind(i64::from(of.generation))
+            .bind(signed(of.index));
         let query = match previous {
-            None => sqlx::query(FIRST_IDENTIFICATION).bind(of.as_str()).bind(signed(next)),
-            Some(previous) => {
-                sqlx::query(NEXT_IDENTIFICATION).bind(of.as_str()).bind(signed(next)).bind(signed(previous))
-            }
+            Some(previous) => query.bind(signed(previous)),
+            None => query,
         };
         match self.execute(query).await?.rows_affected() {
             1 => Ok(()),
@@ -122,7 +148,9 @@ impl Changes<'_> {
             .bind(of.reverse_tunnel)
             .bind(of.foreign_agent.as_deref())
             .bind(i64::from(of.lifetime))
-            .bind(signed(of.granted));
+            .bind(signed(of.granted))
+            .bind(of.broadcasts)
+            .bind(of.revocation.map(i64::from));
         self.run(query).await?;
         self.put_associations("binding_associations", PUT_BINDING_ASSOCIATION, &home, &of.associations).await
     }
@@ -141,7 +169,10 @@ impl Changes<'_> {
             .bind(port.map(i64::from))
             .bind(of.reverse_tunnel)
             .bind(i64::from(of.lifetime))
-            .bind(signed(of.granted));
+            .bind(signed(of.granted))
+            .bind(of.encapsulating_delivery)
+            .bind(of.broadcasts)
+            .bind(of.revocation.map(i64::from));
         self.run(query).await?;
         self.put_associations("visitor_associations", PUT_VISITOR_ASSOCIATION, &home, &of.associations).await
     }
@@ -165,7 +196,9 @@ impl Changes<'_> {
                 .bind(&of.own)
                 .bind(&of.peer)
                 .bind(signed(of.made))
-                .bind(signed(of.ends));
+                .bind(signed(of.ends))
+                .bind(of.confirmed)
+                .bind(of.retires.map(signed));
             self.run(query).await?;
         }
         Ok(())
@@ -221,48 +254,61 @@ impl Changes<'_> {
 }
 
 const PUT_SUBSCRIBER: &str = "INSERT INTO subscribers (nai, sealed_key0, spi, cipher, home_address,
-        home_prefix_length, home_agent, home_gateway, no_fs, state, max_lifetime, change)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
+        home_prefix_length, home_agent, home_gateway, no_fs, state, max_lifetime, change, one_time, generation,
+        sealed_retiring_key0, retiring_spi, retiring_generation, retiring_ends, plain_nonces, plain_md5)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20)
     ON CONFLICT (nai) DO UPDATE SET sealed_key0 = ?2, spi = ?3, cipher = ?4, home_address = ?5,
         home_prefix_length = ?6, home_agent = ?7, home_gateway = ?8, no_fs = ?9, state = ?10,
-        max_lifetime = ?11, change = ?12";
+        max_lifetime = ?11, change = ?12, one_time = ?13, generation = ?14, sealed_retiring_key0 = ?15,
+        retiring_spi = ?16, retiring_generation = ?17, retiring_ends = ?18, plain_nonces = ?19,
+        plain_md5 = ?20";
+
+const PUT_REALM_KEY: &str = "INSERT INTO realm_keys (id, sealed_secret, made, ends, change)
+    VALUES (?1, ?2, ?3, ?4, ?5)
+    ON CONFLICT (id) DO UPDATE SET sealed_secret = ?2, made = ?3, ends = ?4, change = ?5";
+
+const REMOVE_REALM_KEY: &str = "DELETE FROM realm_keys WHERE id = ?1";
 
 const PUT_CURSOR: &str = "INSERT INTO subscriber_cursor (id, change) VALUES (1, ?1)
     ON CONFLICT (id) DO UPDATE SET change = ?1";
 
-const FIRST_IDENTIFICATION: &str = "INSERT INTO identifications (nai, identification) VALUES (?1, ?2)
+const FIRST_IDENTIFICATION: &str =
+    "INSERT INTO identifications (nai, identification, generation, highest_index)
+    VALUES (?1, ?2, ?3, ?4)
     ON CONFLICT (nai) DO NOTHING";
 
-const NEXT_IDENTIFICATION: &str =
-    "UPDATE identifications SET identification = ?2 WHERE nai = ?1 AND identification = ?3";
+const NEXT_IDENTIFICATION: &str = "UPDATE identifications
+    SET identification = ?2, generation = ?3, highest_index = ?4
+    WHERE nai = ?1 AND identification = ?5";
 
 /// Its associations go with it and come back one by one: never a mixture of old and new keys.
 const PUT_BINDING: &str = "DELETE FROM binding_associations WHERE home_address = ?1;
     INSERT INTO bindings (home_address, nai, care_of, tunnel, tunnel_address, tunnel_port, reverse_tunnel,
-        foreign_agent, lifetime, granted)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
+        foreign_agent, lifetime, granted, broadcasts, revocation)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
     ON CONFLICT (home_address) DO UPDATE SET nai = ?2, care_of = ?3, tunnel = ?4, tunnel_address = ?5,
-        tunnel_port = ?6, reverse_tunnel = ?7, foreign_agent = ?8, lifetime = ?9, granted = ?10";
+        tunnel_port = ?6, reverse_tunnel = ?7, foreign_agent = ?8, lifetime = ?9, granted = ?10,
+        broadcasts = ?11, revocation = ?12";
 
 const REMOVE_BINDING: &str = "DELETE FROM bindings WHERE home_address = ?1";
 
 const PUT_BINDING_ASSOCIATION: &str = "INSERT INTO binding_associations (home_address, position, kind,
-        inbound_spi, outbound_spi, sealed_key, own, peer, made, ends)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
+        inbound_spi, outbound_spi, sealed_key, own, peer, made, ends, confirmed, retires)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
 
 const PUT_VISITOR: &str = "DELETE FROM visitor_associations WHERE home_address = ?1;
     INSERT INTO visitors (home_address, link, link_address, home_agent, care_of, tunnel, tunnel_address,
-        tunnel_port, reverse_tunnel, lifetime, granted)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
+        tunnel_port, reverse_tunnel, lifetime, granted, encapsulating_delivery, broadcasts, revocation)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)
     ON CONFLICT (home_address) DO UPDATE SET link = ?2, link_address = ?3, home_agent = ?4, care_of = ?5,
         tunnel = ?6, tunnel_address = ?7, tunnel_port = ?8, reverse_tunnel = ?9, lifetime = ?10,
-        granted = ?11";
+        granted = ?11, encapsulating_delivery = ?12, broadcasts = ?13, revocation = ?14";
 
 const REMOVE_VISITOR: &str = "DELETE FROM visitors WHERE home_address = ?1";
 
 const PUT_VISITOR_ASSOCIATION: &str = "INSERT INTO visitor_associations (home_address, position, kind,
-        inbound_spi, outbound_spi, sealed_key, own, peer, made, ends)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
+        inbound_spi, outbound_spi, sealed_key, own, peer, made, ends, confirmed, retires)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
 
 const PUT_SEQUENCE: &str = "INSERT INTO sequences (link, below) VALUES (?1, ?2)
     ON CONFLICT (link) DO UPDATE SET below = ?2";

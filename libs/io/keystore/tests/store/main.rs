@@ -4,6 +4,7 @@
 mod commit;
 mod crash;
 mod grants;
+mod migration;
 mod opening;
 mod round_trip;
 mod sample;

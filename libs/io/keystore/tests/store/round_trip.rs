@@ -1,9 +1,10 @@
 //! What went in comes out, in every field.
 
-use record::{AssociationKind, Change, HomeAgent, State};
+use record::{AssociationKind, Change, HomeAgent, Seen, State};
+use wire::mip::Spi;
 
 use crate::sample::{
-    association, audit, binding, count, grant, home, nai, open, place, show, subscriber, visitor,
+    association, audit, binding, count, grant, home, nai, open, place, realm_key, show, subscriber, visitor,
 };
 
 fn home_agents() -> Vec<HomeAgent> {
@@ -13,14 +14,24 @@ fn home_agents() -> Vec<HomeAgent> {
     ]
 }
 
+fn seen(n: u8, identification: u64, index: u64) -> Seen {
+    Seen { nai: nai(n), identification, generation: u32::MAX - u32::from(n), index }
+}
+
+fn identification(seen: Seen, previous: Option<u64>) -> Change {
+    let Seen { nai, identification: next, generation, index } = seen;
+    Change::Identification { nai, previous, next, generation, index }
+}
+
 /// One of everything, both ways where there are two, in the order of a load.
 fn full() -> State {
     State {
         subscribers: vec![subscriber(50), subscriber(51)],
         subscriber_cursor: u64::MAX,
-        identifications: vec![(nai(50), 0xe9b8_5aa0_ffff_ffff), (nai(51), 0)],
-        bindings: vec![binding(9), binding(50)],
-        visitors: vec![visitor(9), visitor(50)],
+        seen: vec![seen(50, 0xe9b8_5aa0_ffff_ffff, u64::MAX), seen(51, 0, 0)],
+        realm_keys: vec![realm_key(0), realm_key(255)],
+        bindings: [8, 9, 50, 51].map(binding).into(),
+        visitors: [8, 9, 50, 51].map(visitor).into(),
         sequences: vec![(0, 65_536), (u32::MAX, 256)],
         grants: vec![grant(3), grant(4)],
         last_audit: 4,
@@ -32,8 +43,8 @@ fn full() -> State {
 fn changes(of: State) -> Vec<Change> {
     let mut changes = vec![Change::SubscriberCursor(of.subscriber_cursor)];
     changes.extend(of.subscribers.into_iter().rev().map(Change::PutSubscriber));
-    let first = |(nai, next)| Change::Identification { nai, previous: None, next };
-    changes.extend(of.identifications.into_iter().rev().map(first));
+    changes.extend(of.seen.into_iter().rev().map(|seen| identification(seen, None)));
+    changes.extend(of.realm_keys.into_iter().rev().map(Change::PutRealmKey));
     changes.extend(of.bindings.into_iter().rev().map(Change::PutBinding));
     changes.extend(of.visitors.into_iter().rev().map(Change::PutVisitor));
     changes
@@ -73,12 +84,14 @@ async fn putting_again_replaces_whole_rows_with_their_associations() {
     expected.subscriber_cursor = 3;
     expected.subscribers[0] = subscriber(51);
     expected.subscribers[0].nai = nai(50);
-    expected.identifications[0].1 = 1;
-    expected.bindings[1] = binding(51);
-    expected.bindings[1].home_address = home(50);
-    expected.visitors[1] = visitor(51);
-    expected.visitors[1].home_address = home(50);
-    expected.visitors[1].associations = vec![association(AssociationKind::Key3, 77)];
+    expected.seen[0] = seen(50, 1, 7);
+    expected.realm_keys = vec![realm_key(255)];
+    expected.realm_keys[0].id = Spi(256);
+    expected.bindings[2] = binding(51);
+    expected.bindings[2].home_address = home(50);
+    expected.visitors[2] = visitor(51);
+    expected.visitors[2].home_address = home(50);
+    expected.visitors[2].associations = vec![association(AssociationKind::Key3, 77)];
     expected.sequences[0].1 = 256;
     expected.grants[1] = grant(5);
     expected.grants[1].id = 4;
@@ -86,9 +99,11 @@ async fn putting_again_replaces_whole_rows_with_their_associations() {
     let list = vec![
         Change::SubscriberCursor(3),
         Change::PutSubscriber(expected.subscribers[0].duplicate()),
-        Change::Identification { nai: nai(50), previous: Some(0xe9b8_5aa0_ffff_ffff), next: 1 },
-        Change::PutBinding(expected.bindings[1].duplicate()),
-        Change::PutVisitor(expected.visitors[1].duplicate()),
+        identification(seen(50, 1, 7), Some(0xe9b8_5aa0_ffff_ffff)),
+        Change::PutRealmKey(expected.realm_keys[0].duplicate()),
+        Change::RemoveRealmKey(Spi(256 + 255)),
+        Change::PutBinding(expected.bindings[2].duplicate()),
+        Change::PutVisitor(expected.visitors[2].duplicate()),
         Change::ReserveSequence { link: 0, below: 256 },
         Change::PutGrant(expected.grants[1].clone()),
         Change::PutHomeAgent(expected.home_agents[1].clone()),
@@ -102,8 +117,9 @@ async fn removed_bindings_and_visitors_leave_no_keys() {
     let (_folder, path) = place();
     let store = open(&path).await;
     store.commit(changes(full())).await.unwrap();
-    let list =
-        [9, 50].into_iter().flat_map(|n| [Change::RemoveBinding(home(n)), Change::RemoveVisitor(home(n))]);
+    let list = [8, 9, 50, 51]
+        .into_iter()
+        .flat_map(|n| [Change::RemoveBinding(home(n)), Change::RemoveVisitor(home(n))]);
     store.commit(list.collect()).await.unwrap();
     let expected = State { bindings: vec![], visitors: vec![], ..full() };
     assert_eq!(show(&store.load().await.unwrap()), show(&expected));

@@ -8,8 +8,8 @@ use std::{
 use crypto::{Cipher, Key};
 use keystore::Store;
 use record::{
-    Association, AssociationKind, AuditEntry, Binding, Grant, GrantKey, Nai, State, Subscriber,
-    SubscriberState, Tunnel, Visitor,
+    Association, AssociationKind, AuditEntry, Binding, Grant, GrantKey, Nai, Plain, RealmKey, RetiringKey,
+    State, Subscriber, SubscriberState, Tunnel, Visitor,
 };
 use sqlx::{ConnectOptions as _, SqliteConnection, sqlite::SqliteConnectOptions};
 use tempfile::TempDir;
@@ -55,6 +55,15 @@ pub(crate) fn subscriber(n: u8) -> Subscriber {
         nai: nai(n),
         key0: Key::new([n; 32]),
         spi: Spi(u32::MAX - u32::from(n)),
+        one_time: n.is_multiple_of(2),
+        generation: u32::MAX - u32::from(n % 2),
+        retiring: n.is_multiple_of(2).then(|| RetiringKey {
+            key0: Key::new([n ^ 0x55; 32]),
+            spi: Spi(u32::MAX - 256 - u32::from(n)),
+            generation: u32::MAX - 1,
+            ends: u64::MAX,
+        }),
+        plain: (n % 3 < 2).then_some(Plain { nonces: n.is_multiple_of(3), md5: !n.is_multiple_of(3) }),
         cipher: Cipher::ChaCha20Poly1305,
         home_address: home(n),
         home_prefix_length: 24,
@@ -77,6 +86,28 @@ pub(crate) fn association(kind: AssociationKind, n: u8) -> Association {
         peer: format!("peer-{n}@home.example"),
         made: 1_790_000_000,
         ends: u64::MAX,
+        confirmed: n.is_multiple_of(2),
+        retires: n.is_multiple_of(2).then_some(u64::MAX),
+    }
+}
+
+pub(crate) fn realm_key(n: u8) -> RealmKey {
+    RealmKey {
+        id: Spi(256 + u32::from(n)),
+        secret: Key::new([n ^ 0x77; 32]),
+        made: 1_790_000_000,
+        ends: n.is_multiple_of(2).then_some(u64::MAX),
+        change: u64::MAX,
+    }
+}
+
+/// One of the four encapsulations to `address`.
+fn tunnel(n: u8, address: Ipv4Addr) -> Tunnel {
+    match n % 4 {
+        0 => Tunnel::Minimal(address),
+        1 => Tunnel::Udp(SocketAddrV4::new(address, 61_434)),
+        2 => Tunnel::IpInIp(address),
+        _ => Tunnel::Gre(address),
     }
 }
 
@@ -90,11 +121,10 @@ pub(crate) fn binding(n: u8) -> Binding {
         nai: nai(n),
         home_address: home(n),
         care_of: Ipv4Addr::new(10, 51, 1, 2),
-        tunnel: match through_agent {
-            true => Tunnel::IpInIp(Ipv4Addr::new(10, 51, 1, 2)),
-            false => Tunnel::Udp(SocketAddrV4::new(Ipv4Addr::new(10, 53, 1, 2), 61_434)),
-        },
+        tunnel: tunnel(n, Ipv4Addr::new(10, 51, 1, 2)),
         reverse_tunnel: !through_agent,
+        broadcasts: through_agent,
+        revocation: through_agent.then_some(u32::MAX),
         foreign_agent: through_agent.then(|| "fa-a@visited-a.example".into()),
         lifetime: if through_agent { 600 } else { u16::MAX },
         granted: 1_790_000_000 + u64::from(n),
@@ -109,11 +139,11 @@ pub(crate) fn visitor(n: u8) -> Visitor {
         link_address: [2, 0, 0, 0, 0xff, n],
         home_agent: home(2),
         care_of: Ipv4Addr::new(10, 51, 1, 2),
-        tunnel: match n.is_multiple_of(2) {
-            true => Tunnel::IpInIp(home(2)),
-            false => Tunnel::Udp(SocketAddrV4::new(home(2), 434)),
-        },
+        tunnel: tunnel(n, home(2)),
         reverse_tunnel: n.is_multiple_of(2),
+        encapsulating_delivery: !n.is_multiple_of(2),
+        broadcasts: n.is_multiple_of(2),
+        revocation: (!n.is_multiple_of(2)).then_some(0),
         lifetime: 600,
         granted: 1_790_000_000,
         associations: vec![association(AssociationKind::Key2, n), association(AssociationKind::Key3, n)],
@@ -158,8 +188,9 @@ pub(crate) fn audit(number: u64) -> AuditEntry {
 }
 
 pub(crate) fn show_association(of: &Association) -> String {
-    let Association { kind, inbound, outbound, key, own, peer, made, ends } = of;
-    format!("{kind:?} {inbound} {outbound} {} {own} {peer} {made} {ends}", key.fingerprint_hex())
+    let Association { kind, inbound, outbound, key, own, peer, made, ends, confirmed, retires } = of;
+    let key = key.fingerprint_hex();
+    format!("{kind:?} {inbound} {outbound} {key} {own} {peer} {made} {ends} {confirmed} {retires:?}")
 }
 
 fn show_associations(of: &[Association]) -> String {
@@ -169,39 +200,53 @@ fn show_associations(of: &[Association]) -> String {
 pub(crate) fn show_subscriber(of: &Subscriber) -> String {
     let Subscriber { nai, key0, spi, cipher, home_address, home_prefix_length, .. } = of;
     let Subscriber { home_agent, home_gateway, no_fs, state, max_lifetime, change, .. } = of;
+    let Subscriber { one_time, generation, retiring, plain, .. } = of;
     let key0 = key0.fingerprint_hex();
+    let retiring = retiring.as_ref().map(|old| {
+        let RetiringKey { key0, spi, generation, ends } = old;
+        format!("{} {spi} {generation} {ends}", key0.fingerprint_hex())
+    });
     format!(
         "{nai} {key0} {spi} {cipher:?} {home_address}/{home_prefix_length} {home_agent} {home_gateway:?} {no_fs} \
-         {state:?} {max_lifetime:?} {change}"
+         {state:?} {max_lifetime:?} {change} {one_time} {generation} {retiring:?} {plain:?}"
     )
+}
+
+fn show_realm_key(of: &RealmKey) -> String {
+    let RealmKey { id, secret, made, ends, change } = of;
+    format!("{id} {} {made} {ends:?} {change}", secret.fingerprint_hex())
 }
 
 pub(crate) fn show_binding(of: &Binding) -> String {
     let Binding {
         nai, home_address, care_of, tunnel, reverse_tunnel, foreign_agent, lifetime, granted, ..
     } = of;
+    let Binding { broadcasts, revocation, .. } = of;
     let keys = show_associations(&of.associations);
     format!(
-        "{nai} {home_address} {care_of} {tunnel:?} {reverse_tunnel} {foreign_agent:?} {lifetime} {granted} {keys}"
+        "{nai} {home_address} {care_of} {tunnel:?} {reverse_tunnel} {broadcasts} {revocation:?} {foreign_agent:?} \
+         {lifetime} {granted} {keys}"
     )
 }
 
 pub(crate) fn show_visitor(of: &Visitor) -> String {
     let Visitor { home_address, link, link_address, home_agent, care_of, tunnel, .. } = of;
-    let Visitor { reverse_tunnel, lifetime, granted, .. } = of;
+    let Visitor { reverse_tunnel, encapsulating_delivery, broadcasts, revocation, lifetime, granted, .. } =
+        of;
     let keys = show_associations(&of.associations);
     format!(
-        "{home_address} {link} {link_address:?} {home_agent} {care_of} {tunnel:?} {reverse_tunnel} {lifetime} \
-         {granted} {keys}"
+        "{home_address} {link} {link_address:?} {home_agent} {care_of} {tunnel:?} {reverse_tunnel} \
+         {encapsulating_delivery} {broadcasts} {revocation:?} {lifetime} {granted} {keys}"
     )
 }
 
 /// Every field of a state.
 pub(crate) fn show(of: &State) -> Vec<String> {
-    let State { subscribers, subscriber_cursor, identifications, bindings, .. } = of;
+    let State { subscribers, subscriber_cursor, seen, realm_keys, bindings, .. } = of;
     let State { visitors, sequences, grants, last_audit, home_agents, .. } = of;
-    let mut lines = vec![format!("{subscriber_cursor} {last_audit} {identifications:?} {sequences:?}")];
+    let mut lines = vec![format!("{subscriber_cursor} {last_audit} {seen:?} {sequences:?}")];
     lines.extend(subscribers.iter().map(show_subscriber));
+    lines.extend(realm_keys.iter().map(show_realm_key));
     lines.extend(bindings.iter().map(show_binding));
     lines.extend(visitors.iter().map(show_visitor));
     lines.extend(grants.iter().map(|grant| format!("{grant:?}")));

@@ -6,7 +6,7 @@ use crypto::Key;
 use keystore::{OpenError, ReadError, Store};
 use record::Change;
 
-use crate::sample::{KEK, binding, nai, open, other_program, place, sql, subscriber, visitor};
+use crate::sample::{KEK, binding, nai, open, other_program, place, realm_key, sql, subscriber, visitor};
 
 #[tokio::test]
 async fn another_key_encryption_key_is_refused_at_open() {
@@ -27,7 +27,12 @@ async fn refused_after(edit: &'static str, table: &str) {
     let (_folder, path) = place();
     let store = open(&path).await;
     let list = [8, 50].into_iter().flat_map(|n| {
-        [Change::PutSubscriber(subscriber(n)), Change::PutBinding(binding(n)), Change::PutVisitor(visitor(n))]
+        [
+            Change::PutSubscriber(subscriber(n)),
+            Change::PutBinding(binding(n)),
+            Change::PutVisitor(visitor(n)),
+            Change::PutRealmKey(realm_key(n)),
+        ]
     });
     store.commit(list.collect()).await.unwrap();
     store.load().await.unwrap();
@@ -65,6 +70,10 @@ async fn a_sealed_key_put_to_another_use_is_refused() {
     refused_after("UPDATE visitor_associations SET outbound_spi = 999", "visitor_associations").await;
     refused_after("UPDATE subscribers SET nai = 'x' || nai", "subscribers").await;
     refused_after("UPDATE subscribers SET sealed_key0 = x'00'", "subscribers").await;
+    refused_after("UPDATE subscribers SET sealed_retiring_key0 = sealed_key0", "subscribers").await;
+    refused_after("UPDATE subscribers SET retiring_ends = 1", "subscribers").await;
+    refused_after("UPDATE realm_keys SET id = id + 1 WHERE id = 306", "realm_keys").await;
+    refused_after("UPDATE realm_keys SET ends = NULL", "realm_keys").await;
 }
 
 /// All files of the store, one after the other.
@@ -92,13 +101,20 @@ async fn no_key_is_in_any_file() {
     let (mut one, mut two, mut three) = (subscriber(50), binding(50), visitor(50));
     let mut keys: Vec<[u8; 32]> = vec![KEK];
     let others = two.associations.iter_mut().chain(&mut three.associations).map(|a| &mut a.key);
-    for key in others.chain([&mut one.key0]) {
+    let mut four = realm_key(50);
+    let retiring = one.retiring.as_mut().map(|old| &mut old.key0);
+    for key in others.chain([&mut one.key0, &mut four.secret]).chain(retiring) {
         let bytes = fresh();
         keys.push(bytes);
         *key = Key::new(bytes);
     }
-    assert_eq!(keys.len(), 6);
-    let list = vec![Change::PutSubscriber(one), Change::PutBinding(two), Change::PutVisitor(three)];
+    assert_eq!(keys.len(), 8);
+    let list = vec![
+        Change::PutSubscriber(one),
+        Change::PutBinding(two),
+        Change::PutVisitor(three),
+        Change::PutRealmKey(four),
+    ];
     store.commit(list).await.unwrap();
 
     let open_files = files(folder.path());

@@ -75,7 +75,16 @@ async fn numbers(store: &Store) -> Vec<u64> {
 async fn live_on_a_small_disk(folder: &Path) {
     let path = folder.join("ha.db");
     let store = open(&path).await;
-    store.commit(vec![Change::Identification { nai: nai(50), previous: None, next: 1 }]).await.unwrap();
+    store
+        .commit(vec![Change::Identification {
+            nai: nai(50),
+            previous: None,
+            next: 1,
+            generation: 0,
+            index: 0,
+        }])
+        .await
+        .unwrap();
     let (mut acknowledged, reason) = fill(&store, 1).await;
     assert!(reason.contains("full"), "{reason}");
     assert!(acknowledged.len() > 10);
@@ -102,7 +111,10 @@ async fn live_on_a_small_disk(folder: &Path) {
     store.close().await;
     let store = open(&path).await;
     assert_eq!(store.audit(0, u32::MAX).await.unwrap().len(), acknowledged.len());
-    assert_eq!(store.load().await.unwrap().identifications, [(nai(50), 1)]);
+    assert_eq!(
+        store.load().await.unwrap().seen.iter().map(|seen| seen.identification).collect::<Vec<_>>(),
+        [1]
+    );
 }
 
 #[test]
