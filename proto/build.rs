@@ -16,6 +16,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     tonic_prost_build::configure()
         .skip_debug([
             ".sojourn.kdc.v1.SubscriberRecord",
+            ".sojourn.kdc.v1.RetiringKey",
+            ".sojourn.kdc.v1.RealmKeyRecord",
             ".sojourn.kdc.v1.IssueKeysReply",
             ".sojourn.kdc.v1.Enrolment",
         ])

@@ -2,8 +2,12 @@
 //!
 //! A key is never shown: KEY 0 goes from the answer into the enrolment file and nowhere else.
 
+mod backup;
 mod enrol;
+mod export;
 mod json;
+mod realm;
+mod rotate;
 mod show;
 
 use std::{path::PathBuf, time::Duration};
@@ -14,7 +18,7 @@ use daemon::config::{self, Check, Config};
 use proto::kdc::{
     AuditTrailRequest, ListAssociationsRequest, ListHomeAgentsRequest, ListSubscribersRequest,
     RegisterHomeAgentRequest, RevokeAssociationRequest, RevokeSubscriberRequest, ShowSubscriberRequest,
-    kdc_admin_client::KdcAdminClient,
+    WatchEventsRequest, kdc_admin_client::KdcAdminClient,
 };
 use serde_json::Value;
 use tonic::{Request, Streaming, transport::Channel};
@@ -37,6 +41,16 @@ pub(crate) enum Command {
         after_help = "Example:\n  sojourn kdc enrol traveller-one@home.example --home-address 10.11.1.50 --home-prefix 24 \\\n    --home-agent 10.11.1.2 --home-gateway 10.11.1.1 --out traveller-one.toml"
     )]
     Enrol(enrol::Enrol),
+
+    /// Gives a mobile node a new KEY 0 and writes its new file; the old key is accepted a while longer.
+    #[command(
+        after_help = "Example:\n  sojourn kdc rotate traveller-one@home.example --overlap 7d --out traveller-one.toml"
+    )]
+    Rotate(rotate::Rotate),
+
+    /// The keys of the realm, by which a mobile node is known that has lost its place.
+    #[command(subcommand, arg_required_else_help = true)]
+    RealmKey(realm::Command),
 
     /// The subscribers, in order of name.
     List {
@@ -92,8 +106,27 @@ pub(crate) enum Command {
     /// The registered home agents, and whether each is connected.
     HomeAgents,
 
+    /// What happens, as it happens: subscribers, keys, home agents coming and going.
+    Events {
+        /// Go on with events as they happen, until interrupted.
+        #[arg(long, short)]
+        follow: bool,
+        /// Only events with a higher number.
+        #[arg(long, value_name = "NUMBER", default_value_t = 0)]
+        since: u64,
+    },
+
+    /// Copies the store, while it is in use, into a file for you alone; keys in it stay sealed.
+    #[command(
+        after_help = "Example:\n  sojourn kdc backup kdc-2026-11-21.backup\n\nIt is restored with `kdc restore`, and only under the same key-encryption key:\nback that up too, and somewhere else."
+    )]
+    Backup(backup::Backup),
+
     /// What was done and what was refused, oldest first.
+    #[command(args_conflicts_with_subcommands = true)]
     Audit {
+        #[command(subcommand)]
+        export: Option<export::Command>,
         /// Go on with entries as they are made, until interrupted.
         #[arg(long, short)]
         follow: bool,
@@ -160,6 +193,12 @@ pub(crate) async fn run(command: Command, profile: Option<PathBuf>, json: bool) 
 async fn ask(command: Command, client: &mut Client, json: bool) -> Result<(), Failure> {
     match command {
         Command::Enrol(enrol) => enrol.run(client, json).await?,
+        Command::Rotate(rotate) => rotate.run(client, json).await?,
+        Command::RealmKey(command) => command.run(client, json).await?,
+        Command::Events { follow, since } => {
+            events(client, WatchEventsRequest { since, follow }, json).await?;
+        }
+        Command::Backup(backup) => backup.run(client, json).await?,
         Command::List { all } => {
             let request = ListSubscribersRequest { include_revoked: all };
             let reply = client.list_subscribers(within(LIST, request)).await?;
@@ -192,7 +231,8 @@ async fn ask(command: Command, client: &mut Client, json: bool) -> Result<(), Fa
             let reply = client.list_home_agents(within(ANSWER, ListHomeAgentsRequest {})).await?;
             answer(reply.into_inner(), json, json::home_agent, show::home_agents).await?;
         }
-        Command::Audit { follow, since } => {
+        Command::Audit { export: Some(command), .. } => command.run(client, json).await?,
+        Command::Audit { export: None, follow, since } => {
             audit(client, AuditTrailRequest { since, follow }, json).await?;
         }
     }
@@ -258,6 +298,35 @@ async fn answer<T>(
     Ok(())
 }
 
+/// Event by event, as they happen.
+async fn events(client: &mut Client, which: WatchEventsRequest, json: bool) -> Result<(), Failure> {
+    let mut request = Request::new(which);
+    if !which.follow {
+        request.set_timeout(LIST);
+    }
+    let mut events = client.watch_events(request).await?.into_inner();
+    while let Some(event) = events.message().await? {
+        line(&if json { json::event(&event).to_string() } else { show::event(&event) });
+    }
+    Ok(())
+}
+
+/// Seconds from a text as in 7d, 12h, 30m or 90 (seconds).
+fn seconds(text: &str) -> Result<u32, String> {
+    let (number, unit) = match text.strip_suffix(['d', 'h', 'm', 's']) {
+        Some(number) => (number, &text[number.len()..]),
+        None => (text, "s"),
+    };
+    let factor = match unit {
+        "d" => 86_400,
+        "h" => 3_600,
+        "m" => 60,
+        _ => 1,
+    };
+    let count = number.parse::<u32>().ok().and_then(|count| count.checked_mul(factor));
+    count.ok_or_else(|| "a time as in 7d, 12h, 30m or 90s is expected; 0 is at once".to_owned())
+}
+
 /// Entry by entry, because nobody knows how many there are; without a deadline when following.
 async fn audit(client: &mut Client, which: AuditTrailRequest, json: bool) -> Result<(), Failure> {
     let mut request = Request::new(which);
@@ -269,4 +338,20 @@ async fn audit(client: &mut Client, which: AuditTrailRequest, json: bool) -> Res
         line(&if json { json::audit_entry(&entry).to_string() } else { show::audit_entry(&entry) });
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_read_with_and_without_their_unit() {
+        assert_eq!(seconds("7d"), Ok(604_800));
+        assert_eq!(seconds("12h"), Ok(43_200));
+        assert_eq!(seconds("30m"), Ok(1_800));
+        assert_eq!((seconds("90s"), seconds("90"), seconds("0")), (Ok(90), Ok(90), Ok(0)));
+        for wrong in ["", "d", "-1d", "1.5h", "7 d", "99999d", "1dd", "1w", "é"] {
+            assert!(seconds(wrong).is_err(), "{wrong:?}");
+        }
+    }
 }

@@ -13,7 +13,7 @@ use std::{
     process::ExitCode,
 };
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 use failure::Failure;
 
@@ -84,6 +84,23 @@ enum Whom {
         after_help = "Example:\n  sojourn kdc list --profile /etc/sojourn/admin.toml"
     )]
     Kdc(kdc::Command),
+
+    /// Completions for a shell, on standard output.
+    #[command(
+        after_help = "Example:\n  sojourn completions bash > /usr/share/bash-completion/completions/sojourn"
+    )]
+    Completions {
+        /// Which shell.
+        shell: clap_complete::Shell,
+    },
+
+    /// The man pages of sojourn and its subcommands, into a folder. Each daemon writes its own with `man DIR`.
+    #[command(after_help = "Example:\n  sojourn man /usr/share/man/man1")]
+    Man {
+        /// The folder, which must exist.
+        #[arg(value_name = "DIR")]
+        directory: PathBuf,
+    },
 }
 
 fn main() -> ExitCode {
@@ -105,6 +122,15 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Whom::Fa(command) => agents::run(command.into(), socket, json).await,
         Whom::Mn(command) => agents::run(command.into(), socket, json).await,
         Whom::Kdc(command) => kdc::run(command, profile, json).await,
+        Whom::Completions { shell } => {
+            let mut text = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "sojourn", &mut text);
+            // A reader that closed the pipe has seen enough.
+            let _ = io::stdout().write_all(&text);
+            Ok(())
+        }
+        Whom::Man { directory } => daemon::manual::write(Cli::command(), &directory)
+            .map_err(|error| Failure::Refused(format!("{}: {error}", directory.display()))),
     }
 }
 
@@ -115,8 +141,6 @@ fn complain(failure: &Failure) -> ExitCode {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
 
     #[test]

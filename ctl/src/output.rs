@@ -5,6 +5,7 @@ use std::{
     process,
 };
 
+use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::Value;
 
 /// Writes one line. A reader that closed the pipe has seen enough, and the command ends without complaint.
@@ -12,6 +13,25 @@ pub(crate) fn line(text: &str) {
     let mut out = io::stdout().lock();
     if writeln!(out, "{text}").and_then(|()| out.flush()).is_err() {
         process::exit(0);
+    }
+}
+
+/// Writes a line to standard error, for a person to think about.
+pub(crate) fn warn(text: &str) {
+    let _ = writeln!(io::stderr(), "sojourn: warning: {text}");
+}
+
+/// Shows how far a long transfer is, on standard error if that is a terminal. `length` in octets, if known.
+pub(crate) fn progress(length: Option<u64>) -> ProgressBar {
+    let bar = length.map_or_else(ProgressBar::no_length, ProgressBar::new);
+    let template = match length {
+        Some(_) => "{bar:30} {binary_bytes}/{binary_total_bytes} {eta}",
+        None => "{spinner} {human_pos} entries",
+    };
+    // A template that cannot be read leaves the plain bar.
+    match ProgressStyle::with_template(template) {
+        Ok(style) => bar.with_style(style),
+        Err(_) => bar,
     }
 }
 

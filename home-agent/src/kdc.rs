@@ -1,6 +1,6 @@
 //! The line to the key distribution centre: subscribers come over it, keys are asked through it.
 
-use std::{net::Ipv4Addr, time::Duration};
+use std::{collections::BTreeSet, net::Ipv4Addr, ops::RangeInclusive, time::Duration};
 
 use admin::client::Profile;
 use anyhow::{Context as _, anyhow};
@@ -10,16 +10,18 @@ use mobility::{
     home_agent::{KdcError, KeyRequest, Keys, Request},
 };
 use proto::kdc::{
-    AcknowledgeChangesRequest, IssueKeysRequest, Spis, State, SubscriberRecord, WatchSubscribersRequest,
-    key_distribution_client::KeyDistributionClient, subscriber_change::What,
+    AcknowledgeChangesRequest, IssueKeysRequest, RealmKeyRecord, Spis, State, SubscriberRecord,
+    WatchSubscribersRequest, key_distribution_client::KeyDistributionClient, subscriber_change::What,
 };
-use record::{Nai, Subscriber, SubscriberState};
+use record::{Nai, Plain, RealmKey, RetiringKey, Subscriber, SubscriberState};
 use tokio::sync::{mpsc, watch};
 use tonic::{Code, transport::Channel};
 use wire::mip::Spi;
 
 /// How long one question for keys may take.
 const DEADLINE: Duration = Duration::from_secs(3);
+/// Indices of the realm's keys.
+const REALM_KEYS: RangeInclusive<u32> = 256..=511;
 /// Between two attempts to reach it.
 const RETRY: Duration = Duration::from_millis(500);
 
@@ -110,7 +112,7 @@ impl Kdc {
         let mut client = self.client();
         let request = WatchSubscribersRequest { since: *cursor };
         let mut changes = client.watch_subscribers(request).await.map_err(said)?.into_inner();
-        let mut backlog = Some(Vec::new());
+        let mut backlog = Some((Vec::new(), Vec::new()));
         loop {
             let change = tokio::select! {
                 change = changes.message() => match change.map_err(said)? {
@@ -127,13 +129,13 @@ impl Kdc {
                 Some(What::Subscriber(record)) => {
                     let subscriber = subscriber(record, change.change)?;
                     match &mut backlog {
-                        Some(backlog) => {
-                            backlog.push(subscriber);
+                        Some((subscribers, _)) => {
+                            subscribers.push(subscriber);
                             continue;
                         }
                         None => Request::Subscribers {
                             changed: vec![subscriber],
-                            realm_keys: vec![],
+                            realm_keys: Vec::new(),
                             cursor: change.change,
                             complete: false,
                         },
@@ -142,17 +144,37 @@ impl Kdc {
                 Some(What::CaughtUp(caught_up)) => {
                     tracing::info!("key distribution centre connected");
                     state.send_replace("connected".to_owned());
-                    let changed = backlog.take().unwrap_or_default();
-                    Request::Subscribers {
-                        changed,
-                        realm_keys: vec![],
-                        cursor: change.change,
-                        complete: caught_up.complete,
+                    let (changed, mut realm_keys) = backlog.take().unwrap_or_default();
+                    if !caught_up.complete {
+                        // Every backlog has all keys of the realm: others ended while nobody could tell us.
+                        let named: BTreeSet<u32> = realm_keys.iter().map(|key: &RealmKey| key.id.0).collect();
+                        let others = REALM_KEYS.filter(|id| !named.contains(id));
+                        realm_keys.extend(others.map(|id| ended(Spi(id), change.change)));
                     }
+                    let (cursor, complete) = (change.change, caught_up.complete);
+                    Request::Subscribers { changed, realm_keys, cursor, complete }
                 }
                 Some(What::AssociationRevoked(revoked)) => {
                     let inbound = [revoked.key1, revoked.key2].into_iter().flatten().map(|s| Spi(s.second));
                     Request::AssociationsRevoked(inbound.collect())
+                }
+                Some(What::RealmKey(record)) => {
+                    let key = match record.ended {
+                        true => ended(Spi(record.id), change.change),
+                        false => realm_key(&record, change.change)?,
+                    };
+                    match &mut backlog {
+                        Some((_, keys)) => {
+                            keys.push(key);
+                            continue;
+                        }
+                        None => Request::Subscribers {
+                            changed: Vec::new(),
+                            realm_keys: vec![key],
+                            cursor: change.change,
+                            complete: false,
+                        },
+                    }
                 }
                 None => continue,
             };
@@ -174,14 +196,19 @@ fn subscriber(record: SubscriberRecord, change: u64) -> anyhow::Result<Subscribe
     };
     let key0 = if revoked { Some(Key::new([0; 32])) } else { Key::from_slice(&record.key0) };
     let address = |text: &str| text.parse::<Ipv4Addr>().with_context(|| format!("address {text:?}"));
+    let retiring = record.retiring.map(|old| {
+        let key0 = Key::from_slice(&old.key0).context("a KEY 0 before that has not 32 bytes")?;
+        let (spi, generation, ends) = (Spi(old.spi), old.generation, old.ends_unix_s);
+        anyhow::Ok(RetiringKey { key0, spi, generation, ends })
+    });
     Ok(Subscriber {
         nai: Nai::parse(&record.nai)?,
         key0: key0.context("a subscriber whose KEY 0 has not 32 bytes")?,
         spi: Spi(record.spi),
-        one_time: false,
-        generation: 0,
-        retiring: None,
-        plain: None,
+        one_time: record.one_time,
+        generation: record.generation,
+        retiring: retiring.transpose()?,
+        plain: record.plain.map(|plain| Plain { nonces: plain.nonces, md5: plain.md5 }),
         cipher,
         home_address: address(&record.home_address)?,
         home_prefix_length: u8::try_from(record.home_prefix_length)?,
@@ -192,4 +219,19 @@ fn subscriber(record: SubscriberRecord, change: u64) -> anyhow::Result<Subscribe
         max_lifetime: u16::try_from(record.max_lifetime_s).ok().filter(|s| *s > 0),
         change,
     })
+}
+
+fn realm_key(record: &RealmKeyRecord, change: u64) -> anyhow::Result<RealmKey> {
+    Ok(RealmKey {
+        id: Spi(record.id),
+        secret: Key::from_slice(&record.secret).context("a key of the realm that has not 32 bytes")?,
+        made: record.made_unix_s,
+        ends: Some(record.ends_unix_s).filter(|ends| *ends > 0),
+        change,
+    })
+}
+
+/// A key of the realm that is accepted no longer.
+const fn ended(id: Spi, change: u64) -> RealmKey {
+    RealmKey { id, secret: Key::new([0; Key::LEN]), made: 0, ends: Some(0), change }
 }

@@ -6,13 +6,15 @@ use std::{
 };
 
 use admin::Role;
-use authority::{Answer, Ask, Caller, Enrol};
+use authority::{Answer, Ask, Caller, Enrol, RealmKeyView};
 use keystore::Store;
 use proto::kdc::{
-    Association, AuditEntry, AuditTrailRequest, EnrolSubscriberReply, EnrolSubscriberRequest, HomeAgent,
-    ListAssociationsRequest, ListHomeAgentsRequest, ListSubscribersRequest, RegisterHomeAgentReply,
+    Association, AuditEntry, AuditTrailRequest, BackupPart, BackupRequest, EnrolSubscriberReply,
+    EnrolSubscriberRequest, Event, HomeAgent, ListAssociationsRequest, ListHomeAgentsRequest,
+    ListRealmKeysReply, ListRealmKeysRequest, ListSubscribersRequest, RegisterHomeAgentReply,
     RegisterHomeAgentRequest, RevokeAssociationReply, RevokeAssociationRequest, RevokeSubscriberReply,
-    RevokeSubscriberRequest, ShowSubscriberReply, ShowSubscriberRequest, Subscriber,
+    RevokeSubscriberRequest, RotateRealmKeyReply, RotateRealmKeyRequest, RotateSubscriberReply,
+    RotateSubscriberRequest, ShowSubscriberReply, ShowSubscriberRequest, Subscriber, WatchEventsRequest,
     kdc_admin_server::KdcAdmin,
 };
 use tokio::sync::mpsc;
@@ -24,6 +26,8 @@ use crate::{convert, desk::Desk, permit::permit, watchers::Watchers};
 /// Items asked of the machine or the store at a time.
 const PAGE: usize = 256;
 const AUDIT_PAGE: u32 = 256;
+/// Octets in one part of a backup.
+const PART: usize = 64 * 1024;
 /// Messages that wait for a slow receiver.
 const READY: usize = 64;
 
@@ -63,6 +67,13 @@ impl Administration {
         }
     }
 
+    async fn realm_keys(&self, caller: Caller) -> Result<Vec<RealmKeyView>, Status> {
+        match self.desk.ask(caller, Ask::RealmKeys).await? {
+            Answer::RealmKeys(keys) => Ok(keys),
+            _ => Err(unexpected()),
+        }
+    }
+
     /// Waits for connected home agents: who of those that serve the subscribers of the home agent at `address`
     /// has the change, and who not yet.
     async fn taken_over(
@@ -83,6 +94,8 @@ impl KdcAdmin for Administration {
     type ListAssociationsStream = Items<Association>;
     type ListHomeAgentsStream = Items<HomeAgent>;
     type AuditTrailStream = Items<AuditEntry>;
+    type WatchEventsStream = Items<Event>;
+    type BackupStream = Items<BackupPart>;
 
     async fn enrol_subscriber(
         &self,
@@ -98,6 +111,9 @@ impl KdcAdmin for Administration {
             home_agent: asked.home_agent,
             cipher: convert::cipher_from(asked.cipher),
             max_lifetime: asked.max_lifetime_s,
+            static_spi: asked.static_spi,
+            no_fs: asked.no_fs,
+            plain: asked.plain.map(convert::plain_from),
             dry_run: asked.dry_run,
         };
         let subscriber = match self.desk.ask(caller.clone(), Ask::Enrol(enrol)).await? {
@@ -106,9 +122,109 @@ impl KdcAdmin for Administration {
             _ => return Err(unexpected()),
         };
         let change = subscriber.change;
+        let keys = self.realm_keys(caller.clone()).await?;
         let (taken_over_by, not_yet_at) = self.taken_over(caller, subscriber.home_agent, change).await?;
-        let enrolment = Some(convert::enrolment(&subscriber, self.vendor));
+        let enrolment = Some(convert::enrolment(&subscriber, &keys, self.vendor));
         Ok(Response::new(EnrolSubscriberReply { enrolment, change, taken_over_by, not_yet_at }))
+    }
+
+    async fn rotate_subscriber(
+        &self,
+        request: Request<RotateSubscriberRequest>,
+    ) -> Result<Response<RotateSubscriberReply>, Status> {
+        let caller = self.permit(&request, "RotateSubscriber", &CHANGE).await?;
+        let RotateSubscriberRequest { nai, overlap_s, dry_run } = request.into_inner();
+        let ask = Ask::Rotate { nai, overlap: overlap_s, dry_run };
+        let subscriber = match self.desk.ask(caller.clone(), ask).await? {
+            Answer::Rotated(subscriber) => subscriber,
+            Answer::WouldDo => return Ok(Response::new(RotateSubscriberReply::default())),
+            _ => return Err(unexpected()),
+        };
+        let change = subscriber.change;
+        let keys = self.realm_keys(caller.clone()).await?;
+        let (taken_over_by, not_yet_at) = self.taken_over(caller, subscriber.home_agent, change).await?;
+        let enrolment = Some(convert::enrolment(&subscriber, &keys, self.vendor));
+        let ends_unix_s = subscriber.retiring.as_ref().map_or_else(unix_s, |old| old.ends);
+        let reply = RotateSubscriberReply { enrolment, change, taken_over_by, not_yet_at, ends_unix_s };
+        Ok(Response::new(reply))
+    }
+
+    async fn list_realm_keys(
+        &self,
+        request: Request<ListRealmKeysRequest>,
+    ) -> Result<Response<ListRealmKeysReply>, Status> {
+        let caller = self.permit(&request, "ListRealmKeys", &READ).await?;
+        let keys = self.realm_keys(caller).await?.iter().map(convert::realm_key).collect();
+        Ok(Response::new(ListRealmKeysReply { keys }))
+    }
+
+    async fn rotate_realm_key(
+        &self,
+        request: Request<RotateRealmKeyRequest>,
+    ) -> Result<Response<RotateRealmKeyReply>, Status> {
+        let caller = self.permit(&request, "RotateRealmKey", &CHANGE).await?;
+        let RotateRealmKeyRequest { overlap_s, dry_run } = request.into_inner();
+        let ask = Ask::RotateRealmKey { overlap: overlap_s, dry_run };
+        let key = match self.desk.ask(caller.clone(), ask).await? {
+            Answer::RealmKey(key) => key,
+            Answer::WouldDo => return Ok(Response::new(RotateRealmKeyReply::default())),
+            _ => return Err(unexpected()),
+        };
+        let agents = self.home_agents(caller).await?;
+        let (taken_over_by, not_yet_at) = self.watchers.taken_over(&agents, key.change).await;
+        let key = Some(convert::realm_key(&key));
+        Ok(Response::new(RotateRealmKeyReply { key, taken_over_by, not_yet_at }))
+    }
+
+    async fn watch_events(
+        &self,
+        request: Request<WatchEventsRequest>,
+    ) -> Result<Response<Self::WatchEventsStream>, Status> {
+        self.permit(&request, "WatchEvents", &READ).await?;
+        let WatchEventsRequest { mut since, follow } = request.into_inner();
+        let events = self.desk.events().clone();
+        Ok(streamed(async move |to: To<Event>| {
+            let mut last = events.last();
+            loop {
+                // Marked as seen before reading, so that none in between is missed.
+                last.borrow_and_update();
+                let page = events.after(since, PAGE);
+                let full = page.len() == PAGE;
+                since = page.last().map_or(since.min(*last.borrow()), |event| event.number);
+                if !send_all(&to, page.into_iter()).await || !(full || follow) {
+                    return Ok(());
+                }
+                if full {
+                    continue;
+                }
+                tokio::select! {
+                    () = to.closed() => return Ok(()),
+                    changed = last.changed() => if changed.is_err() { return Ok(()) },
+                }
+            }
+        }))
+    }
+
+    async fn backup(&self, request: Request<BackupRequest>) -> Result<Response<Self::BackupStream>, Status> {
+        let caller = self.permit(&request, "Backup", &CHANGE).await?;
+        // Recorded before anything leaves: a copy that nobody knows of must not exist.
+        self.desk.ask(caller.clone(), Ask::Backup).await?;
+        let mut snapshot = self.store.snapshot().await.map_err(|e| Status::unavailable(e.to_string()))?;
+        let events = self.desk.events().clone();
+        Ok(streamed(async move |to: To<BackupPart>| {
+            let size = snapshot.size();
+            loop {
+                let data =
+                    snapshot.read(PART).await.map_err(|error| Status::unavailable(error.to_string()))?;
+                if data.is_empty() {
+                    events.push("backup-made", &caller.name, &format!("{size} octets"));
+                    return Ok(());
+                }
+                if to.send(Ok(BackupPart { size, data })).await.is_err() {
+                    return Ok(());
+                }
+            }
+        }))
     }
 
     async fn list_subscribers(
@@ -157,7 +273,7 @@ impl KdcAdmin for Administration {
         let RevokeSubscriberRequest { nai, reason, dry_run } = request.into_inner();
         let ask = Ask::RevokeSubscriber { nai, reason, dry_run };
         let (change, associations, home_agent) = match self.desk.ask(caller.clone(), ask).await? {
-            Answer::Revoked { change, associations, home_agent } => (change, associations, home_agent),
+            Answer::Revoked { change, associations, home_agent, .. } => (change, associations, home_agent),
             Answer::WouldDo => return Ok(Response::new(RevokeSubscriberReply::default())),
             _ => return Err(unexpected()),
         };

@@ -2,10 +2,10 @@
 
 use std::net::Ipv4Addr;
 
-use authority::{Issued, Pair, RevokedAssociation, SubscriberView};
+use authority::{Issued, Pair, RealmKeyChange, RealmKeyView, RevokedAssociation, SubscriberView};
 use crypto::Cipher;
 use proto::kdc;
-use record::{AssociationKind, AuditEntry, Grant, GrantKey, Subscriber, SubscriberState};
+use record::{AssociationKind, AuditEntry, Grant, GrantKey, Plain, RetiringKey, Subscriber, SubscriberState};
 use wire::mip::Spi;
 
 pub(crate) fn cipher_from(number: i32) -> Option<Cipher> {
@@ -59,10 +59,61 @@ pub(crate) fn subscriber_record(subscriber: &Subscriber) -> kdc::SubscriberRecor
         no_fs: subscriber.no_fs,
         state: state(subscriber.state),
         max_lifetime_s: subscriber.max_lifetime.map_or(0, u32::from),
+        one_time: subscriber.one_time,
+        generation: subscriber.generation,
+        retiring: subscriber.retiring.as_ref().map(retiring),
+        plain: subscriber.plain.map(plain),
     }
 }
 
-pub(crate) fn enrolment(subscriber: &Subscriber, vendor: u32) -> kdc::Enrolment {
+fn retiring(of: &RetiringKey) -> kdc::RetiringKey {
+    kdc::RetiringKey {
+        key0: of.key0.expose().to_vec(),
+        spi: of.spi.0,
+        generation: of.generation,
+        ends_unix_s: of.ends,
+    }
+}
+
+const fn plain(of: Plain) -> kdc::Plain {
+    kdc::Plain { nonces: of.nonces, md5: of.md5 }
+}
+
+pub(crate) const fn plain_from(of: kdc::Plain) -> Plain {
+    Plain { nonces: of.nonces, md5: of.md5 }
+}
+
+/// The only message with the private half of a key of the realm.
+pub(crate) fn realm_key_change(of: &RealmKeyChange) -> kdc::SubscriberChange {
+    let record = match of {
+        RealmKeyChange::Put(key) => kdc::RealmKeyRecord {
+            id: key.id.0,
+            secret: key.secret.expose().to_vec(),
+            made_unix_s: key.made,
+            ends_unix_s: key.ends.unwrap_or(0),
+            ended: false,
+        },
+        RealmKeyChange::Removed { id, .. } => {
+            kdc::RealmKeyRecord { id: id.0, ended: true, ..kdc::RealmKeyRecord::default() }
+        }
+    };
+    change(of.change(), kdc::subscriber_change::What::RealmKey(record))
+}
+
+pub(crate) fn realm_key(view: &RealmKeyView) -> kdc::RealmKey {
+    kdc::RealmKey {
+        key: Some(realm_public_key(view)),
+        made_unix_s: view.made,
+        ends_unix_s: view.ends.unwrap_or(0),
+        change: view.change,
+    }
+}
+
+fn realm_public_key(view: &RealmKeyView) -> kdc::RealmPublicKey {
+    kdc::RealmPublicKey { id: view.id.0, public: view.public.to_vec() }
+}
+
+pub(crate) fn enrolment(subscriber: &Subscriber, keys: &[RealmKeyView], vendor: u32) -> kdc::Enrolment {
     kdc::Enrolment {
         nai: subscriber.nai.to_string(),
         home_realm: subscriber.nai.realm().to_owned(),
@@ -74,10 +125,16 @@ pub(crate) fn enrolment(subscriber: &Subscriber, vendor: u32) -> kdc::Enrolment 
         cipher: cipher(subscriber.cipher),
         key0: subscriber.key0.expose().to_vec(),
         vendor,
+        one_time: subscriber.one_time,
+        no_fs: subscriber.no_fs,
+        generation: subscriber.generation,
+        realm_keys: keys.iter().map(realm_public_key).collect(),
+        plain: subscriber.plain.map(plain),
     }
 }
 
 pub(crate) fn subscriber(view: SubscriberView) -> kdc::Subscriber {
+    let (retiring_ends_unix_s, retiring_fingerprint) = view.retiring.unwrap_or_default();
     kdc::Subscriber {
         nai: view.nai,
         home_address: view.home_address.to_string(),
@@ -91,6 +148,11 @@ pub(crate) fn subscriber(view: SubscriberView) -> kdc::Subscriber {
         max_lifetime_s: view.max_lifetime.map_or(0, u32::from),
         change: view.change,
         fingerprint: view.fingerprint,
+        one_time: view.one_time,
+        generation: view.generation,
+        retiring_ends_unix_s,
+        retiring_fingerprint,
+        plain: view.plain.map(plain),
     }
 }
 

@@ -17,6 +17,8 @@ use tokio::{
 };
 use tonic::{Code, Status};
 
+use crate::events::Events;
+
 /// Asks that may wait; beyond, the callers wait.
 const WAITING: usize = 1024;
 
@@ -28,6 +30,7 @@ pub(crate) struct Desk {
     asks: mpsc::Sender<(Caller, Ask, Reply)>,
     published: watch::Receiver<u64>,
     audited: watch::Receiver<u64>,
+    events: Events,
 }
 
 /// Why there is no answer.
@@ -66,13 +69,15 @@ impl From<Failure> for Status {
 }
 
 impl Desk {
-    /// Loads the state and starts the task, which lives as long as a desk does.
+    /// Loads the state and starts the task, which lives as long as a desk does. A realm that has no key yet gets
+    /// its first.
     pub(crate) async fn open(realm: &str, store: Store) -> anyhow::Result<Self> {
         let state = store.load().await?;
         let kdc = Kdc::new(realm, daemon::seed().context("no key can be made")?, state);
         let (asks, inbox) = mpsc::channel(WAITING);
         let (published_to, published) = watch::channel(kdc.published());
         let (audited_to, audited) = watch::channel(kdc.audited());
+        let events = Events::default();
         let work = Work {
             kdc,
             store,
@@ -82,9 +87,25 @@ impl Desk {
             commits: JoinSet::new(),
             published: published_to,
             audited: audited_to,
+            events: events.clone(),
         };
         tokio::spawn(work.run());
-        Ok(Self { asks, published, audited })
+        let desk = Self { asks, published, audited, events };
+        if let Err(failure) = desk.ask(Self::local(), Ask::EnsureRealmKey).await {
+            // Everything else works; the next start tries again.
+            tracing::error!("the realm has no key yet: {}", failure.into_error());
+        }
+        Ok(desk)
+    }
+
+    /// Who asks when nobody else does.
+    pub(crate) fn local() -> Caller {
+        Caller { name: "local".to_owned(), role: "administrator".to_owned() }
+    }
+
+    /// What happens.
+    pub(crate) const fn events(&self) -> &Events {
+        &self.events
     }
 
     /// Asks and waits for the answer.
@@ -114,6 +135,7 @@ struct Work {
     commits: JoinSet<(u64, Result<(), CommitError>)>,
     published: watch::Sender<u64>,
     audited: watch::Sender<u64>,
+    events: Events,
 }
 
 impl Work {
@@ -165,6 +187,9 @@ impl Work {
                     }
                 }
                 Output::Effect(Effect::Publish { change }) => drop(self.published.send_replace(change)),
+                Output::Effect(Effect::Notify(event)) => {
+                    self.events.push(event.kind.word(), &event.subject, &event.detail);
+                }
                 Output::Effect(Effect::Audited { number }) => drop(self.audited.send_replace(number)),
                 Output::Send(_) => {}
                 Output::Wait(wake) => return wake,

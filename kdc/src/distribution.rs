@@ -60,6 +60,7 @@ impl KeyDistribution for Distribution {
         tracing::info!(home_agent = caller.name, since, "a home agent takes over subscribers");
         let (to, stream) = mpsc::channel(READY);
         let connected = self.watchers.connect(&caller.name, since.min(*self.desk.published().borrow()));
+        self.desk.events().push("home-agent-connected", &caller.name, &format!("has changes up to {since}"));
         let watch = Watch { desk: self.desk.clone(), caller, to, _connected: connected };
         tokio::spawn(watch.run(since));
         Ok(Response::new(ReceiverStream::new(stream)))
@@ -133,25 +134,33 @@ struct Watch {
     _connected: Connected,
 }
 
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.desk.events().push("home-agent-disconnected", &self.caller.name, "");
+    }
+}
+
 impl Watch {
     /// Sends the backlog, says so, and goes on with each change, until the home agent goes away.
     async fn run(self, since: u64) {
         let mut published = self.desk.published();
-        let (mut at, mut complete, mut caught_up) = (since, false, false);
+        let (mut at, mut complete, mut caught_up, mut first) = (since, false, false, true);
         loop {
             // Marked as seen before asking, so that no change in between is missed.
             published.borrow_and_update();
-            let page = match self.page(at).await {
+            let page = match self.page(at, first).await {
                 Ok(page) => page,
                 Err(status) => {
                     let _ = self.to.send(Err(status)).await;
                     return;
                 }
             };
+            let before = if first { u64::MAX } else { 0 };
+            first = false;
             complete |= page.from_beginning && !caught_up;
             at = page.next;
             let more = page.more;
-            if self.send(page).await.is_none() {
+            if self.send(page, before).await.is_none() {
                 return;
             }
             if more {
@@ -163,6 +172,7 @@ impl Watch {
                 if self.to.send(Ok(convert::change(at, what))).await.is_err() {
                     return;
                 }
+                self.desk.events().push("home-agent-caught-up", &self.caller.name, &format!("change {at}"));
             }
             tokio::select! {
                 () = self.to.closed() => return,
@@ -171,23 +181,31 @@ impl Watch {
         }
     }
 
-    async fn page(&self, since: u64) -> Result<ChangesPage, Status> {
-        match self.desk.ask(self.caller.clone(), Ask::ChangesSince { since, limit: PAGE }).await? {
+    async fn page(&self, since: u64, first: bool) -> Result<ChangesPage, Status> {
+        match self.desk.ask(self.caller.clone(), Ask::ChangesSince { since, limit: PAGE, first }).await? {
             Answer::Changes(page) => Ok(page),
             _ => Err(Status::internal("the machine answered something else")),
         }
     }
 
-    /// `None` once the home agent is gone.
-    async fn send(&self, page: ChangesPage) -> Option<()> {
+    /// `None` once the home agent is gone. Keys of the realm with a change up to `before` stand in front of
+    /// everything, the others in order of change.
+    async fn send(&self, page: ChangesPage, before: u64) -> Option<()> {
+        let mut keys = page.realm_keys.iter().peekable();
         // Revocations stand before the subscriber of the same change: a change is taken over when that came.
         let mut revoked = page.revoked.iter().peekable();
         for subscriber in &page.subscribers {
+            while let Some(key) = keys.next_if(|key| key.change() <= subscriber.change.max(before)) {
+                self.to.send(Ok(convert::realm_key_change(key))).await.ok()?;
+            }
             while let Some(gone) = revoked.next_if(|gone| gone.change == subscriber.change) {
                 self.to.send(Ok(convert::association_revoked(gone))).await.ok()?;
             }
             let what = What::Subscriber(convert::subscriber_record(subscriber));
             self.to.send(Ok(convert::change(subscriber.change, what))).await.ok()?;
+        }
+        for key in keys {
+            self.to.send(Ok(convert::realm_key_change(key))).await.ok()?;
         }
         Some(())
     }

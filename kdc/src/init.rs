@@ -113,7 +113,7 @@ impl Init {
 
     async fn register(&self, store: keystore::Store) -> anyhow::Result<()> {
         let desk = Desk::open(self.realm.as_str(), store).await?;
-        let caller = authority::Caller { name: "local".to_owned(), role: "administrator".to_owned() };
+        let caller = Desk::local();
         for name in &self.home_agent {
             let ask = Ask::RegisterHomeAgent { name: name.clone(), address: String::new(), dry_run: false };
             desk.ask(caller.clone(), ask).await.map_err(desk::Failure::into_error).context("--home-agent")?;

@@ -9,8 +9,11 @@ mod config;
 mod convert;
 mod desk;
 mod distribution;
+mod events;
 mod init;
 mod permit;
+mod reseal;
+mod restore;
 mod serve;
 mod watchers;
 
@@ -50,6 +53,17 @@ enum Command {
     Init(init::Init),
     /// Issue a client certificate: for a home agent, an administrator or an auditor.
     Certificate(ca::Issue),
+    /// Put a backup in the place of the store; the key distribution centre must not run.
+    Restore(restore::Restore),
+    /// Bring the store under another key-encryption key; the key distribution centre must not run.
+    Reseal(reseal::Reseal),
+    /// Write the man pages of kdc and its subcommands into a folder.
+    #[command(hide = true)]
+    Man {
+        /// The folder, which must exist.
+        #[arg(value_name = "DIR")]
+        directory: std::path::PathBuf,
+    },
 }
 
 fn main() -> ExitCode {
@@ -57,6 +71,12 @@ fn main() -> ExitCode {
     match cli.command {
         Some(Command::Init(init)) => once(&cli.serve.log, init.run()),
         Some(Command::Certificate(issue)) => once(&cli.serve.log, async move { issue.run() }),
+        Some(Command::Restore(restore)) => once(&cli.serve.log, restore.run()),
+        Some(Command::Reseal(reseal)) => once(&cli.serve.log, reseal.run()),
+        Some(Command::Man { directory }) => {
+            let written = daemon::manual::write(Cli::command(), &directory);
+            once(&cli.serve.log, async { Ok(written?) })
+        }
         None => serve(cli.serve),
     }
 }

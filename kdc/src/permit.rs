@@ -28,6 +28,7 @@ pub(crate) async fn permit<T>(
         Ok(_) => return Ok(caller),
     };
     tracing::warn!(name = caller.name, role = caller.role, "{method} refused: {}", refusal.message());
+    desk.events().push("refused", &caller.name, &format!("{method}: {}", refusal.message()));
     let ask = Ask::Refuse { action: method.to_owned(), why: refusal.message().to_owned() };
     // It is refused whether or not the entry can be written.
     let _ = desk.ask(caller, ask).await;

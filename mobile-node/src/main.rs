@@ -37,6 +37,9 @@ struct Cli {
 }
 
 fn main() -> ExitCode {
+    if let Some(code) = daemon::manual::asked::<Cli>() {
+        return code;
+    }
     let cli = Cli::parse();
     match daemon::start::<Config>(&cli.daemon) {
         Ok((config, log)) => daemon::run(log, serve(config)),

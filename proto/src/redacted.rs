@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::kdc::{Enrolment, IssueKeysReply, SubscriberRecord};
+use crate::kdc::{Enrolment, IssueKeysReply, RealmKeyRecord, RetiringKey, SubscriberRecord};
 
 impl fmt::Debug for SubscriberRecord {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -10,6 +10,18 @@ impl fmt::Debug for SubscriberRecord {
             .field("nai", &self.nai)
             .field("spi", &self.spi)
             .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for RetiringKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RetiringKey").field("spi", &self.spi).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for RealmKeyRecord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RealmKeyRecord").field("id", &self.id).finish_non_exhaustive()
     }
 }
 
@@ -43,6 +55,8 @@ mod tests {
                     ..Default::default()
                 }
             ),
+            format!("{:?}", RetiringKey { key0: key.clone(), ..Default::default() }),
+            format!("{:?}", RealmKeyRecord { secret: key.clone(), ..Default::default() }),
             format!("{:?}", Enrolment { key0: key, ..Default::default() }),
         ];
         for line in lines {

@@ -7,5 +7,5 @@ mod once;
 pub(crate) use self::{
     inside::{exec, pcap},
     kept::{Name, down, hold, kill, move_to, start, status, traffic, up},
-    once::{Results, run},
+    once::{Results, report, run},
 };

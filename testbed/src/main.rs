@@ -12,6 +12,7 @@ mod commands;
 mod control;
 mod daemons;
 mod directory;
+mod emulation;
 mod interrupt;
 mod nat;
 mod netns;
@@ -35,7 +36,7 @@ use nix::sys::signal::Signal;
 
 use crate::{
     commands::{Name, Results},
-    scenario::{DEMO, Scenario},
+    scenario::{DEMO, EveryLink, Scenario},
 };
 
 #[derive(Debug, Parser)]
@@ -45,18 +46,43 @@ struct Cli {
     command: Action,
 }
 
+const DEMO_EXAMPLES: &str = "\
+Examples:
+  testbed demo
+  testbed demo --delay-ms 50 --loss-percent 2
+  testbed demo --report walk.json && testbed report walk.json -o walk.svg";
+
 #[derive(Debug, Subcommand)]
 enum Action {
     /// Walk a mobile node from its home through two foreign agents and a NATed network and back, with traffic
+    ///
+    /// It builds the network in namespaces of its own, needs no root where the kernel lets users make them, and
+    /// ends with a picture and a verdict: exit status 0 if nothing was lost that should not be.
+    #[command(after_long_help = DEMO_EXAMPLES)]
     Demo {
+        /// Walk this scenario instead
+        #[arg(long, value_name = "FILE")]
+        scenario: Option<PathBuf>,
         #[command(flatten)]
         results: Results,
+        #[command(flatten)]
+        links: EveryLink,
     },
     /// Run the schedule of a scenario file with traffic
     Run {
         file: PathBuf,
         #[command(flatten)]
         results: Results,
+        #[command(flatten)]
+        links: EveryLink,
+    },
+    /// Draw the report of a run: handovers step by step, losses, the transfer and faults over time, as SVG
+    Report {
+        /// What `testbed demo --report FILE` wrote
+        file: PathBuf,
+        /// Write the picture to this file; to standard output if absent
+        #[arg(short, long, value_name = "FILE")]
+        output: Option<PathBuf>,
     },
     /// Build the network of a scenario file and keep it up, each node where its schedule begins
     Up {
@@ -66,6 +92,8 @@ enum Action {
         /// Write one capture file per link into this directory
         #[arg(long, value_name = "DIR")]
         pcap: Option<PathBuf>,
+        #[command(flatten)]
+        links: EveryLink,
     },
     /// Show every node
     Status {
@@ -142,6 +170,8 @@ enum Action {
         directory: PathBuf,
         #[arg(long)]
         pcap: Option<PathBuf>,
+        #[command(flatten)]
+        links: EveryLink,
     },
 }
 
@@ -166,9 +196,16 @@ fn main() -> ExitCode {
 
 fn carry_out(action: Action) -> Result<ExitCode> {
     match action {
-        Action::Demo { results } => commands::run(Scenario::parse(DEMO.0, DEMO.1)?, &results),
-        Action::Run { file, results } => commands::run(Scenario::load(&file)?, &results),
-        Action::Up { file, name, pcap } => commands::up(&name, &file, pcap.as_deref()),
+        Action::Demo { scenario, results, links } => {
+            let scenario =
+                scenario.map_or_else(|| Scenario::parse(DEMO.0, DEMO.1), |file| Scenario::load(&file));
+            commands::run(scenario?.worsen(&links)?, &results)
+        }
+        Action::Run { file, results, links } => {
+            commands::run(Scenario::load(&file)?.worsen(&links)?, &results)
+        }
+        Action::Report { file, output } => commands::report(&file, output.as_deref()),
+        Action::Up { file, name, pcap, links } => commands::up(&name, &file, pcap.as_deref(), &links),
         Action::Status { name, json } => commands::status(&name, json),
         Action::Exec { name, node, command } => commands::exec(&name, node, &command),
         Action::Move { name, node, to } => commands::move_to(&name, node, to),
@@ -179,6 +216,8 @@ fn carry_out(action: Action) -> Result<ExitCode> {
         }
         Action::Traffic { name, megabytes, seconds } => commands::traffic(&name, megabytes, seconds),
         Action::Down { name } => commands::down(&name),
-        Action::Hold { file, directory, pcap } => commands::hold(&file, &directory, pcap.as_deref()),
+        Action::Hold { file, directory, pcap, links } => {
+            commands::hold(&file, &directory, pcap.as_deref(), &links)
+        }
     }
 }

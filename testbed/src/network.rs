@@ -105,12 +105,17 @@ impl Network {
 
     /// Starts a node's daemon again; a mobile node is waited for until it is registered.
     pub(crate) fn start(&self, name: &str) -> Result<()> {
-        let node = self.node(name)?;
-        node.daemon(name)?.start(&node.namespace)?;
-        if node.role == Role::MobileNode {
+        self.start_daemon(name)?;
+        if self.node(name)?.role == Role::MobileNode {
             self.await_attached(name)?;
         }
         Ok(())
+    }
+
+    /// Starts a node's daemon again and waits until it answers.
+    pub(crate) fn start_daemon(&self, name: &str) -> Result<()> {
+        let node = self.node(name)?;
+        node.daemon(name)?.start(&node.namespace)
     }
 
     /// Environment for commands that run in a node: where `sojourn` is and whom it asks.

@@ -102,7 +102,7 @@ fn table(out: &mut String, report: &Report) -> std::fmt::Result {
     for line in &report.handovers {
         writeln!(
             out,
-            "  {:<width$} {:<15} {:>9} {:>12} {:>7} {:>12} {:>5}   {} → {} MB",
+            "  {:<width$} {:<15} {:>9} {:>12} {:>7} {:>12} {:>5}   {} → {}",
             name(line),
             if line.care_of.is_empty() { "at home" } else { &line.care_of },
             ms(line.discovery_ms),
@@ -110,8 +110,36 @@ fn table(out: &mut String, report: &Report) -> std::fmt::Result {
             ms(line.tunnel_ms),
             ms(line.link_up_to_first_packet_ms),
             line.packets_lost,
-            line.transfer_bytes_before / 1_000_000,
-            line.transfer_bytes_after / 1_000_000,
+            megabytes(line.transfer_bytes_before),
+            megabytes(line.transfer_bytes_after),
+        )?;
+    }
+    Ok(())
+}
+
+fn megabytes(bytes: u64) -> String {
+    if bytes < 10_000_000 {
+        return format!("{:.1} MB", bytes as f64 / 1e6);
+    }
+    format!("{} MB", bytes / 1_000_000)
+}
+
+/// What the emulated links took, as they were told to.
+fn links(out: &mut String, report: &Report) -> std::fmt::Result {
+    if report.emulated_links.is_empty() {
+        return Ok(());
+    }
+    let ping = &report.ping;
+    writeln!(
+        out,
+        "             {} more lost on emulated links and {} by the scenario's faults, as ordered",
+        ping.lost_on_links, ping.lost_by_faults
+    )?;
+    for link in &report.emulated_links {
+        writeln!(
+            out,
+            "  emulated   {}: {} ms, {} % loss: {} of {} frames lost, {} in full queues, {} by cuts",
+            link.link, link.delay_ms, link.loss_percent, link.lost, link.frames, link.queue_full, link.cut
         )?;
     }
     Ok(())
@@ -123,8 +151,8 @@ fn summary(out: &mut String, report: &Report) -> std::fmt::Result {
     let seconds = (transfer.ended_ms - transfer.started_ms) / 1000.0;
     writeln!(
         out,
-        "\n  transfer   {} MB over {} connection{} in {seconds:.1} s, {hash}",
-        transfer.bytes / 1_000_000,
+        "\n  transfer   {} over {} connection{} in {seconds:.1} s, {hash}",
+        megabytes(transfer.bytes),
         transfer.connections,
         if transfer.connections == 1 { "" } else { "s" },
     )?;
@@ -134,6 +162,10 @@ fn summary(out: &mut String, report: &Report) -> std::fmt::Result {
         "  probes     {} of {} arrived, longest gap {:.1} ms, {} lost outside handovers",
         ping.received, ping.sent, ping.longest_gap_ms, ping.lost_outside_handovers
     )?;
+    links(out, report)?;
+    for fault in &report.scheduled_faults {
+        writeln!(out, "  scheduled  {:.3} s: {} {}", fault.at_ms / 1000.0, fault.what, fault.target)?;
+    }
     for keys in &report.keys {
         let agent = if keys.agent.is_empty() { "co-located" } else { &keys.agent };
         writeln!(

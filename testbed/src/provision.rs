@@ -30,6 +30,9 @@ pub(crate) struct Provision<'a> {
     pub(crate) binaries: &'a Binaries,
 }
 
+/// What mobile nodes do not do yet: one-time indices and key shares.
+const REGISTERS_WITHOUT: [&str; 2] = ["--static-spi", "--no-forward-secrecy"];
+
 impl Provision<'_> {
     /// Installs a key distribution centre: `kdc init`.
     pub(crate) fn kdc(&self, kdc: &Kdc) -> Result<Daemon> {
@@ -154,6 +157,7 @@ impl Provision<'_> {
             command.args(["--home-address", &node.home_address.get_ref().to_string()]);
             command.args(["--home-prefix", &prefix.length.to_string()]);
             command.args(["--home-agent", &home.address.get_ref().to_string()]);
+            command.args(REGISTERS_WITHOUT);
             if let Some(gateway) = home.gateway {
                 command.args(["--home-gateway", &gateway.to_string()]);
             }

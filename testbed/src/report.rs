@@ -1,17 +1,19 @@
 //! The report of a run: numbers for programs, and what must not have happened.
 
+mod drawing;
 mod figures;
+mod losses;
 mod verdict;
 
 use std::{fs, path::Path};
 
 use anyhow::{Context, Result};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{network::Network, scenario::Scenario, switch::CaptureFile, walk::Walk};
 
 /// Everything that a run shows, as JSON.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Report {
     pub(crate) topology: Topology,
     pub(crate) mobile_nodes: Vec<MobileNode>,
@@ -20,33 +22,42 @@ pub(crate) struct Report {
     pub(crate) ping: Ping,
     pub(crate) keys: Vec<Keys>,
     pub(crate) captures: Vec<Capture>,
+    /// Links that were emulated, and what they did.
+    #[serde(default)]
+    pub(crate) emulated_links: Vec<EmulatedLink>,
+    /// What the scenario let go wrong, in order of time.
+    #[serde(default)]
+    pub(crate) scheduled_faults: Vec<ScheduledFault>,
+    /// Every loss of probes with its cause, in order of time.
+    #[serde(default)]
+    pub(crate) losses: Vec<Loss>,
     /// What should not have happened; empty after a good run.
     pub(crate) faults: Vec<String>,
 }
 
 /// Links and the nodes on them.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Topology {
     pub(crate) scenario: String,
     pub(crate) links: Vec<Link>,
     pub(crate) nodes: Vec<Node>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Link {
     pub(crate) name: String,
-    pub(crate) kind: &'static str,
+    pub(crate) kind: String,
     pub(crate) prefix: String,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Node {
     pub(crate) name: String,
-    pub(crate) role: &'static str,
+    pub(crate) role: String,
     pub(crate) interfaces: Vec<Interface>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Interface {
     pub(crate) name: String,
     pub(crate) link: String,
@@ -55,7 +66,7 @@ pub(crate) struct Interface {
     pub(crate) link_address: String,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct MobileNode {
     pub(crate) name: String,
     pub(crate) nai: String,
@@ -64,7 +75,7 @@ pub(crate) struct MobileNode {
 }
 
 /// One change of links. Times in milliseconds; `*_at_ms` since the schedule began.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Handover {
     pub(crate) node: String,
     pub(crate) from: String,
@@ -84,12 +95,16 @@ pub(crate) struct Handover {
     pub(crate) registration_ms: Option<f64>,
     /// From that reply to routes and tunnel in place; 0 if they were before.
     pub(crate) tunnel_ms: Option<f64>,
+    /// Probes that the handover cost: lost between the two links and by no emulated one.
     pub(crate) packets_lost: usize,
+    /// Probes of the same time that an emulated link dropped, as the scenario says.
+    #[serde(default)]
+    pub(crate) packets_lost_on_links: usize,
     pub(crate) transfer_bytes_before: u64,
     pub(crate) transfer_bytes_after: u64,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Transfer {
     pub(crate) bytes: u64,
     pub(crate) sha256_match: bool,
@@ -97,19 +112,86 @@ pub(crate) struct Transfer {
     pub(crate) started_ms: f64,
     pub(crate) ended_ms: f64,
     pub(crate) error: Option<String>,
+    /// Milliseconds since the schedule began, and bytes received until then.
+    #[serde(default)]
+    pub(crate) curve: Vec<(f64, u64)>,
 }
 
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Ping {
     pub(crate) sent: usize,
     pub(crate) received: usize,
     pub(crate) longest_gap_ms: f64,
-    /// Lost although no handover was under way.
+    /// Dropped by emulated links, as the scenario says.
+    #[serde(default)]
+    pub(crate) lost_on_links: usize,
+    /// Lost while something was wrong that the scenario let go wrong.
+    #[serde(default)]
+    pub(crate) lost_by_faults: usize,
+    /// Lost although no handover was under way, and by no emulated link and no fault of the scenario.
     pub(crate) lost_outside_handovers: usize,
 }
 
+/// An emulated link: its values in the beginning, and what became of the frames that nodes sent on it, over all
+/// its directions.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(crate) struct EmulatedLink {
+    pub(crate) link: String,
+    pub(crate) delay_ms: f64,
+    pub(crate) jitter_ms: f64,
+    pub(crate) loss_percent: f64,
+    pub(crate) duplicate_percent: f64,
+    pub(crate) reorder_percent: f64,
+    pub(crate) rate_mbit: Option<f64>,
+    pub(crate) queue_packets: usize,
+    pub(crate) seed: u64,
+    pub(crate) frames: u64,
+    pub(crate) lost: u64,
+    pub(crate) queue_full: u64,
+    pub(crate) cut: u64,
+    pub(crate) duplicated: u64,
+    pub(crate) reordered: u64,
+    /// Never read, because the machine was too slow.
+    pub(crate) overrun: u64,
+}
+
+/// One entry of the scenario's faults, as it was made.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct ScheduledFault {
+    pub(crate) at_ms: f64,
+    /// `cut`, `restore`, `impair`, `kill`, `start`, `stop` or `continue`.
+    pub(crate) what: String,
+    /// A link or a node.
+    pub(crate) target: String,
+    pub(crate) done_ms: f64,
+    pub(crate) error: Option<String>,
+}
+
+/// Why a probe was lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Cause {
+    /// Dropped by an emulated link.
+    Link,
+    Handover,
+    /// Something of the scenario's faults was in force.
+    Fault,
+    Unexplained,
+}
+
+/// Probes lost one after the other for one cause.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Loss {
+    pub(crate) node: String,
+    pub(crate) cause: Cause,
+    /// When the first and the last of them were sent.
+    pub(crate) from_ms: f64,
+    pub(crate) to_ms: f64,
+    pub(crate) probes: usize,
+}
+
 /// The keys of one accepted registration.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Keys {
     /// The mobile node.
     pub(crate) node: String,
@@ -121,10 +203,10 @@ pub(crate) struct Keys {
     pub(crate) fingerprints: Vec<String>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Capture {
     pub(crate) link: String,
-    pub(crate) kind: &'static str,
+    pub(crate) kind: String,
     pub(crate) path: String,
 }
 
@@ -137,18 +219,34 @@ impl Report {
         missing_frames: u32,
     ) -> Result<Self> {
         let scenario = &network.scenario;
+        let lost = losses::classify(walk);
         let mut report = Self {
             topology: topology(network)?,
             mobile_nodes: mobile_nodes(network)?,
-            handovers: walk.handovers.iter().map(|handover| figures::handover(walk, handover)).collect(),
+            handovers: figures::handovers(walk, &lost),
             transfer: figures::transfer(walk),
-            ping: figures::ping(walk),
+            ping: figures::ping(walk, &lost),
             keys: figures::keys(scenario, walk),
             captures: captures.iter().map(|file| capture(scenario, file)).collect::<Result<_>>()?,
+            emulated_links: figures::emulated_links(scenario, walk),
+            scheduled_faults: figures::scheduled_faults(walk),
+            losses: losses::in_order(walk, &lost),
             faults: Vec::new(),
         };
         report.faults = verdict::faults(&report, missing_frames);
         Ok(report)
+    }
+
+    /// Reads a report that [`Report::write`] wrote.
+    pub(crate) fn read(path: &Path) -> Result<Self> {
+        let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+        serde_json::from_str(&text)
+            .with_context(|| format!("{} is no report of `testbed demo --report`", path.display()))
+    }
+
+    /// The timelines as an SVG picture.
+    pub(crate) fn draw(&self) -> String {
+        drawing::draw(self)
     }
 
     /// Writes the report as JSON.
@@ -163,7 +261,7 @@ pub(crate) fn topology(network: &Network) -> Result<Topology> {
     let scenario = &network.scenario;
     let links = scenario.links.iter().map(|link| Link {
         name: link.name.get_ref().clone(),
-        kind: link.kind.word(),
+        kind: link.kind.word().to_owned(),
         prefix: link.prefix.get_ref().to_string(),
     });
     let nodes = network.nodes().map(|(name, node)| {
@@ -173,7 +271,7 @@ pub(crate) fn topology(network: &Network) -> Result<Topology> {
             address: port.address.map(|address| address.to_string()),
             link_address: port.link_address.clone(),
         });
-        Node { name: name.to_owned(), role: node.role.word(), interfaces: interfaces.collect() }
+        Node { name: name.to_owned(), role: node.role.word().to_owned(), interfaces: interfaces.collect() }
     });
     Ok(Topology { scenario: scenario.title.clone(), links: links.collect(), nodes: nodes.collect() })
 }
@@ -195,7 +293,7 @@ fn mobile_nodes(network: &Network) -> Result<Vec<MobileNode>> {
 fn capture(scenario: &Scenario, file: &CaptureFile) -> Result<Capture> {
     Ok(Capture {
         link: file.link.clone(),
-        kind: scenario.link(&file.link)?.kind.word(),
+        kind: scenario.link(&file.link)?.kind.word().to_owned(),
         path: std::path::absolute(&file.path)?.display().to_string(),
     })
 }

@@ -2,6 +2,8 @@
 //! `testbed/scenarios/README.md`.
 
 mod check;
+mod emulation;
+mod faults;
 mod prefix;
 
 use std::{collections::BTreeMap, fs, net::Ipv4Addr, path::Path, time::Duration};
@@ -10,10 +12,18 @@ use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 use toml::Spanned;
 
-pub(crate) use self::prefix::Prefix;
+pub(crate) use self::{
+    emulation::{EveryLink, Values},
+    faults::{Fault, What},
+    prefix::Prefix,
+};
+use crate::emulation::{Impairment, Line};
 
 /// The scenario of `testbed demo`: the first of testbed/scenarios by name.
 pub(crate) const DEMO: (&str, &str) = ("10-walk.toml", include_str!("../scenarios/10-walk.toml"));
+
+/// What a schedule allows for each move beside the stays.
+const PER_MOVE: Duration = Duration::from_millis(150);
 
 /// A whole scenario file.
 #[derive(Debug, Deserialize)]
@@ -35,6 +45,9 @@ pub(crate) struct Scenario {
     #[serde(default)]
     pub(crate) correspondents: Vec<Correspondent>,
     pub(crate) mobile_nodes: Vec<MobileNode>,
+    /// What goes wrong on purpose.
+    #[serde(default)]
+    pub(crate) faults: Vec<Fault>,
 }
 
 /// Lifetimes that the daemons are configured with.
@@ -57,7 +70,7 @@ impl Default for Registration {
 pub(crate) struct Traffic {
     pub(crate) from: Spanned<String>,
     pub(crate) to: Spanned<String>,
-    /// Size of the one transfer, in units of 1,000,000 bytes.
+    /// Size of the one transfer, in units of 1,000,000 bytes; over emulated links at most so much.
     pub(crate) transfer_mb: Spanned<u32>,
     #[serde(default = "thousand")]
     pub(crate) probes_per_second: Spanned<u32>,
@@ -101,6 +114,36 @@ pub(crate) struct Link {
     pub(crate) name: Spanned<String>,
     pub(crate) kind: Kind,
     pub(crate) prefix: Spanned<Prefix>,
+    delay_ms: Option<Spanned<f64>>,
+    jitter_ms: Option<Spanned<f64>>,
+    loss_percent: Option<Spanned<f64>>,
+    duplicate_percent: Option<Spanned<f64>>,
+    reorder_percent: Option<Spanned<f64>>,
+    rate_mbit: Option<Spanned<f64>>,
+    queue_packets: Option<Spanned<u32>>,
+    /// Of the dice.
+    #[serde(default)]
+    seed: u64,
+    /// What the command line says about every link.
+    #[serde(skip)]
+    every: Values,
+}
+
+impl Link {
+    /// How bad it is, if the file or the command line says anything of it.
+    pub(crate) fn values(&self) -> Values {
+        let mut values = Values {
+            delay_ms: self.delay_ms.clone(),
+            jitter_ms: self.jitter_ms.clone(),
+            loss_percent: self.loss_percent.clone(),
+            duplicate_percent: self.duplicate_percent.clone(),
+            reorder_percent: self.reorder_percent.clone(),
+            rate_mbit: self.rate_mbit.clone(),
+            queue_packets: self.queue_packets.clone(),
+        };
+        values.replace(self.every.clone());
+        values
+    }
 }
 
 /// A node's place on a link.
@@ -253,6 +296,71 @@ impl Scenario {
         Ok(scenario)
     }
 
+    /// Makes every link as bad as a command line says.
+    pub(crate) fn worsen(mut self, every: &EveryLink) -> Result<Self> {
+        for link in &mut self.links {
+            link.every = every.values();
+            link.seed = every.seed.unwrap_or(link.seed);
+            if let Err(fault) = link.values().check(&Impairment::default()) {
+                // The keys of the file are the options of the command line, but for their dashes.
+                bail!("--{}", fault.message.replace('_', "-"));
+            }
+        }
+        Ok(self)
+    }
+
+    /// The links that are emulated: those that are bad from the beginning, and those that become so.
+    pub(crate) fn lines(&self) -> Vec<Line> {
+        let becomes = |link: &Link| self.faults.iter().any(|fault| fault.link.as_ref() == Some(&link.name));
+        let emulated = self.links.iter().filter(|link| !link.values().is_empty() || becomes(link));
+        let line = |link: &Link| Line {
+            link: link.name.get_ref().clone(),
+            impairment: link.values().over(&Impairment::default()),
+            seed: link.seed,
+        };
+        emulated.map(line).collect()
+    }
+
+    /// How bad a link is in the beginning.
+    pub(crate) fn impairment(&self, link: &str) -> Impairment {
+        let found = self.links.iter().find(|known| known.name.get_ref() == link);
+        found.map_or_else(Impairment::default, |link| link.values().over(&Impairment::default()))
+    }
+
+    /// How long a packet is on its way at most when nothing is wrong.
+    pub(crate) fn longest_way(&self) -> Duration {
+        /// When nothing is emulated; machines are slow now and then.
+        const MACHINE: Duration = Duration::from_millis(50);
+        /// Links on the way: the correspondent's, twice the home agent's, two between and the visited one.
+        const LINKS: u32 = 6;
+        const FRAME_BITS: u64 = 1514 * 8;
+        let slowness = |impairment: &Impairment| {
+            let queue = impairment.queue as u64 * FRAME_BITS * 1_000_000_000;
+            let waiting = impairment.rate.map_or(0, |rate| queue / rate.max(1));
+            Duration::from_nanos(impairment.delay + impairment.jitter + waiting)
+        };
+        let begin = self.lines().into_iter().map(|line| line.impairment);
+        let later = self.faults.iter().filter_map(|fault| {
+            let values = fault.values.as_ref()?;
+            Some(values.get_ref().over(&self.impairment(fault.target())))
+        });
+        MACHINE + LINKS * begin.chain(later).map(|impairment| slowness(&impairment)).max().unwrap_or_default()
+    }
+
+    /// Every node that runs a daemon.
+    pub(crate) fn daemon_names(&self) -> impl Iterator<Item = String> {
+        let kdcs = self.kdcs.iter().map(|node| &node.name);
+        let homes = self.home_agents.iter().map(|node| &node.name);
+        let foreign = self.foreign_agents.iter().map(|node| &node.name);
+        let mobiles = self.mobile_nodes.iter().map(|node| &node.name);
+        kdcs.chain(homes).chain(foreign).chain(mobiles).map(|name| name.get_ref().clone())
+    }
+
+    /// How long the longest schedule takes.
+    pub(crate) fn longest(&self) -> Duration {
+        self.mobile_nodes.iter().map(MobileNode::planned).max().unwrap_or_default()
+    }
+
     /// A link by name.
     pub(crate) fn link(&self, name: &str) -> Result<&Link> {
         self.links
@@ -316,6 +424,12 @@ impl MobileNode {
         self.assigned.iter().find(|(name, _)| name.get_ref() == link).map(|(_, assigned)| *assigned)
     }
 
+    /// How long its schedule takes.
+    fn planned(&self) -> Duration {
+        let moves = u32::try_from(self.roam.len().saturating_sub(1)).unwrap_or(u32::MAX);
+        self.roam.iter().map(Step::stay).sum::<Duration>() + PER_MOVE * moves
+    }
+
     /// Where the node begins.
     pub(crate) fn first_link(&self) -> &str {
         self.roam.first().map_or("", |step| step.link.get_ref())
@@ -373,5 +487,90 @@ mod tests {
         assert!(error.contains("10.11.1.0/24") || error.contains("zero"), "{error}");
         let (_, error) = broken("lifetime_s = 600", "lifetime_s = 60");
         assert!(error.contains("300"), "{error}");
+    }
+
+    /// The demo with lines added to its first link and to its end.
+    fn worse(link: &str, faults: &str) -> Result<Scenario> {
+        let prefix = "prefix = \"10.11.1.0/24\"\n";
+        assert!(DEMO.1.contains(prefix));
+        Scenario::parse("x.toml", &(DEMO.1.replacen(prefix, &format!("{prefix}{link}\n"), 1) + faults))
+    }
+
+    #[test]
+    fn a_link_with_values_is_emulated_and_no_other() {
+        assert!(worse("", "").unwrap().lines().is_empty(), "the demo's links are the kernel's");
+        let keys = "delay_ms = 50\njitter_ms = 1.5\nloss_percent = 2\nduplicate_percent = 0.1\n\
+                    reorder_percent = 1\nrate_mbit = 10\nqueue_packets = 20\nseed = 7";
+        let lines = worse(keys, "").unwrap().lines();
+        let impairment = Impairment {
+            delay: 50_000_000,
+            jitter: 1_500_000,
+            loss_percent: 2.0,
+            duplicate_percent: 0.1,
+            reorder_percent: 1.0,
+            rate: Some(10_000_000),
+            queue: 20,
+        };
+        assert_eq!(lines.len(), 1);
+        assert_eq!((lines[0].link.as_str(), lines[0].seed), ("home", 7));
+        assert_eq!(lines[0].impairment, impairment);
+    }
+
+    #[test]
+    fn values_that_make_no_sense_are_refused_with_what_is_allowed() {
+        for (keys, words) in [
+            ("delay_ms = -1", "delay_ms = -1: 0 to 10000"),
+            ("delay_ms = nan", "0 to 10000"),
+            ("delay_ms = 5\njitter_ms = 6", "jitter_ms = 6: at most delay_ms, which is 5"),
+            ("loss_percent = 101", "loss_percent = 101: 0 to 100"),
+            ("reorder_percent = 5", "needs a delay_ms"),
+            ("rate_mbit = 0", "rate_mbit = 0: 0.001 to 10000"),
+            ("queue_packets = 5", "needs a rate_mbit"),
+            ("rate_mbit = 1\nqueue_packets = 0", "queue_packets = 0: 1 to 100000"),
+            ("seed = -1", "-1"),
+            ("delay = 5", "delay_ms"),
+        ] {
+            let error = format!("{:#}", worse(keys, "").unwrap_err());
+            assert!(error.starts_with("x.toml:") && error.contains(words), "{keys}: {error}");
+        }
+    }
+
+    #[test]
+    fn faults_are_checked_in_the_order_of_their_times() {
+        let entry = |at: &str, rest: &str| format!("[[faults]]\nat_s = {at}\n{rest}\n");
+        let kill = |at, what| entry(at, &format!("what = \"{what}\"\nnode = \"fa-a\""));
+        let cut = |at, what| entry(at, &format!("what = \"{what}\"\nlink = \"core-a\""));
+        let good = [cut("12", "restore"), cut("11.5", "cut"), kill("7", "kill"), kill("8", "start")].concat();
+        let scenario = worse("", &good).unwrap();
+        assert_eq!(scenario.lines().len(), 1, "a link that will be cut is emulated");
+        let order: Vec<&str> =
+            scenario.faults_in_time().iter().map(|fault| fault.what.get_ref().word()).collect();
+        assert_eq!(order, ["kill", "start", "cut", "restore"]);
+
+        for (faults, words) in [
+            (kill("1", "start"), "at that time it is running"),
+            (kill("1", "stop") + &kill("2", "start"), "at that time it is stopped"),
+            (kill("1", "kill") + &kill("2", "kill"), "at that time it is killed"),
+            (cut("1", "restore"), "at that time it is whole"),
+            (cut("1", "kill"), "kill needs a `node`"),
+            (kill("1", "cut"), "cut needs a `link`"),
+            (kill("-1", "kill"), "0 to 39"),
+            (kill("50", "kill"), "0 to 39"),
+            (kill("1", "explode"), "explode"),
+            (entry("1", "what = \"kill\"\nnode = \"router\""), "ha, fa-a, fa-b, mn"),
+            (entry("1", "what = \"cut\"\nlink = \"moon\""), "visited-c"),
+            (entry("1", "what = \"impair\"\nlink = \"home\""), "needs `values`"),
+            (entry("1", "what = \"impair\"\nlink = \"home\"\nvalues = {}"), "nothing would change"),
+            (
+                entry("1", "what = \"impair\"\nlink = \"home\"\nvalues = { loss_percent = 200 }"),
+                "loss_percent = 200: 0 to 100",
+            ),
+            (entry("1", "what = \"impair\"\nlink = \"home\"\nvalues = { loss = 200 }"), "loss_percent"),
+            (cut("1", "cut") + "node = \"ha\"\n", "takes a `link` and nothing else"),
+            (cut("1", "cut") + "values = { delay_ms = 1 }\n", "takes no `values`"),
+        ] {
+            let error = format!("{:#}", worse("", &faults).unwrap_err());
+            assert!(error.starts_with("x.toml:") && error.contains(words), "{faults}: {error}");
+        }
     }
 }

@@ -1,4 +1,5 @@
-//! Every link of the network: bridges in a namespace of their own, with one port per attached node.
+//! Every link of the network, in a namespace of their own, with one port per attached node. A good link is a
+//! bridge of the kernel; one that is to be bad is emulated in user space.
 //!
 //! A mobile node changes links by what happens to the switch end of its cable: down, plugged into another
 //! bridge, up. Its own end stays where it is, so that it sees carrier go and come as a real node does.
@@ -16,14 +17,24 @@ use sha2::{Digest, Sha256};
 use crate::{
     capture::Capture,
     clock,
+    emulation::{Emulator, Impairment, Ledger, Line, port_socket},
     netns::{Mac, Namespace, raw},
 };
 
-/// The bridges and, if wanted, the capture of what passes through them.
+/// The links and, if wanted, the capture of what passes through them.
 pub(crate) struct Switch {
     namespace: Namespace,
-    bridges: BTreeMap<String, u32>,
+    segments: BTreeMap<String, Segment>,
+    emulator: Option<Emulator>,
     capture: Mutex<Option<Capture>>,
+}
+
+/// What a link is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Segment {
+    /// Index of its interface.
+    Bridge(u32),
+    Emulated,
 }
 
 /// A node's end of a cable.
@@ -35,6 +46,8 @@ pub(crate) struct Port {
     pub(crate) index: u32,
     /// Index of the other end in the switch.
     pub(crate) switch_index: u32,
+    /// Name of that end, the same in every run.
+    pub(crate) switch_name: String,
     /// The node's link address on it, as text.
     pub(crate) link_address: String,
     /// The link that it was first plugged into.
@@ -60,19 +73,48 @@ pub(crate) struct CaptureFile {
 }
 
 impl Switch {
-    /// Makes one bridge per link.
-    pub(crate) fn new(links: &[String]) -> Result<Self> {
+    /// Makes the links, and emulates those that are among the lines.
+    pub(crate) fn new(links: &[String], lines: Vec<Line>) -> Result<Self> {
         let namespace = Namespace::new("switch")?;
-        let names = links.to_vec();
-        let bridges = namespace.run(move |inside| {
-            names.into_iter().map(|link| Ok((link.clone(), inside.bridge(&format!("br-{link}"))?))).collect()
+        let plans: Vec<(String, bool)> =
+            links.iter().map(|link| (link.clone(), lines.iter().any(|line| line.link == *link))).collect();
+        let segments = namespace.run(move |inside| {
+            let segment = |(link, emulated): (String, bool)| {
+                if emulated {
+                    return Ok((link, Segment::Emulated));
+                }
+                let bridge = inside.bridge(&format!("br-{link}"))?;
+                Ok((link, Segment::Bridge(bridge)))
+            };
+            plans.into_iter().map(segment).collect()
         })?;
-        Ok(Self { namespace, bridges, capture: Mutex::new(None) })
+        let emulator = if lines.is_empty() { None } else { Some(Emulator::start(lines)?) };
+        Ok(Self { namespace, segments, emulator, capture: Mutex::new(None) })
+    }
+
+    /// What the emulated links did so far.
+    pub(crate) fn ledger(&self) -> Result<Ledger> {
+        self.emulator.as_ref().map_or_else(|| Ok(Ledger::default()), Emulator::ledger)
+    }
+
+    /// Changes an emulated link.
+    pub(crate) fn impair(&self, link: &str, impairment: Impairment) -> Result<()> {
+        self.emulating(link)?.impair(link, impairment)
+    }
+
+    /// Cuts an emulated link, or ends the cut. Nobody loses a carrier: the break is further away.
+    pub(crate) fn cut(&self, link: &str, cut: bool) -> Result<()> {
+        self.emulating(link)?.cut(link, cut)
+    }
+
+    fn emulating(&self, link: &str) -> Result<&Emulator> {
+        let emulator = self.emulator.as_ref().filter(|_| self.segments.get(link) == Some(&Segment::Emulated));
+        emulator.with_context(|| format!("the link {link} is not emulated"))
     }
 
     /// Starts to write one file per link into a directory. Nodes plugged in earlier are not seen.
     pub(crate) fn record(&self, directory: &Path) -> Result<()> {
-        let links = self.bridges.keys().cloned().collect();
+        let links = self.segments.keys().cloned().collect();
         let capture = Capture::start(&self.namespace, links, directory)?;
         *self.capture.lock().map_err(|_| anyhow!("a thread panicked"))? = Some(capture);
         Ok(())
@@ -94,17 +136,17 @@ impl Switch {
 
     /// Lays a cable from a node's next interface to a link, and brings both ends up.
     pub(crate) fn plug(&self, node: &Namespace, name: &str, number: usize, link: &str) -> Result<Port> {
-        let bridge = self.bridge(link)?;
         let interface = format!("eth{number}");
         let mac = link_address(name, number);
         let (outer, inner) = (format!("{name}.{number}"), format!("{name}.{number}x"));
         let target = raw(node.fd());
+        let switch_name = outer.clone();
         let (switch_index, index) = self.namespace.run(move |inside| {
             let (outer, inner) = inside.veth(&outer, &inner)?;
             inside.give_away(inner, target)?;
-            inside.enslave(outer, bridge)?;
             Ok((outer, inner))
         })?;
+        self.connect(switch_index, &switch_name, link)?;
         self.attribute(switch_index, link)?;
         let ready = interface.clone();
         node.run(move |inside| {
@@ -116,6 +158,7 @@ impl Switch {
             interface,
             index,
             switch_index,
+            switch_name,
             link_address: mac.to_string(),
             first_link: link.to_owned(),
             address: None,
@@ -132,17 +175,20 @@ impl Switch {
             inside.down(index)?;
             Ok(at)
         })?;
+        if let Some(emulator) = &self.emulator {
+            emulator.detach(index)?;
+        }
         watch.wait(false)?;
         Ok(at)
     }
 
     /// Connects an unplugged node to a link.
     pub(crate) fn replug(&self, node: &Namespace, port: &Port, link: &str) -> Result<Plugged> {
-        let (index, inner, bridge) = (port.switch_index, port.index, self.bridge(link)?);
+        let (index, inner) = (port.switch_index, port.index);
         let watch = node.run(move |inside| inside.watch_carrier(inner))?;
+        self.connect(index, &port.switch_name, link)?;
         self.attribute(index, link)?;
         let at = self.namespace.run(move |inside| {
-            inside.enslave(index, bridge)?;
             let at = clock::boot_ns();
             inside.up(index)?;
             Ok(at)
@@ -150,8 +196,18 @@ impl Switch {
         Ok(Plugged { at, carrier: watch.wait(true)? })
     }
 
-    fn bridge(&self, link: &str) -> Result<u32> {
-        self.bridges.get(link).copied().with_context(|| format!("there is no link {link}"))
+    /// Makes a port, which is down, one of a link.
+    fn connect(&self, port: u32, name: &str, link: &str) -> Result<()> {
+        const NO_BRIDGE: u32 = 0;
+        let segment = self.segments.get(link).with_context(|| format!("there is no link {link}"))?;
+        if let Segment::Bridge(bridge) = *segment {
+            return self.namespace.run(move |inside| inside.enslave(port, bridge));
+        }
+        let socket = self.namespace.run(move |inside| {
+            inside.enslave(port, NO_BRIDGE)?;
+            port_socket(inside, port)
+        })?;
+        self.emulating(link)?.attach(port, link, name, socket)
     }
 
     fn attribute(&self, port: u32, link: &str) -> Result<()> {
@@ -196,8 +252,12 @@ mod tests {
     }
 
     fn switch(links: &[&str]) -> Option<Switch> {
+        emulating(links, Vec::new())
+    }
+
+    fn emulating(links: &[&str], lines: Vec<Line>) -> Option<Switch> {
         let links: Vec<String> = links.iter().map(|link| (*link).to_owned()).collect();
-        match Switch::new(&links) {
+        match Switch::new(&links, lines) {
             Ok(switch) => Some(switch),
             Err(error) => {
                 eprintln!("skipped: {error:#}");
@@ -241,6 +301,94 @@ mod tests {
         assert!(!holds(&read("one"), &[b'a'; 87]), "bulk is cut");
         let resolution = [&[0, 1, 8, 0, 6, 4, 0, 1, 2][..]].concat();
         assert!(holds(&read("one"), &resolution) && holds(&read("two"), &resolution), "ARP on both");
+    }
+
+    #[test]
+    fn an_emulated_link_delays_each_direction_once_and_can_be_cut() {
+        const DELAY: u64 = 20_000_000;
+        let impairment = Impairment { delay: DELAY, ..Impairment::default() };
+        let line = Line { link: "slow".into(), impairment, seed: 1 };
+        let Some(switch) = emulating(&["slow", "fast"], vec![line]) else {
+            return;
+        };
+        let (left, port) = node(&switch, "left", "slow", "10.9.0.1");
+        let (right, _) = node(&switch, "right", "slow", "10.9.0.2");
+        let (third, _) = node(&switch, "third", "fast", "10.9.0.2");
+        let (here, there) = (socket(&left, "10.9.0.1:5000"), socket(&right, "10.9.0.2:5000"));
+        let mut buffer = [0; 100];
+        // ARP first, so that the second round trip is of two frames only.
+        for round in 0..2 {
+            let begin = clock::boot_ns();
+            here.send_to(&[round], "10.9.0.2:5000").unwrap();
+            let (_, from) = there.recv_from(&mut buffer).unwrap();
+            there.send_to(b"back", from).unwrap();
+            here.recv(&mut buffer).unwrap();
+            assert!(clock::boot_ns() - begin >= 2 * DELAY, "two ways");
+        }
+
+        switch.cut("slow", true).unwrap();
+        here.send_to(b"lost", "10.9.0.2:5000").unwrap();
+        let limit = std::time::Instant::now() + Duration::from_secs(5);
+        let cut =
+            |switch: &Switch| switch.ledger().unwrap().links().map(|(_, counts)| counts.cut).sum::<u64>();
+        while cut(&switch) == 0 {
+            assert!(std::time::Instant::now() < limit, "the link counts what it drops");
+        }
+        switch.cut("slow", false).unwrap();
+        here.send_to(b"through", "10.9.0.2:5000").unwrap();
+        assert_eq!(there.recv(&mut buffer).unwrap(), 7, "and only that");
+
+        switch.unplug(&left, &port).unwrap();
+        switch.replug(&left, &port, "fast").unwrap();
+        let there = socket(&third, "10.9.0.2:5000");
+        here.send_to(b"fast", "10.9.0.2:5000").unwrap();
+        assert_eq!(there.recv(&mut buffer).unwrap(), 4);
+        switch.unplug(&left, &port).unwrap();
+        switch.replug(&left, &port, "slow").unwrap();
+        let there = socket(&right, "10.9.0.2:5001");
+        here.send_to(b"again", "10.9.0.2:5001").unwrap();
+        assert_eq!(there.recv(&mut buffer).unwrap(), 5);
+        assert!(switch.cut("fast", true).is_err(), "a bridge of the kernel cannot be cut");
+    }
+
+    /// Which of so many datagrams over a link that loses one in ten arrive.
+    fn survivors(seed: u64, datagrams: u16) -> Option<Vec<u16>> {
+        let impairment = Impairment { loss_percent: 10.0, ..Impairment::default() };
+        let switch = emulating(&["bad"], vec![Line { link: "bad".into(), impairment, seed }])?;
+        let (left, _) = node(&switch, "left", "bad", "10.9.0.1");
+        let (right, _) = node(&switch, "right", "bad", "10.9.0.2");
+        // To everybody, so that no address resolution comes between.
+        let (here, there) = (socket(&left, "10.9.0.1:5000"), socket(&right, "0.0.0.0:5000"));
+        here.set_broadcast(true).unwrap();
+        let counts = || switch.ledger().unwrap().links().next().map(|(_, counts)| counts.clone()).unwrap();
+        let limit = std::time::Instant::now() + Duration::from_secs(30);
+        let (mut arrived, mut buffer) = (Vec::new(), [0; 2]);
+        for number in 0..datagrams {
+            here.send_to(&number.to_be_bytes(), "10.9.0.255:5000").unwrap();
+            // One at a time, so that no buffer overflows.
+            while counts().frames <= u64::from(number) {
+                assert!(std::time::Instant::now() < limit);
+            }
+            if usize::from(number) + 1 - arrived.len() > usize::try_from(counts().lost).unwrap() {
+                assert_eq!(there.recv(&mut buffer).unwrap(), 2);
+                arrived.push(u16::from_be_bytes(buffer));
+            }
+        }
+        assert_eq!(counts().frames, u64::from(datagrams), "nothing else is sent on the link");
+        Some(arrived)
+    }
+
+    #[test]
+    fn a_seed_loses_the_same_frames_again_and_as_many_as_it_should() {
+        const DATAGRAMS: u16 = 1000;
+        let Some(arrived) = survivors(1, DATAGRAMS) else {
+            return;
+        };
+        // Mean 100, standard deviation 9.5.
+        let lost = usize::from(DATAGRAMS) - arrived.len();
+        assert!((55..=145).contains(&lost), "{lost}");
+        assert_eq!(survivors(1, DATAGRAMS).unwrap(), arrived);
+        assert_ne!(survivors(2, DATAGRAMS).unwrap(), arrived);
     }
 
     #[test]

@@ -41,6 +41,8 @@ pub(crate) enum Moment {
         node: String,
         event: Box<Event>,
     },
+    /// Something that the scenario lets go wrong.
+    Trouble(String),
     Begin {
         zero: u64,
         progress: Arc<Progress>,
@@ -200,6 +202,7 @@ impl Screen {
                     self.detail(&node, at, &what);
                 }
             }
+            Moment::Trouble(what) => self.print(&format!("{seconds:8.3} s  fault: {what}")),
             Moment::Note(_) | Moment::Begin { .. } => {}
         }
     }

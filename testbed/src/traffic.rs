@@ -11,7 +11,10 @@ use serde_json::{Value, json};
 
 use crate::{
     network::Network,
-    traffic::{probe::Probe, transfer::Transfer},
+    traffic::{
+        probe::Probe,
+        transfer::{Amount, Transfer},
+    },
 };
 
 /// UDP port of the probes at the mobile node; above the ports that the kernel hands out by itself, and none that
@@ -27,9 +30,9 @@ pub(crate) fn measure(network: &Network, megabytes: u32, seconds: u32) -> Result
     let from = &network.node(traffic.from.get_ref())?.namespace;
     let to = &network.node(traffic.to.get_ref())?.namespace;
     let address = *network.scenario.mobile_node(traffic.to.get_ref())?.home_address.get_ref();
-    let probe = Probe::start(from, to, address, *traffic.probes_per_second.get_ref())?;
-    let bytes = u64::from(megabytes) * 1_000_000;
-    let transfer = Transfer::start(from, to, address, bytes, Duration::from_secs(seconds.into()))?;
+    let probe = Probe::start(from, to, address, *traffic.probes_per_second.get_ref(), 0)?;
+    let amount = Amount::Exactly(u64::from(megabytes) * 1_000_000);
+    let transfer = Transfer::start(from, to, address, amount, Duration::from_secs(seconds.into()))?;
     let outcome = transfer.finish();
     let log = probe.finish()?;
     Ok(json!({

@@ -1,5 +1,7 @@
 //! One run of a scenario's schedule with traffic: what happened, as raw times. The report is made of it.
 
+mod trouble;
+
 use std::{
     collections::BTreeMap,
     sync::{Arc, atomic::Ordering},
@@ -10,22 +12,22 @@ use std::{
 use anyhow::{Context, Result, anyhow, bail};
 use proto::agent::Event;
 
+pub(crate) use self::trouble::Trouble;
 use crate::{
     agent::Watch,
     clock,
+    emulation::Ledger,
     network::{Move, Network, Role},
-    scenario::{MobileNode, Scenario, Traffic},
+    scenario::{MobileNode, Traffic},
     timeline::{Moment, Timeline},
     traffic::{
         probe::{Log, Probe},
-        transfer::{Outcome, Progress, Transfer},
+        transfer::{Amount, Outcome, Progress, Transfer},
     },
 };
 
 /// A handover without a packet after this long is given up.
 const FIRST_PACKET: Duration = Duration::from_secs(10);
-/// What the schedule allows for each move beside the stays.
-const PER_MOVE: Duration = Duration::from_millis(150);
 
 /// Everything that was seen; times in boot nanoseconds.
 pub(crate) struct Walk {
@@ -38,6 +40,13 @@ pub(crate) struct Walk {
     pub(crate) transfer: Outcome,
     /// By node: mobile nodes and home agents.
     pub(crate) events: BTreeMap<String, Vec<Event>>,
+    /// What the scenario let go wrong, in order of time.
+    pub(crate) troubles: Vec<Trouble>,
+    pub(crate) ledger: Ledger,
+    /// The streams of probes, in the order of the scenario's mobile nodes.
+    pub(crate) streams: Vec<String>,
+    /// How long a packet is on its way at most when nothing is wrong (nanoseconds).
+    pub(crate) on_the_way: u64,
 }
 
 /// One change of links and what came of it.
@@ -66,24 +75,23 @@ pub(crate) fn walk(network: &Network, timeline: &Timeline) -> Result<Walk> {
     let zero = clock::boot_ns();
     timeline.begin(zero, Arc::clone(&progress));
 
-    let mut handovers = roam_all(network, &probes, &progress, zero, timeline)?;
+    let (mut handovers, troubles) = roam_all(network, &probes, &progress, zero, timeline)?;
     handovers.sort_by_key(|handover| handover.moved.link_down);
     let outcome = transfer.finish();
     let probes =
         probes.into_iter().map(|(name, probe)| Ok((name, probe.finish()?))).collect::<Result<_>>()?;
     let events = watches.into_iter().map(|(name, watch)| (name, watch.events())).collect();
-    Ok(Walk { zero, handovers, probes, transfer: outcome, events })
-}
-
-/// How long the schedule of a mobile node takes.
-pub(crate) fn planned(mobile: &MobileNode) -> Duration {
-    let moves = u32::try_from(mobile.roam.len().saturating_sub(1)).unwrap_or(u32::MAX);
-    mobile.roam.iter().map(crate::scenario::Step::stay).sum::<Duration>() + PER_MOVE * moves
-}
-
-/// How long the longest schedule takes.
-pub(crate) fn longest(scenario: &Scenario) -> Duration {
-    scenario.mobile_nodes.iter().map(planned).max().unwrap_or_default()
+    Ok(Walk {
+        zero,
+        handovers,
+        probes,
+        transfer: outcome,
+        events,
+        troubles,
+        ledger: network.switch.ledger()?,
+        streams: scenario.mobile_nodes.iter().map(|mobile| mobile.name.get_ref().clone()).collect(),
+        on_the_way: u64::try_from(scenario.longest_way().as_nanos())?,
+    })
 }
 
 fn watch(network: &Network, timeline: &Timeline) -> Result<BTreeMap<String, Watch>> {
@@ -101,11 +109,12 @@ fn watch(network: &Network, timeline: &Timeline) -> Result<BTreeMap<String, Watc
 fn start_probes(network: &Network, traffic: &Traffic) -> Result<BTreeMap<String, Probe>> {
     let from = &network.node(traffic.from.get_ref())?.namespace;
     let mut probes = BTreeMap::new();
-    for mobile in &network.scenario.mobile_nodes {
+    for (stream, mobile) in network.scenario.mobile_nodes.iter().enumerate() {
         let name = mobile.name.get_ref();
         let to = &network.node(name)?.namespace;
-        let probe =
-            Probe::start(from, to, *mobile.home_address.get_ref(), *traffic.probes_per_second.get_ref())?;
+        let (address, rate) = (*mobile.home_address.get_ref(), *traffic.probes_per_second.get_ref());
+        let stream = u8::try_from(stream).context("more mobile nodes than streams of probes")?;
+        let probe = Probe::start(from, to, address, rate, stream)?;
         if probe.first_after(0, 0, FIRST_PACKET)?.is_none() {
             bail!(
                 "no probe of {} reaches {name} at {}",
@@ -121,12 +130,14 @@ fn start_probes(network: &Network, traffic: &Traffic) -> Result<BTreeMap<String,
 /// Starts the one transfer, and waits for its first bytes.
 pub(crate) fn start_transfer(network: &Network, traffic: &Traffic) -> Result<Transfer> {
     let mobile = network.scenario.mobile_node(traffic.to.get_ref())?;
+    let bytes = u64::from(*traffic.transfer_mb.get_ref()) * 1_000_000;
+    let perfect = network.scenario.lines().is_empty();
     let transfer = Transfer::start(
         &network.node(traffic.from.get_ref())?.namespace,
         &network.node(traffic.to.get_ref())?.namespace,
         *mobile.home_address.get_ref(),
-        u64::from(*traffic.transfer_mb.get_ref()) * 1_000_000,
-        longest(&network.scenario),
+        if perfect { Amount::Exactly(bytes) } else { Amount::AtMost(bytes) },
+        network.scenario.longest(),
     )?;
     Ok(transfer)
 }
@@ -137,8 +148,9 @@ fn roam_all(
     progress: &Progress,
     zero: u64,
     timeline: &Timeline,
-) -> Result<Vec<Handover>> {
+) -> Result<(Vec<Handover>, Vec<Trouble>)> {
     thread::scope(|scope| {
+        let troubles = scope.spawn(|| trouble::make(network, zero, timeline));
         let mut walkers = Vec::new();
         for mobile in &network.scenario.mobile_nodes {
             let probe = probes.get(mobile.name.get_ref()).context("a mobile node has a probe")?;
@@ -149,7 +161,7 @@ fn roam_all(
         for walker in walkers {
             handovers.extend(walker.join().map_err(|_| anyhow!("a walking thread panicked"))??);
         }
-        Ok(handovers)
+        Ok((handovers, troubles.join().map_err(|_| anyhow!("the thread of the faults panicked"))?))
     })
 }
 

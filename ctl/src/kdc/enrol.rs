@@ -1,18 +1,22 @@
 //! `sojourn kdc enrol`: the one command that receives a key, and puts it into a file for its owner alone.
 
-use std::{fs, net::Ipv4Addr, path::PathBuf};
+use std::{
+    fs,
+    net::Ipv4Addr,
+    path::{Path, PathBuf},
+};
 
 use clap::Args;
 use daemon::{
     config::Nai,
-    enrolment::{Enrolment, Numbers},
+    enrolment::{Enrolment, Numbers, Plain, RealmKey},
     secret_file::KeyBytes,
 };
 use proto::kdc::{self, EnrolSubscriberRequest};
 use serde_json::json;
 
 use super::{ANSWER, Client, done, show, within};
-use crate::failure::Failure;
+use crate::{failure::Failure, output::warn};
 
 /// Whom to enrol.
 #[derive(Args)]
@@ -49,6 +53,26 @@ pub(crate) struct Enrol {
     #[arg(long, value_name = "SECONDS", default_value_t = 0)]
     max_lifetime: u16,
 
+    /// It always names itself by the same index, which links its visits, instead of by one-time indices.
+    #[arg(long)]
+    static_spi: bool,
+
+    /// It may register without key shares: whoever steals its key later opens what was recorded before.
+    #[arg(long)]
+    no_forward_secrecy: bool,
+
+    /// It does not know our extensions: it registers as RFC 5944 has it, in clear, and can be followed.
+    #[arg(long)]
+    plain: bool,
+
+    /// With --plain: replays are kept out by nonces instead of timestamps.
+    #[arg(long, requires = "plain")]
+    nonces: bool,
+
+    /// With --plain: HMAC-MD5 instead of HMAC-SHA-256. Weak; only for nodes that know nothing else.
+    #[arg(long, requires = "plain")]
+    md5: bool,
+
     /// Checks everything and changes nothing.
     #[arg(long)]
     dry_run: bool,
@@ -80,7 +104,7 @@ impl Cipher {
 
 impl Enrol {
     pub(super) async fn run(self, client: &mut Client, json: bool) -> Result<(), Failure> {
-        self.check_place()?;
+        check_place(&self.out)?;
         let request = EnrolSubscriberRequest {
             nai: self.nai.to_string(),
             home_address: self.home_address.to_string(),
@@ -90,14 +114,19 @@ impl Enrol {
             cipher: self.cipher.to_schema().into(),
             max_lifetime_s: self.max_lifetime.into(),
             dry_run: self.dry_run,
+            static_spi: self.static_spi,
+            no_fs: self.no_forward_secrecy,
+            plain: self.plain.then_some(kdc::Plain { nonces: self.nonces, md5: self.md5 }),
         };
+        if self.md5 {
+            warn("HMAC-MD5 is weak: replace this mobile node's software when you can");
+        }
         let reply = client.enrol_subscriber(within(ANSWER, request)).await;
         let reply = reply.map_err(|status| self.explain(status))?.into_inner();
         let file = self.out.display().to_string();
         if let Some(enrolment) = reply.enrolment {
-            let spi = enrolment.spi;
-            let written = file_of(enrolment).and_then(|it| it.write(&self.out).map_err(|e| e.to_string()));
-            written.map_err(|why| {
+            let written = write(enrolment, &self.out);
+            let spi = written.map_err(|why| {
                 Failure::Refused(format!(
                     "{nai} is enrolled, but its file could not be written ({why}): `sojourn kdc revoke {nai}` and enrol it again",
                     nai = self.nai
@@ -119,21 +148,6 @@ impl Enrol {
         Ok(())
     }
 
-    /// The place for the file is looked at first: after the enrolment it would be too late.
-    fn check_place(&self) -> Result<(), Failure> {
-        let refuse = |why: String| Err(Failure::Refused(format!("{}: {why}", self.out.display())));
-        if self.out.exists() {
-            return refuse("exists already and is not overwritten; nothing was changed".to_owned());
-        }
-        let folder = self.out.parent().filter(|it| !it.as_os_str().is_empty());
-        let folder = folder.unwrap_or(std::path::Path::new("."));
-        // By doing it: permissions, read-only and full disks all show.
-        let probe = folder.join(format!(".sojourn-enrol-{}", std::process::id()));
-        let written = fs::write(&probe, [0; 4096]);
-        let _ = fs::remove_file(&probe);
-        written.or_else(|error| refuse(format!("{error}; nothing was changed")))
-    }
-
     /// A lost answer leaves it open whether it was done.
     fn explain(&self, status: tonic::Status) -> Failure {
         let lost = matches!(status.code(), tonic::Code::DeadlineExceeded | tonic::Code::Cancelled);
@@ -145,6 +159,28 @@ impl Enrol {
             other => other,
         }
     }
+}
+
+/// The place for a file is looked at first: after the change it would be too late.
+pub(super) fn check_place(out: &Path) -> Result<(), Failure> {
+    let refuse = |why: String| Err(Failure::Refused(format!("{}: {why}", out.display())));
+    if out.exists() {
+        return refuse("exists already and is not overwritten; nothing was changed".to_owned());
+    }
+    let folder = out.parent().filter(|it| !it.as_os_str().is_empty());
+    let folder = folder.unwrap_or(Path::new("."));
+    // By doing it: permissions, read-only and full disks all show.
+    let probe = folder.join(format!(".sojourn-enrol-{}", std::process::id()));
+    let written = fs::write(&probe, [0; 4096]);
+    let _ = fs::remove_file(&probe);
+    written.or_else(|error| refuse(format!("{error}; nothing was changed")))
+}
+
+/// Writes the file of a mobile node; returns the index in it.
+pub(super) fn write(enrolment: kdc::Enrolment, out: &Path) -> Result<u32, String> {
+    let spi = enrolment.spi;
+    file_of(enrolment)?.write(out).map_err(|error| error.to_string())?;
+    Ok(spi)
 }
 
 /// The answer as a file. The message's own copy of the key is overwritten.
@@ -173,5 +209,17 @@ fn file_of(mut message: kdc::Enrolment) -> Result<Enrolment, String> {
         key0: key0.map_err(|_| "a key that has not 32 bytes was answered".to_owned())?,
         vendor: message.vendor,
         numbers: Numbers::Vendor,
+        one_time: message.one_time,
+        no_fs: message.no_fs,
+        generation: message.generation,
+        realm_keys: message.realm_keys.iter().map(realm_key).collect::<Result<_, _>>()?,
+        plain: message.plain.map(|plain| Plain { nonces: plain.nonces, md5: plain.md5 }),
     })
+}
+
+/// A key of the realm for the file.
+pub(super) fn realm_key(message: &kdc::RealmPublicKey) -> Result<RealmKey, String> {
+    let public = message.public.as_slice().try_into();
+    let public = public.map_err(|_| "a key of the realm that has not 32 bytes was answered".to_owned())?;
+    Ok(RealmKey { id: message.id, public })
 }

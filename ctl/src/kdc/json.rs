@@ -1,8 +1,8 @@
 //! Answers of the key distribution centre as JSON, with the names of the schema. No message here has a key.
 
 use proto::kdc::{
-    Association, AuditEntry, Cipher, HomeAgent, IssuedKey, RevokeAssociationReply, RevokeSubscriberReply,
-    ShowSubscriberReply, State, Subscriber,
+    Association, AuditEntry, Cipher, Event, HomeAgent, IssuedKey, RealmKey, RevokeAssociationReply,
+    RevokeSubscriberReply, ShowSubscriberReply, State, Subscriber,
 };
 use serde_json::{Value, json};
 
@@ -38,6 +38,37 @@ pub(super) fn subscriber(it: &Subscriber) -> Value {
         "max_lifetime_s": it.max_lifetime_s,
         "change": it.change,
         "fingerprint": it.fingerprint,
+        "one_time": it.one_time,
+        "generation": it.generation,
+        "retiring_ends_unix_s": it.retiring_ends_unix_s,
+        "retiring_fingerprint": it.retiring_fingerprint,
+        "plain": it.plain.map(|plain| json!({ "nonces": plain.nonces, "md5": plain.md5 })),
+    })
+}
+
+pub(super) fn realm_key(it: &RealmKey) -> Value {
+    let key = it.key.clone().unwrap_or_default();
+    json!({
+        "id": key.id,
+        "public": hex(&key.public),
+        "made_unix_s": it.made_unix_s,
+        "ends_unix_s": it.ends_unix_s,
+        "change": it.change,
+    })
+}
+
+/// A public half in hexadecimal digits.
+pub(super) fn hex(public: &[u8]) -> String {
+    public.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+pub(super) fn event(it: &Event) -> Value {
+    json!({
+        "number": it.number,
+        "unix_ms": it.unix_ms,
+        "kind": it.kind,
+        "subject": it.subject,
+        "detail": it.detail,
     })
 }
 

@@ -1,8 +1,10 @@
 //! Answers of the key distribution centre for people.
 
-use proto::kdc::{Association, AuditEntry, HomeAgent, IssuedKey, ShowSubscriberReply, Subscriber};
+use proto::kdc::{
+    Association, AuditEntry, Event, HomeAgent, IssuedKey, RealmKey, ShowSubscriberReply, Subscriber,
+};
 
-use super::json::{cipher, state};
+use super::json::{cipher, hex, state};
 use crate::{
     output::{Table, facts, line},
     time::{span, utc, utc_ms},
@@ -37,13 +39,55 @@ pub(super) fn shown(reply: &ShowSubscriberReply) {
             ("home agent", it.home_agent.clone()),
             ("SPI", it.spi.to_string()),
             ("cipher", cipher(it.cipher()).to_owned()),
-            ("KEY 0", or_dash(&it.fingerprint)),
+            ("KEY 0", key0(it)),
+            ("names itself by", if it.one_time { "one-time indices" } else { "a static index" }.to_owned()),
+            ("forward secrecy", if it.no_fs { "not asked for" } else { "required" }.to_owned()),
+            ("extensions", extensions(it)),
             ("longest lifetime", limit),
             ("change", it.change.to_string()),
         ]);
         line("");
     }
     associations(&reply.associations);
+}
+
+/// Its fingerprint, generation, and the one before while that is accepted.
+fn key0(it: &Subscriber) -> String {
+    if it.fingerprint.is_empty() {
+        return "-".to_owned();
+    }
+    let now = format!("{}, generation {}", it.fingerprint, it.generation);
+    match it.retiring_ends_unix_s {
+        0 => now,
+        ends => format!("{now}; until {} also {}", utc(ends), it.retiring_fingerprint),
+    }
+}
+
+fn extensions(it: &Subscriber) -> String {
+    match it.plain {
+        None => "ours".to_owned(),
+        Some(plain) => {
+            let replay = if plain.nonces { "nonces" } else { "timestamps" };
+            let mac = if plain.md5 { "HMAC-MD5" } else { "HMAC-SHA-256" };
+            format!("none: plain RFC 5944 with {replay} and {mac}")
+        }
+    }
+}
+
+pub(super) fn realm_keys(keys: &[RealmKey]) {
+    let mut table = Table::new(&["ID", "MADE", "ENDS", "PUBLIC HALF"]);
+    for it in keys {
+        let key = it.key.clone().unwrap_or_default();
+        let ends = if it.ends_unix_s == 0 { String::new() } else { utc(it.ends_unix_s) };
+        table.row(vec![key.id.to_string(), utc(it.made_unix_s), ends, hex(&key.public)]);
+    }
+    table.print("The realm has no key.");
+}
+
+pub(super) fn event(it: &Event) -> String {
+    let when = utc_ms(it.unix_ms.saturating_mul(1_000_000));
+    let text = [it.subject.as_str(), it.detail.as_str()].join(" ");
+    format!("{:>6}  {when}  {}  {}", it.number, it.kind, text.trim())
 }
 
 fn or_dash(text: &str) -> String {

@@ -19,7 +19,7 @@ use crate::{
     interrupt,
     network::Network,
     privilege,
-    scenario::Scenario,
+    scenario::{EveryLink, Scenario},
     terminal,
 };
 
@@ -48,7 +48,7 @@ fn plain_name(text: &str) -> Result<String, String> {
 }
 
 /// Starts a process in the background that holds the network, and waits until it is complete.
-pub(crate) fn up(name: &Name, file: &Path, pcap: Option<&Path>) -> Result<ExitCode> {
+pub(crate) fn up(name: &Name, file: &Path, pcap: Option<&Path>, links: &EveryLink) -> Result<ExitCode> {
     let directory = name.directory();
     if control::is_held(&directory) {
         bail!(
@@ -56,7 +56,7 @@ pub(crate) fn up(name: &Name, file: &Path, pcap: Option<&Path>) -> Result<ExitCo
             name.name
         );
     }
-    Scenario::load(file)?;
+    Scenario::load(file)?.worsen(links)?;
     Binaries::find()?;
     Directory::take(&Directory::base())?;
     let held = Directory::take(&directory)?;
@@ -67,6 +67,7 @@ pub(crate) fn up(name: &Name, file: &Path, pcap: Option<&Path>) -> Result<ExitCo
     if let Some(pcap) = pcap {
         command.arg("--pcap").arg(std::path::absolute(pcap)?);
     }
+    command.args(links.arguments());
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
     // SAFETY: setsid is async-signal-safe and touches no memory of the parent.
     unsafe {
@@ -88,17 +89,28 @@ pub(crate) fn up(name: &Name, file: &Path, pcap: Option<&Path>) -> Result<ExitCo
 }
 
 /// The process in the background. Its answers go to standard output until the network is complete.
-pub(crate) fn hold(file: &Path, directory: &Path, pcap: Option<&Path>) -> Result<ExitCode> {
+pub(crate) fn hold(
+    file: &Path,
+    directory: &Path,
+    pcap: Option<&Path>,
+    links: &EveryLink,
+) -> Result<ExitCode> {
     let answer = |answer: &Answer| drop(send(std::io::stdout(), answer));
-    let result = hold_network(file, directory, pcap, &answer);
+    let result = Scenario::load(file)
+        .and_then(|scenario| scenario.worsen(links))
+        .and_then(|scenario| hold_network(scenario, directory, pcap, &answer));
     if let Err(error) = &result {
         answer(&Answer::Failed(format!("{error:#}")));
     }
     result.map(|()| ExitCode::SUCCESS)
 }
 
-fn hold_network(file: &Path, directory: &Path, pcap: Option<&Path>, answer: &dyn Fn(&Answer)) -> Result<()> {
-    let scenario = Scenario::load(file)?;
+fn hold_network(
+    scenario: Scenario,
+    directory: &Path,
+    pcap: Option<&Path>,
+    answer: &dyn Fn(&Answer),
+) -> Result<()> {
     let binaries = Binaries::find()?;
     privilege::become_root()?;
     privilege::come_first();

@@ -1,7 +1,7 @@
 //! `testbed demo` and `testbed run`: a network for one walk.
 
 use std::{
-    fs::File,
+    fs::{self, File},
     path::{Path, PathBuf},
     process::ExitCode,
     time::Duration,
@@ -67,13 +67,25 @@ pub(crate) fn run(scenario: Scenario, results: &Results) -> Result<ExitCode> {
     outcome.map(|_| if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+/// Draws a report that a run wrote.
+pub(crate) fn report(file: &Path, output: Option<&Path>) -> Result<ExitCode> {
+    let picture = Report::read(file)?.draw();
+    match output {
+        Some(path) => {
+            fs::write(path, picture).with_context(|| format!("cannot write {}", path.display()))?;
+        }
+        None => terminal::text(&picture),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
 fn walk_once(
     scenario: Scenario,
     directory: Directory,
     binaries: Binaries,
     pcap: Option<&Path>,
 ) -> Result<Report> {
-    let planned = walk::longest(&scenario);
+    let planned = scenario.longest();
     let timeline = Timeline::start()?;
     timeline.note(format!("{}\n", scenario.title));
     let network = Network::up(scenario, directory, binaries, pcap, &|text| {

@@ -57,7 +57,7 @@ impl Network {
         say: &dyn Fn(&str),
     ) -> Result<Self> {
         say(&format!("Links: {}", scenario.link_names().join(", ")));
-        let switch = Switch::new(&scenario.link_names())?;
+        let switch = Switch::new(&scenario.link_names(), scenario.lines())?;
         if let Some(captures) = captures {
             switch.record(captures)?;
         }

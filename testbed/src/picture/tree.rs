@@ -9,7 +9,7 @@ pub(crate) fn draw(topology: &Topology) -> String {
     let mut tree = Tree { topology, seen: BTreeSet::new(), out: String::new() };
     let home_first = |kind: &str| if kind == "home" { 0 } else { 1 };
     let mut links: Vec<_> = topology.links.iter().collect();
-    links.sort_by_key(|link| home_first(link.kind));
+    links.sort_by_key(|link| home_first(&link.kind));
     for link in links {
         if tree.seen.insert(&link.name) {
             tree.link(&link.name, "  ", "  ");
@@ -90,10 +90,14 @@ mod tests {
 
     #[test]
     fn every_link_and_node_stands_in_the_tree_once() {
-        let link = |name: &str, kind| Link { name: name.into(), kind, prefix: "10.0.0.0/24".into() };
-        let node = |name: &str, role, links: &[&str]| Node {
+        let link = |name: &str, kind: &str| Link {
             name: name.into(),
-            role,
+            kind: kind.into(),
+            prefix: "10.0.0.0/24".into(),
+        };
+        let node = |name: &str, role: &str, links: &[&str]| Node {
+            name: name.into(),
+            role: role.into(),
             interfaces: links
                 .iter()
                 .map(|link| Interface {

@@ -4,36 +4,23 @@ use std::collections::BTreeSet;
 
 use proto::agent::Event;
 
-use super::{Handover, Keys, Ping, Transfer};
-use crate::{clock, scenario::Scenario, traffic::probe::Log, walk, walk::Walk};
+use super::{
+    Cause, EmulatedLink, Handover, Keys, Ping, ScheduledFault, Transfer,
+    losses::{self, Lost},
+};
+use crate::{
+    clock,
+    scenario::Scenario,
+    walk,
+    walk::{Trouble, Walk},
+};
 
-/// A packet is on its way this long at most when nothing is wrong (nanoseconds): one that was sent so shortly
-/// before a link went down was lost with the link.
-const ON_THE_WAY: u64 = 50_000_000;
-/// The way before a handover is judged by the packets of the last second.
-const LATELY: u64 = 1_000_000_000;
-
-/// The window in which a handover may lose packets, by time of sending: from the last packets that could not
-/// arrive any more before the link went down, to the first that came on the new link.
-fn window(log: &Log, handover: &walk::Handover) -> (u64, u64) {
-    let down = handover.moved.link_down;
-    let slowest = log
-        .arrivals
-        .iter()
-        .filter(|arrival| (down.saturating_sub(LATELY)..down).contains(&arrival.at))
-        .filter_map(|arrival| Some(arrival.at.saturating_sub(*log.sent.get(arrival.number)?)))
-        .max()
-        .unwrap_or(0);
-    (down.saturating_sub(slowest.min(ON_THE_WAY)), handover.first_packet.unwrap_or(handover.until))
+/// Every line of the report.
+pub(super) fn handovers(walk: &Walk, lost: &[Lost<'_>]) -> Vec<Handover> {
+    walk.handovers.iter().map(|line| handover(walk, lost, line)).collect()
 }
 
-/// Numbers of lost packets with their times of sending.
-fn lost(log: &Log) -> impl Iterator<Item = u64> {
-    log.sent.iter().zip(log.received()).filter(|(_, received)| received.is_none()).map(|(sent, _)| *sent)
-}
-
-/// One line of the report.
-pub(super) fn handover(walk: &Walk, handover: &walk::Handover) -> Handover {
+fn handover(walk: &Walk, lost: &[Lost<'_>], handover: &walk::Handover) -> Handover {
     let (down, up) = (handover.moved.link_down, handover.moved.link_up);
     // A daemon may hear of the carrier, and act, a moment before the testbed does.
     let plugged = handover.moved.plugged;
@@ -48,10 +35,12 @@ pub(super) fn handover(walk: &Walk, handover: &walk::Handover) -> Handover {
     let accepted = find(plugged, &["registered", "deregistered"]);
     let routes = find(plugged, &["route_installed"]);
     let span = |from: Option<u64>, to: Option<&Event>| Some(round(clock::ms(from?, to?.boot_ns)));
-    let losses = walk.probes.get(&handover.node).map_or(0, |log| {
-        let (from, to) = window(log, handover);
-        lost(log).filter(|sent| (from..=to).contains(sent)).count()
-    });
+    let losses = |cause: Cause| {
+        let Some(log) = walk.probes.get(&handover.node) else { return 0 };
+        let (from, to) = losses::window(log, handover, walk.on_the_way);
+        let of_node = lost.iter().filter(|probe| probe.node == handover.node && probe.cause == cause);
+        of_node.filter(|probe| (from..=to).contains(&probe.sent)).count()
+    };
     Handover {
         node: handover.node.clone(),
         from: handover.moved.from.clone(),
@@ -67,7 +56,8 @@ pub(super) fn handover(walk: &Walk, handover: &walk::Handover) -> Handover {
         discovery_ms: span(Some(up), request),
         registration_ms: span(request.map(|event| event.boot_ns), accepted),
         tunnel_ms: span(accepted.map(|event| event.boot_ns), routes),
-        packets_lost: losses,
+        packets_lost: losses(Cause::Handover),
+        packets_lost_on_links: losses(Cause::Link),
         transfer_bytes_before: handover.bytes_before,
         transfer_bytes_after: handover.bytes_after,
     }
@@ -79,29 +69,69 @@ pub(super) fn transfer(walk: &Walk) -> Transfer {
         bytes: outcome.bytes,
         sha256_match: outcome.sha256_match,
         connections: outcome.connections,
-        started_ms: round(signed_ms(walk.zero, outcome.started)),
-        ended_ms: round(signed_ms(walk.zero, outcome.ended)),
+        started_ms: relative_ms(walk.zero, outcome.started),
+        ended_ms: relative_ms(walk.zero, outcome.ended),
         error: outcome.error.clone(),
+        curve: outcome.curve.iter().map(|(at, bytes)| (relative_ms(walk.zero, *at), *bytes)).collect(),
     }
 }
 
 /// All probe streams together.
-pub(super) fn ping(walk: &Walk) -> Ping {
-    let mut ping = Ping::default();
-    for (node, log) in &walk.probes {
-        let windows: Vec<(u64, u64)> = walk
-            .handovers
-            .iter()
-            .filter(|handover| handover.node == *node)
-            .map(|handover| window(log, handover))
-            .collect();
-        let inside = |sent: &u64| windows.iter().any(|(from, to)| (from..=to).contains(&sent));
+pub(super) fn ping(walk: &Walk, lost: &[Lost<'_>]) -> Ping {
+    let of = |cause: Cause| lost.iter().filter(|probe| probe.cause == cause).count();
+    let mut ping = Ping {
+        lost_on_links: of(Cause::Link),
+        lost_by_faults: of(Cause::Fault),
+        lost_outside_handovers: of(Cause::Unexplained),
+        ..Ping::default()
+    };
+    for log in walk.probes.values() {
         ping.sent += log.sent.len();
         ping.received += log.received().iter().flatten().count();
         ping.longest_gap_ms = ping.longest_gap_ms.max(round(log.longest_gap() as f64 / 1e6));
-        ping.lost_outside_handovers += lost(log).filter(|sent| !inside(sent)).count();
     }
     ping
+}
+
+/// The emulated links with their counts.
+pub(super) fn emulated_links(scenario: &Scenario, walk: &Walk) -> Vec<EmulatedLink> {
+    let mut links = Vec::new();
+    for line in scenario.lines() {
+        let counts = walk.ledger.links().find(|(link, _)| *link == line.link);
+        let counts = counts.map(|(_, counts)| counts.clone()).unwrap_or_default();
+        let impairment = line.impairment;
+        links.push(EmulatedLink {
+            link: line.link,
+            delay_ms: round(impairment.delay as f64 / 1e6),
+            jitter_ms: round(impairment.jitter as f64 / 1e6),
+            loss_percent: impairment.loss_percent,
+            duplicate_percent: impairment.duplicate_percent,
+            reorder_percent: impairment.reorder_percent,
+            rate_mbit: impairment.rate.map(|rate| rate as f64 / 1e6),
+            queue_packets: impairment.queue,
+            seed: line.seed,
+            frames: counts.frames,
+            lost: counts.lost,
+            queue_full: counts.queue_full,
+            cut: counts.cut,
+            duplicated: counts.duplicated,
+            reordered: counts.reordered,
+            overrun: counts.overrun,
+        });
+    }
+    links
+}
+
+/// What the scenario let go wrong.
+pub(super) fn scheduled_faults(walk: &Walk) -> Vec<ScheduledFault> {
+    let line = |trouble: &Trouble| ScheduledFault {
+        at_ms: relative_ms(walk.zero, trouble.at),
+        what: trouble.what.word().to_owned(),
+        target: trouble.target.clone(),
+        done_ms: relative_ms(walk.zero, trouble.done),
+        error: trouble.error.clone(),
+    };
+    walk.troubles.iter().map(line).collect()
 }
 
 /// The keys that the home agents made, each once.
@@ -130,8 +160,9 @@ pub(super) fn keys(scenario: &Scenario, walk: &Walk) -> Vec<Keys> {
     found
 }
 
-fn signed_ms(from: u64, to: u64) -> f64 {
-    if to >= from { clock::ms(from, to) } else { -clock::ms(to, from) }
+/// Milliseconds from one boot time to another, which may be earlier.
+pub(super) fn relative_ms(from: u64, to: u64) -> f64 {
+    round(if to >= from { clock::ms(from, to) } else { -clock::ms(to, from) })
 }
 
 /// Three digits behind the point: microseconds.
@@ -144,7 +175,15 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::{network::Move, traffic::probe::Arrival, traffic::transfer::Outcome};
+    use crate::{
+        emulation::Ledger,
+        network::Move,
+        scenario::What,
+        traffic::{
+            probe::{Arrival, Log},
+            transfer::Outcome,
+        },
+    };
 
     const MS: u64 = 1_000_000;
 
@@ -189,8 +228,13 @@ mod tests {
                 connections: 1,
                 started: 0,
                 ended: 900 * MS,
+                curve: vec![(100 * MS, 0), (900 * MS, 9)],
                 error: None,
             },
+            troubles: Vec::new(),
+            ledger: Ledger::default(),
+            streams: vec!["mn".into()],
+            on_the_way: 50 * MS,
             events: BTreeMap::from([(
                 "mn".into(),
                 vec![
@@ -205,26 +249,34 @@ mod tests {
         }
     }
 
+    fn line(walk: &Walk) -> Handover {
+        handovers(walk, &losses::classify(walk)).remove(0)
+    }
+
+    fn pinged(walk: &Walk) -> Ping {
+        ping(walk, &losses::classify(walk))
+    }
+
     #[test]
     fn a_handover_says_where_the_milliseconds_went() {
         let walk = walk(499..540);
-        let line = handover(&walk, &walk.handovers[0]);
+        let line = line(&walk);
         assert_eq!(line.discovery_ms, Some(11.0));
         assert_eq!(line.registration_ms, Some(18.0));
         assert_eq!(line.tunnel_ms, Some(2.0));
         assert_eq!(line.link_up_to_first_packet_ms, Some(40.0));
         assert_eq!(line.packets_lost, 41);
         assert_eq!(line.care_of, "10.51.1.2");
-        let ping = ping(&walk);
+        let ping = pinged(&walk);
         assert_eq!((ping.sent, ping.received, ping.lost_outside_handovers), (1000, 959, 0));
         assert_eq!(ping.longest_gap_ms, 42.0);
     }
 
     #[test]
     fn a_loss_before_the_link_went_or_after_the_first_packet_is_told() {
-        assert_eq!(ping(&walk(300..301)).lost_outside_handovers, 1);
-        assert_eq!(ping(&walk(497..501)).lost_outside_handovers, 2);
-        assert_eq!(ping(&walk(542..544)).lost_outside_handovers, 2);
+        assert_eq!(pinged(&walk(300..301)).lost_outside_handovers, 1);
+        assert_eq!(pinged(&walk(497..501)).lost_outside_handovers, 2);
+        assert_eq!(pinged(&walk(542..544)).lost_outside_handovers, 2);
     }
 
     #[test]
@@ -234,6 +286,54 @@ mod tests {
             events.retain(|event| event.kind != "route_installed");
             events.insert(0, event("route_installed", 505));
         }
-        assert_eq!(handover(&walk, &walk.handovers[0]).tunnel_ms, Some(0.0));
+        assert_eq!(line(&walk).tunnel_ms, Some(0.0));
+    }
+
+    fn trouble(what: What, at: u64) -> Trouble {
+        Trouble { what, target: "fa-a".into(), at: at * MS, done: (at + 5) * MS, error: None }
+    }
+
+    #[test]
+    fn each_loss_has_the_first_cause_that_explains_it() {
+        let mut walk = walk(490..545);
+        walk.ledger = Ledger::of_probes(&[(0, 492), (0, 510), (7, 495)]);
+        let ping = pinged(&walk);
+        assert_eq!(ping.lost_on_links, 2, "another stream's drops are not this one's");
+        assert_eq!(ping.lost_outside_handovers, 9 - 1 + 3);
+        let line = line(&walk);
+        assert_eq!((line.packets_lost, line.packets_lost_on_links), (42, 1));
+        assert_eq!(ping.sent - ping.received, 55, "and nothing is counted twice");
+    }
+
+    #[test]
+    fn an_outage_lasts_until_something_comes_through_again() {
+        let mut walk = walk(700..760);
+        walk.troubles = vec![trouble(What::Kill, 700), trouble(What::Start, 750)];
+        assert_eq!(pinged(&walk).lost_by_faults, 60);
+        walk.troubles.pop();
+        assert_eq!(pinged(&walk).lost_by_faults, 60, "never put right");
+        walk.troubles = vec![trouble(What::Stop, 700), trouble(What::Continue, 730)];
+        let ping = pinged(&walk);
+        assert_eq!(ping.lost_by_faults, 60, "it came to itself a little later");
+        walk.troubles = vec![trouble(What::Impair, 700)];
+        assert_eq!(pinged(&walk).lost_outside_handovers, 60, "an impairment counts its own losses");
+    }
+
+    #[test]
+    fn losses_of_one_cause_next_to_each_other_are_one_line() {
+        let mut walk = walk(490..545);
+        walk.ledger = Ledger::of_probes(&[(0, 492)]);
+        let lost = losses::classify(&walk);
+        let told: Vec<_> = losses::in_order(&walk, &lost)
+            .iter()
+            .map(|loss| (loss.cause, loss.from_ms, loss.to_ms, loss.probes))
+            .collect();
+        let expected = [
+            (Cause::Unexplained, 490.0, 498.0, 8),
+            (Cause::Link, 492.0, 492.0, 1),
+            (Cause::Handover, 499.0, 541.0, 43),
+            (Cause::Unexplained, 542.0, 544.0, 3),
+        ];
+        assert_eq!(told, expected);
     }
 }

@@ -4,18 +4,29 @@ use std::collections::BTreeSet;
 
 use super::{Handover, Report};
 
-/// Longest handover that is acceptable, in milliseconds.
+/// Longest handover that is acceptable over good links, in milliseconds. Over bad ones, or while something is
+/// wrong on purpose, only a packet that never comes is a fault.
 const LONGEST: f64 = 2000.0;
 
 /// One sentence per fault.
 pub(super) fn faults(report: &Report, missing_frames: u32) -> Vec<String> {
-    let mut faults: Vec<String> = report.handovers.iter().filter_map(handover).collect();
+    let mut faults: Vec<String> = report.handovers.iter().filter_map(|line| handover(report, line)).collect();
     let ping = &report.ping;
     if ping.lost_outside_handovers > 0 {
         faults.push(format!(
             "{} probes were lost although no handover was under way",
             ping.lost_outside_handovers
         ));
+    }
+    for fault in &report.scheduled_faults {
+        if let Some(error) = &fault.error {
+            faults.push(format!("the scenario's {} {} failed: {error}", fault.what, fault.target));
+        }
+    }
+    let overrun: u64 = report.emulated_links.iter().map(|link| link.overrun).sum();
+    if overrun > 0 {
+        faults
+            .push(format!("the machine was too slow for the emulated links: {overrun} frames were not read"));
     }
     transfer(report, &mut faults);
     keys(report, &mut faults);
@@ -25,14 +36,19 @@ pub(super) fn faults(report: &Report, missing_frames: u32) -> Vec<String> {
     faults
 }
 
-fn handover(line: &Handover) -> Option<String> {
+fn handover(report: &Report, line: &Handover) -> Option<String> {
+    let all_well = report.scheduled_faults.is_empty();
+    let good_links = report.emulated_links.is_empty();
     let what = format!("{}: {} -> {}", line.node, line.from, line.to);
     match line.link_up_to_first_packet_ms {
         None => Some(format!("{what}: no packet came")),
-        Some(ms) if ms > LONGEST => Some(format!("{what}: {ms:.0} ms to the first packet")),
+        Some(ms) if ms > LONGEST && all_well && good_links => {
+            Some(format!("{what}: {ms:.0} ms to the first packet"))
+        }
         Some(_) => {
             let unknown = [line.discovery_ms, line.registration_ms, line.tunnel_ms].contains(&None);
-            unknown.then(|| format!("{what}: the mobile node did not tell of each step"))
+            // A daemon that was killed did not tell everything.
+            (unknown && all_well).then(|| format!("{what}: the mobile node did not tell of each step"))
         }
     }
 }
@@ -45,6 +61,9 @@ fn transfer(report: &Report, faults: &mut Vec<String>) {
     }
     if !transfer.sha256_match {
         faults.push("the transfer arrived with another SHA-256 than it left with".into());
+    }
+    if transfer.bytes == 0 {
+        faults.push("the transfer carried nothing".into());
     }
     if transfer.connections != 1 {
         faults.push(format!("the transfer took {} connections", transfer.connections));
@@ -78,7 +97,7 @@ fn keys(report: &Report, faults: &mut Vec<String>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::{Keys, Ping, Topology, Transfer};
+    use crate::report::{EmulatedLink, Keys, Ping, ScheduledFault, Topology, Transfer};
 
     fn report() -> Report {
         let line = |to: &str, care_of: &str| Handover {
@@ -112,10 +131,14 @@ mod tests {
                 started_ms: 0.0,
                 ended_ms: 100.0,
                 error: None,
+                curve: vec![],
             },
             ping: Ping::default(),
             keys: vec![keys("fa-a", "10.51.1.2", &["1", "2", "3"]), keys("", "192.168.77.10", &["4"])],
             captures: vec![],
+            emulated_links: vec![],
+            scheduled_faults: vec![],
+            losses: vec![],
             faults: vec![],
         }
     }
@@ -128,7 +151,7 @@ mod tests {
     #[test]
     fn every_wrong_thing_is_a_fault() {
         type Spoil = fn(&mut Report);
-        let ways: [(&str, Spoil); 11] = [
+        let ways: [(&str, Spoil); 14] = [
             ("no packet came", |report| {
                 report.handovers[0].link_up_to_first_packet_ms = None;
             }),
@@ -149,6 +172,21 @@ mod tests {
             ("2 keys", |report| {
                 report.keys[0].fingerprints.pop();
             }),
+            ("carried nothing", |report| report.transfer.bytes = 0),
+            ("kill fa-a failed: no", |report| {
+                let (what, target) = ("kill".into(), "fa-a".into());
+                let error = Some("no".into());
+                report.scheduled_faults.push(ScheduledFault {
+                    at_ms: 1.0,
+                    what,
+                    target,
+                    done_ms: 2.0,
+                    error,
+                });
+            }),
+            ("5 frames were not read", |report| {
+                report.emulated_links.push(EmulatedLink { overrun: 5, ..EmulatedLink::default() });
+            }),
             ("only 1", |report| {
                 report.keys.pop();
             }),
@@ -161,5 +199,15 @@ mod tests {
             assert!(faults[0].contains(words), "{words}: {faults:?}");
         }
         assert_eq!(faults(&report(), 7), ["the captures lack 7 frames"]);
+    }
+
+    #[test]
+    fn bad_links_make_a_handover_long_without_a_fault() {
+        let mut report = report();
+        report.emulated_links.push(EmulatedLink::default());
+        report.handovers[0].link_up_to_first_packet_ms = Some(6000.0);
+        assert_eq!(faults(&report, 0), Vec::<String>::new());
+        report.handovers[0].link_up_to_first_packet_ms = None;
+        assert_eq!(faults(&report, 0).len(), 1, "a packet must come");
     }
 }

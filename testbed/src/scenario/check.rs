@@ -4,7 +4,8 @@ use std::{collections::BTreeMap, net::Ipv4Addr};
 
 use toml::Spanned;
 
-use super::{Correspondent, ForeignAgent, HomeAgent, Kdc, Kind, Link, MobileNode, Router, Scenario};
+use super::{Correspondent, ForeignAgent, HomeAgent, Kdc, Kind, Link, MobileNode, Router, Scenario, faults};
+use crate::emulation::Impairment;
 
 /// What is wrong, and at which byte of the file.
 pub(super) struct Fault {
@@ -12,9 +13,9 @@ pub(super) struct Fault {
     pub(super) message: String,
 }
 
-type Check = Result<(), Fault>;
+pub(super) type Check = Result<(), Fault>;
 
-fn fault<T>(at: &Spanned<T>, message: String) -> Check {
+pub(super) fn fault<T>(at: &Spanned<T>, message: String) -> Check {
     Err(Fault { at: at.span().start, message })
 }
 
@@ -33,7 +34,8 @@ pub(super) fn scenario(scenario: &Scenario) -> Check {
     scenario.foreign_agents.iter().try_for_each(|agent| places.foreign_agent(agent))?;
     scenario.correspondents.iter().try_for_each(|node| places.correspondent(node))?;
     scenario.mobile_nodes.iter().try_for_each(|node| places.mobile_node(node))?;
-    places.traffic()
+    places.traffic()?;
+    faults::check(scenario, scenario.longest())
 }
 
 struct Places<'a> {
@@ -61,7 +63,8 @@ impl<'a> Places<'a> {
     }
 
     fn link(&mut self, link: &'a Link) -> Check {
-        self.short(&link.name, "a link")
+        self.short(&link.name, "a link")?;
+        link.values().check(&Impairment::default())
     }
 
     fn known_link(&self, name: &Spanned<String>) -> Result<&'a Link, Fault> {

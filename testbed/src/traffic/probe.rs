@@ -22,8 +22,12 @@ use nix::{
 use super::PROBE_PORT;
 use crate::{clock, netns::Namespace};
 
-/// Number and time of sending, then filling: a small voice packet.
+/// Number, mark and stream, then filling: a small voice packet.
 const LENGTH: usize = 64;
+/// By this an emulated link that drops a packet knows it as a probe, whatever tunnel it is in.
+const MARK: [u8; 7] = *b"\xa7probe\xb1";
+/// A probe with the headers of every tunnel that it may be in is not longer.
+const LONGEST_FRAME: usize = 256;
 /// How long the last packets may be on their way.
 const STRAGGLERS: Duration = Duration::from_millis(500);
 
@@ -54,8 +58,15 @@ pub(crate) struct Probe {
 }
 
 impl Probe {
-    /// Starts `rate` packets a second from one node to an address that another has.
-    pub(crate) fn start(from: &Namespace, to: &Namespace, address: Ipv4Addr, rate: u32) -> Result<Self> {
+    /// Starts `rate` packets a second from one node to an address that another has. The stream's number tells
+    /// it from other streams of the same run.
+    pub(crate) fn start(
+        from: &Namespace,
+        to: &Namespace,
+        address: Ipv4Addr,
+        rate: u32,
+        stream: u8,
+    ) -> Result<Self> {
         let target = SocketAddrV4::new(address, PROBE_PORT);
         let out = from.run(|_| Ok(UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?))?;
         let inward = to.run(|_| Ok(UdpSocket::bind((Ipv4Addr::UNSPECIFIED, PROBE_PORT))?))?;
@@ -68,7 +79,7 @@ impl Probe {
             let (log, stop) = (Arc::clone(&log), Arc::clone(&stop_sending));
             thread::Builder::new()
                 .name("probe out".into())
-                .spawn(move || send(&out, target, rate, &log, &stop))?
+                .spawn(move || send(&out, target, rate, stream, &log, &stop))?
         };
         let receiver = {
             let (log, stop) = (Arc::clone(&log), Arc::clone(&stop_receiving));
@@ -163,18 +174,42 @@ fn join(thread: Option<JoinHandle<()>>) -> Result<()> {
     thread.map_or(Ok(()), |thread| thread.join().map_err(|_| anyhow!("a probe thread panicked")))
 }
 
-fn send(socket: &UdpSocket, target: SocketAddrV4, rate: u32, log: &Mutex<Log>, stop: &AtomicBool) {
+/// The payload of a probe.
+pub(crate) fn packet(stream: u8, number: u64) -> [u8; LENGTH] {
+    let mut packet = [0; LENGTH];
+    let head = number.to_be_bytes().into_iter().chain(MARK).chain([stream]);
+    for (to, from) in packet.iter_mut().zip(head) {
+        *to = from;
+    }
+    packet
+}
+
+/// Stream and number of the probe in a frame, if there is one in it.
+pub(crate) fn marked(frame: &[u8]) -> Option<(u8, u64)> {
+    if frame.len() > LONGEST_FRAME {
+        return None;
+    }
+    let at = frame.windows(MARK.len()).position(|window| window == MARK)?;
+    let number = frame.get(at.checked_sub(8)?..at)?.first_chunk::<8>()?;
+    Some((*frame.get(at + MARK.len())?, u64::from_be_bytes(*number)))
+}
+
+fn send(
+    socket: &UdpSocket,
+    target: SocketAddrV4,
+    rate: u32,
+    stream: u8,
+    log: &Mutex<Log>,
+    stop: &AtomicBool,
+) {
     let begin = Instant::now();
-    let mut packet = [0_u8; LENGTH];
     for number in 0_u64.. {
         let due = begin + Duration::from_nanos(number * 1_000_000_000 / u64::from(rate));
         thread::sleep(due.saturating_duration_since(Instant::now()));
         if stop.load(Ordering::Relaxed) {
             return;
         }
-        if let Some(field) = packet.first_chunk_mut::<8>() {
-            *field = number.to_be_bytes();
-        }
+        let packet = packet(stream, number);
         let Ok(mut log) = log.lock() else { return };
         log.sent.push(clock::boot_ns());
         drop(log);
@@ -229,7 +264,7 @@ mod tests {
         let Ok(namespace) = Namespace::new("one") else {
             return;
         };
-        let probe = Probe::start(&namespace, &namespace, Ipv4Addr::LOCALHOST, 1000).unwrap();
+        let probe = Probe::start(&namespace, &namespace, Ipv4Addr::LOCALHOST, 1000, 0).unwrap();
         let from = clock::boot_ns();
         let first = probe.first_after(from, from, Duration::from_secs(5)).unwrap().unwrap();
         assert!(first >= from);
@@ -240,6 +275,15 @@ mod tests {
         for (sent, received) in log.sent.iter().zip(log.received()) {
             assert!(received.unwrap() >= *sent, "nothing arrives before it was sent");
         }
+    }
+
+    #[test]
+    fn a_probe_is_known_by_its_mark_alone() {
+        let probe = packet(9, 0x0102_0304);
+        assert_eq!(marked(&[&[0; 70], &probe[..]].concat()), Some((9, 0x0102_0304)));
+        assert_eq!(marked(&probe[8..]), None, "the number is cut off");
+        assert_eq!(marked(&[0; 100]), None);
+        assert_eq!(marked(&[&[0; 1400], &probe[..]].concat()), None, "too long for a probe");
     }
 
     #[test]

@@ -25,6 +25,27 @@ const STALL: Duration = Duration::from_secs(30);
 const CATCH_UP: u64 = 3;
 /// Of 100 parts of the transfer, those kept back until [`Transfer::release`].
 const KEPT_BACK: u64 = 3;
+/// A transfer that ends with the walk does not leave more than that to deliver after it (bytes).
+const SMALL_BUFFER: usize = 64 * 1024;
+/// Between two points of the curve, in nanoseconds.
+const POINT: u64 = 100_000_000;
+
+/// How much to send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Amount {
+    Exactly(u64),
+    /// What gets through until [`Transfer::release`]: nobody knows before what bad links carry.
+    AtMost(u64),
+}
+
+impl Amount {
+    /// In bytes.
+    pub(crate) fn most(self) -> u64 {
+        match self {
+            Self::Exactly(bytes) | Self::AtMost(bytes) => bytes,
+        }
+    }
+}
 
 /// What both ends and the onlookers share.
 #[derive(Debug, Default)]
@@ -40,7 +61,14 @@ pub(crate) struct Progress {
 pub(crate) struct Transfer {
     progress: Arc<Progress>,
     sender: JoinHandle<Result<(u64, [u8; 32])>>,
-    receiver: JoinHandle<Result<(u64, [u8; 32])>>,
+    receiver: JoinHandle<Result<Received>>,
+}
+
+/// What the receiver saw.
+struct Received {
+    ended: u64,
+    hash: [u8; 32],
+    curve: Vec<(u64, u64)>,
 }
 
 /// How it ended.
@@ -53,22 +81,24 @@ pub(crate) struct Outcome {
     /// Boot nanoseconds.
     pub(crate) started: u64,
     pub(crate) ended: u64,
+    /// Boot nanoseconds and bytes received until then.
+    pub(crate) curve: Vec<(u64, u64)>,
     /// What went wrong, if anything did.
     pub(crate) error: Option<String>,
 }
 
 impl Transfer {
-    /// Starts to send `bytes` from one node to an address that another has, spread over `duration`.
+    /// Starts to send from one node to an address that another has, spread over `duration`.
     pub(crate) fn start(
         from: &Namespace,
         to: &Namespace,
         address: Ipv4Addr,
-        bytes: u64,
+        amount: Amount,
         duration: Duration,
     ) -> Result<Self> {
         let listener = to.run(|_| Ok(TcpListener::bind((Ipv4Addr::UNSPECIFIED, TRANSFER_PORT))?))?;
         listener.set_nonblocking(true)?;
-        let progress = Arc::new(Progress { total: bytes, ..Progress::default() });
+        let progress = Arc::new(Progress { total: amount.most(), ..Progress::default() });
         let receiver = {
             let progress = Arc::clone(&progress);
             thread::Builder::new().name("transfer in".into()).spawn(move || accept(&listener, &progress))?
@@ -85,10 +115,13 @@ impl Transfer {
                 return Err(error);
             }
         };
+        if let Amount::AtMost(_) = amount {
+            socket2::SockRef::from(&stream).set_send_buffer_size(SMALL_BUFFER)?;
+        }
         let started = clock::boot_ns();
         let sender = {
             let progress = Arc::clone(&progress);
-            let send = move || Ok((started, send(stream, &progress, duration)?));
+            let send = move || Ok((started, send(stream, &progress, amount, duration)?));
             thread::Builder::new().name("transfer out".into()).spawn(send)?
         };
         Ok(Self { progress, sender, receiver })
@@ -114,12 +147,20 @@ impl Transfer {
         let received = self.receiver.join().unwrap_or_else(|_| Err(anyhow!("the receiving thread panicked")));
         let connections = self.progress.connections.load(Ordering::Relaxed);
         let bytes = self.progress.received.load(Ordering::Relaxed);
-        let mut outcome =
-            Outcome { bytes, sha256_match: false, connections, started: 0, ended: 0, error: None };
+        let mut outcome = Outcome {
+            bytes,
+            sha256_match: false,
+            connections,
+            started: 0,
+            ended: 0,
+            curve: Vec::new(),
+            error: None,
+        };
         match (sent, received) {
-            (Ok((started, sent)), Ok((ended, received))) => {
-                (outcome.started, outcome.ended) = (started, ended);
-                outcome.sha256_match = sent == received;
+            (Ok((started, sent)), Ok(received)) => {
+                (outcome.started, outcome.ended) = (started, received.ended);
+                outcome.sha256_match = sent == received.hash;
+                outcome.curve = received.curve;
             }
             (Err(error), _) | (_, Err(error)) => outcome.error = Some(format!("{error:#}")),
         }
@@ -128,9 +169,15 @@ impl Transfer {
 }
 
 /// Sends pseudo-random bytes by the timetable; hands back their SHA-256.
-fn send(mut stream: TcpStream, progress: &Progress, duration: Duration) -> Result<[u8; 32]> {
+fn send(mut stream: TcpStream, progress: &Progress, amount: Amount, duration: Duration) -> Result<[u8; 32]> {
     stream.set_write_timeout(Some(STALL))?;
-    let total = progress.total;
+    let total = amount.most();
+    let all_but_the_last = total - total * KEPT_BACK / 100;
+    // A part that was kept back belongs to a transfer that is otherwise complete.
+    let enough = |sent: u64| {
+        let released = progress.released.load(Ordering::Relaxed);
+        matches!(amount, Amount::AtMost(_)) && released && sent < all_but_the_last
+    };
     let begin = Instant::now();
     let whole = duration.as_nanos().max(1);
     let most_per_tick = u64::try_from(u128::from(total) * TICK.as_nanos() / whole)?.max(1) * CATCH_UP;
@@ -142,12 +189,15 @@ fn send(mut stream: TcpStream, progress: &Progress, duration: Duration) -> Resul
         if progress.stop.load(Ordering::Relaxed) {
             bail!("stopped after {sent} of {total} bytes");
         }
+        if enough(sent) {
+            break;
+        }
         let released = progress.released.load(Ordering::Relaxed);
         let due = u64::try_from(u128::from(total) * begin.elapsed().as_nanos() / whole)?;
-        let open = if released { total } else { total - total * KEPT_BACK / 100 };
+        let open = if released { total } else { all_but_the_last };
         let limit = open.min(due);
         let mut quota = limit.saturating_sub(sent).min(most_per_tick);
-        while quota > 0 {
+        while quota > 0 && !enough(sent) {
             let part = usize::try_from(quota)?.min(CHUNK);
             let Some(chunk) = buffer.get_mut(..part) else { bail!("a chunk is larger than its buffer") };
             source.fill(chunk);
@@ -163,7 +213,7 @@ fn send(mut stream: TcpStream, progress: &Progress, duration: Duration) -> Resul
 }
 
 /// Receives the one connection, and counts any further one.
-fn accept(listener: &TcpListener, progress: &Progress) -> Result<(u64, [u8; 32])> {
+fn accept(listener: &TcpListener, progress: &Progress) -> Result<Received> {
     let mut first = None;
     loop {
         match listener.accept() {
@@ -176,11 +226,12 @@ fn accept(listener: &TcpListener, progress: &Progress) -> Result<(u64, [u8; 32])
             Err(error) if error.kind() == ErrorKind::WouldBlock => {}
             Err(error) => return Err(error).context("cannot accept"),
         }
-        match &mut first {
-            Some(incoming) => {
+        match first.take() {
+            Some(mut incoming) => {
                 if incoming.read_some(progress)? {
-                    return Ok((clock::boot_ns(), incoming.hash.clone().finalize().into()));
+                    return Ok(incoming.finish(progress));
                 }
+                first = Some(incoming);
             }
             None => thread::sleep(TICK),
         }
@@ -195,13 +246,29 @@ struct Incoming {
     hash: Sha256,
     buffer: Vec<u8>,
     heard: Instant,
+    curve: Vec<(u64, u64)>,
 }
 
 impl Incoming {
     fn new(stream: TcpStream) -> Result<Self> {
         stream.set_nonblocking(false)?;
         stream.set_read_timeout(Some(Duration::from_millis(50)))?;
-        Ok(Self { stream, hash: Sha256::new(), buffer: vec![0; 256 * 1024], heard: Instant::now() })
+        let curve = vec![(clock::boot_ns(), 0)];
+        Ok(Self { stream, hash: Sha256::new(), buffer: vec![0; 256 * 1024], heard: Instant::now(), curve })
+    }
+
+    fn finish(mut self, progress: &Progress) -> Received {
+        let ended = clock::boot_ns();
+        self.curve.push((ended, progress.received.load(Ordering::Relaxed)));
+        Received { ended, hash: self.hash.finalize().into(), curve: self.curve }
+    }
+
+    /// A point of the curve, if the last one is old.
+    fn draw(&mut self, progress: &Progress) {
+        let now = clock::boot_ns();
+        if self.curve.last().is_none_or(|(at, _)| now >= at + POINT) {
+            self.curve.push((now, progress.received.load(Ordering::Relaxed)));
+        }
     }
 
     /// Reads what is there; `true` at the end of the stream.
@@ -220,6 +287,7 @@ impl Incoming {
                 ) => {}
             Err(error) => return Err(error).context("the connection broke at the receiver"),
         }
+        self.draw(progress);
         if self.heard.elapsed() > STALL {
             bail!("nothing received for {} s", STALL.as_secs());
         }
@@ -249,6 +317,28 @@ impl Source {
 mod tests {
     use super::*;
 
+    fn start(one: &Namespace, two: &Namespace, amount: Amount, duration: Duration) -> Result<Transfer> {
+        Transfer::start(one, two, Ipv4Addr::LOCALHOST, amount, duration)
+    }
+
+    #[test]
+    fn an_open_ended_transfer_ends_with_its_release_and_is_right() {
+        let Ok(namespace) = Namespace::new("one") else {
+            return;
+        };
+        let hour = Duration::from_secs(3600);
+        let transfer = start(&namespace, &namespace, Amount::AtMost(1 << 40), hour).unwrap();
+        let progress = transfer.progress();
+        while progress.received.load(Ordering::Relaxed) < 100_000 {
+            thread::sleep(TICK);
+        }
+        let outcome = transfer.finish();
+        assert_eq!(outcome.error, None);
+        assert!(outcome.sha256_match && (100_000..1 << 39).contains(&outcome.bytes));
+        assert_eq!(outcome.curve.last(), Some(&(outcome.ended, outcome.bytes)));
+        assert!(outcome.curve.is_sorted());
+    }
+
     #[test]
     fn a_transfer_ends_only_after_its_release() {
         let Ok(namespace) = Namespace::new("one") else {
@@ -256,8 +346,7 @@ mod tests {
         };
         let bytes = 3_000_000;
         let transfer =
-            Transfer::start(&namespace, &namespace, Ipv4Addr::LOCALHOST, bytes, Duration::from_millis(50))
-                .unwrap();
+            start(&namespace, &namespace, Amount::Exactly(bytes), Duration::from_millis(50)).unwrap();
         let progress = transfer.progress();
         let kept = bytes * KEPT_BACK / 100;
         let limit = Instant::now() + Duration::from_secs(20);
@@ -277,8 +366,7 @@ mod tests {
         let (Ok(one), Ok(two)) = (Namespace::new("one"), Namespace::new("two")) else {
             return;
         };
-        let error =
-            Transfer::start(&one, &two, Ipv4Addr::LOCALHOST, 1, Duration::from_millis(1)).err().unwrap();
+        let error = start(&one, &two, Amount::Exactly(1), Duration::from_millis(1)).err().unwrap();
         assert!(format!("{error:#}").contains("cannot connect to 127.0.0.1"), "{error:#}");
     }
 }

@@ -4,6 +4,7 @@
 //! and read its captures with a reader of their own.
 
 pub mod frames;
+pub mod ordinary;
 pub mod pcap;
 
 use std::{
@@ -18,6 +19,8 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use self::ordinary::Ordinary;
+
 /// The `testbed` program with a runtime directory of its own. Only one exists at a time on a machine: networks
 /// are heavy, and a busy machine would make handovers slow.
 #[derive(Debug)]
@@ -25,6 +28,8 @@ pub struct Testbed {
     program: PathBuf,
     runtime: TempDir,
     results: TempDir,
+    /// Copies of the programs that another user may run, with that user.
+    ordinary: Option<Ordinary>,
     _turn: File,
 }
 
@@ -44,7 +49,21 @@ impl Testbed {
         let memory = Path::new("/dev/shm");
         let place = if memory.is_dir() { memory.to_owned() } else { env::temp_dir() };
         let runtime = tempfile::Builder::new().prefix("sj").tempdir_in(place)?;
-        Ok(Self { program, runtime, results: tempfile::tempdir()?, _turn: turn })
+        Ok(Self { program, runtime, results: tempfile::tempdir()?, ordinary: None, _turn: turn })
+    }
+
+    /// The same, run by a user without any rights; by who runs the tests, unless that is root.
+    ///
+    /// # Errors
+    /// If the programs have not been built or cannot be copied.
+    pub fn ordinary() -> Result<Self> {
+        let mut testbed = Self::new()?;
+        if ordinary::root() {
+            let ordinary = Ordinary::new(&testbed.program, &[testbed.runtime(), testbed.results()])?;
+            testbed.program = ordinary.program();
+            testbed.ordinary = Some(ordinary);
+        }
+        Ok(testbed)
     }
 
     /// The directory of scenario files.
@@ -77,7 +96,19 @@ impl Testbed {
     /// # Errors
     /// If it cannot be started.
     pub fn attempt(&self, arguments: &[impl AsRef<OsStr>]) -> Result<Output> {
-        self.command(arguments).output().with_context(|| format!("cannot run {}", self.program.display()))
+        self.output(&mut self.command(arguments))
+            .with_context(|| format!("cannot run {}", self.program.display()))
+    }
+
+    /// Runs a command to its end, as the user of this testbed.
+    ///
+    /// # Errors
+    /// If it cannot be started.
+    pub fn output(&self, command: &mut Command) -> Result<Output> {
+        match &self.ordinary {
+            Some(ordinary) => ordinary.output(command),
+            None => Ok(command.output()?),
+        }
     }
 
     /// Runs the program, which must succeed, and hands back its standard output.

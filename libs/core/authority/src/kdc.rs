@@ -14,11 +14,15 @@ mod ask;
 mod audit;
 mod check;
 mod enrol;
+mod event;
 mod issue;
 mod ledger;
+mod overlap;
 mod read;
+mod realm;
 mod refusal;
 mod revoke;
+mod rotate;
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -27,9 +31,11 @@ use record::State;
 use sansio::{Input, Instant, Machine, Now, Outbox, Output};
 
 pub use ask::{
-    Answer, Ask, Caller, ChangesPage, Effect, Enrol, Issue, Issued, Page, Pair, Request, RevokedAssociation,
-    SubscriberView, Ticket,
+    Answer, Ask, Caller, ChangesPage, Effect, Enrol, Issue, Issued, Page, Pair, RealmKeyChange, RealmKeyView,
+    Request, RevokedAssociation, SubscriberView, Ticket,
 };
+pub use event::{Event, EventKind};
+pub use ledger::epoch_after;
 pub use refusal::{Class, Refusal};
 
 use audit::EntryLimit;
@@ -40,7 +46,7 @@ use ledger::Ledger;
 const COMMIT_CHANGES: usize = 512;
 /// How long grants are shown after their end.
 const GRANTS_KEPT: Duration = Duration::from_secs(3600);
-/// How often ended grants are looked for.
+/// How often ended grants and overlaps are looked for.
 const SWEEP: Duration = Duration::from_secs(60);
 
 /// The state machine of the key distribution centre of one realm.
@@ -106,7 +112,9 @@ impl Kdc {
         };
         match result {
             Ok(()) => {
-                self.ledger.keep();
+                for event in self.ledger.keep() {
+                    self.outbox.effect(Effect::Notify(event));
+                }
                 self.remembered.keep();
                 self.tell_progress();
             }
@@ -174,6 +182,14 @@ impl Kdc {
         let (action, subject, dry_run) = ask.in_words();
         let answer = match ask {
             Ask::Enrol(enrol) => self.enrol(&enrol),
+            Ask::Rotate { nai, overlap, dry_run } => self.rotate(&nai, overlap, dry_run, time),
+            Ask::EnsureRealmKey => match self.ensure_realm_key(time) {
+                Some(made) => Ok(made),
+                None => return Ok(Answer::Noted),
+            },
+            Ask::RotateRealmKey { overlap, dry_run } => self.rotate_realm_key(overlap, dry_run, time),
+            Ask::Backup => Ok(Answer::Noted),
+            Ask::RealmKeys => return Ok(self.realm_keys(time)),
             Ask::RevokeSubscriber { nai, reason, dry_run } => {
                 self.revoke_subscriber(&nai, &reason, dry_run, time)
             }
@@ -196,7 +212,9 @@ impl Kdc {
                 }
                 known
             }
-            Ask::ChangesSince { since, limit } => return self.changes_since(caller, since, limit, time),
+            Ask::ChangesSince { since, limit, first } => {
+                return self.changes_since(caller, since, limit, first, time);
+            }
             Ask::Subscribers { after, limit, include_revoked } => {
                 return Ok(self.subscribers(&after, limit, include_revoked));
             }
@@ -208,7 +226,13 @@ impl Kdc {
         };
         match &answer {
             _ if dry_run => {}
-            Ok(done) => self.audit_done(caller, &action, &subject, &audit::details(done), now),
+            Ok(done) => {
+                let details = audit::details(done);
+                self.audit_done(caller, &action, &subject, &details, now);
+                if let Some(kind) = event::kind_of(done) {
+                    self.ledger.tell(Event { kind, subject, detail: details });
+                }
+            }
             Err(refusal) => self.audit_refusal(caller, &action, &subject, &refusal.to_string(), now),
         }
         answer
@@ -224,6 +248,7 @@ impl Machine for Kdc {
         if now.mono >= self.sweep && self.commit.is_none() {
             self.sweep = now.mono + SWEEP;
             self.ledger.forget_grants(now.unix.saturating_sub(GRANTS_KEPT).as_secs());
+            self.end_overlaps(now);
         }
         match input {
             Input::Request(Request::Ask { ticket, caller, ask }) => {
@@ -236,7 +261,9 @@ impl Machine for Kdc {
     }
 
     fn poll(&mut self) -> Output<Effect> {
-        self.outbox.poll(self.remembered.deadline())
+        let sweep = self.ledger.overlaps_run().then_some(self.sweep);
+        let wake = [self.remembered.deadline(), sweep].into_iter().flatten().min();
+        self.outbox.poll(wake)
     }
 }
 

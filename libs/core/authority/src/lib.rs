@@ -1,7 +1,7 @@
 //! Who decides about keys: the key distribution centre's state and its every decision.
 //!
-//! [`Kdc`] enrols and revokes subscribers, registers home agents and issues KEY 1 to KEY 3 (docs/wire.md,
-//! key generation, stateful mode). It keeps KEY 0 of every active subscriber and only names of the keys it
+//! [`Kdc`] enrols and revokes subscribers, rotates KEY 0 and the realm's keys, registers home agents and issues
+//! KEY 1 to KEY 3 (docs/wire.md, key generation, stateful mode). It keeps KEY 0 of every active subscriber and only names of the keys it
 //! issued. It never checks a certificate, opens a store or speaks gRPC: who asks is told to it, what must be
 //! durable leaves as [`Effect::Persist`], and nothing is answered before that is done.
 #![forbid(unsafe_code)]
@@ -9,6 +9,6 @@
 mod kdc;
 
 pub use kdc::{
-    Answer, Ask, Caller, ChangesPage, Class, Effect, Enrol, Issue, Issued, Kdc, Page, Pair, Refusal, Request,
-    RevokedAssociation, SubscriberView, Ticket,
+    Answer, Ask, Caller, ChangesPage, Class, Effect, Enrol, Event, EventKind, Issue, Issued, Kdc, Page, Pair,
+    RealmKeyChange, RealmKeyView, Refusal, Request, RevokedAssociation, SubscriberView, Ticket, epoch_after,
 };

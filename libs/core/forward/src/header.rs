@@ -15,6 +15,10 @@ pub(crate) const MAXIMUM: usize = 60;
 pub(crate) const ICMP: u8 = 1;
 /// Protocol number of IPv4 in IPv4.
 pub(crate) const IPIP: u8 = 4;
+/// Protocol number of generic routing encapsulation.
+pub(crate) const GRE: u8 = 47;
+/// Protocol number of minimal encapsulation.
+pub(crate) const MINIMAL: u8 = 55;
 
 const DONT_FRAGMENT: u16 = 0x4000;
 const MORE_FRAGMENTS: u16 = 0x2000;
@@ -81,6 +85,10 @@ impl<'a> Packet<'a> {
     /// In units of eight octets.
     pub(crate) fn fragment_offset(self) -> u16 {
         self.word(6) & OFFSET
+    }
+
+    pub(crate) fn is_fragment(self) -> bool {
+        self.more_fragments() || self.fragment_offset() != 0
     }
 
     pub(crate) fn time_to_live(self) -> u8 {
@@ -150,6 +158,21 @@ pub(crate) fn refragment(header: &mut [u8], total_length: u16, offset: u16, more
     let flags = (offset & OFFSET) | if more { MORE_FRAGMENTS } else { 0 };
     header[2..4].copy_from_slice(&total_length.to_be_bytes());
     header[6..8].copy_from_slice(&flags.to_be_bytes());
+    set_checksum(header);
+}
+
+/// Gives a copied header another total length, protocol and addresses, then its checksum.
+pub(crate) fn relabel(
+    header: &mut [u8],
+    total_length: u16,
+    protocol: u8,
+    source: Ipv4Addr,
+    destination: Ipv4Addr,
+) {
+    header[2..4].copy_from_slice(&total_length.to_be_bytes());
+    header[9] = protocol;
+    header[12..16].copy_from_slice(&source.octets());
+    header[16..20].copy_from_slice(&destination.octets());
     set_checksum(header);
 }
 

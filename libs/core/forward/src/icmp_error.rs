@@ -42,6 +42,8 @@ pub enum Kind {
     Host,
     /// Network unreachable.
     Network,
+    /// Time to live exceeded in transit.
+    TimeExceeded,
 }
 
 /// What to do about an ICMP error from inside the tunnel.
@@ -58,13 +60,15 @@ pub enum Reaction {
     Ignore,
 }
 
-/// The reaction to an ICMP message of this type and code about an outer packet; `mtu` counts for 3/4 only.
+/// The reaction to an ICMP message of this type and code about an outer packet; `mtu` counts for 3/4 only, and
+/// `shows_hops` says that the hops of the tunnel count for the inner packet as well (RFC 2004 §3).
 #[must_use]
-pub const fn reaction(icmp_type: u8, code: u8, mtu: u16) -> Reaction {
+pub const fn reaction(icmp_type: u8, code: u8, mtu: u16, shows_hops: bool) -> Reaction {
     match (icmp_type, code) {
         (UNREACHABLE, 4) => Reaction::LowerPath { mtu },
         (UNREACHABLE, 0 | 6 | 9 | 11) => Reaction::Relay(Kind::Network),
         (UNREACHABLE, 1 | 7 | 10 | 12 | 13) => Reaction::Relay(Kind::Host),
+        (TIME_EXCEEDED, 0) if shows_hops => Reaction::Relay(Kind::TimeExceeded),
         // A loop inside the tunnel looks like an absent host from outside (RFC 2003 §4.4).
         (TIME_EXCEEDED, 0) => Reaction::Relay(Kind::Host),
         (_, _) => Reaction::Ignore,
@@ -108,12 +112,13 @@ pub fn build(out: &mut [u8], kind: Kind, source: Ipv4Addr, offending: &[u8]) -> 
 }
 
 fn write_message(message: &mut [u8], kind: Kind, quoted: &[u8]) {
-    let (code, mtu) = match kind {
-        Kind::Network => (0, 0),
-        Kind::Host => (1, 0),
-        Kind::TooBig { mtu } => (4, mtu),
+    let (icmp_type, code, mtu) = match kind {
+        Kind::Network => (UNREACHABLE, 0, 0),
+        Kind::Host => (UNREACHABLE, 1, 0),
+        Kind::TooBig { mtu } => (UNREACHABLE, 4, mtu),
+        Kind::TimeExceeded => (TIME_EXCEEDED, 0, 0),
     };
-    message[..6].copy_from_slice(&[UNREACHABLE, code, 0, 0, 0, 0]);
+    message[..6].copy_from_slice(&[icmp_type, code, 0, 0, 0, 0]);
     message[6..8].copy_from_slice(&mtu.to_be_bytes());
     message[8..].copy_from_slice(quoted);
     let sum = checksum(message);
@@ -202,7 +207,8 @@ mod tests {
     fn a_quotation_without_eight_octets_of_payload_is_not_enough() {
         let inner = Inner::new("10.11.1.90", "10.11.1.50").payload(100).build();
         assert!(error_about(&inner[..27], Kind::Host).is_none());
-        assert_eq!(error_about(&inner[..28], Kind::Network).unwrap()[21], 0);
+        assert_eq!(error_about(&inner[..28], Kind::Network).unwrap()[20..22], [3, 0]);
+        assert_eq!(error_about(&inner[..28], Kind::TimeExceeded).unwrap()[20..22], [11, 0]);
     }
 
     #[test]
@@ -230,12 +236,15 @@ mod tests {
 
     #[test]
     fn reactions_follow_the_code() {
-        assert_eq!(reaction(3, 4, 1400), Reaction::LowerPath { mtu: 1400 });
-        assert_eq!(reaction(3, 0, 0), Reaction::Relay(Kind::Network));
-        assert_eq!(reaction(3, 1, 0), Reaction::Relay(Kind::Host));
-        assert_eq!(reaction(11, 0, 0), Reaction::Relay(Kind::Host));
+        for shows_hops in [false, true] {
+            assert_eq!(reaction(3, 4, 1400, shows_hops), Reaction::LowerPath { mtu: 1400 });
+            assert_eq!(reaction(3, 0, 0, shows_hops), Reaction::Relay(Kind::Network));
+            assert_eq!(reaction(3, 1, 0, shows_hops), Reaction::Relay(Kind::Host));
+        }
+        assert_eq!(reaction(11, 0, 0, false), Reaction::Relay(Kind::Host));
+        assert_eq!(reaction(11, 0, 0, true), Reaction::Relay(Kind::TimeExceeded));
         for (icmp_type, code) in [(3, 2), (3, 3), (3, 5), (4, 0), (5, 1), (11, 1), (12, 0), (200, 200)] {
-            assert_eq!(reaction(icmp_type, code, 0), Reaction::Ignore, "{icmp_type} {code}");
+            assert_eq!(reaction(icmp_type, code, 0, true), Reaction::Ignore, "{icmp_type} {code}");
         }
     }
 

@@ -1,9 +1,9 @@
 //! The packet path as pure functions: which way for a packet, and how it is wrapped and unwrapped.
 //!
 //! [`Table`] says where the packets of a home address go; [`encap`] and [`decap`] add and take away the outer
-//! headers of IP in IP (RFC 2003) and of UDP tunnel data (RFC 3519 §3.3) in buffers of the caller that have
-//! [`HEADROOM`]; [`mtu`] cuts what does not fit; [`icmp_error`] tells the sender. Outer packets are never
-//! fragmented. Nothing here allocates for a packet, reads a clock or knows a socket.
+//! headers of IP in IP (RFC 2003), minimal encapsulation (RFC 2004), GRE (RFC 2784) and UDP tunnel data (RFC 3519
+//! §3.3) in buffers of the caller that have [`HEADROOM`]; [`mtu`] cuts what does not fit; [`icmp_error`] tells the
+//! sender. We never fragment outer packets. Nothing here allocates for a packet, reads a clock or knows a socket.
 
 #![forbid(unsafe_code)]
 
@@ -13,10 +13,13 @@ mod header;
 pub mod icmp_error;
 pub mod mtu;
 mod table;
+pub mod udp_checksum;
 mod verdict;
 
 pub use encap::HEADROOM;
-pub use table::{Entry, IPIP_MTU, Peer, Side, Table, UDP_MTU};
+pub use table::{
+    Broadcasts, Delivery, Entry, GRE_MTU, IPIP_MTU, MINIMAL_MTU, Peer, Side, Station, Table, UDP_MTU,
+};
 pub use verdict::{Outer, Reason, Verdict};
 
 #[cfg(test)]

@@ -8,8 +8,14 @@ use std::{
     sync::Arc,
 };
 
+use crate::header::Packet;
+
 /// Inner MTU of IP in IP over a 1500-octet path.
 pub const IPIP_MTU: u16 = 1480;
+/// Inner MTU of minimal encapsulation over a 1500-octet path, with the original source address kept.
+pub const MINIMAL_MTU: u16 = 1488;
+/// Inner MTU of GRE over a 1500-octet path: outer IP 20, tunnel header without a checksum 4.
+pub const GRE_MTU: u16 = 1476;
 /// Inner MTU of UDP tunnel data over a 1500-octet path: outer IP 20, UDP 8, tunnel header 4.
 pub const UDP_MTU: u16 = 1468;
 
@@ -23,6 +29,20 @@ pub enum Peer {
         /// The peer's outer address.
         remote: Ipv4Addr,
     },
+    /// Minimal encapsulation (RFC 2004); what it cannot carry goes as IP in IP.
+    Minimal {
+        /// Our outer address.
+        local: Ipv4Addr,
+        /// The peer's outer address.
+        remote: Ipv4Addr,
+    },
+    /// Generic routing encapsulation (RFC 2784), sent without a checksum.
+    Gre {
+        /// Our outer address.
+        local: Ipv4Addr,
+        /// The peer's outer address.
+        remote: Ipv4Addr,
+    },
     /// UDP tunnel data (RFC 3519); the local end is the UDP socket of the tunnel.
     Udp {
         /// The peer's outer address and port, as a NAT on the way shows them.
@@ -31,11 +51,14 @@ pub enum Peer {
 }
 
 impl Peer {
-    /// Octets that encapsulation adds to a packet.
+    /// Octets that encapsulation adds to a packet, at most: minimal encapsulation adds four less to a packet whose
+    /// source is our outer address.
     #[must_use]
     pub const fn overhead(self) -> u16 {
         match self {
             Self::IpInIp { .. } => 20,
+            Self::Minimal { .. } => 12,
+            Self::Gre { .. } => 24,
             Self::Udp { .. } => 32,
         }
     }
@@ -44,10 +67,63 @@ impl Peer {
     #[must_use]
     pub const fn remote(self) -> Ipv4Addr {
         match self {
-            Self::IpInIp { remote, .. } => remote,
+            Self::IpInIp { remote, .. } | Self::Minimal { remote, .. } | Self::Gre { remote, .. } => remote,
             Self::Udp { remote } => *remote.ip(),
         }
     }
+
+    /// Our outer address; with UDP it is that of the tunnel's socket.
+    #[must_use]
+    pub const fn local(self) -> Option<Ipv4Addr> {
+        match self {
+            Self::IpInIp { local, .. } | Self::Minimal { local, .. } | Self::Gre { local, .. } => Some(local),
+            Self::Udp { .. } => None,
+        }
+    }
+
+    /// "ipip", "minimal", "gre" or "udp".
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::IpInIp { .. } => "ipip",
+            Self::Minimal { .. } => "minimal",
+            Self::Gre { .. } => "gre",
+            Self::Udp { .. } => "udp",
+        }
+    }
+}
+
+/// Whether broadcasts and multicasts of the home link come through a tunnel (the B bit, RFC 5944 §4.3, §4.4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Broadcasts {
+    /// They do not.
+    No,
+    /// Like any other packet: to a co-located care-of address.
+    Plain,
+    /// Wrapped in IP in IP from the home agent to the home address first, so that a foreign agent knows whom they
+    /// are for.
+    Nested {
+        /// The source address of that wrapping.
+        home_agent: Ipv4Addr,
+    },
+}
+
+/// A mobile node on a visited link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Station {
+    /// Index of the interface that it is at.
+    pub interface: u32,
+    /// Its link address.
+    pub link_address: [u8; 6],
+}
+
+/// How a visitor hands its packets over when it encapsulates them (RFC 3024 §5.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Delivery {
+    /// Where it is.
+    pub station: Station,
+    /// The agent's address on that link, which they are sent to; the care-of address is taken as well.
+    pub agent: Ipv4Addr,
 }
 
 /// One home address and its tunnel.
@@ -59,18 +135,69 @@ pub struct Entry {
     pub peer: Peer,
     /// The largest inner packet in octets; what is known of the path may lower it further.
     pub mtu: u16,
+    /// Whether broadcasts come through this tunnel; and whether they may enter it, at the mobile node.
+    pub broadcasts: Broadcasts,
+    /// At a foreign agent: how the visitor's encapsulated packets come, if that was agreed on.
+    pub delivery: Option<Delivery>,
 }
 
 impl Entry {
-    /// An entry with the inner MTU of a 1500-octet path.
+    /// An entry with the inner MTU of a 1500-octet path, without broadcasts and encapsulated delivery.
     #[must_use]
     pub const fn new(home_address: Ipv4Addr, peer: Peer) -> Self {
         let mtu = match peer {
             Peer::IpInIp { .. } => IPIP_MTU,
+            Peer::Minimal { .. } => MINIMAL_MTU,
+            Peer::Gre { .. } => GRE_MTU,
             Peer::Udp { .. } => UDP_MTU,
         };
-        Self { home_address, peer, mtu }
+        Self { home_address, peer, mtu, broadcasts: Broadcasts::No, delivery: None }
     }
+
+    /// The same with these broadcasts.
+    #[must_use]
+    pub const fn with_broadcasts(self, broadcasts: Broadcasts) -> Self {
+        Self { broadcasts, ..self }
+    }
+
+    /// The same with encapsulated delivery.
+    #[must_use]
+    pub const fn with_delivery(self, delivery: Delivery) -> Self {
+        Self { delivery: Some(delivery), ..self }
+    }
+
+    /// The tunnel as `packet` takes it, wrapped once: what minimal encapsulation cannot carry goes as IP in IP.
+    pub(crate) fn carrying(self, packet: Packet<'_>) -> Self {
+        if is_beyond_minimal(packet) {
+            self.carrying_fragments()
+        } else {
+            self.with_broadcasts(Broadcasts::No)
+        }
+    }
+
+    /// The tunnel as fragments take it, wrapped once.
+    pub(crate) const fn carrying_fragments(self) -> Self {
+        let once = self.with_broadcasts(Broadcasts::No);
+        match self.peer {
+            Peer::Minimal { local, remote } => {
+                let peer = Peer::IpInIp { local, remote };
+                let more = peer.overhead() - self.peer.overhead();
+                Self { peer, mtu: self.mtu.saturating_sub(more), ..once }
+            }
+            Peer::IpInIp { .. } | Peer::Gre { .. } | Peer::Udp { .. } => once,
+        }
+    }
+}
+
+/// Fragments have no place in the forwarding header (RFC 2004 §3). Options would become options of the outer packet,
+/// which the routers on the way and the host of the tunnel end would obey. What is for many hosts often has a time to
+/// live of one link, which would end inside the tunnel.
+pub(crate) fn is_beyond_minimal(packet: Packet<'_>) -> bool {
+    let destination = packet.destination();
+    packet.is_fragment()
+        || !packet.options().is_empty()
+        || destination.is_multicast()
+        || destination.is_broadcast()
 }
 
 /// On which end of the tunnel this agent stands.
@@ -92,6 +219,10 @@ pub struct Table {
     /// Entries by the last octet of the home address, each shard in order of address.
     shards: Vec<Arc<Vec<Entry>>>,
     length: usize,
+    /// Those of the entries that have broadcasts, in order of address.
+    listeners: Arc<Vec<Entry>>,
+    /// The broadcast address of the home link.
+    broadcast: Option<Ipv4Addr>,
 }
 
 impl Table {
@@ -99,11 +230,31 @@ impl Table {
     #[must_use]
     pub fn new(side: Side, entries: impl IntoIterator<Item = Entry>) -> Self {
         let empty = Arc::new(Vec::new());
-        let mut table = Self { side, shards: vec![empty; SHARDS], length: 0 };
+        let shards = vec![Arc::clone(&empty); SHARDS];
+        let mut table = Self { side, shards, length: 0, listeners: empty, broadcast: None };
         for entry in entries {
             table.insert(entry);
         }
         table
+    }
+
+    /// The same, for a home link whose broadcast address is `broadcast`. Without it only 255.255.255.255 and
+    /// multicast groups are known as what goes to many.
+    #[must_use]
+    pub fn with_broadcast(self, broadcast: Ipv4Addr) -> Self {
+        Self { broadcast: Some(broadcast), ..self }
+    }
+
+    /// True for an address of many hosts of the home link.
+    #[must_use]
+    pub fn is_group(&self, address: Ipv4Addr) -> bool {
+        address.is_multicast() || address.is_broadcast() || self.broadcast == Some(address)
+    }
+
+    /// The entries with broadcasts, in order of home address.
+    #[must_use]
+    pub fn listeners(&self) -> &[Entry] {
+        &self.listeners
     }
 
     /// The end on which this agent stands.
@@ -129,24 +280,23 @@ impl Table {
     /// Adds `entry`; returns the one that it replaced.
     pub fn insert(&mut self, entry: Entry) -> Option<Entry> {
         let shard = self.shards.get_mut(shard_of(entry.home_address))?;
-        let found = position(shard, entry.home_address);
-        let shard = Arc::make_mut(shard);
-        match found {
-            Ok(at) => Some(std::mem::replace(&mut shard[at], entry)),
-            Err(at) => {
-                shard.insert(at, entry);
-                self.length += 1;
-                None
-            }
+        let before = put(shard, entry);
+        self.length += usize::from(before.is_none());
+        if entry.broadcasts == Broadcasts::No {
+            take(&mut self.listeners, entry.home_address);
+        } else {
+            put(&mut self.listeners, entry);
         }
+        before
     }
 
     /// Removes and returns the entry of `home_address`.
     pub fn remove(&mut self, home_address: Ipv4Addr) -> Option<Entry> {
         let shard = self.shards.get_mut(shard_of(home_address))?;
-        let at = position(shard, home_address).ok()?;
+        let entry = take(shard, home_address)?;
         self.length -= 1;
-        Some(Arc::make_mut(shard).remove(at))
+        take(&mut self.listeners, home_address);
+        Some(entry)
     }
 
     /// How many home addresses it holds.
@@ -175,6 +325,25 @@ fn position(shard: &[Entry], home_address: Ipv4Addr) -> Result<usize, usize> {
     shard.binary_search_by_key(&home_address, |entry| entry.home_address)
 }
 
+/// Inserts or replaces; returns what was replaced.
+fn put(shard: &mut Arc<Vec<Entry>>, entry: Entry) -> Option<Entry> {
+    let found = position(shard, entry.home_address);
+    let shard = Arc::make_mut(shard);
+    match found {
+        Ok(at) => Some(std::mem::replace(&mut shard[at], entry)),
+        Err(at) => {
+            shard.insert(at, entry);
+            None
+        }
+    }
+}
+
+/// Removes, without a copy if there is nothing to remove.
+fn take(shard: &mut Arc<Vec<Entry>>, home_address: Ipv4Addr) -> Option<Entry> {
+    let at = position(shard, home_address).ok()?;
+    Some(Arc::make_mut(shard).remove(at))
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
@@ -184,15 +353,16 @@ mod tests {
 
     fn entry(home: Ipv4Addr, mtu: u16) -> Entry {
         let peer = Peer::IpInIp { local: address("10.11.1.2"), remote: address("10.51.1.2") };
-        Entry { home_address: home, peer, mtu }
+        Entry { mtu, ..Entry::new(home, peer) }
     }
 
     #[test]
     fn default_mtus_leave_room_for_the_overhead() {
         let local = address("10.11.1.2");
         let udp = Peer::Udp { remote: SocketAddrV4::new(local, 434) };
-        let ipip = Peer::IpInIp { local, remote: local };
-        for peer in [udp, ipip] {
+        let remote = local;
+        let ipip = Peer::IpInIp { local, remote };
+        for peer in [udp, ipip, Peer::Minimal { local, remote }, Peer::Gre { local, remote }] {
             assert_eq!(Entry::new(local, peer).mtu + peer.overhead(), 1500);
         }
     }
@@ -208,7 +378,8 @@ mod tests {
             if random.below(3) == 0 {
                 assert_eq!(table.remove(home), model.remove(&home));
             } else {
-                let new = entry(home, random.below(1480) as u16);
+                let broadcasts = if random.below(4) == 0 { Broadcasts::Plain } else { Broadcasts::No };
+                let new = entry(home, random.below(1480) as u16).with_broadcasts(broadcasts);
                 assert_eq!(table.insert(new), model.insert(home, new));
             }
             assert_eq!(table.len(), model.len());
@@ -219,6 +390,9 @@ mod tests {
         let mut listed: Vec<_> = table.entries().collect();
         listed.sort_by_key(|entry| entry.home_address);
         assert_eq!(listed, model.into_values().collect::<Vec<_>>());
+        listed.retain(|entry| entry.broadcasts != Broadcasts::No);
+        assert!(!listed.is_empty());
+        assert_eq!(table.listeners(), listed);
     }
 
     #[test]

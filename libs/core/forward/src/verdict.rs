@@ -2,22 +2,40 @@
 //!
 //! A packet from the tunnel is taken only from the tunnel end that its home address is bound to (RFC 5944
 //! §4.3, RFC 3024 §4.3), and no packet enters a tunnel that it came from (RFC 2003 §3.2). The time to live
-//! is never changed here: the host's forwarding into and out of the TUN device has counted, or will count,
-//! its one hop (RFC 2003 §3.1).
+//! is not changed here: the host's forwarding into and out of the TUN device has counted, or will count,
+//! its one hop (RFC 2003 §3.1). What visitors hand over encapsulated passes no such device, see
+//! [`Table::delivered`].
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 
 use crate::{
     header::{IPIP, Packet},
     mtu::Paths,
-    table::{Entry, Peer, Side, Table},
+    table::{Broadcasts, Entry, Peer, Side, Station, Table, is_beyond_minimal},
 };
+
+/// Octets that the inner of two wrappings adds to a broadcast.
+const NESTED: u16 = 20;
 
 /// Where a tunnelled packet came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outer {
     /// In an IP in IP packet.
     IpInIp {
+        /// Outer source.
+        source: Ipv4Addr,
+        /// Outer destination: one of our addresses.
+        destination: Ipv4Addr,
+    },
+    /// In minimal encapsulation.
+    Minimal {
+        /// Outer source.
+        source: Ipv4Addr,
+        /// Outer destination: one of our addresses.
+        destination: Ipv4Addr,
+    },
+    /// In a GRE packet.
+    Gre {
         /// Outer source.
         source: Ipv4Addr,
         /// Outer destination: one of our addresses.
@@ -30,15 +48,40 @@ pub enum Outer {
     },
 }
 
+impl Outer {
+    /// The outer source address.
+    #[must_use]
+    pub const fn source(self) -> Ipv4Addr {
+        match self {
+            Self::IpInIp { source, .. } | Self::Minimal { source, .. } | Self::Gre { source, .. } => source,
+            Self::Udp { source } => *source.ip(),
+        }
+    }
+}
+
 /// What to do with a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// Wrap it and send it to the peer of this entry.
+    /// Wrap it and send it to the peer of this entry, which is as this packet takes it: by IP in IP if minimal
+    /// encapsulation cannot carry it, and with [`Broadcasts::Nested`] only if it is to be wrapped twice.
     Encap(Entry),
     /// Hand its first octets to the host.
     Deliver {
         /// The packet's total length; what follows in the buffer is padding.
         length: usize,
+    },
+    /// Hand its first octets to the host and to all hosts of the home link: a broadcast or multicast that a mobile
+    /// node sent home.
+    Flood {
+        /// The packet's total length; what follows in the buffer is padding.
+        length: usize,
+    },
+    /// Nothing: a visitor handed it over, and the link socket, which knows the visitor's link address, has it too.
+    SeenOnLink,
+    /// Its time to live ends here; tell the sender.
+    Expired {
+        /// The tunnel that it was meant for.
+        entry: Entry,
     },
     /// It does not fit into the tunnel of this entry.
     TooBig {
@@ -66,19 +109,25 @@ pub enum Reason {
     WrongPeer,
     /// Inner source that no packet may have.
     Source,
-    /// Inner destination that is not a single host: broadcast, multicast, loopback or none.
+    /// Inner destination that may not be there: loopback, none, or one of many hosts where that was not agreed on.
     Destination,
     /// Time to live 0.
     TimeToLive,
     /// It would go in circles (RFC 2003 §3.2).
     Loop,
-    /// The tunnel header names something other than IPv4 in IPv4 (RFC 3519 §3.3).
+    /// The tunnel header names something other than IPv4 in IPv4 (RFC 3519 §3.3, RFC 2784 §2.4).
     NextHeader,
+    /// A GRE header of another version, or with a field that RFC 2784 §2.3 took away.
+    TunnelHeader,
+    /// The checksum of the tunnel header is wrong.
+    Checksum,
+    /// Handed over encapsulated by a visitor that did not ask for that (RFC 3024 §5.2).
+    Delivery,
 }
 
 impl Reason {
     /// All reasons, in the order of [`Reason::index`].
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 12] = [
         Self::NotIpv4,
         Self::Malformed,
         Self::NoTunnel,
@@ -88,6 +137,9 @@ impl Reason {
         Self::TimeToLive,
         Self::Loop,
         Self::NextHeader,
+        Self::TunnelHeader,
+        Self::Checksum,
+        Self::Delivery,
     ];
 
     /// Its place in [`Reason::ALL`], for tables of counters.
@@ -109,6 +161,9 @@ impl Reason {
             Self::TimeToLive => "time to live 0",
             Self::Loop => "tunnel loop",
             Self::NextHeader => "unknown next header",
+            Self::TunnelHeader => "tunnel header not supported",
+            Self::Checksum => "wrong tunnel checksum",
+            Self::Delivery => "encapsulated delivery not agreed on",
         }
     }
 }
@@ -127,9 +182,40 @@ impl Table {
     #[must_use]
     pub fn inbound(&self, outer: Outer, inner: &[u8]) -> Verdict {
         match self.judge_inbound(outer, inner) {
-            Ok(length) => Verdict::Deliver { length },
+            Ok(verdict) => verdict,
             Err(reason) => Verdict::Drop(reason),
         }
+    }
+
+    /// Judges `inner`, which `station` handed over encapsulated in `outer` (RFC 3024 §5.2).
+    ///
+    /// Only the visitor's own packets from its own link address pass. One that goes on has its hop taken from its
+    /// time to live, unless it is for many hosts: those are for the home link as if it had been sent there.
+    #[must_use]
+    pub fn delivered(&self, station: Station, outer: Outer, inner: &mut [u8], paths: &Paths) -> Verdict {
+        match self.judge_delivered(station, outer, inner, paths) {
+            Ok(Verdict::Encap(entry)) => {
+                if Packet::parse(inner).is_ok_and(|packet| !self.is_group(packet.destination())) {
+                    // A header that arrived broken stays so, and the far end's host drops it.
+                    let _ = wire::ip::ipv4::decrement_ttl(inner);
+                }
+                Verdict::Encap(entry)
+            }
+            Ok(verdict) => verdict,
+            Err(reason) => Verdict::Drop(reason),
+        }
+    }
+
+    /// Judges a packet for many hosts of the home link, once for each mobile node that is to have a copy: never the
+    /// one that sent it (RFC 5944 §4.3, §4.4). [`nest`](crate::encap::nest) comes before
+    /// [`encap`](crate::encap::encap).
+    pub fn copies<'a>(&'a self, packet: &'a [u8], paths: &'a Paths) -> impl Iterator<Item = Verdict> + 'a {
+        let packet = passable(packet).ok().filter(|packet| self.is_group(packet.destination()));
+        let copy = move |entry: &Entry| {
+            let packet = packet.filter(|packet| packet.source() != entry.home_address)?;
+            Some(judge_copy(*entry, packet, paths))
+        };
+        self.listeners().iter().filter_map(copy)
     }
 
     /// The entry that sent `quoted`, the beginning of an inner packet, to `remote`; none if we never would.
@@ -146,44 +232,118 @@ impl Table {
     }
 
     fn judge_outbound(&self, bytes: &[u8], paths: &Paths) -> Result<Verdict, Reason> {
-        let packet = checked(bytes)?;
+        let packet = passable(bytes)?;
+        let group = self.group_or_host(packet)?;
         let home = match self.side() {
             Side::HomeAgent => packet.destination(),
             Side::Visited => packet.source(),
         };
-        let entry = self.find(home).ok_or(Reason::NoTunnel)?;
-        if circles(packet, entry.peer) {
-            return Err(Reason::Loop);
+        let entry = self.find(home);
+        if group && entry.is_none_or(|entry| entry.broadcasts == Broadcasts::No) {
+            return Err(Reason::Destination);
         }
-        let mtu = paths.inner_mtu(&entry);
-        if packet.bytes().len() > usize::from(mtu) {
-            return Ok(Verdict::TooBig { entry, mtu, dont_fragment: packet.dont_fragment() });
-        }
-        Ok(Verdict::Encap(entry))
+        into_tunnel(entry.ok_or(Reason::NoTunnel)?, packet, paths)
     }
 
-    fn judge_inbound(&self, outer: Outer, bytes: &[u8]) -> Result<usize, Reason> {
-        let packet = checked(bytes)?;
+    fn judge_inbound(&self, outer: Outer, bytes: &[u8]) -> Result<Verdict, Reason> {
+        if self.side() == Side::Visited && self.find(outer.source()).is_some_and(|it| it.delivery.is_some()) {
+            return Ok(Verdict::SeenOnLink);
+        }
+        let packet = passable(bytes)?;
+        let length = packet.bytes().len();
+        let group = self.group_or_host(packet)?;
+        if group && self.side() == Side::Visited {
+            let brings = |entry: &Entry| brings_broadcasts(outer, entry, packet);
+            let wanted = self.listeners().iter().any(brings);
+            return if wanted { Ok(Verdict::Deliver { length }) } else { Err(Reason::Destination) };
+        }
         let home = match self.side() {
             Side::HomeAgent => packet.source(),
             Side::Visited => packet.destination(),
         };
         let entry = self.find(home).ok_or(Reason::NoTunnel)?;
-        if !is_from(outer, entry.peer) {
+        if !carries(outer, entry.peer, packet) {
             return Err(Reason::WrongPeer);
         }
-        Ok(packet.bytes().len())
+        // To the encapsulator itself it would go in circles (RFC 2784 §3.1).
+        if matches!(outer, Outer::Gre { source, .. } if source == packet.destination()) {
+            return Err(Reason::Loop);
+        }
+        Ok(if group { Verdict::Flood { length } } else { Verdict::Deliver { length } })
+    }
+
+    fn judge_delivered(
+        &self,
+        station: Station,
+        outer: Outer,
+        bytes: &[u8],
+        paths: &Paths,
+    ) -> Result<Verdict, Reason> {
+        let Outer::IpInIp { source: home, destination } = outer else {
+            return Err(Reason::Delivery);
+        };
+        let entry = self.find(home).ok_or(Reason::NoTunnel)?;
+        let delivery = entry.delivery.ok_or(Reason::Delivery)?;
+        let ours = destination == delivery.agent || entry.peer.local() == Some(destination);
+        if delivery.station != station || !ours {
+            return Err(Reason::WrongPeer);
+        }
+        let packet = passable(bytes)?;
+        if packet.source() != home {
+            return Err(Reason::Source);
+        }
+        let group = self.group_or_host(packet)?;
+        if !group && packet.time_to_live() == 1 {
+            return Ok(Verdict::Expired { entry });
+        }
+        into_tunnel(entry, packet, paths)
+    }
+
+    /// True if the packet is for many hosts, false if it is for one.
+    fn group_or_host(&self, packet: Packet<'_>) -> Result<bool, Reason> {
+        let group = self.is_group(packet.destination());
+        if group || is_host(packet.destination()) { Ok(group) } else { Err(Reason::Destination) }
     }
 }
 
-/// What holds in both directions.
-fn checked(bytes: &[u8]) -> Result<Packet<'_>, Reason> {
+/// Judges a packet that may enter the tunnel of `entry`.
+fn into_tunnel(entry: Entry, packet: Packet<'_>, paths: &Paths) -> Result<Verdict, Reason> {
+    if circles(packet, entry.peer) { Err(Reason::Loop) } else { Ok(fit(entry, packet, paths)) }
+}
+
+/// Judges a copy of a broadcast for the mobile node of `entry`.
+fn judge_copy(entry: Entry, packet: Packet<'_>, paths: &Paths) -> Verdict {
+    match entry.broadcasts {
+        Broadcasts::Nested { .. } => {
+            let mtu = paths.inner_mtu(&entry).saturating_sub(NESTED);
+            sized(packet, (entry, mtu), (entry, mtu))
+        }
+        Broadcasts::Plain | Broadcasts::No => fit(entry, packet, paths),
+    }
+}
+
+/// Judges the size of a packet.
+fn fit(entry: Entry, packet: Packet<'_>, paths: &Paths) -> Verdict {
+    let (whole, pieces) = (entry.carrying(packet), entry.carrying_fragments());
+    sized(packet, (whole, paths.inner_mtu(&whole)), (pieces, paths.inner_mtu(&pieces)))
+}
+
+/// Judges by the tunnel and inner MTU that the packet takes as a whole, and those that its pieces would take.
+fn sized(packet: Packet<'_>, whole: (Entry, u16), pieces: (Entry, u16)) -> Verdict {
+    let (entry, mtu) = whole;
+    if packet.bytes().len() <= usize::from(mtu) {
+        return Verdict::Encap(entry);
+    }
+    let dont_fragment = packet.dont_fragment();
+    let (entry, mtu) = if dont_fragment { whole } else { pieces };
+    Verdict::TooBig { entry, mtu, dont_fragment }
+}
+
+/// What holds for every packet.
+fn passable(bytes: &[u8]) -> Result<Packet<'_>, Reason> {
     let packet = Packet::parse(bytes)?;
     if !is_host(packet.source()) {
         return Err(Reason::Source);
-    }
-    if !is_host(packet.destination()) {
-        return Err(Reason::Destination);
     }
     if packet.time_to_live() == 0 {
         return Err(Reason::TimeToLive);
@@ -202,183 +362,47 @@ fn circles(packet: Packet<'_>, peer: Peer) -> bool {
     if packet.source() == peer.remote() {
         return true;
     }
-    match peer {
-        Peer::IpInIp { local, .. } => packet.protocol() == IPIP && packet.source() == local,
+    match peer.local() {
+        Some(local) => packet.protocol() == IPIP && packet.source() == local,
         // Our own datagram would have the socket's address as source, which is no home address; on the home
         // agent's side the destination is the peer's, which is none either.
-        Peer::Udp { .. } => false,
+        None => false,
     }
 }
 
-fn is_from(outer: Outer, peer: Peer) -> bool {
+/// True if a packet in `outer` came from `peer` as it was agreed on.
+pub(crate) fn is_from(outer: Outer, peer: Peer) -> bool {
     match (outer, peer) {
-        (Outer::IpInIp { source, destination }, Peer::IpInIp { local, remote }) => {
+        (Outer::IpInIp { source, destination }, Peer::IpInIp { local, remote })
+        | (Outer::Minimal { source, destination }, Peer::Minimal { local, remote })
+        | (Outer::Gre { source, destination }, Peer::Gre { local, remote }) => {
             source == remote && destination == local
         }
         (Outer::Udp { source }, Peer::Udp { remote }) => source == remote,
-        (Outer::IpInIp { .. }, Peer::Udp { .. }) | (Outer::Udp { .. }, Peer::IpInIp { .. }) => false,
+        (_, _) => false,
+    }
+}
+
+/// The same, or in IP in IP what minimal encapsulation cannot carry.
+fn carries(outer: Outer, peer: Peer, packet: Packet<'_>) -> bool {
+    match peer {
+        Peer::Minimal { local, remote } if is_beyond_minimal(packet) => {
+            is_from(outer, peer) || is_from(outer, Peer::IpInIp { local, remote })
+        }
+        _ => is_from(outer, peer),
+    }
+}
+
+/// True if `outer` is how broadcasts come to the mobile node of `entry`, seen from that node.
+fn brings_broadcasts(outer: Outer, entry: &Entry, packet: Packet<'_>) -> bool {
+    match entry.broadcasts {
+        Broadcasts::No => false,
+        Broadcasts::Plain => carries(outer, entry.peer, packet),
+        Broadcasts::Nested { home_agent } => {
+            outer == Outer::IpInIp { source: home_agent, destination: entry.home_address }
+        }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::testing::{Inner, Random, address};
-
-    const HOME: &str = "10.11.1.50";
-    const CORRESPONDENT: &str = "10.11.1.90";
-    const HOME_AGENT: &str = "10.11.1.2";
-    const CARE_OF: &str = "10.51.1.2";
-
-    fn home_agent() -> Table {
-        let peer = Peer::IpInIp { local: address(HOME_AGENT), remote: address(CARE_OF) };
-        Table::new(Side::HomeAgent, [Entry::new(address(HOME), peer)])
-    }
-
-    fn foreign_agent() -> Table {
-        let peer = Peer::IpInIp { local: address(CARE_OF), remote: address(HOME_AGENT) };
-        Table::new(Side::Visited, [Entry::new(address(HOME), peer)])
-    }
-
-    fn from(source: &str, destination: &str) -> Outer {
-        Outer::IpInIp { source: address(source), destination: address(destination) }
-    }
-
-    #[test]
-    fn the_home_agent_looks_at_the_destination() {
-        let packet = Inner::new(CORRESPONDENT, HOME).payload(100).build();
-        assert!(matches!(home_agent().outbound(&packet, &Paths::default()), Verdict::Encap(e)
-            if e.home_address == address(HOME)));
-        let packet = Inner::new(HOME, CORRESPONDENT).payload(100).build();
-        assert_eq!(home_agent().outbound(&packet, &Paths::default()), Verdict::Drop(Reason::NoTunnel));
-    }
-
-    #[test]
-    fn the_visited_side_looks_at_the_source() {
-        let packet = Inner::new(HOME, CORRESPONDENT).payload(100).build();
-        assert!(matches!(foreign_agent().outbound(&packet, &Paths::default()), Verdict::Encap(_)));
-        let packet = Inner::new("10.21.1.77", CORRESPONDENT).payload(100).build();
-        assert_eq!(foreign_agent().outbound(&packet, &Paths::default()), Verdict::Drop(Reason::NoTunnel));
-    }
-
-    #[test]
-    fn a_stranger_cannot_speak_for_a_visitor() {
-        let inner = Inner::new(HOME, CORRESPONDENT).payload(10).build();
-        let table = home_agent();
-        assert_eq!(table.inbound(from(CARE_OF, HOME_AGENT), &inner), Verdict::Deliver { length: 30 });
-        for outer in [
-            from("10.52.1.2", HOME_AGENT),
-            from(CARE_OF, "10.11.1.3"),
-            Outer::Udp { source: SocketAddrV4::new(address(CARE_OF), 434) },
-        ] {
-            assert_eq!(table.inbound(outer, &inner), Verdict::Drop(Reason::WrongPeer), "{outer:?}");
-        }
-        let spoofed = Inner::new("10.11.1.51", CORRESPONDENT).payload(10).build();
-        assert_eq!(table.inbound(from(CARE_OF, HOME_AGENT), &spoofed), Verdict::Drop(Reason::NoTunnel));
-    }
-
-    #[test]
-    fn a_udp_peer_is_its_address_and_its_port() {
-        let remote = SocketAddrV4::new(address("10.53.1.2"), 40_000);
-        let table = Table::new(Side::HomeAgent, [Entry::new(address(HOME), Peer::Udp { remote })]);
-        let inner = Inner::new(HOME, CORRESPONDENT).payload(10).build();
-        assert_eq!(table.inbound(Outer::Udp { source: remote }, &inner), Verdict::Deliver { length: 30 });
-        let other = SocketAddrV4::new(*remote.ip(), 40_001);
-        let verdict = table.inbound(Outer::Udp { source: other }, &inner);
-        assert_eq!(verdict, Verdict::Drop(Reason::WrongPeer));
-        let verdict = table.inbound(from("10.53.1.2", HOME_AGENT), &inner);
-        assert_eq!(verdict, Verdict::Drop(Reason::WrongPeer));
-    }
-
-    #[test]
-    fn the_visited_side_delivers_to_its_own_visitors_only() {
-        let table = foreign_agent();
-        let inner = Inner::new(CORRESPONDENT, HOME).payload(10).build();
-        assert_eq!(table.inbound(from(HOME_AGENT, CARE_OF), &inner), Verdict::Deliver { length: 30 });
-        let inner = Inner::new(CORRESPONDENT, "10.51.1.9").payload(10).build();
-        let verdict = table.inbound(from(HOME_AGENT, CARE_OF), &inner);
-        assert_eq!(verdict, Verdict::Drop(Reason::NoTunnel));
-    }
-
-    #[test]
-    fn broadcast_multicast_and_loopback_never_pass() {
-        let table = foreign_agent();
-        for destination in ["255.255.255.255", "224.0.0.11", "239.1.2.3", "127.0.0.1", "0.0.0.0", "240.0.0.1"]
-        {
-            let packet = Inner::new(HOME, destination).payload(4).build();
-            let verdict = table.outbound(&packet, &Paths::default());
-            assert_eq!(verdict, Verdict::Drop(Reason::Destination), "{destination}");
-        }
-        for source in ["0.0.0.0", "127.0.0.1", "224.0.0.1", "255.255.255.255"] {
-            let inner = Inner::new(source, HOME).payload(4).build();
-            let verdict = table.inbound(from(HOME_AGENT, CARE_OF), &inner);
-            assert_eq!(verdict, Verdict::Drop(Reason::Source), "{source}");
-        }
-    }
-
-    #[test]
-    fn time_to_live_zero_neither_enters_nor_leaves() {
-        let packet = Inner::new(CORRESPONDENT, HOME).time_to_live(0).payload(4).build();
-        assert_eq!(home_agent().outbound(&packet, &Paths::default()), Verdict::Drop(Reason::TimeToLive));
-        let verdict = foreign_agent().inbound(from(HOME_AGENT, CARE_OF), &packet);
-        assert_eq!(verdict, Verdict::Drop(Reason::TimeToLive));
-    }
-
-    #[test]
-    fn packets_of_the_tunnel_end_do_not_enter_the_tunnel() {
-        let packet = Inner::new(CARE_OF, HOME).payload(4).build();
-        assert_eq!(home_agent().outbound(&packet, &Paths::default()), Verdict::Drop(Reason::Loop));
-        let packet = Inner::new(HOME_AGENT, HOME).protocol(IPIP).payload(40).build();
-        assert_eq!(home_agent().outbound(&packet, &Paths::default()), Verdict::Drop(Reason::Loop));
-        let echo_reply = Inner::new(HOME_AGENT, HOME).protocol(1).payload(40).build();
-        assert!(matches!(home_agent().outbound(&echo_reply, &Paths::default()), Verdict::Encap(_)));
-    }
-
-    #[test]
-    fn size_is_judged_to_the_octet() {
-        let table = home_agent();
-        let fits = Inner::new(CORRESPONDENT, HOME).payload(1460).build();
-        assert!(matches!(table.outbound(&fits, &Paths::default()), Verdict::Encap(_)));
-        for dont_fragment in [true, false] {
-            let big = Inner::new(CORRESPONDENT, HOME).dont_fragment(dont_fragment).payload(1461).build();
-            let verdict = table.outbound(&big, &Paths::default());
-            assert!(
-                matches!(verdict, Verdict::TooBig { mtu: 1480, dont_fragment: d, .. } if d == dont_fragment)
-            );
-        }
-    }
-
-    #[test]
-    fn only_our_own_packets_are_recognised_in_errors() {
-        let table = home_agent();
-        let ours = Inner::new(CORRESPONDENT, HOME).payload(8).build();
-        assert!(table.sent(address(CARE_OF), &ours[..28]).is_some());
-        assert!(table.sent(address("10.52.1.2"), &ours[..28]).is_none());
-        let other = Inner::new(CORRESPONDENT, "10.11.1.51").payload(8).build();
-        assert!(table.sent(address(CARE_OF), &other[..28]).is_none());
-        assert!(table.sent(address(CARE_OF), &ours[..19]).is_none());
-    }
-
-    #[test]
-    fn random_bytes_never_panic_and_never_pass() {
-        let mut random = Random::new(7);
-        let (home_agent, foreign_agent) = (home_agent(), foreign_agent());
-        for _ in 0..50_000 {
-            let length = random.below(80) as usize;
-            let mut bytes = random.bytes(length);
-            if let Some(first) = bytes.first_mut() {
-                *first = 0x40 | (*first & 0x0f);
-            }
-            // The entries' own address is one of 2^32: chance does not hit it.
-            assert!(matches!(home_agent.outbound(&bytes, &Paths::default()), Verdict::Drop(_)));
-            assert!(matches!(foreign_agent.inbound(from(HOME_AGENT, CARE_OF), &bytes), Verdict::Drop(_)));
-        }
-    }
-
-    #[test]
-    fn the_index_of_a_reason_is_its_place() {
-        for (place, reason) in Reason::ALL.into_iter().enumerate() {
-            assert_eq!(reason.index(), place, "{}", reason.name());
-        }
-    }
-}
+mod tests;

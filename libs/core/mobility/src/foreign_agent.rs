@@ -18,6 +18,7 @@ mod proof;
 mod relay;
 mod reply;
 mod request;
+mod revoke;
 mod sequence;
 mod shares;
 mod visitors;
@@ -39,6 +40,7 @@ use self::{
     limit::{Budget, OncePerSecond},
     pending::Pendings,
     reply::Work,
+    revoke::Revoked,
     shares::Shares,
     visitors::Visitors,
 };
@@ -227,6 +229,7 @@ pub struct ForeignAgent {
     beacons: BTreeMap<LinkId, Beacon>,
     pendings: Pendings,
     visitors: Visitors,
+    revoked: Revoked,
     work: BTreeMap<Ticket, Work>,
     last_ticket: Ticket,
     refusals: OncePerSecond,
@@ -255,6 +258,7 @@ impl ForeignAgent {
             beacons: BTreeMap::new(),
             pendings: Pendings::default(),
             visitors: Visitors::default(),
+            revoked: Revoked::default(),
             work: BTreeMap::new(),
             last_ticket: Ticket::default(),
             refusals: OncePerSecond::default(),
@@ -349,13 +353,14 @@ impl ForeignAgent {
         for home in self.homes.values_mut() {
             home.shares.erase(now.mono);
         }
+        self.revoked.erase(now.mono);
         self.erase_associations(now);
     }
 
     fn deadline(&self) -> Option<Instant> {
         let beacons = self.beacons.values().map(|beacon| beacon.due).min();
         let shares = self.homes.values().filter_map(|home| home.shares.deadline()).min();
-        let kept = earliest(self.visitors.deadline(), shares);
+        let kept = earliest(self.visitors.deadline(), earliest(shares, self.revoked.deadline()));
         earliest(beacons, earliest(self.pendings.deadline(), kept))
     }
 }

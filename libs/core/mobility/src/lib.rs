@@ -11,6 +11,7 @@ pub mod event;
 pub mod foreign_agent;
 pub mod home_agent;
 pub mod mobile_node;
+pub mod revocation;
 
 pub use event::{Event, EventKey, EventKind};
 

@@ -350,10 +350,7 @@ impl MobileNode {
             state,
             agent: attachment.and_then(Attachment::agent_name),
             care_of: attachment.and_then(Attachment::care_of),
-            encapsulation: registration.and_then(|r| r.peer).map(|p| match p {
-                forward::Peer::IpInIp { .. } => "ipip",
-                forward::Peer::Udp { .. } => "udp",
-            }),
+            encapsulation: registration.and_then(|r| r.peer).map(forward::Peer::name),
             ends: registration.and_then(|r| r.ends),
             registrations: self.registrations,
             clock_offset: self.clock.offset(),

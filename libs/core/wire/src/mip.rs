@@ -6,6 +6,7 @@ pub mod extension;
 pub mod ours;
 pub mod part;
 pub mod registration;
+pub mod revocation;
 pub mod share;
 pub mod tunnel_data;
 

@@ -6,6 +6,7 @@
 pub mod config;
 pub mod enrolment;
 pub mod log;
+pub mod manual;
 pub mod privilege;
 pub mod secret_file;
 pub mod signals;

@@ -9,6 +9,9 @@
 //! from the key-encryption key, and bound to its table, column and row, so that a sealed key that was moved
 //! elsewhere does not open. The columns that queries need stay readable.
 //!
+//! A store in use can be copied as of one moment ([`Store::snapshot`]); one that is not in use can be replaced by
+//! such a copy ([`restore`]) and brought under another key-encryption key ([`reseal`]).
+//!
 //! What it never does: decide anything. What a change means, and whether it may happen, is known in the
 //! cores; here only the compare-and-set of the last identification can refuse a list.
 #![forbid(unsafe_code)]
@@ -17,13 +20,19 @@ mod error;
 mod load;
 mod open;
 mod query;
+mod reseal;
+mod restore;
 mod row;
 mod schema;
 mod seal;
+mod snapshot;
 mod store;
 mod write;
 mod writer;
 
 pub use error::{OpenError, ReadError};
 pub use query::GrantFilter;
+pub use reseal::{ResealError, Resealed, reseal};
+pub use restore::{RestoreError, Restored, restore};
+pub use snapshot::Snapshot;
 pub use store::Store;

@@ -29,10 +29,18 @@ pub(crate) async fn load(
     now: u64,
 ) -> Result<State, ReadError> {
     let mut snapshot = connection.begin().await?;
-    let load = Load { connection: &mut snapshot, vault };
-    let state = load.state(now).await?;
+    let state = load_in(&mut snapshot, vault, now).await?;
     snapshot.commit().await?;
     Ok(state)
+}
+
+/// The same inside a transaction that is open already.
+pub(crate) async fn load_in(
+    connection: &mut SqliteConnection,
+    vault: &Vault,
+    now: u64,
+) -> Result<State, ReadError> {
+    Load { connection, vault }.state(now).await
 }
 
 struct Load<'a> {

@@ -47,15 +47,20 @@ pub(crate) async fn open(path: &Path, vault: &Vault, settings: Settings) -> Resu
     let lock = lock(path)?;
     let file = |source| OpenError::File { path: path.to_owned(), source };
     create(path).map_err(file)?;
-    let mut seed = [0; 32];
-    getrandom::fill(&mut seed).map_err(OpenError::Randomness)?;
-    let mut rng = Rng::from_seed(seed);
+    let mut rng = seeded()?;
     let options = options(path, settings);
     let writing = prepare(path, &options, vault, &mut rng).await?;
     let reading = connect(&options.clone().read_only(true)).await.map_err(|e| unavailable(path, &e))?;
     // A new file's name is durable only when its folder has been flushed.
     sync_folder(path).map_err(file)?;
     Ok(Opened { options, writing, reading, rng, lock })
+}
+
+/// A generator for nonces.
+pub(crate) fn seeded() -> Result<Rng, OpenError> {
+    let mut seed = [0; 32];
+    getrandom::fill(&mut seed).map_err(OpenError::Randomness)?;
+    Ok(Rng::from_seed(seed))
 }
 
 async fn prepare(
@@ -74,7 +79,7 @@ async fn prepare(
 }
 
 /// How every connection is opened. That the file has a write-ahead log is a property of the file.
-fn options(path: &Path, settings: Settings) -> SqliteConnectOptions {
+pub(crate) fn options(path: &Path, settings: Settings) -> SqliteConnectOptions {
     let options = SqliteConnectOptions::new()
         .filename(path)
         .synchronous(SqliteSynchronous::Full)
@@ -96,18 +101,18 @@ pub(crate) async fn execute(connection: &mut SqliteConnection, sql: &'static str
     sqlx::query(sql).execute(connection).await.map(|_| ())
 }
 
-fn unavailable(path: &Path, failure: &sqlx::Error) -> OpenError {
+pub(crate) fn unavailable(path: &Path, failure: &sqlx::Error) -> OpenError {
     OpenError::Unavailable { path: path.to_owned(), reason: error::reason(failure) }
 }
 
 /// One number asked of a database.
-async fn number(connection: &mut SqliteConnection, sql: &'static str) -> Result<i64, sqlx::Error> {
+pub(crate) async fn number(connection: &mut SqliteConnection, sql: &'static str) -> Result<i64, sqlx::Error> {
     sqlx::query_scalar(sql).fetch_one(connection).await
 }
 
 /// Takes the lock that keeps a second daemon away. It stands in a file of its own because closing any handle
 /// on the database file would drop SQLite's own locks on it, and it ends with the process.
-fn lock(path: &Path) -> Result<File, OpenError> {
+pub(crate) fn lock(path: &Path) -> Result<File, OpenError> {
     let beside = beside(path, ".lock");
     let file = |source| OpenError::File { path: beside.clone(), source };
     let lock = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&beside);
@@ -119,7 +124,7 @@ fn lock(path: &Path) -> Result<File, OpenError> {
     }
 }
 
-fn beside(path: &Path, ending: &str) -> PathBuf {
+pub(crate) fn beside(path: &Path, ending: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(ending);
     name.into()
@@ -140,12 +145,12 @@ fn create(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-fn sync_folder(path: &Path) -> io::Result<()> {
+pub(crate) fn sync_folder(path: &Path) -> io::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
 }
 
-async fn refuse_foreign(path: &Path, connection: &mut SqliteConnection) -> Result<(), OpenError> {
+pub(crate) async fn refuse_foreign(path: &Path, connection: &mut SqliteConnection) -> Result<(), OpenError> {
     let failed = |failure| unreadable(path, &failure);
     let application = number(connection, "PRAGMA application_id").await.map_err(failed)?;
     let tables = number(connection, FOREIGN_TABLES).await.map_err(failed)?;
@@ -155,7 +160,7 @@ async fn refuse_foreign(path: &Path, connection: &mut SqliteConnection) -> Resul
     }
 }
 
-fn unreadable(path: &Path, failure: &sqlx::Error) -> OpenError {
+pub(crate) fn unreadable(path: &Path, failure: &sqlx::Error) -> OpenError {
     match error::is_no_database(failure) {
         true => OpenError::Foreign { path: path.to_owned() },
         false => unavailable(path, failure),
@@ -178,7 +183,7 @@ async fn write_ahead(path: &Path, connection: &mut SqliteConnection) -> Result<(
     Err(OpenError::Unavailable { path: path.to_owned(), reason })
 }
 
-fn migration(path: &Path, failure: MigrateError) -> OpenError {
+pub(crate) fn migration(path: &Path, failure: MigrateError) -> OpenError {
     let path = path.to_owned();
     match failure {
         MigrateError::VersionMissing(found) => OpenError::Newer { path, found, known: schema::NEWEST },

@@ -11,6 +11,7 @@ use std::{
 
 use crypto::Key;
 use record::{AuditEntry, Change, CommitError, Grant, State};
+use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{Connection as _, SqliteConnection};
 use tokio::sync::{Mutex, mpsc, oneshot};
 
@@ -21,6 +22,7 @@ use crate::{
     open::{self, Settings},
     query,
     seal::Vault,
+    snapshot::{self, Snapshot},
     writer::{Job, QUEUE, Writer},
 };
 
@@ -34,6 +36,10 @@ pub struct Store {
     reading: Arc<Mutex<Option<SqliteConnection>>>,
     vault: Arc<Vault>,
     transactions: Arc<AtomicU64>,
+    path: Arc<Path>,
+    options: SqliteConnectOptions,
+    /// Held while a copy is made: one at a time.
+    copying: Arc<Mutex<()>>,
 }
 
 impl Store {
@@ -53,7 +59,7 @@ impl Store {
         let (jobs, waiting) = mpsc::channel(QUEUE);
         let transactions = Arc::new(AtomicU64::new(0));
         let writer = Writer {
-            options: opened.options,
+            options: opened.options.clone(),
             connection: Some(opened.writing),
             vault: Arc::clone(&vault),
             rng: opened.rng,
@@ -63,7 +69,8 @@ impl Store {
         };
         tokio::spawn(writer.run());
         let reading = Arc::new(Mutex::new(Some(opened.reading)));
-        Ok(Self { jobs, reading, vault, transactions })
+        let (path, options, copying) = (Arc::from(path), opened.options, Arc::default());
+        Ok(Self { jobs, reading, vault, transactions, path, options, copying })
     }
 
     /// Commits a list of changes: all of them, durably, when it yields `Ok`; none of them otherwise.
@@ -125,6 +132,19 @@ impl Store {
     /// [`ReadError`]: as [`Self::load`].
     pub async fn grants(&self, filter: &GrantFilter) -> Result<Vec<Grant>, ReadError> {
         query::grants(open(&mut *self.reading.lock().await)?, filter).await
+    }
+
+    /// The whole store as of one moment, while it is in use: everything that was acknowledged before the call is in
+    /// it, and no list of changes in part. Keys in it are sealed as they are in the store.
+    ///
+    /// # Errors
+    /// [`ReadError`]: as [`Self::load`], or there is no room for a copy beside the store.
+    pub async fn snapshot(&self) -> Result<Snapshot, ReadError> {
+        if self.jobs.is_closed() {
+            return Err(ReadError::Unavailable(CLOSED.to_owned()));
+        }
+        let _one = self.copying.lock().await;
+        snapshot::make(&self.path, &self.options).await
     }
 
     /// Transactions committed since the store was opened: far fewer than lists when many come at once.

@@ -73,9 +73,9 @@ impl Sender {
         self.messages.push((at, to));
     }
 
-    /// Forgets what was added.
-    pub(crate) fn clear(&mut self) {
-        self.messages.clear();
+    /// Forgets what was added; calls `failed` with the place of each packet.
+    pub(crate) fn refuse(&mut self, mut failed: impl FnMut(Range<usize>)) {
+        self.messages.drain(..).for_each(|(at, _)| failed(at));
     }
 
     /// Sends all; calls `failed` with the place and address of each packet that the kernel refused.
@@ -165,12 +165,15 @@ impl Receiver {
     }
 
     /// The first `count` packets of the last [`Self::receive`]; none in place of one that was too long.
-    pub(crate) fn packets(&self, count: usize) -> impl Iterator<Item = (Option<&[u8]>, SocketAddrV4)> {
-        let slots = self.memory.chunks_exact(self.slot);
+    pub(crate) fn packets(
+        &mut self,
+        count: usize,
+    ) -> impl Iterator<Item = (Option<&mut [u8]>, SocketAddrV4)> {
+        let slots = self.memory.chunks_exact_mut(self.slot);
         iter::zip(iter::zip(&self.arrays.headers, &self.arrays.addresses), slots).take(count).map(
             |((header, address), slot)| {
                 let whole = header.msg_hdr.msg_flags & libc::MSG_TRUNC == 0;
-                let packet = slot.get(..header.msg_len as usize).filter(|_| whole);
+                let packet = slot.get_mut(..header.msg_len as usize).filter(|_| whole);
                 (packet, sys::from_kernel(address))
             },
         )
@@ -235,7 +238,7 @@ mod tests {
         one.send_to(&[2; 16], to).unwrap();
         let mut receiver = Receiver::new(16);
         let count = receiver.receive(two.as_fd()).unwrap();
-        let packets: Vec<_> = receiver.packets(count).map(|(packet, _)| packet.map(<[u8]>::len)).collect();
+        let packets: Vec<_> = receiver.packets(count).map(|(packet, _)| packet.map(|p| p.len())).collect();
         assert_eq!(packets, [None, Some(16)]);
     }
 }

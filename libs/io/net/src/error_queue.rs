@@ -15,7 +15,7 @@ pub(crate) struct Trouble<'a> {
     pub(crate) remote: Ipv4Addr,
     pub(crate) cause: Cause,
     /// What the socket had sent, as far as it is quoted.
-    pub(crate) quoted: &'a [u8],
+    pub(crate) quoted: &'a mut [u8],
 }
 
 /// Who is not content, and why.
@@ -56,7 +56,7 @@ impl Reader {
             let length = message.bytes;
             // A message without a cause would be something that was not asked for.
             if let (Some(remote), Some(cause)) = (remote, cause) {
-                return Some(Trouble { remote, cause, quoted: &self.buffer[..length] });
+                return Some(Trouble { remote, cause, quoted: &mut self.buffer[..length] });
             }
         }
     }

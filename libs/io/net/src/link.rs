@@ -5,6 +5,7 @@
 //! the others came from. A filter in the kernel lets through only what the role listens to, so that bulk
 //! data never wakes the daemon. Also here: gratuitous ARP (RFC 5944 §4.6).
 
+pub(crate) mod data;
 mod filter;
 
 use std::{io, net::Ipv4Addr, sync::Arc, time::Duration};

@@ -1,6 +1,7 @@
-//! The raw socket of IP in IP (protocol 4), which also sends the ICMP errors that we make.
+//! The raw sockets of the encapsulations that are IP protocols: IP in IP (4), minimal encapsulation (55) and GRE
+//! (47). That of IP in IP also sends the ICMP errors that we make.
 //!
-//! While it is open the kernel answers no tunnelled packet with "protocol unreachable".
+//! While one is open the kernel answers no packet of its protocol with "protocol unreachable".
 
 use std::os::fd::{AsFd, BorrowedFd};
 
@@ -19,13 +20,14 @@ pub(crate) const RECEIVE_BUFFER: usize = 4 << 20;
 pub(crate) struct RawSocket(Socket);
 
 impl RawSocket {
-    /// Opens it; `mark` chooses the routes of what it sends.
-    pub(crate) fn open(mark: Option<u32>) -> Result<Self, Error> {
-        Self::prepare(mark).map(Self).attempt(|| "open a raw socket for IP in IP")
+    /// Opens it for an IP protocol; `mark` chooses the routes of what it sends.
+    fn open(protocol: i32, mark: Option<u32>) -> Result<Self, Error> {
+        let what = || format!("open a raw socket for IP protocol {protocol}");
+        Self::prepare(protocol, mark).map(Self).attempt(what)
     }
 
-    fn prepare(mark: Option<u32>) -> std::io::Result<Socket> {
-        let protocol = Protocol::from(libc::IPPROTO_IPIP);
+    fn prepare(protocol: i32, mark: Option<u32>) -> std::io::Result<Socket> {
+        let protocol = Protocol::from(protocol);
         let socket = Socket::new(Domain::IPV4, Type::RAW, Some(protocol))?;
         socket.set_nonblocking(true)?;
         socket.set_header_included_v4(true)?;
@@ -41,6 +43,48 @@ impl RawSocket {
 impl AsFd for RawSocket {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
+    }
+}
+
+/// Protocol number of minimal encapsulation (RFC 2004 §3).
+const MINIMAL: i32 = 55;
+
+/// The raw sockets of a tunnel.
+#[derive(Debug)]
+pub(crate) struct RawSockets {
+    ipip: RawSocket,
+    minimal: Option<RawSocket>,
+    gre: Option<RawSocket>,
+}
+
+impl RawSockets {
+    /// Opens that of IP in IP and those that are wanted.
+    pub(crate) fn open(minimal: bool, gre: bool, mark: Option<u32>) -> Result<Self, Error> {
+        Ok(Self {
+            ipip: RawSocket::open(libc::IPPROTO_IPIP, mark)?,
+            minimal: minimal.then(|| RawSocket::open(MINIMAL, mark)).transpose()?,
+            gre: gre.then(|| RawSocket::open(libc::IPPROTO_GRE, mark)).transpose()?,
+        })
+    }
+
+    /// The socket of IP in IP.
+    pub(crate) const fn ipip(&self) -> &RawSocket {
+        &self.ipip
+    }
+
+    /// The socket of minimal encapsulation.
+    pub(crate) const fn minimal(&self) -> Option<&RawSocket> {
+        self.minimal.as_ref()
+    }
+
+    /// The socket of GRE.
+    pub(crate) const fn gre(&self) -> Option<&RawSocket> {
+        self.gre.as_ref()
+    }
+
+    /// All that are open.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &RawSocket> {
+        [Some(&self.ipip), self.minimal.as_ref(), self.gre.as_ref()].into_iter().flatten()
     }
 }
 

@@ -161,6 +161,17 @@ pub(crate) fn join_link(socket: impl AsFd, index: u32, group: LinkAddress) -> io
     set_struct_option(socket, libc::SOL_PACKET, libc::PACKET_ADD_MEMBERSHIP, &request)
 }
 
+/// Makes the interface receive frames to all multicast link addresses while the socket is open.
+pub(crate) fn join_all_groups(socket: impl AsFd, index: u32) -> io::Result<()> {
+    let request = libc::packet_mreq {
+        mr_ifindex: index.cast_signed(),
+        mr_type: libc::PACKET_MR_ALLMULTI as u16,
+        mr_alen: 0,
+        mr_address: [0; 8],
+    };
+    set_struct_option(socket, libc::SOL_PACKET, libc::PACKET_ADD_MEMBERSHIP, &request)
+}
+
 /// Sends the payload of one frame.
 pub(crate) fn send_link(
     socket: impl AsFd,
@@ -206,6 +217,58 @@ pub(crate) fn receive_link(socket: impl AsFd, buffer: &mut [u8]) -> io::Result<O
     let [a, b, c, d, e, f, ..] = address.sll_addr;
     let for_us = address.sll_pkttype != libc::PACKET_OTHERHOST;
     Ok(for_us.then_some((received, [a, b, c, d, e, f])))
+}
+
+/// What is known of a frame beside its payload.
+pub(crate) struct FrameInfo {
+    /// Octets of the payload, which may exceed the buffer.
+    pub(crate) length: usize,
+    /// Link address of the sender.
+    pub(crate) from: LinkAddress,
+    /// The checksum of the transport protocol was left to a network card that never had it.
+    pub(crate) without_checksum: bool,
+}
+
+/// Receives the payload of one frame at a packet socket with `PACKET_AUXDATA`.
+pub(crate) fn receive_frame(socket: impl AsFd, buffer: &mut [u8]) -> io::Result<FrameInfo> {
+    let mut address = link_level(0, 0, [0; 6]);
+    let mut piece = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
+    // Words, so that the headers of control messages are aligned; 64 octets hold ours.
+    let mut control = [0_u64; 8];
+    // SAFETY: `msghdr` is plain data for which all zeros is valid.
+    let mut message: libc::msghdr = unsafe { mem::zeroed() };
+    message.msg_name = (&raw mut address).cast();
+    message.msg_namelen = length_of::<libc::sockaddr_ll>();
+    message.msg_iov = &raw mut piece;
+    message.msg_iovlen = 1;
+    message.msg_control = control.as_mut_ptr().cast();
+    message.msg_controllen = size_of_val(&control);
+    // SAFETY: all pointers and lengths describe values that outlive the call and that nobody else refers to.
+    let received = unsafe { libc::recvmsg(socket.as_fd().as_raw_fd(), &raw mut message, libc::MSG_TRUNC) };
+    let length = usize::try_from(received).map_err(|_| io::Error::last_os_error())?;
+    let [a, b, c, d, e, f, ..] = address.sll_addr;
+    let without_checksum = auxiliary(&message) & libc::TP_STATUS_CSUMNOTREADY != 0;
+    Ok(FrameInfo { length, from: [a, b, c, d, e, f], without_checksum })
+}
+
+/// The status that the kernel tells of a frame; 0 if it tells none.
+fn auxiliary(message: &libc::msghdr) -> u32 {
+    // SAFETY: the kernel has filled the control buffer of `message`, which the caller keeps, and set its length; the
+    // returned pointer is null or points to a whole header inside it.
+    let header = unsafe { libc::CMSG_FIRSTHDR(message) };
+    if header.is_null() {
+        return 0;
+    }
+    // SAFETY: not null, hence as above.
+    let found = unsafe { header.read_unaligned() };
+    // SAFETY: CMSG_LEN only computes.
+    let least = unsafe { libc::CMSG_LEN(size_of::<libc::tpacket_auxdata>() as libc::c_uint) };
+    let ours = (found.cmsg_level, found.cmsg_type) == (libc::SOL_PACKET, libc::PACKET_AUXDATA);
+    if !ours || found.cmsg_len < least as usize {
+        return 0;
+    }
+    // SAFETY: the message is of this type and long enough, which was just checked.
+    unsafe { libc::CMSG_DATA(header).cast::<libc::tpacket_auxdata>().read_unaligned().tp_status }
 }
 
 /// An IPv4 socket address for the kernel.

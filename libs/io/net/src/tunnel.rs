@@ -4,6 +4,10 @@
 //! whole; no lock is taken and nothing is allocated for a packet. What happens to a packet is decided by the
 //! pure functions of `forward`.
 //!
+//! Packets come from the TUN device, and two kinds come from links: what visitors hand over encapsulated to a foreign
+//! agent, whose link addresses have to be looked at (RFC 3024 §5.2), and broadcasts of a home link, which no route
+//! leads into the device (RFC 5944 §4.3).
+//!
 //! UDP ports carry registrations and tunnel data alike: what begins with the octet 4 is data (RFC 3519 §3.3),
 //! all else goes to control through a bounded channel.
 
@@ -13,7 +17,7 @@ mod outbound;
 mod thread;
 mod trouble;
 
-use std::{sync::Arc, time::Duration};
+use std::{net::Ipv4Addr, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use forward::{Table, mtu::Paths};
@@ -21,7 +25,14 @@ use tokio::sync::mpsc;
 
 pub use counters::Counters;
 
-use crate::{error::Error, raw::RawSocket, sys, tun::Tun, udp};
+use crate::{
+    error::Error,
+    link::data::{DataSocket, GroupSender},
+    raw::RawSockets,
+    sys,
+    tun::Tun,
+    udp,
+};
 use counters::Tally;
 use thread::Thread;
 
@@ -30,23 +41,83 @@ const CONTROL_QUEUE: usize = 4096;
 /// Octets of room for one packet and its headroom. Longer packets come from nobody who knows our MTU.
 const SLOT: usize = 9 * 1024 + 256;
 
+/// The encapsulations that are taken beside IP in IP and UDP. Of those that are not the kernel says "protocol
+/// unreachable", and packets for such peers are counted as sends that were refused.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Encapsulations {
+    /// Minimal encapsulation (RFC 2004).
+    pub minimal: bool,
+    /// Generic routing encapsulation (RFC 2784).
+    pub gre: bool,
+}
+
+/// What is taken from links past the TUN device.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Links {
+    /// Nothing.
+    #[default]
+    None,
+    /// At a foreign agent: packets that visitors hand over encapsulated, see [`forward::Delivery`].
+    Visited {
+        /// The visited interfaces.
+        interfaces: Vec<String>,
+        /// The addresses of this host that such packets may be sent to: those on the links, and the care-of address.
+        addresses: Vec<Ipv4Addr>,
+    },
+    /// At a home agent: broadcasts and multicasts of the home link, for mobile nodes that have
+    /// [`forward::Broadcasts`], and what mobile nodes send there.
+    Home {
+        /// The interface on the home link.
+        interface: String,
+        /// The broadcast address of the link.
+        broadcast: Ipv4Addr,
+        /// True to pass on 224.0.0.0/24 and group management too, which otherwise end at the link.
+        local_control: bool,
+    },
+}
+
 /// What a tunnel needs to begin.
 #[derive(Debug)]
 pub struct Config {
     /// Name of the TUN device, at most 15 octets.
     pub device: String,
-    /// Mark of the socket that sends IP in IP packets, which chooses their routes.
+    /// Mark of the raw sockets, which chooses the routes of what they send.
     pub mark: Option<u32>,
+    /// The encapsulations beside IP in IP and UDP.
+    pub encapsulations: Encapsulations,
+    /// The links that packets are taken from.
+    pub links: Links,
     /// The UDP ports; the first is the local end of tunnels over UDP.
     pub ports: Vec<udp::Port>,
     /// Where packets go.
     pub table: Table,
 }
 
+impl Links {
+    fn open(&self) -> Result<(Vec<DataSocket>, Option<(DataSocket, GroupSender)>), Error> {
+        match self {
+            Self::None => Ok((Vec::new(), None)),
+            Self::Visited { interfaces, addresses } => {
+                let open = |interface: &String| DataSocket::handed_over(interface, addresses);
+                Ok((interfaces.iter().map(open).collect::<Result<_, _>>()?, None))
+            }
+            Self::Home { interface, broadcast, local_control } => {
+                let listener = DataSocket::broadcasts(interface, *broadcast, *local_control)?;
+                let sender = GroupSender::beside(&listener)?;
+                Ok((Vec::new(), Some((listener, sender))))
+            }
+        }
+    }
+}
+
 /// What control and the two threads share.
 struct Shared {
     tun: Tun,
-    raw: RawSocket,
+    raw: RawSockets,
+    /// Where visitors hand packets over.
+    visited: Vec<DataSocket>,
+    /// The home link, to listen and to speak.
+    home: Option<(DataSocket, GroupSender)>,
     table: ArcSwap<Table>,
     ports: ArcSwap<Vec<udp::Port>>,
     paths: ArcSwap<Paths>,
@@ -55,11 +126,8 @@ struct Shared {
 
 impl Shared {
     /// The outer address that we have in the tunnel to a peer; errors that we make come from it.
-    fn own_address(&self, peer: forward::Peer) -> Option<std::net::Ipv4Addr> {
-        match peer {
-            forward::Peer::IpInIp { local, .. } => Some(local),
-            forward::Peer::Udp { .. } => self.ports.load().first().map(|port| *port.local().ip()),
-        }
+    fn own_address(&self, peer: forward::Peer) -> Option<Ipv4Addr> {
+        peer.local().or_else(|| self.ports.load().first().map(|port| *port.local().ip()))
     }
 }
 
@@ -81,12 +149,17 @@ impl Tunnel {
     /// # Errors
     /// TUN devices or raw sockets are not permitted, or another process holds the device.
     pub fn open(config: Config) -> Result<(Self, mpsc::Receiver<udp::Received>), Error> {
-        // First the socket: from now on the kernel answers no tunnelled packet in our place.
-        let raw = RawSocket::open(config.mark)?;
-        let tun = Tun::open(&config.device, forward::IPIP_MTU)?;
+        // First the sockets: from now on the kernel answers no tunnelled packet in our place.
+        let Encapsulations { minimal, gre } = config.encapsulations;
+        let raw = RawSockets::open(minimal, gre, config.mark)?;
+        let (visited, home) = config.links.open()?;
+        let mtu = if minimal { forward::MINIMAL_MTU } else { forward::IPIP_MTU };
+        let tun = Tun::open(&config.device, mtu)?;
         let shared = Arc::new(Shared {
             tun,
             raw,
+            visited,
+            home,
             table: ArcSwap::from_pointee(config.table),
             ports: ArcSwap::from_pointee(config.ports),
             paths: ArcSwap::from_pointee(Paths::default()),

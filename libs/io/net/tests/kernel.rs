@@ -5,6 +5,8 @@
 // What is not as a test assumes ends the test, in its helping functions as well.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
+#[path = "kernel/home_link.rs"]
+mod home_link;
 #[path = "kernel/lab.rs"]
 mod lab;
 #[path = "kernel/link.rs"]
@@ -15,3 +17,5 @@ mod plan;
 mod tunnel;
 #[path = "kernel/watch.rs"]
 mod watch;
+#[path = "kernel/world.rs"]
+mod world;

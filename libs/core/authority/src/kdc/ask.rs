@@ -1,10 +1,10 @@
 //! What is asked of the key distribution centre, by whom, and what it answers.
 
 use crypto::{Cipher, Key};
-use record::{Change, CommitError, Grant, HomeAgent, Subscriber, SubscriberState};
+use record::{Change, CommitError, Grant, HomeAgent, Plain, RealmKey, Subscriber, SubscriberState};
 use wire::mip::Spi;
 
-use super::Refusal;
+use super::{Event, Refusal};
 
 /// Names one ask until it is answered; of the shell's choice.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -65,6 +65,8 @@ pub enum Effect {
         /// The number of the last entry.
         number: u64,
     },
+    /// Something happened, durably.
+    Notify(Event),
 }
 
 /// One ask. Texts are unchecked; the core checks them, so that refusals reach the audit trail.
@@ -72,6 +74,28 @@ pub enum Effect {
 pub enum Ask {
     /// Makes a subscriber known.
     Enrol(Enrol),
+    /// Gives a subscriber a new KEY 0; the old one is accepted a while longer.
+    Rotate {
+        /// Whose.
+        nai: String,
+        /// Seconds for which the old one is accepted too; 0 ends it at once.
+        overlap: u32,
+        /// Check only.
+        dry_run: bool,
+    },
+    /// Makes the realm's first key if there is none.
+    EnsureRealmKey,
+    /// Makes a new key of the realm; those before it are accepted a while longer.
+    RotateRealmKey {
+        /// Seconds for which they are accepted too; 0 ends them at once.
+        overlap: u32,
+        /// Check only.
+        dry_run: bool,
+    },
+    /// The keys of the realm that are valid.
+    RealmKeys,
+    /// A copy of the store is handed out; for the audit trail.
+    Backup,
     /// Ends a subscriber and its associations.
     RevokeSubscriber {
         /// Whom.
@@ -119,6 +143,8 @@ pub enum Ask {
         since: u64,
         /// At most so many subscribers.
         limit: usize,
+        /// The first page of a connection: all keys of the realm are in it, whatever their change.
+        first: bool,
     },
     /// Subscribers in order of NAI.
     Subscribers {
@@ -166,6 +192,12 @@ pub struct Enrol {
     pub cipher: Option<Cipher>,
     /// Longest registration lifetime in seconds, 0 for the home agent's own limit.
     pub max_lifetime: u32,
+    /// It always names itself by the same index, instead of by one-time indices.
+    pub static_spi: bool,
+    /// Key shares are not asked of it: a theft of keys later opens what was recorded before.
+    pub no_fs: bool,
+    /// It does not know our extensions; it then has a static index and no key shares.
+    pub plain: Option<Plain>,
     /// Check only.
     pub dry_run: bool,
 }
@@ -204,6 +236,12 @@ pub struct Issue {
 pub enum Answer {
     /// Enrolled, with KEY 0.
     Enrolled(Subscriber),
+    /// With a new KEY 0.
+    Rotated(Subscriber),
+    /// The realm has a new key.
+    RealmKey(RealmKeyView),
+    /// Of [`Ask::RealmKeys`], newest first.
+    RealmKeys(Vec<RealmKeyView>),
     /// It would have been done.
     WouldDo,
     /// Revoked.
@@ -214,6 +252,8 @@ pub enum Answer {
         associations: u64,
         /// Address of the subscriber's home agent.
         home_agent: std::net::Ipv4Addr,
+        /// The subscriber itself ended, not one association of it.
+        whole: bool,
     },
     /// The home agent is registered.
     Registered,
@@ -276,6 +316,9 @@ pub struct ChangesPage {
     pub revoked: Vec<RevokedAssociation>,
     /// Subscribers in order of change, each whole. KEY 0 of a revoked one is zeros.
     pub subscribers: Vec<Subscriber>,
+    /// Keys of the realm in order of change. On a first page they are all there are, and the home agent holds no
+    /// others any more.
+    pub realm_keys: Vec<RealmKeyChange>,
     /// Where to go on from.
     pub next: u64,
     /// False if this was the end.
@@ -291,6 +334,45 @@ pub struct RevokedAssociation {
     pub change: u64,
     /// The grant.
     pub grant: Grant,
+}
+
+/// A key of the realm that is new, has got an end, or is gone.
+pub enum RealmKeyChange {
+    /// As it is now.
+    Put(RealmKey),
+    /// It is not accepted any more.
+    Removed {
+        /// Which.
+        id: Spi,
+        /// The change that tells of it.
+        change: u64,
+    },
+}
+
+impl RealmKeyChange {
+    /// The number of the change.
+    #[must_use]
+    pub const fn change(&self) -> u64 {
+        match self {
+            Self::Put(key) => key.change,
+            Self::Removed { change, .. } => *change,
+        }
+    }
+}
+
+/// A key of the realm as everybody may see it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RealmKeyView {
+    /// Its index.
+    pub id: Spi,
+    /// The public half (X25519).
+    pub public: [u8; 32],
+    /// When it was made, in seconds since 1970.
+    pub made: u64,
+    /// When it ends; `None` for the newest.
+    pub ends: Option<u64>,
+    /// Number of its last change.
+    pub change: u64,
 }
 
 /// A subscriber without its key.
@@ -320,6 +402,14 @@ pub struct SubscriberView {
     pub change: u64,
     /// 16 hex digits that name KEY 0; empty once revoked.
     pub fingerprint: String,
+    /// It names itself by one-time indices.
+    pub one_time: bool,
+    /// Rises with every KEY 0.
+    pub generation: u32,
+    /// While the KEY 0 before is accepted too: until when, and its name.
+    pub retiring: Option<(u64, String)>,
+    /// How it registers without our extensions.
+    pub plain: Option<Plain>,
 }
 
 impl From<&Subscriber> for SubscriberView {
@@ -338,6 +428,10 @@ impl From<&Subscriber> for SubscriberView {
             max_lifetime: subscriber.max_lifetime,
             change: subscriber.change,
             fingerprint: if active { subscriber.key0.fingerprint_hex() } else { String::new() },
+            one_time: subscriber.one_time,
+            generation: subscriber.generation,
+            retiring: subscriber.retiring.as_ref().map(|old| (old.ends, old.key0.fingerprint_hex())),
+            plain: subscriber.plain,
         }
     }
 }

@@ -47,6 +47,11 @@ impl Ask {
     pub(super) fn in_words(&self) -> (String, String, bool) {
         let (action, subject, dry_run) = match self {
             Self::Enrol(enrol) => ("enrol subscriber", enrol.nai.clone(), enrol.dry_run),
+            Self::Rotate { nai, dry_run, .. } => ("rotate subscriber", nai.clone(), *dry_run),
+            Self::EnsureRealmKey => ("make realm key", String::new(), false),
+            Self::RotateRealmKey { dry_run, .. } => ("rotate realm key", String::new(), *dry_run),
+            Self::Backup => ("back up the store", String::new(), false),
+            Self::RealmKeys => ("read realm keys", String::new(), false),
             Self::RevokeSubscriber { nai, reason, dry_run } => {
                 ("revoke subscriber", with_reason(nai, reason), *dry_run)
             }
@@ -74,6 +79,7 @@ impl Ask {
                 | Self::Subscriber { .. }
                 | Self::Grants { .. }
                 | Self::HomeAgents
+                | Self::RealmKeys
         )
     }
 }
@@ -88,6 +94,14 @@ pub(super) fn details(answer: &Answer) -> String {
         Answer::Enrolled(s) => {
             format!("home address {}, SPI {}, key {}", s.home_address, s.spi, s.key0.fingerprint_hex())
         }
+        Answer::Rotated(s) => {
+            let until = match &s.retiring {
+                Some(old) => format!("the one before, {}, until {}", old.key0.fingerprint_hex(), old.ends),
+                None => "the one before has ended".to_owned(),
+            };
+            format!("SPI {}, key {}, generation {}; {until}", s.spi, s.key0.fingerprint_hex(), s.generation)
+        }
+        Answer::RealmKey(key) => format!("realm key {}", key.id),
         Answer::Revoked { associations: n @ 1.., .. } => format!("associations ended: {n}"),
         Answer::Revoked { .. }
         | Answer::WouldDo
@@ -98,7 +112,8 @@ pub(super) fn details(answer: &Answer) -> String {
         | Answer::Subscribers(_)
         | Answer::Subscriber { .. }
         | Answer::Grants(_)
-        | Answer::HomeAgents(_) => String::new(),
+        | Answer::HomeAgents(_)
+        | Answer::RealmKeys(_) => String::new(),
     }
 }
 

@@ -6,7 +6,8 @@ use wire::mip::Spi;
 use super::{Answer, Enrol, Kdc, Refusal, check};
 
 impl Kdc {
-    /// Makes a subscriber with a fresh KEY 0 and a static index above 511. A revoked one may be enrolled anew.
+    /// Makes a subscriber with a fresh KEY 0 and an index above 511. A revoked one may be enrolled anew; its
+    /// generation goes on, so that what was remembered of the old KEY 0 is never taken for the new one's.
     pub(super) fn enrol(&mut self, ask: &Enrol) -> Result<Answer, Refusal> {
         let nai = check::own_nai("the subscriber", &ask.nai, &self.realm)?;
         let home_address = check::host("home address", &ask.home_address)?;
@@ -25,9 +26,13 @@ impl Kdc {
             0 => None,
             n => Some(u16::try_from(n).map_err(|_| Refusal::Lifetime(n, 0))?),
         };
-        if self.ledger.subscriber(&nai).is_some_and(|s| s.state == SubscriberState::Active) {
-            return Err(Refusal::AlreadyEnrolled(nai));
-        }
+        let generation = match self.ledger.subscriber(&nai) {
+            Some(known) if known.state == SubscriberState::Active => {
+                return Err(Refusal::AlreadyEnrolled(nai));
+            }
+            Some(known) => known.generation.saturating_add(1),
+            None => 0,
+        };
         if let Some(owner) = self.ledger.owner_of(home_address) {
             return Err(Refusal::HomeAddressTaken { address: home_address, owner: owner.clone() });
         }
@@ -38,17 +43,17 @@ impl Kdc {
             nai,
             key0: self.rng.key(),
             spi: self.fresh_spi(),
-            one_time: false,
-            generation: 0,
+            one_time: !ask.static_spi && ask.plain.is_none(),
+            generation,
             retiring: None,
-            plain: None,
+            plain: ask.plain,
             cipher,
             home_address,
             home_prefix_length,
             home_agent,
             home_gateway: gateway,
-            // Key shares do not exist yet, so none can be asked of anybody.
-            no_fs: true,
+            // Who does not know our extensions cannot have key shares.
+            no_fs: ask.no_fs || ask.plain.is_some(),
             state: SubscriberState::Active,
             max_lifetime,
             change: self.ledger.next_change(),
@@ -58,7 +63,7 @@ impl Kdc {
     }
 
     /// An index that no subscriber has or had.
-    fn fresh_spi(&mut self) -> Spi {
+    pub(super) fn fresh_spi(&mut self) -> Spi {
         loop {
             let spi = self.rng.u32();
             if spi >= Spi::FIRST_MOBILE_NODE.0 && !self.ledger.has_spi(spi) {

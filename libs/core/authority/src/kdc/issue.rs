@@ -16,7 +16,10 @@ use record::{AssociationKind, Grant, GrantKey, Nai, SubscriberState};
 use sansio::{Instant, Now};
 use wire::mip::Spi;
 
-use super::{Answer, Caller, Issue, Issued, Kdc, Pair, Refusal, check, ledger::IssueName, read::serves};
+use super::{
+    Answer, Caller, Event, EventKind, Issue, Issued, Kdc, Pair, Refusal, check, ledger::IssueName,
+    read::serves,
+};
 
 /// How long an answer can be had again.
 const REMEMBERED: Duration = Duration::from_secs(60);
@@ -101,6 +104,12 @@ impl Kdc {
         let what = if earlier.is_some() { "issue keys again" } else { "issue keys" };
         self.audit_done(caller, what, checked.nai.as_str(), &checked.in_words(), now);
         let id = earlier.map_or(self.ledger.last_audit(), |grant| grant.id);
+        let event = Event {
+            kind: EventKind::AssociationIssued,
+            subject: checked.nai.to_string(),
+            detail: format!("association {id} {}", checked.in_words()),
+        };
+        self.ledger.tell(event);
         self.ledger.put_grant(checked.grant(id, &keys, now.unix.as_secs()));
         let [key1, key2, key3] = keys;
         let key2_and_key3 = checked.key2_and_key3.is_some().then_some((key2, key3));

@@ -8,10 +8,28 @@ use std::{
     net::Ipv4Addr,
 };
 
-use record::{AuditEntry, Change, Grant, HomeAgent, Nai, State, Subscriber, SubscriberState};
+use record::{AuditEntry, Change, Grant, HomeAgent, Nai, RealmKey, State, Subscriber, SubscriberState};
+use wire::mip::Spi;
+
+use super::Event;
 
 /// Names one issue: who asked, and its own number for it.
 pub(super) type IssueName = (String, [u8; 16]);
+
+/// The first change number of the epoch after the one of `change`, at `time` (seconds since 1970).
+///
+/// The upper 32 bits of a change number are its epoch. A store that is put back to an earlier state begins a new
+/// one, because numbers are given out again that home agents know for other changes: what they have of another
+/// epoch counts as nothing, and they take over everything.
+#[must_use]
+pub const fn epoch_after(change: u64, time: u64) -> u64 {
+    let next = epoch(change).saturating_add(1);
+    (if time > next && time <= u32::MAX as u64 { time } else { next }) << 32
+}
+
+const fn epoch(change: u64) -> u64 {
+    change >> 32
+}
 
 /// The state, with what is needed to find things in it.
 pub(super) struct Ledger {
@@ -19,6 +37,10 @@ pub(super) struct Ledger {
     by_change: BTreeMap<u64, Nai>,
     by_home_address: BTreeMap<Ipv4Addr, Nai>,
     spis: BTreeSet<u32>,
+    overlaps: BTreeSet<(u64, Nai)>,
+    realm_keys: BTreeMap<Spi, RealmKey>,
+    /// Removed since this start: a home agent that connects gets all keys anyway.
+    removed_keys: BTreeMap<u64, Spi>,
     grants: BTreeMap<u64, Grant>,
     grants_of: BTreeMap<Nai, BTreeSet<u64>>,
     by_issue: BTreeMap<IssueName, u64>,
@@ -33,10 +55,13 @@ pub(super) struct Ledger {
 struct Journal {
     changes: Vec<Change>,
     undo: Vec<Undo>,
+    events: Vec<Event>,
 }
 
 enum Undo {
     Subscriber(Nai, Option<Subscriber>),
+    RealmKey(Spi, Option<RealmKey>),
+    RemovedKey(u64),
     Grant(u64, Option<Grant>),
     HomeAgent(String, Option<HomeAgent>),
     Change(u64),
@@ -51,17 +76,24 @@ impl Ledger {
             by_change: BTreeMap::new(),
             by_home_address: BTreeMap::new(),
             spis: BTreeSet::new(),
+            overlaps: BTreeSet::new(),
+            realm_keys: BTreeMap::new(),
+            removed_keys: BTreeMap::new(),
             grants: BTreeMap::new(),
             grants_of: BTreeMap::new(),
             by_issue: BTreeMap::new(),
             home_agents: BTreeMap::new(),
-            change: 0,
+            change: state.subscriber_cursor,
             last_audit: state.last_audit,
             journal: Journal::default(),
         };
         for subscriber in state.subscribers {
             ledger.change = ledger.change.max(subscriber.change);
             ledger.set_subscriber(&subscriber.nai.clone(), Some(subscriber));
+        }
+        for key in state.realm_keys {
+            ledger.change = ledger.change.max(key.change);
+            ledger.realm_keys.insert(key.id, key);
         }
         for grant in state.grants {
             ledger.set_grant(grant.id, Some(grant));
@@ -87,6 +119,37 @@ impl Ledger {
     pub(super) fn changed_since(&self, since: u64) -> impl Iterator<Item = &Subscriber> {
         let changed = self.by_change.range((std::ops::Bound::Excluded(since), std::ops::Bound::Unbounded));
         changed.filter_map(|(_, nai)| self.subscribers.get(nai))
+    }
+
+    /// True if changes up to `since` were given out by this store as it is now.
+    pub(super) const fn knows(&self, since: u64) -> bool {
+        since <= self.change && epoch(since) == epoch(self.change)
+    }
+
+    pub(super) fn realm_key(&self, id: Spi) -> Option<&RealmKey> {
+        self.realm_keys.get(&id)
+    }
+
+    /// Keys of the realm in order of index, ended ones too until they are removed.
+    pub(super) fn realm_keys(&self) -> impl Iterator<Item = &RealmKey> {
+        self.realm_keys.values()
+    }
+
+    /// Keys of the realm removed by a change after `since`.
+    pub(super) fn removed_since(&self, since: u64) -> impl Iterator<Item = (u64, Spi)> {
+        let after = (std::ops::Bound::Excluded(since), std::ops::Bound::Unbounded);
+        self.removed_keys.range(after).map(|(change, id)| (*change, *id))
+    }
+
+    /// True while something is accepted that has an end.
+    pub(super) fn overlaps_run(&self) -> bool {
+        !self.overlaps.is_empty() || self.realm_keys.values().any(|key| key.ends.is_some())
+    }
+
+    /// Subscribers whose overlap is over at `time`, at most `limit`.
+    pub(super) fn overlaps_over(&self, time: u64, limit: usize) -> Vec<Nai> {
+        let over = self.overlaps.iter().take_while(|(ends, _)| *ends <= time);
+        over.take(limit).map(|(_, nai)| nai.clone()).collect()
     }
 
     pub(super) fn owner_of(&self, home_address: Ipv4Addr) -> Option<&Nai> {
@@ -153,6 +216,28 @@ impl Ledger {
         self.journal.undo.push(Undo::Subscriber(nai, before));
     }
 
+    pub(super) fn put_realm_key(&mut self, key: RealmKey) {
+        let id = key.id;
+        self.journal.changes.push(Change::PutRealmKey(key.duplicate()));
+        let before = self.realm_keys.insert(id, key);
+        self.journal.undo.push(Undo::RealmKey(id, before));
+    }
+
+    /// Removes a key of the realm, by a change of its own.
+    pub(super) fn remove_realm_key(&mut self, id: Spi) {
+        let change = self.next_change();
+        // No row keeps the number, and it must not be given out again after a restart.
+        self.journal.changes.extend([Change::RemoveRealmKey(id), Change::SubscriberCursor(change)]);
+        let before = self.realm_keys.remove(&id);
+        self.removed_keys.insert(change, id);
+        self.journal.undo.extend([Undo::RealmKey(id, before), Undo::RemovedKey(change)]);
+    }
+
+    /// Tells of it once it is durable.
+    pub(super) fn tell(&mut self, event: Event) {
+        self.journal.events.push(event);
+    }
+
     pub(super) fn put_grant(&mut self, grant: Grant) {
         let id = grant.id;
         self.journal.changes.push(Change::PutGrant(grant.clone()));
@@ -190,9 +275,9 @@ impl Ledger {
         std::mem::take(&mut self.journal.changes)
     }
 
-    /// It is durable.
-    pub(super) fn keep(&mut self) {
-        self.journal = Journal::default();
+    /// It is durable; returns what is to be told.
+    pub(super) fn keep(&mut self) -> Vec<Event> {
+        std::mem::take(&mut self.journal).events
     }
 
     /// It is not durable: everything since the last [`keep`](Self::keep) is undone.
@@ -200,6 +285,9 @@ impl Ledger {
         for undo in std::mem::take(&mut self.journal).undo.into_iter().rev() {
             match undo {
                 Undo::Subscriber(nai, before) => drop(self.set_subscriber(&nai, before)),
+                Undo::RealmKey(id, Some(before)) => drop(self.realm_keys.insert(id, before)),
+                Undo::RealmKey(id, None) => drop(self.realm_keys.remove(&id)),
+                Undo::RemovedKey(change) => drop(self.removed_keys.remove(&change)),
                 Undo::Grant(id, before) => drop(self.set_grant(id, before)),
                 Undo::HomeAgent(name, Some(before)) => drop(self.home_agents.insert(name, before)),
                 Undo::HomeAgent(name, None) => drop(self.home_agents.remove(&name)),
@@ -224,6 +312,10 @@ impl Ledger {
         if let Some(before) = &before {
             self.by_change.remove(&before.change);
             self.spis.remove(&before.spi.0);
+            if let Some(old) = &before.retiring {
+                self.spis.remove(&old.spi.0);
+                self.overlaps.remove(&(old.ends, nai.clone()));
+            }
             if before.state == SubscriberState::Active {
                 self.by_home_address.remove(&before.home_address);
             }
@@ -231,6 +323,10 @@ impl Ledger {
         if let Some(next) = next {
             self.by_change.insert(next.change, nai.clone());
             self.spis.insert(next.spi.0);
+            if let Some(old) = &next.retiring {
+                self.spis.insert(old.spi.0);
+                self.overlaps.insert((old.ends, nai.clone()));
+            }
             // The address of a revoked subscriber is free for another one.
             if next.state == SubscriberState::Active {
                 self.by_home_address.insert(next.home_address, nai.clone());

@@ -2,7 +2,10 @@
 
 use record::{Grant, HomeAgent, Subscriber};
 
-use super::{Answer, Caller, ChangesPage, Kdc, Page, Refusal, RevokedAssociation, SubscriberView, check};
+use super::{
+    Answer, Caller, ChangesPage, Kdc, Page, RealmKeyChange, Refusal, RevokedAssociation, SubscriberView,
+    check,
+};
 
 impl Kdc {
     /// The registered home agent that asks.
@@ -16,10 +19,11 @@ impl Kdc {
         caller: &Caller,
         since: u64,
         limit: usize,
+        first: bool,
         time: u64,
     ) -> Result<Answer, Refusal> {
         let agent = self.asking_home_agent(caller)?;
-        let from_beginning = since == 0 || since > self.ledger.change();
+        let from_beginning = since == 0 || !self.ledger.knows(since);
         let since = if from_beginning { 0 } else { since };
         let mut of_agent = self.ledger.changed_since(since).filter(|s| serves(agent, s));
         let subscribers: Vec<Subscriber> = of_agent.by_ref().take(limit).map(Subscriber::duplicate).collect();
@@ -27,7 +31,25 @@ impl Kdc {
         let revoked = subscribers.iter().flat_map(|s| self.revoked_of(s, time)).collect();
         let last = subscribers.last().map_or(since, |s| s.change);
         let next = if more { last } else { self.ledger.change() };
-        Ok(Answer::Changes(ChangesPage { revoked, subscribers, next, more, from_beginning }))
+        let realm_keys = if first { self.all_keys() } else { self.keys_between(since, next) };
+        Ok(Answer::Changes(ChangesPage { revoked, subscribers, realm_keys, next, more, from_beginning }))
+    }
+
+    fn all_keys(&self) -> Vec<RealmKeyChange> {
+        let mut keys: Vec<_> = self.ledger.realm_keys().map(|k| RealmKeyChange::Put(k.duplicate())).collect();
+        keys.sort_by_key(RealmKeyChange::change);
+        keys
+    }
+
+    /// Keys of the realm changed after `since` and not after `next`.
+    fn keys_between(&self, since: u64, next: u64) -> Vec<RealmKeyChange> {
+        let removed = self.ledger.removed_since(since);
+        let removed = removed.map(|(change, id)| RealmKeyChange::Removed { id, change });
+        let mut keys = self.all_keys();
+        keys.extend(removed);
+        keys.retain(|key| key.change() > since && key.change() <= next);
+        keys.sort_by_key(RealmKeyChange::change);
+        keys
     }
 
     fn revoked_of(&self, subscriber: &Subscriber, time: u64) -> Vec<RevokedAssociation> {

@@ -122,6 +122,19 @@ pub enum Refusal {
         /// What is wrong.
         why: &'static str,
     },
+    /// An overlap longer than allowed.
+    #[error("the overlap is {asked} s; it must be from 0 (the old key ends at once) to {most} s ({} days)", most / 86_400)]
+    Overlap {
+        /// Seconds asked for.
+        asked: u32,
+        /// Seconds allowed.
+        most: u32,
+    },
+    /// As many keys of the realm as mobile nodes can be told.
+    #[error(
+        "the realm has {0} valid keys already; rotate again when one of them has ended, or with overlap 0"
+    )]
+    RealmKeys(usize),
     /// The store did not take it.
     #[error("nothing was changed, try again later: {0}")]
     Store(String),
@@ -158,6 +171,7 @@ impl Refusal {
             | Self::Lifetime(..)
             | Self::LifetimeOfSubscriber { .. }
             | Self::Reason(_)
+            | Self::Overlap { .. }
             | Self::AgentOfItself(_)
             | Self::RequestId(_)
             | Self::RequestReused
@@ -166,7 +180,7 @@ impl Refusal {
             Self::AlreadyEnrolled(_) | Self::HomeAddressTaken { .. } | Self::AlreadyRegistered(_) => {
                 Class::Exists
             }
-            Self::RevokedSubscriber(_) | Self::AssociationOver { .. } => Class::State,
+            Self::RevokedSubscriber(_) | Self::AssociationOver { .. } | Self::RealmKeys(_) => Class::State,
             Self::NotRegistered(_) | Self::NotItsSubscriber { .. } => Class::Denied,
             Self::Store(_) => Class::Unavailable,
         }

@@ -31,12 +31,13 @@ impl Kdc {
         let mut subscriber = known.duplicate();
         subscriber.state = SubscriberState::Revoked;
         subscriber.key0 = Key::new([0; Key::LEN]);
+        subscriber.retiring = None;
         subscriber.change = self.ledger.next_change();
         let (change, home_agent) = (subscriber.change, subscriber.home_agent);
         self.ledger.put_subscriber(subscriber);
         let associations = self.revoke_grants_of(&nai, time);
         self.remembered.drop_of(&nai);
-        Ok(Answer::Revoked { change, associations, home_agent })
+        Ok(Answer::Revoked { change, associations, home_agent, whole: true })
     }
 
     fn revoke_grants_of(&mut self, nai: &Nai, time: u64) -> u64 {
@@ -79,6 +80,6 @@ impl Kdc {
         let home_agent = subscriber.home_agent;
         subscriber.change = change;
         self.ledger.put_subscriber(subscriber);
-        Ok(Answer::Revoked { change, associations: 1, home_agent })
+        Ok(Answer::Revoked { change, associations: 1, home_agent, whole: false })
     }
 }

@@ -2,11 +2,12 @@
 
 mod answers;
 mod durability;
+mod rotating;
 
 use std::{collections::BTreeMap, time::Duration};
 
 use crypto::Cipher;
-use record::{AuditEntry, Change, CommitError, Grant, HomeAgent, Nai, Subscriber};
+use record::{AuditEntry, Change, CommitError, Grant, HomeAgent, Nai, RealmKey, Subscriber};
 use wire::mip::Spi;
 
 use super::*;
@@ -22,6 +23,8 @@ struct Durable {
     subscribers: BTreeMap<Nai, Subscriber>,
     grants: BTreeMap<u64, Grant>,
     home_agents: BTreeMap<String, HomeAgent>,
+    realm_keys: BTreeMap<Spi, RealmKey>,
+    cursor: u64,
     audit: Vec<AuditEntry>,
     commits: usize,
 }
@@ -34,6 +37,9 @@ impl Durable {
                 Change::PutSubscriber(s) => drop(self.subscribers.insert(s.nai.clone(), s)),
                 Change::PutGrant(g) => drop(self.grants.insert(g.id, g)),
                 Change::PutHomeAgent(a) => drop(self.home_agents.insert(a.name.clone(), a)),
+                Change::PutRealmKey(key) => drop(self.realm_keys.insert(key.id, key)),
+                Change::RemoveRealmKey(id) => drop(self.realm_keys.remove(&id)),
+                Change::SubscriberCursor(change) => self.cursor = change,
                 Change::Audit(entry) => self.audit.push(entry),
                 _ => panic!("a change that is not the key distribution centre's"),
             }
@@ -43,6 +49,8 @@ impl Durable {
     fn state(&self) -> State {
         State {
             subscribers: self.subscribers.values().map(Subscriber::duplicate).collect(),
+            realm_keys: self.realm_keys.values().map(RealmKey::duplicate).collect(),
+            subscriber_cursor: self.cursor,
             grants: self.grants.values().cloned().collect(),
             home_agents: self.home_agents.values().cloned().collect(),
             last_audit: self.audit.last().map_or(0, |entry| entry.number),
@@ -62,6 +70,7 @@ struct Desk {
     held: Option<(u64, Vec<Change>)>,
     answers: BTreeMap<Ticket, Result<Answer, Refusal>>,
     published: Vec<u64>,
+    events: Vec<Event>,
     seconds: u64,
     tickets: u64,
     starts: u8,
@@ -77,6 +86,7 @@ impl Desk {
             held: None,
             answers: BTreeMap::new(),
             published: Vec::new(),
+            events: Vec::new(),
             seconds: 1_000_000,
             tickets: 0,
             starts: 0,
@@ -148,6 +158,7 @@ impl Desk {
                 Output::Effect(Effect::Audited { number }) => {
                     assert_eq!(self.durable.audit.last().map(|entry| entry.number), Some(number));
                 }
+                Output::Effect(Effect::Notify(event)) => self.events.push(event),
                 Output::Send(_) => panic!("it sends nothing"),
                 Output::Wait(_) => return,
             }
@@ -181,6 +192,9 @@ impl Desk {
         if let Answer::HomeAgents(agents) = self.done(admin(), Ask::HomeAgents) {
             text += &format!("{agents:#?}");
         }
+        if let Answer::RealmKeys(keys) = self.done(admin(), Ask::RealmKeys) {
+            text += &format!("{keys:#?}");
+        }
         text + &format!("change {}", self.kdc.published())
     }
 
@@ -210,6 +224,9 @@ fn enrolment(nai: &str, home_address: &str) -> Enrol {
         home_agent: "10.11.1.2".to_owned(),
         cipher: Some(Cipher::Aes256Gcm),
         max_lifetime: 0,
+        static_spi: false,
+        no_fs: false,
+        plain: None,
         dry_run: false,
     }
 }
@@ -251,5 +268,15 @@ fn changes(answer: Answer) -> ChangesPage {
 }
 
 fn since(since: u64) -> Ask {
-    Ask::ChangesSince { since, limit: 100 }
+    Ask::ChangesSince { since, limit: 100, first: false }
+}
+
+impl Kdc {
+    /// When it wants to be woken, with nothing left to do.
+    fn poll_wait(&mut self) -> Option<Instant> {
+        match self.poll() {
+            Output::Wait(wake) => wake,
+            _ => panic!("something is left to do"),
+        }
+    }
 }

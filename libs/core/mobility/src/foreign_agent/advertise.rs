@@ -182,7 +182,7 @@ impl ForeignAgent {
             (config.encapsulation == Encapsulation::Udp, AgentFlags::UDP_TUNNEL),
         ];
         let set = chosen.iter().filter(|(set, _)| *set).map(|(_, flag)| flag);
-        AgentFlags(set.fold(AgentFlags::FOREIGN_AGENT, |flags, flag| flags | flag))
+        AgentFlags(set.fold(AgentFlags::FOREIGN_AGENT | AgentFlags::REVOCATION, |flags, flag| flags | flag))
     }
 
     /// True if an address is one of ours or on one of our links.

@@ -66,7 +66,7 @@ impl ForeignAgent {
             reverse_tunnel: request.flags.has(Flags::REVERSE_TUNNEL),
             encapsulating_delivery: false,
             broadcasts: false,
-            revocation: None,
+            revocation: message.foreign.revocation.map(|support| support.timestamp),
             lifetime: reply.lifetime,
             granted: granted_at,
             associations: [key2, key3].map(|key| key.into_association(granted_at)).into(),

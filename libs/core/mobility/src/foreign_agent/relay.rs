@@ -10,8 +10,9 @@ use wire::{
         MAX_MESSAGE, PORT,
         code::Code,
         extension::{FA_HA_AUTHENTICATION, UdpTunnelRequest, open_authentication},
-        ours::{Handle, Numbers, Protected, Subtype, ip_owner, nai_owner},
-        registration::{Identification, Reply},
+        ours::{Handle, Protected, Subtype, ip_owner, nai_owner},
+        registration::{Identification, Reply, ntp_seconds},
+        revocation::Support,
         share::{Group, KeyShare},
     },
 };
@@ -19,6 +20,7 @@ use wire::{
 use super::{
     Encapsulation, ForeignAgent, Home,
     pending::{Asker, Purpose, counter},
+    request::Admitted,
 };
 use crate::{Event, EventKind};
 
@@ -34,12 +36,12 @@ impl ForeignAgent {
     pub(super) fn with_our_part(
         &self,
         home: &Home,
-        purpose: Purpose,
-        mobile: &[u8],
-        numbers: Numbers,
+        asked: &Admitted<'_>,
         handle: Handle,
         share: Option<[u8; 32]>,
+        now: Now,
     ) -> Result<Vec<u8>, Error> {
+        let Admitted { purpose, mobile, numbers, .. } = *asked;
         let mut w = Writer::with_capacity(mobile.len() + 256);
         w.put(mobile);
         plain(nai_owner::FOREIGN_AGENT, self.config.nai.as_bytes()).emit(&mut w, numbers, Subtype::NAI)?;
@@ -52,6 +54,9 @@ impl ForeignAgent {
             KeyShare { group: Group::X25519, value }.emit(&mut w, numbers)?;
         }
         if purpose == Purpose::Visit {
+            // The home agent may revoke this registration, and leaves to us whom we tell.
+            let timestamp = ntp_seconds(now.unix.as_secs());
+            Support { inform: false, timestamp }.emit(&mut w);
             if self.config.encapsulation == Encapsulation::Udp {
                 let asked = UdpTunnelRequest { forced: true, through_foreign_agent: false, encapsulation: 0 };
                 asked.emit(&mut w);

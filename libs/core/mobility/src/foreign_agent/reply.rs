@@ -8,13 +8,14 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use record::{Change, CommitError, Visitor};
 use sa::{Direction, Unverified, Verified};
 use sansio::{LinkId, Now};
-use wire::mip::{PORT, code::Code, part::Parts, registration::Reply};
+use wire::mip::{PORT, code::Code, part::Parts, registration::Reply, revocation::REVOCATION};
 
 use super::{
     Effect, ForeignAgent, Home, TunnelChange,
     grant::NEW,
     pending::{Asker, Pending, Progress, Purpose},
     proof::Signature,
+    revoke::Answer,
     visitors::Visiting,
 };
 use crate::{Event, EventKey, EventKind, Ticket};
@@ -29,6 +30,8 @@ pub(super) enum Work {
     Visit { handle: u64, visiting: Box<Visiting>, answer: Vec<u8>, decided: Now },
     /// A visitor left.
     Leave { handle: u64, home_address: Ipv4Addr, answer: Vec<u8> },
+    /// A visitor's home agent revoked it.
+    Revoke { home_address: Ipv4Addr, answer: Box<Answer> },
 }
 
 impl Work {
@@ -37,16 +40,18 @@ impl Work {
         match self {
             Self::Sequence { .. } | Self::Forget => false,
             Self::Visit { visiting, .. } => visiting.record.home_address == address,
-            Self::Leave { home_address, .. } => *home_address == address,
+            Self::Leave { home_address, .. } | Self::Revoke { home_address, .. } => *home_address == address,
         }
     }
 
     /// What the store is asked for.
-    fn changes(&self) -> Vec<Change> {
+    pub(super) fn changes(&self) -> Vec<Change> {
         match self {
             Self::Sequence { .. } | Self::Forget => Vec::new(),
             Self::Visit { visiting, .. } => vec![Change::PutVisitor(visiting.record.duplicate())],
-            Self::Leave { home_address, .. } => vec![Change::RemoveVisitor(*home_address)],
+            Self::Leave { home_address, .. } | Self::Revoke { home_address, .. } => {
+                vec![Change::RemoveVisitor(*home_address)]
+            }
         }
     }
 }
@@ -78,6 +83,9 @@ impl ForeignAgent {
     ) {
         if destination != SocketAddrV4::new(self.config.care_of, PORT) {
             return;
+        }
+        if payload.first() == Some(&REVOCATION) && self.homes.contains_key(source.ip()) {
+            return self.revoked(source, payload, now);
         }
         match self.judge(*source.ip(), payload, now) {
             Ok(judged) => self.settle(judged, now),
@@ -173,7 +181,7 @@ impl ForeignAgent {
     fn arriving(&self) -> impl Iterator<Item = &Visiting> {
         self.work.values().filter_map(|work| match work {
             Work::Visit { visiting, .. } => Some(&**visiting),
-            Work::Sequence { .. } | Work::Forget | Work::Leave { .. } => None,
+            Work::Sequence { .. } | Work::Forget | Work::Leave { .. } | Work::Revoke { .. } => None,
         })
     }
 
@@ -275,6 +283,9 @@ impl ForeignAgent {
                     pending.told = true;
                 }
             }
+            // No acknowledgement: it is asked for again.
+            Work::Revoke { .. } if result.is_err() => {}
+            Work::Revoke { home_address, answer } => self.revocation_done(home_address, &answer, now),
             Work::Visit { handle, visiting, answer, decided } => {
                 let home_address = visiting.record.home_address;
                 self.install(*visiting, decided);

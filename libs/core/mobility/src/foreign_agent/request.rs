@@ -38,14 +38,14 @@ impl From<Code> for Refusal {
 }
 
 /// What the checks found in a good request.
-struct Admitted<'a> {
-    purpose: Purpose,
-    mobile: &'a [u8],
-    digest: [u8; 32],
-    numbers: Numbers,
-    spender: Spender,
-    challenge: &'a [u8],
-    proof: Option<Proof>,
+pub(super) struct Admitted<'a> {
+    pub(super) purpose: Purpose,
+    pub(super) mobile: &'a [u8],
+    pub(super) digest: [u8; 32],
+    pub(super) numbers: Numbers,
+    pub(super) spender: Spender,
+    pub(super) challenge: &'a [u8],
+    pub(super) proof: Option<Proof>,
 }
 
 impl ForeignAgent {
@@ -108,6 +108,10 @@ impl ForeignAgent {
             _ => Code::FA_BAD_REQUEST.into(),
         })?;
         check_form(&asker.request, &parts)?;
+        // Through us nobody but we takes revocations (RFC 3543 section 4.2.1).
+        if parts.mobile.revocation.is_some() || parts.foreign.revocation.is_some() {
+            return Err(Refusal::Silence("request: 137 is not the mobile node's to send"));
+        }
         let proof = self.prove(&asker.request, &parts)?;
         let purpose = self.check_offer(&asker.request, &parts)?;
         let (challenge, numbers) = self.check_agent_heard(&parts)?;
@@ -193,8 +197,7 @@ impl ForeignAgent {
         let Some(home) = self.homes.get(&home_agent) else {
             return;
         };
-        let relayed =
-            self.with_our_part(home, admitted.purpose, admitted.mobile, admitted.numbers, handle, share);
+        let relayed = self.with_our_part(home, admitted, handle, share, now);
         let Ok(relayed) = relayed else {
             return self.refuse(&asker, Code::FA_BAD_REQUEST, now);
         };
@@ -289,7 +292,10 @@ impl ForeignAgent {
     fn new_index(&mut self, other: Option<Spi>) -> Spi {
         loop {
             let spi = Spi(self.rng.u32());
-            let taken = other == Some(spi) || self.visitors.uses(spi) || self.pendings.uses(spi);
+            let taken = other == Some(spi)
+                || self.visitors.uses(spi)
+                || self.pendings.uses(spi)
+                || self.revoked.uses(spi);
             if spi >= Spi::FIRST && !taken {
                 return spi;
             }

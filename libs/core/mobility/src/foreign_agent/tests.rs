@@ -6,6 +6,7 @@ mod proof;
 mod replies;
 mod requests;
 mod restart;
+mod revocations;
 mod script;
 mod shares;
 

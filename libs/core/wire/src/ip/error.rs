@@ -13,12 +13,18 @@ pub enum Error {
     /// A length field that contradicts itself: a header longer than the whole, or shorter than its minimum.
     #[error("length fields of the packet contradict each other")]
     Length,
-    /// The checksum of the IPv4 header, of UDP or of ICMP is wrong.
+    /// The checksum of the IPv4 header, of a tunnel header, of UDP or of ICMP is wrong.
     #[error("checksum of the packet is wrong")]
     Checksum,
     /// Another protocol than the one asked for.
     #[error("packet carries IP protocol {}", .0.0)]
     OtherProtocol(Protocol),
+    /// Another protocol type than IPv4 in a GRE header.
+    #[error("tunnel carries protocol type {0:#06x}, not IPv4")]
+    EtherType(u16),
+    /// A GRE header of another version, or with fields that RFC 2784 took away.
+    #[error("tunnel header is of a version or has fields that are not supported")]
+    TunnelHeader,
     /// A fragment where only whole packets are read.
     #[error("packet is a fragment")]
     Fragment,

@@ -7,6 +7,7 @@
 use super::{
     extension::{self, Authentication, Extension, UdpTunnelReply, UdpTunnelRequest},
     ours::{self, AgentHeard, Handle, Numbers, Protected, Subtype},
+    revocation::{self, Support},
     share::{Cookie, KeyShare},
 };
 use crate::Error;
@@ -59,6 +60,8 @@ pub struct Part<'a> {
     pub delivery_style: bool,
     /// 132.
     pub challenge: Option<&'a [u8]>,
+    /// 137.
+    pub revocation: Option<Support>,
     /// 33.
     pub mobile_foreign: Option<Authentication<'a>>,
 }
@@ -99,6 +102,7 @@ impl<'a> Part<'a> {
             },
             extension::UDP_TUNNEL_REPLY => once(&mut self.udp_reply, UdpTunnelReply::parse(e.data)?, kind),
             extension::MN_FA_CHALLENGE => once(&mut self.challenge, e.data, kind),
+            revocation::SUPPORT => once(&mut self.revocation, Support::parse(e.data)?, kind),
             extension::MN_FA_AUTHENTICATION => once(&mut self.mobile_foreign, e.authentication()?, kind),
             extension::DELIVERY_STYLE => {
                 let repeated = std::mem::replace(&mut self.delivery_style, true);

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 
 mod commit;
+mod copying;
 mod crash;
 mod grants;
 mod migration;

@@ -40,6 +40,14 @@ const ADVERTISEMENT: u32 = 9;
 const SOLICITATION: u32 = 10;
 /// More-fragments flag and fragment offset.
 const FRAGMENT: u32 = 0x3fff;
+/// Fragment offset alone: not zero in all but the first fragment.
+const OFFSET: u32 = 0x1fff;
+const IP_IN_IP: u32 = 4;
+/// The Internet Group Management Protocol.
+const GROUP_MANAGEMENT: u32 = 2;
+/// The UDP ports of address configuration (RFC 2131).
+const CONFIGURATION_SERVER: u32 = 67;
+const CONFIGURATION_CLIENT: u32 = 68;
 /// Octets to keep of a packet that passes.
 const WHOLE: u32 = 0xffff;
 
@@ -48,6 +56,8 @@ const WHOLE: u32 = 0xffff;
 enum To {
     Next,
     Udp,
+    Icmp,
+    Many,
     Pass,
     Drop,
 }
@@ -77,6 +87,7 @@ const WORD: u32 = libc::BPF_LD | libc::BPF_W | libc::BPF_ABS;
 const BYTE_BEHIND: u32 = libc::BPF_LD | libc::BPF_B | libc::BPF_IND;
 const HALF_BEHIND: u32 = libc::BPF_LD | libc::BPF_H | libc::BPF_IND;
 const HEADER: u32 = libc::BPF_LDX | libc::BPF_B | libc::BPF_MSH;
+const AND: u32 = libc::BPF_ALU | libc::BPF_AND | libc::BPF_K;
 const RETURN: u32 = libc::BPF_RET | libc::BPF_K;
 
 /// The program for a role. A load beyond the end of a packet drops it.
@@ -117,6 +128,85 @@ pub(super) fn program(hears: Hears) -> Vec<SockFilter> {
     resolve(&steps)
 }
 
+/// The program for what visitors hand over: whole IP in IP packets to one of `agents` and to our link address.
+pub(super) fn handed_over(agents: &[Ipv4Addr]) -> Vec<SockFilter> {
+    let mut steps = vec![
+        load(BYTE, ancillary(libc::SKF_AD_PKTTYPE)),
+        jump(libc::BPF_JEQ, u32::from(libc::PACKET_HOST), To::Next, To::Drop),
+        load(HALF, 6),
+        jump(libc::BPF_JSET, FRAGMENT, To::Drop, To::Next),
+        load(BYTE, 9),
+        jump(libc::BPF_JEQ, IP_IN_IP, To::Next, To::Drop),
+        load(WORD, 16),
+    ];
+    let equal = |agent: &Ipv4Addr| jump(libc::BPF_JEQ, agent.to_bits(), To::Pass, To::Next);
+    steps.extend(agents.iter().map(equal));
+    steps.push(load(RETURN, 0));
+    steps.push(Step { label: Some(To::Pass), ..load(RETURN, WHOLE) });
+    steps.push(Step { label: Some(To::Drop), ..load(RETURN, 0) });
+    resolve(&steps)
+}
+
+/// The program for what is sent to all or many hosts of a link, by this host as well: of the frames of a socket that
+/// gets all, IPv4 to a group of link addresses.
+pub(super) fn broadcasts(broadcast: Ipv4Addr, local_control: bool) -> Vec<SockFilter> {
+    let mut steps = vec![
+        load(HALF, ancillary(libc::SKF_AD_PROTOCOL)),
+        jump(libc::BPF_JEQ, u32::from(super::IPV4), To::Next, To::Drop),
+        load(BYTE, ancillary(libc::SKF_AD_PKTTYPE)),
+        jump(libc::BPF_JEQ, u32::from(libc::PACKET_HOST), To::Drop, To::Next),
+        jump(libc::BPF_JEQ, u32::from(libc::PACKET_OTHERHOST), To::Drop, To::Next),
+    ];
+    steps.extend(for_many(broadcast, local_control));
+    resolve(&steps)
+}
+
+/// Where the kernel keeps what it knows of a packet beside its octets.
+const fn ancillary(offset: i32) -> u32 {
+    (libc::SKF_AD_OFF + offset).cast_unsigned()
+}
+
+/// What mobile nodes that are away get of their home link's broadcasts and multicasts: all but what belongs to the
+/// link itself. Agent discovery would say that a node is at home; registrations and address configuration are no
+/// business of others; 224.0.0.0/24 and group management end at the link (RFC 5771 §4), unless they are wanted.
+fn for_many(broadcast: Ipv4Addr, local_control: bool) -> Vec<Step> {
+    let mut steps = vec![
+        load(WORD, 16),
+        jump(libc::BPF_JEQ, u32::MAX, To::Many, To::Next),
+        jump(libc::BPF_JEQ, broadcast.to_bits(), To::Many, To::Next),
+        load(AND, 0xf000_0000),
+        jump(libc::BPF_JEQ, 0xe000_0000, To::Next, To::Drop),
+    ];
+    if !local_control {
+        steps.extend([
+            load(WORD, 16),
+            load(AND, 0xffff_ff00),
+            jump(libc::BPF_JEQ, 0xe000_0000, To::Drop, To::Next),
+            load(BYTE, 9),
+            jump(libc::BPF_JEQ, GROUP_MANAGEMENT, To::Drop, To::Next),
+        ]);
+    }
+    steps.extend([
+        // Ports and types stand in the first fragment only.
+        Step { label: Some(To::Many), ..load(HALF, 6) },
+        jump(libc::BPF_JSET, OFFSET, To::Pass, To::Next),
+        load(HEADER, 0),
+        load(BYTE, 9),
+        jump(libc::BPF_JEQ, ICMP, To::Icmp, To::Next),
+        jump(libc::BPF_JEQ, UDP, To::Next, To::Pass),
+        load(HALF_BEHIND, 2),
+        jump(libc::BPF_JEQ, REGISTRATION, To::Drop, To::Next),
+        jump(libc::BPF_JEQ, CONFIGURATION_SERVER, To::Drop, To::Next),
+        jump(libc::BPF_JEQ, CONFIGURATION_CLIENT, To::Drop, To::Pass),
+        Step { label: Some(To::Icmp), ..load(BYTE_BEHIND, 0) },
+        jump(libc::BPF_JEQ, ADVERTISEMENT, To::Drop, To::Next),
+        jump(libc::BPF_JEQ, SOLICITATION, To::Drop, To::Pass),
+        Step { label: Some(To::Pass), ..load(RETURN, WHOLE) },
+        Step { label: Some(To::Drop), ..load(RETURN, 0) },
+    ]);
+    steps
+}
+
 fn resolve(steps: &[Step]) -> Vec<SockFilter> {
     let distance = |from: usize, to: To| {
         let found = steps.iter().skip(from + 1).position(|step| step.label == Some(to));
@@ -145,8 +235,12 @@ mod tests {
 
     impl Machine {
         fn new(hears: Hears) -> Self {
+            Self::with(&program(hears))
+        }
+
+        fn with(program: &[SockFilter]) -> Self {
             let (to, from) = Socket::pair(Domain::UNIX, Type::DGRAM, None).unwrap();
-            from.attach_filter(&program(hears)).unwrap();
+            from.attach_filter(program).unwrap();
             from.set_nonblocking(true).unwrap();
             Self { to, from }
         }
@@ -242,6 +336,76 @@ mod tests {
                 assert!(!machine.passes(&whole[..length]), "{hears:?} {length}");
             }
         }
+    }
+
+    #[test]
+    fn only_ip_in_ip_to_the_agent_is_handed_over() {
+        let agents = [Ipv4Addr::from(ONE), Ipv4Addr::new(10, 51, 1, 2)];
+        let machine = Machine::with(&handed_over(&agents));
+        for to in [ONE, [10, 51, 1, 2]] {
+            assert!(machine.passes(&packet(4, to, 0x4000, &[0x45; 40])));
+            for fragment in [0x2000, 1, 0x1fff] {
+                assert!(!machine.passes(&packet(4, to, fragment, &[0x45; 40])));
+            }
+            for protocol in [1, 6, 17, 47, 55] {
+                assert!(!machine.passes(&packet(protocol, to, 0, &[0x45; 40])));
+            }
+        }
+        assert!(!machine.passes(&packet(4, [10, 21, 1, 2], 0, &[0x45; 40])));
+        assert!(!Machine::with(&handed_over(&[])).passes(&packet(4, ONE, 0, &[0x45; 40])));
+    }
+
+    const DIRECTED: [u8; 4] = [10, 21, 1, 255];
+
+    fn home_link(local_control: bool) -> Machine {
+        Machine::with(&resolve(&for_many(Ipv4Addr::from(DIRECTED), local_control)))
+    }
+
+    #[test]
+    fn broadcasts_and_multicasts_pass_and_nothing_else() {
+        let machine = home_link(false);
+        for (to, passes) in [
+            (EVERYBODY, true),
+            (DIRECTED, true),
+            ([239, 1, 2, 3], true),
+            ([224, 0, 1, 1], true),
+            ([224, 0, 0, 251], false),
+            ([224, 0, 0, 1], false),
+            ([10, 22, 1, 255], false),
+            ([240, 0, 0, 1], false),
+            ([127, 0, 0, 1], false),
+            (ONE, false),
+        ] {
+            for (protocol, payload) in [(17, &[7; 8][..]), (1, &[8; 8]), (6, &[6; 20]), (4, &[0x45; 20])] {
+                assert_eq!(machine.passes(&packet(protocol, to, 0, payload)), passes, "{to:?} {protocol}");
+            }
+        }
+        assert!(home_link(true).passes(&udp(5353, 5353, [224, 0, 0, 251], 0)));
+    }
+
+    #[test]
+    fn what_belongs_to_the_home_link_itself_stays_there() {
+        for local_control in [false, true] {
+            let machine = home_link(local_control);
+            for to in [EVERYBODY, DIRECTED, [239, 1, 2, 3], [224, 0, 0, 1]] {
+                for icmp_type in [9, 10] {
+                    assert!(!machine.passes(&packet(ICMP, to, 0, &[icmp_type; 8])));
+                }
+                for port in [434, 67, 68] {
+                    assert!(!machine.passes(&udp(40_000, port, to, 1)), "{port}");
+                }
+            }
+            assert_eq!(machine.passes(&packet(2, [239, 1, 2, 3], 0, &[0x16; 8])), local_control);
+        }
+    }
+
+    #[test]
+    fn later_fragments_of_broadcasts_pass_unread() {
+        let machine = home_link(false);
+        assert!(machine.passes(&packet(17, EVERYBODY, 0x2000, &udp(1, 2, ONE, 0)[20..])));
+        // Where a port would stand.
+        assert!(machine.passes(&packet(17, EVERYBODY, 0x1000, &udp(1, 434, ONE, 0)[20..])));
+        assert!(!machine.passes(&packet(17, EVERYBODY, 0x2000, &udp(1, 434, ONE, 0)[20..])));
     }
 
     #[test]

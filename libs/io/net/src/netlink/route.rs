@@ -16,6 +16,9 @@ use crate::error::{Attempt, Error};
 /// The table that is asked when no rule says otherwise.
 pub const TABLE_MAIN: u32 = RouteHeader::RT_TABLE_MAIN as u32;
 
+/// The table of the host's own addresses, which is asked before all others.
+const TABLE_LOCAL: u32 = libc::RT_TABLE_LOCAL as u32;
+
 /// Who made a route, by its protocol number. Each role owns its own, so that two can share a host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Owner {
@@ -56,7 +59,9 @@ pub enum RouteKind {
     Unicast,
     /// It is discarded and its sender told.
     Unreachable,
-    /// Something that we neither make nor look at (local, broadcast, multicast and so on).
+    /// It is for all hosts of a link, this one included.
+    Broadcast,
+    /// Something that we neither make nor look at (local, multicast and so on).
     Other(u8),
 }
 
@@ -166,6 +171,14 @@ impl Route {
     pub const fn unreachable(mut self) -> Self {
         self.kind = RouteKind::Unreachable;
         self.metric = LAST_RESORT;
+        self
+    }
+
+    /// Makes it the route of a broadcast address.
+    #[must_use]
+    pub const fn broadcast(mut self) -> Self {
+        self.kind = RouteKind::Broadcast;
+        self.table = TABLE_LOCAL;
         self
     }
 
@@ -301,10 +314,11 @@ fn write(route: &Route) -> RouteMessage {
     header.kind = match route.kind {
         RouteKind::Unicast => RouteType::Unicast,
         RouteKind::Unreachable => RouteType::Unreachable,
+        RouteKind::Broadcast => RouteType::Broadcast,
         RouteKind::Other(kind) => RouteType::from(kind),
     };
     header.scope = match route {
-        Route { kind: RouteKind::Unicast, via: None, .. } => RouteScope::Link,
+        Route { kind: RouteKind::Unicast | RouteKind::Broadcast, via: None, .. } => RouteScope::Link,
         _ => RouteScope::Universe,
     };
     if route.onlink {
@@ -342,6 +356,7 @@ pub(super) fn read(message: &RouteMessage) -> Option<Route> {
     route.kind = match header.kind {
         RouteType::Unicast => RouteKind::Unicast,
         RouteType::Unreachable => RouteKind::Unreachable,
+        RouteType::Broadcast => RouteKind::Broadcast,
         kind => RouteKind::Other(kind.into()),
     };
     for attribute in &message.attributes {
@@ -387,6 +402,7 @@ mod tests {
             Route::to(owner, address("10.11.1.50"), 32).dev(7).mtu(1468),
             Route::to(owner, address("10.11.1.50"), 24).dev(2).table(434),
             Route::default_route(owner).table(434).unreachable(),
+            Route::to(owner, address("10.11.1.255"), 32).dev(7).source(address("10.11.1.50")).broadcast(),
         ] {
             assert_eq!(read(&write(&route)), Some(route));
         }

@@ -27,6 +27,9 @@ const PRIORITY: u32 = 435;
 /// Metric of the default route that is there to be seen; the halves do the work.
 const VISIBLE: u32 = 1;
 const OWNER: Owner = Owner::MobileNode;
+/// The rule for marked packets.
+const MARKED: Rule =
+    Rule { selector: Selector::Mark(MARK), table: TABLE_CARE_OF, priority: PRIORITY, owner: OWNER };
 
 /// Where a mobile node is at home.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +40,17 @@ pub struct Home {
     pub prefix_length: u8,
     /// The router of the home link, if it has one.
     pub gateway: Option<Ipv4Addr>,
+}
+
+impl Home {
+    /// The broadcast address of the home link; none for prefixes of 31 and 32 bits, which have none.
+    #[must_use]
+    pub const fn broadcast(&self) -> Option<Ipv4Addr> {
+        match self.prefix_length {
+            0..31 => Some(Ipv4Addr::from_bits(self.address.to_bits() | (u32::MAX >> self.prefix_length))),
+            _ => None,
+        }
+    }
 }
 
 /// An address that somebody gave the node on a visited link.
@@ -153,9 +167,29 @@ impl MobileNode {
         agent_link: LinkAddress,
     ) -> Result<(), Error> {
         let index = self.index(interface)?;
-        let default = Route::default_route(OWNER).via(agent).dev(index).onlink().source(self.home.address);
+        let default = self.via(agent, index);
         let neighbour = Some((index, agent, agent_link));
         self.settle(&State { routes: self.everything(default), neighbour, ..State::default() }).await
+    }
+
+    /// The same with the encapsulating delivery style (RFC 3024 §5.2): packets go into the tunnel, whose other end
+    /// is the agent, and sockets with [`super::MARK`] reach the agent. `mtu` is the largest packet for the tunnel.
+    ///
+    /// # Errors
+    /// The kernel refused, or the link is down.
+    pub async fn via_foreign_agent_encapsulating(
+        &self,
+        interface: &str,
+        agent: Ipv4Addr,
+        agent_link: LinkAddress,
+        mtu: u16,
+    ) -> Result<(), Error> {
+        let index = self.index(interface)?;
+        let way = self.via(agent, index).table(TABLE_CARE_OF);
+        let mut routes = vec![Route::default_route(OWNER).table(TABLE_CARE_OF).unreachable(), way];
+        routes.extend(self.tunnelled(mtu));
+        let neighbour = Some((index, agent, agent_link));
+        self.settle(&State { routes, rules: vec![MARKED], neighbour, ..State::default() }).await
     }
 
     /// The node has a care-of address of its own but no registration: sockets with [`super::MARK`] reach the
@@ -164,7 +198,7 @@ impl MobileNode {
     /// # Errors
     /// The kernel refused, or the link is down.
     pub async fn care_of(&self, interface: &str, care_of: &CareOf) -> Result<(), Error> {
-        self.settle(&self.by_care_of(interface, care_of, self.parked())?).await
+        self.settle(&self.by_care_of(interface, care_of, self.everything(self.parked()))?).await
     }
 
     /// The node is registered with a care-of address of its own; `mtu` is the largest packet for the tunnel.
@@ -172,7 +206,7 @@ impl MobileNode {
     /// # Errors
     /// The kernel refused, or the link is down.
     pub async fn co_located(&self, interface: &str, care_of: &CareOf, mtu: u16) -> Result<(), Error> {
-        self.settle(&self.by_care_of(interface, care_of, self.parked().mtu(mtu))?).await
+        self.settle(&self.by_care_of(interface, care_of, self.tunnelled(mtu))?).await
     }
 
     /// The care-of address is gone, and with it the way.
@@ -183,13 +217,28 @@ impl MobileNode {
         self.detached().await
     }
 
-    fn by_care_of(&self, interface: &str, care_of: &CareOf, default: Route) -> Result<State, Error> {
+    fn by_care_of(&self, interface: &str, care_of: &CareOf, all: Vec<Route>) -> Result<State, Error> {
         let index = self.index(interface)?;
         let mut routes = self.care_of_table(index, care_of);
-        routes.extend(self.everything(default));
-        let rule =
-            Rule { selector: Selector::Mark(MARK), table: TABLE_CARE_OF, priority: PRIORITY, owner: OWNER };
-        Ok(State { routes, rules: vec![rule], ..State::default() })
+        routes.extend(all);
+        Ok(State { routes, rules: vec![MARKED], ..State::default() })
+    }
+
+    /// A default route through an agent on the link.
+    fn via(&self, agent: Ipv4Addr, index: u32) -> Route {
+        Route::default_route(OWNER).via(agent).dev(index).onlink().source(self.home.address)
+    }
+
+    /// Everything goes into the tunnel; broadcasts of the home link go in, and are taken when they come out.
+    fn tunnelled(&self, mtu: u16) -> Vec<Route> {
+        let mut routes = self.everything(self.parked().mtu(mtu));
+        let Home { address, .. } = self.home;
+        routes.extend(
+            self.home.broadcast().map(|broadcast| {
+                Route::to(OWNER, broadcast, 32).dev(self.tunnel).source(address).broadcast()
+            }),
+        );
+        routes
     }
 
     /// The ways of marked packets: the link, its router, and nothing else.

@@ -19,9 +19,12 @@ pub(super) enum Count {
     DeliveryFailed,
     TooLong,
     ControlOverflow,
+    HandedOver,
+    Copied,
+    Flooded,
 }
 
-const NAMES: [&str; 12] = [
+const NAMES: [&str; 15] = [
     "tunnel packets out",
     "tunnel octets out",
     "tunnel packets in",
@@ -34,6 +37,9 @@ const NAMES: [&str; 12] = [
     "tunnel deliveries refused",
     "tunnel packets over 9,216 octets",
     "datagrams lost before control",
+    "packets handed over by visitors",
+    "broadcast copies sent",
+    "broadcasts put on the home link",
 ];
 
 const DROPS: [&str; Reason::ALL.len()] = [
@@ -46,6 +52,9 @@ const DROPS: [&str; Reason::ALL.len()] = [
     "tunnel drop: time to live 0",
     "tunnel drop: loop",
     "tunnel drop: unknown next header",
+    "tunnel drop: header not supported",
+    "tunnel drop: wrong checksum",
+    "tunnel drop: encapsulated delivery not agreed on",
 ];
 
 /// The counters as the threads see them.

@@ -59,14 +59,15 @@ impl Inbound {
     /// Serves the present ports until they change or the end comes.
     fn serve(&self, wake: &Bell, work: &mut Work) -> Wake {
         let ports = self.shared.ports.load_full();
-        let fixed = [wake.as_fd(), self.shared.raw.as_fd()];
-        let sockets = fixed.into_iter().chain(ports.iter().map(|port| port.as_fd()));
+        let fixed = std::iter::once(wake.as_fd()).chain(self.shared.raw.iter().map(|raw| raw.as_fd()));
+        let fixed: Vec<BorrowedFd<'_>> = fixed.collect();
+        let sockets = fixed.iter().copied().chain(ports.iter().map(|port| port.as_fd()));
         let mut ready: Vec<PollFd<'_>> =
             sockets.map(|socket| PollFd::new(socket, PollFlags::POLLIN)).collect();
         loop {
             // Only a signal interrupts it, and then there is nothing to do.
             let _ = nix::poll::poll(&mut ready, PollTimeout::try_from(SWEEP).unwrap_or(PollTimeout::NONE));
-            let (fixed, of_ports) = ready.split_at(2);
+            let (fixed, of_ports) = ready.split_at(fixed.len());
             if happened(&fixed[0]) {
                 return wake.read();
             }
@@ -76,8 +77,8 @@ impl Inbound {
             if ready.iter().any(in_error) {
                 trouble::drain(&self.shared, &mut work.troubles);
             }
-            if happened(&fixed[1]) {
-                self.turn(work, fixed[1].as_fd(), |packet, _| self.take_raw(packet));
+            for raw in fixed[1..].iter().filter(|raw| happened(raw)) {
+                self.turn(work, raw.as_fd(), |packet, _| self.take_raw(packet));
             }
             for (socket, port) in of_ports.iter().zip(ports.iter()) {
                 if happened(socket) {
@@ -91,7 +92,7 @@ impl Inbound {
     }
 
     /// Takes what waits at one socket, but not for ever.
-    fn turn(&self, work: &mut Work, socket: BorrowedFd<'_>, mut take: impl FnMut(&[u8], SocketAddrV4)) {
+    fn turn(&self, work: &mut Work, socket: BorrowedFd<'_>, mut take: impl FnMut(&mut [u8], SocketAddrV4)) {
         for _ in 0..TURN {
             // An error here is a report that the error queue explains, or says that nothing is left.
             let Ok(count) = work.receiver.receive(socket) else {
@@ -106,8 +107,8 @@ impl Inbound {
         }
     }
 
-    fn take_raw(&self, packet: &[u8]) {
-        match decap::ip_in_ip(packet) {
+    fn take_raw(&self, packet: &mut [u8]) {
+        match decap::raw(packet) {
             Ok((outer, inner)) => self.deliver(outer, packet, inner),
             Err(reason) => self.shared.tally.drop(reason),
         }
@@ -133,18 +134,41 @@ impl Inbound {
             return tally.drop(Reason::Malformed);
         };
         match Table::inbound(&self.shared.table.load(), outer, inner) {
-            Verdict::Deliver { length } => match self.shared.tun.write(&inner[..length]) {
-                Ok(()) => {
-                    tally.add(Count::PacketsIn, 1);
-                    tally.add(Count::OctetsIn, length as u64);
-                }
-                Err(error) => {
-                    tally.add(Count::DeliveryFailed, 1);
-                    tracing::trace!(%error, "packet not delivered");
-                }
-            },
+            Verdict::Deliver { length } => self.hand_in(&inner[..length]),
+            Verdict::Flood { length } => self.flood(&inner[..length]),
             Verdict::Drop(reason) => tally.drop(reason),
-            Verdict::Encap(_) | Verdict::TooBig { .. } => {}
+            Verdict::SeenOnLink | Verdict::Encap(_) | Verdict::TooBig { .. } | Verdict::Expired { .. } => {}
+        }
+    }
+
+    /// Gives a packet to the host.
+    fn hand_in(&self, packet: &[u8]) {
+        let tally = &self.shared.tally;
+        match self.shared.tun.write(packet) {
+            Ok(()) => {
+                tally.add(Count::PacketsIn, 1);
+                tally.add(Count::OctetsIn, packet.len() as u64);
+            }
+            Err(error) => {
+                tally.add(Count::DeliveryFailed, 1);
+                tracing::trace!(%error, "packet not delivered");
+            }
+        }
+    }
+
+    /// Gives a packet to the host and to all hosts of the home link.
+    fn flood(&self, packet: &[u8]) {
+        let tally = &self.shared.tally;
+        let Some((_, home)) = &self.shared.home else {
+            return tally.drop(Reason::Destination);
+        };
+        self.hand_in(packet);
+        match home.send(packet) {
+            Ok(()) => tally.add(Count::Flooded, 1),
+            Err(error) => {
+                tally.add(Count::DeliveryFailed, 1);
+                tracing::trace!(%error, "broadcast not put on the home link");
+            }
         }
     }
 }

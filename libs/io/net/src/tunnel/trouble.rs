@@ -27,32 +27,44 @@ impl Troubles {
     }
 }
 
-/// Finds the inner packet in what a socket quotes.
-type Unwrap = fn(&[u8]) -> Option<Range<usize>>;
+/// Finds the inner packet in what a socket quotes; may put its header together again.
+type Unwrap = fn(&mut [u8]) -> Option<Range<usize>>;
 
 /// Empties the error queues of all sockets and acts on what they say.
 pub(super) fn drain(shared: &Shared, troubles: &mut Troubles) {
     let Troubles { reader, errors, lessons } = troubles;
-    let mut act = |unwrap: Unwrap, trouble: &Trouble<'_>| {
-        let inner = unwrap(trouble.quoted).and_then(|range| trouble.quoted.get(range)).unwrap_or_default();
-        react(shared, errors, lessons, trouble, inner);
+    let mut act = |unwrap: Unwrap, shows_hops: bool, trouble: Trouble<'_>| {
+        let Trouble { remote, cause, quoted } = trouble;
+        let inner = unwrap(quoted).and_then(|range| quoted.get(range)).unwrap_or_default();
+        react(shared, errors, lessons, &Report { remote, cause, shows_hops }, inner);
     };
-    while let Some(trouble) = reader.next(&shared.raw) {
-        act(decap::quoted_ip_in_ip, &trouble);
+    for socket in shared.raw.iter() {
+        while let Some(trouble) = reader.next(socket) {
+            let shows_hops = decap::shows_hops(trouble.quoted);
+            act(decap::quoted, shows_hops, trouble);
+        }
     }
     for port in shared.ports.load().iter() {
         while let Some(trouble) = reader.next(port) {
-            act(|quoted| decap::udp(quoted).ok(), &trouble);
+            act(|quoted| decap::udp(quoted).ok(), false, trouble);
         }
     }
 }
 
-fn react(shared: &Shared, errors: &mut Bucket, lessons: &mut Bucket, trouble: &Trouble<'_>, inner: &[u8]) {
+/// What was said of an outer packet.
+struct Report {
+    remote: Ipv4Addr,
+    cause: Cause,
+    /// The hops of the tunnel count for the inner packet as well.
+    shows_hops: bool,
+}
+
+fn react(shared: &Shared, errors: &mut Bucket, lessons: &mut Bucket, trouble: &Report, inner: &[u8]) {
     let entry = shared.table.load().sent(trouble.remote, inner);
     let reaction = match trouble.cause {
         Cause::Icmp { icmp_type, code, mtu } => {
             shared.tally.add(Count::ErrorsReceived, 1);
-            reaction(icmp_type, code, mtu)
+            reaction(icmp_type, code, mtu, trouble.shows_hops)
         }
         Cause::TooBig { mtu } => Reaction::LowerPath { mtu },
         Cause::Local => Reaction::Ignore,

@@ -10,7 +10,7 @@ use net::{
         MARK, MobileNode, TABLE_CARE_OF,
         mobile_node::{CareOf, Home},
     },
-    tunnel::{Config, Tunnel},
+    tunnel::{Config, Encapsulations, Links, Tunnel},
     udp::Port,
 };
 
@@ -35,12 +35,19 @@ enum State {
     Detached,
     Home,
     ForeignAgent,
+    Encapsulating,
     CareOf,
     CoLocated,
 }
 
-const STATES: [State; 5] =
-    [State::Detached, State::Home, State::ForeignAgent, State::CareOf, State::CoLocated];
+const STATES: [State; 6] = [
+    State::Detached,
+    State::Home,
+    State::ForeignAgent,
+    State::Encapsulating,
+    State::CareOf,
+    State::CoLocated,
+];
 
 struct Mobile {
     host: Host,
@@ -57,6 +64,8 @@ fn open_tunnel(host: &Host) -> Tunnel {
         let config = Config {
             device: "sojourn0".to_owned(),
             mark: Some(MARK),
+            encapsulations: Encapsulations::default(),
+            links: Links::None,
             ports: Vec::new(),
             table: Table::new(Side::Visited, []),
         };
@@ -90,6 +99,9 @@ impl Mobile {
                 State::Detached => plan.detached().await,
                 State::Home => plan.home(&link).await,
                 State::ForeignAgent => plan.via_foreign_agent("eth0", AGENT, AGENT_LINK).await,
+                State::Encapsulating => {
+                    plan.via_foreign_agent_encapsulating("eth0", AGENT, AGENT_LINK, 1480).await
+                }
                 State::CareOf => plan.care_of("eth0", &CARE_OF).await,
                 State::CoLocated => plan.co_located("eth0", &CARE_OF, 1468).await,
             }
@@ -110,13 +122,22 @@ impl Mobile {
         let mut routes = match state {
             State::Detached | State::CareOf => Self::everything(&tunnel),
             State::Home => {
-                let mut routes = Self::everything(&link.via(HOME.gateway.unwrap()));
+                let mut routes = Self::everything(&link.clone().via(HOME.gateway.unwrap()));
                 routes.push(Route::to(OWNER, HOME.address, 24).dev(self.link_index).source(HOME.address));
                 routes
             }
-            State::ForeignAgent => Self::everything(&link.via(AGENT).onlink()),
+            State::ForeignAgent => Self::everything(&link.clone().via(AGENT).onlink()),
+            State::Encapsulating => Self::everything(&tunnel.mtu(1480)),
             State::CoLocated => Self::everything(&tunnel.mtu(1468)),
         };
+        if matches!(state, State::Encapsulating | State::CoLocated) {
+            let broadcast = Route::to(OWNER, HOME.broadcast().unwrap(), 32).dev(self.tunnel_index);
+            routes.push(broadcast.source(HOME.address).broadcast());
+        }
+        if state == State::Encapsulating {
+            routes.push(Route::default_route(OWNER).table(TABLE_CARE_OF).unreachable());
+            routes.push(link.via(AGENT).onlink().table(TABLE_CARE_OF));
+        }
         if matches!(state, State::CareOf | State::CoLocated) {
             let table = Route::default_route(OWNER).table(TABLE_CARE_OF);
             routes.push(table.clone().unreachable());
@@ -141,11 +162,12 @@ impl Mobile {
             let arp = net::sysctl::read("net/ipv4/conf/eth0/arp_ignore").unwrap();
             (rules, neighbours, arp)
         });
-        let marked = matches!(state, State::CareOf | State::CoLocated);
+        let marked = matches!(state, State::Encapsulating | State::CareOf | State::CoLocated);
         let rule = Rule { selector: Selector::Mark(MARK), table: TABLE_CARE_OF, priority: 435, owner: OWNER };
         assert_eq!(rules, if marked { vec![rule] } else { vec![] }, "{state:?}");
         let fixed = Neighbour { address: AGENT, link_address: Some(AGENT_LINK), permanent: true, ours: true };
-        assert_eq!(neighbours, if state == State::ForeignAgent { vec![fixed] } else { vec![] }, "{state:?}");
+        let agent = matches!(state, State::ForeignAgent | State::Encapsulating);
+        assert_eq!(neighbours, if agent { vec![fixed] } else { vec![] }, "{state:?}");
         assert_eq!(arp, if state == State::Home { "0" } else { "1" }, "{state:?}");
     }
 

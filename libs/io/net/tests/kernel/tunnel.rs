@@ -2,9 +2,7 @@
 
 use std::{
     ffi::c_int,
-    io::{self, Read as _, Write as _},
-    net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream, UdpSocket},
-    os::fd::AsRawFd as _,
+    net::{Ipv4Addr, SocketAddrV4},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -12,217 +10,25 @@ use std::{
     time::Instant,
 };
 
-use forward::{Entry, Peer, Side, Table};
+use forward::{Entry, Side, Table};
 use net::{
     link::{Hears, LinkSocket},
     netlink::{Netlink, Owner, Route},
-    plan::{
-        ForeignAgent, HomeAgent, MARK, MobileNode, foreign_agent::Visitor, home_agent::Binding,
-        mobile_node::CareOf, mobile_node::Home,
-    },
-    tunnel::{Config, Tunnel},
-    udp::{Port, Received},
+    plan::{ForeignAgent, HomeAgent, foreign_agent::Visitor, home_agent::Binding},
+    udp::Port,
 };
-use tokio::sync::mpsc;
 
-use crate::lab::{Host, PATIENCE, Switch};
-
-const HOME_ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 11, 1, 50);
-const HOME_AGENT: Ipv4Addr = Ipv4Addr::new(10, 50, 1, 2);
-const FOREIGN_AGENT: Ipv4Addr = Ipv4Addr::new(10, 51, 1, 2);
-const CARE_OF: Ipv4Addr = Ipv4Addr::new(10, 51, 1, 77);
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Encapsulation {
-    IpInIp,
-    Udp,
-}
-
-impl Encapsulation {
-    fn mtu(self) -> u16 {
-        match self {
-            Self::IpInIp => 1480,
-            Self::Udp => 1468,
-        }
-    }
-
-    fn peer(self, local: Ipv4Addr, remote: Ipv4Addr) -> Peer {
-        match self {
-            Self::IpInIp => Peer::IpInIp { local, remote },
-            Self::Udp => Peer::Udp { remote: SocketAddrV4::new(remote, 434) },
-        }
-    }
-}
-
-const BOTH: [Encapsulation; 2] = [Encapsulation::IpInIp, Encapsulation::Udp];
-
-type Control = mpsc::Receiver<Received>;
-
-/// `correspondent`, home link, `home_agent`, core link, `router`, far link, `foreign_agent`, visited link; the
-/// mobile node can be plugged into each.
-struct World {
-    switch: Switch,
-    correspondent: Host,
-    home_agent: Host,
-    router: Host,
-    foreign_agent: Host,
-    mobile: Host,
-    mobile_port: String,
-}
-
-impl World {
-    fn new() -> Option<Self> {
-        let switch = Switch::new(&["home", "core", "far", "visited"])?;
-        let [correspondent, home_agent, router, foreign_agent, mobile] =
-            std::array::from_fn(|_| Host::new().unwrap());
-        switch.connect(&correspondent, "eth0", "home");
-        switch.connect(&home_agent, "eth0", "home");
-        switch.connect(&home_agent, "eth1", "core");
-        switch.connect(&router, "eth0", "core");
-        switch.connect(&router, "eth1", "far");
-        switch.connect(&foreign_agent, "eth0", "far");
-        switch.connect(&foreign_agent, "eth1", "visited");
-        let mobile_port = switch.connect(&mobile, "eth0", "visited");
-        correspondent.address("eth0", "10.11.1.90", 24);
-        home_agent.address("eth0", "10.11.1.2", 24);
-        home_agent.address("eth1", "10.50.1.2", 24);
-        home_agent.route("10.51.1.0", 24, "10.50.1.1");
-        router.address("eth0", "10.50.1.1", 24);
-        router.address("eth1", "10.51.1.1", 24);
-        router.forward();
-        // So that a packet that leaves untunnelled would arrive.
-        router.route("10.11.1.0", 24, "10.50.1.2");
-        foreign_agent.address("eth0", "10.51.1.2", 24);
-        foreign_agent.address("eth1", "10.21.1.1", 24);
-        foreign_agent.route("0.0.0.0", 0, "10.51.1.1");
-        Some(Self { switch, correspondent, home_agent, router, foreign_agent, mobile, mobile_port })
-    }
-
-    /// The home agent with one binding, to `remote`.
-    fn bind(&self, encapsulation: Encapsulation, remote: Ipv4Addr) -> (Tunnel, Control) {
-        let peer = encapsulation.peer(HOME_AGENT, remote);
-        let opened = open(&self.home_agent, HOME_AGENT, None, Side::HomeAgent, peer);
-        let mtu = encapsulation.mtu();
-        self.home_agent.act(move || async move {
-            let netlink = Netlink::connect().unwrap();
-            let plan = HomeAgent::start(netlink, "eth0", "sojourn0", &[]).await.unwrap();
-            let link = LinkSocket::open("eth0", Hears::HomeAgent).unwrap();
-            plan.bind(&link, &Binding { home_address: HOME_ADDRESS, mtu }).await.unwrap();
-        });
-        opened
-    }
-
-    /// The foreign agent with the mobile node as its visitor.
-    fn visit(&self, encapsulation: Encapsulation) -> (Tunnel, Control) {
-        let peer = encapsulation.peer(FOREIGN_AGENT, HOME_AGENT);
-        let opened = open(&self.foreign_agent, FOREIGN_AGENT, None, Side::Visited, peer);
-        let (agent_link, mobile_link) =
-            (link_address(&self.foreign_agent, "eth1"), link_address(&self.mobile, "eth0"));
-        let visitor = Visitor {
-            home_address: HOME_ADDRESS,
-            interface: "eth1".to_owned(),
-            link_address: mobile_link,
-            reverse_tunnel: true,
-        };
-        self.foreign_agent.act(move || async move {
-            let netlink = Netlink::connect().unwrap();
-            let mtu = encapsulation.mtu();
-            let plan = ForeignAgent::start(netlink, &["eth1"], "sojourn0", mtu, &[]).await.unwrap();
-            plan.visitor_add(&visitor).await.unwrap();
-        });
-        let agent = Ipv4Addr::new(10, 21, 1, 1);
-        self.mobile.act(move || async move {
-            let plan = prepare_mobile_node().await;
-            plan.via_foreign_agent("eth0", agent, agent_link).await.unwrap();
-        });
-        opened
-    }
-
-    /// The mobile node with an address of its own on the far link.
-    fn co_locate(&self, encapsulation: Encapsulation) -> (Tunnel, Control) {
-        self.switch.plug(&self.mobile_port, "far");
-        self.mobile.address("eth0", "10.51.1.77", 24);
-        let peer = encapsulation.peer(CARE_OF, HOME_AGENT);
-        let opened = open(&self.mobile, CARE_OF, Some(MARK), Side::Visited, peer);
-        self.mobile.act(move || async move {
-            let plan = prepare_mobile_node().await;
-            let gateway = Some(Ipv4Addr::new(10, 51, 1, 1));
-            let care_of = CareOf { address: CARE_OF, prefix_length: 24, gateway };
-            plan.co_located("eth0", &care_of, encapsulation.mtu()).await.unwrap();
-        });
-        opened
-    }
-}
-
-fn open(host: &Host, local: Ipv4Addr, mark: Option<u32>, side: Side, peer: Peer) -> (Tunnel, Control) {
-    host.act(move || async move {
-        let config = Config {
-            device: "sojourn0".to_owned(),
-            mark,
-            ports: vec![Port::open(SocketAddrV4::new(local, 434), mark).unwrap()],
-            table: Table::new(side, [Entry::new(HOME_ADDRESS, peer)]),
-        };
-        Tunnel::open(config).unwrap()
-    })
-}
-
-async fn prepare_mobile_node() -> MobileNode {
-    let netlink = Netlink::connect().unwrap();
-    // Through a foreign agent the device only parks what has no way; nobody needs to hold it.
-    if netlink.link("sojourn0").await.is_err() {
-        let table = Table::new(Side::Visited, []);
-        let config = Config { device: "sojourn0".to_owned(), mark: None, ports: vec![], table };
-        drop(Tunnel::open(config).unwrap());
-    }
-    let home = Home { address: HOME_ADDRESS, prefix_length: 24, gateway: None };
-    MobileNode::start(netlink, &["eth0"], "sojourn0", home).await.unwrap()
-}
-
-fn link_address(host: &Host, interface: &'static str) -> [u8; 6] {
-    host.act(move || async move { Netlink::connect().unwrap().link(interface).await.unwrap().address })
-}
-
-/// Sends there and back until it arrives: the first packets may wait for ARP.
-fn echo(from: &UdpSocket, to: &UdpSocket, octets: usize) {
-    let message: Vec<u8> = (0..octets).map(|n| n as u8).collect();
-    let mut buffer = vec![0; 65_536];
-    from.send_to(&message, to.local_addr().unwrap()).unwrap();
-    let (length, source) = to.recv_from(&mut buffer).unwrap();
-    assert_eq!(&buffer[..length], message);
-    assert_eq!(source, from.local_addr().unwrap());
-    to.send_to(&message, source).unwrap();
-    let (length, source) = from.recv_from(&mut buffer).unwrap();
-    assert_eq!(&buffer[..length], message);
-    assert_eq!(source, to.local_addr().unwrap());
-}
-
-/// Carries `octets` both ways over one connection.
-fn transfer(world: &World, octets: usize) {
-    let listener = world.mobile.act(|| async { TcpListener::bind((HOME_ADDRESS, 7000)).unwrap() });
-    let server = std::thread::spawn(move || {
-        let (mut stream, _) = listener.accept().unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        let mut received = vec![0; octets];
-        stream.read_exact(&mut received).unwrap();
-        stream.write_all(&received).unwrap();
-    });
-    let mut stream = world.correspondent.act(|| async { TcpStream::connect((HOME_ADDRESS, 7000)).unwrap() });
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    let sent: Vec<u8> = (0..octets).map(|n| (n * 7 + n / 256) as u8).collect();
-    stream.write_all(&sent).unwrap();
-    let mut received = vec![0; octets];
-    stream.read_exact(&mut received).unwrap();
-    assert!(received == sent, "the transfer came back changed");
-    server.join().unwrap();
-}
-
-fn ends(world: &World) -> (UdpSocket, UdpSocket) {
-    (world.correspondent.udp("10.11.1.90:5000"), world.mobile.udp("10.11.1.50:5000"))
-}
+use crate::{
+    lab::{PATIENCE, Switch},
+    world::{
+        ALL, CARE_OF, Encapsulation, FOREIGN_AGENT, HOME_ADDRESS, HOME_AGENT, World, echo, ends, learns_mtu,
+        link_address, open, prepare_mobile_node, set, transfer, wait_for,
+    },
+};
 
 #[test]
 fn datagrams_and_streams_pass_through_a_foreign_agent() {
-    for encapsulation in BOTH {
+    for encapsulation in ALL {
         let Some(world) = World::new() else { return };
         let (at_home, _control) = world.bind(encapsulation, FOREIGN_AGENT);
         let (away, _control) = world.visit(encapsulation);
@@ -240,7 +46,7 @@ fn datagrams_and_streams_pass_through_a_foreign_agent() {
 
 #[test]
 fn datagrams_and_streams_pass_with_an_address_of_its_own() {
-    for encapsulation in BOTH {
+    for encapsulation in ALL {
         let Some(world) = World::new() else { return };
         let (_at_home, _control) = world.bind(encapsulation, CARE_OF);
         let (_away, _control) = world.co_locate(encapsulation);
@@ -254,56 +60,9 @@ fn datagrams_and_streams_pass_with_an_address_of_its_own() {
     }
 }
 
-/// Lets a sender that forbids fragments learn that the path takes `expected` octets, and not less.
-fn learns_mtu(from: &UdpSocket, to: &UdpSocket, expected: c_int) {
-    set(from, libc::IP_MTU_DISCOVER, libc::IP_PMTUDISC_DO);
-    from.connect(to.local_addr().unwrap()).unwrap();
-    let payload = |mtu: c_int| vec![0; usize::try_from(mtu).unwrap() - 28];
-    let start = Instant::now();
-    loop {
-        let known = mtu(from);
-        assert!(known >= expected, "{known} octets are less than the path takes");
-        assert!(start.elapsed() < PATIENCE, "nobody said that {known} octets are too many");
-        // What was just learned is an error of the socket as well, once for each packet that was too big.
-        if from.send(&payload(known)).is_ok() && known == expected {
-            break;
-        }
-    }
-    let mut buffer = [0; 2048];
-    // The receiver may have sent too much before, and hear of it only now.
-    let received = to.recv(&mut buffer).or_else(|_| to.recv(&mut buffer)).unwrap();
-    assert_eq!(received + 28, usize::try_from(expected).unwrap());
-}
-
-fn set(socket: &UdpSocket, option: c_int, value: c_int) {
-    let length = size_of::<c_int>() as libc::socklen_t;
-    // SAFETY: pointer and length describe `value`, which outlives the call.
-    let result = unsafe {
-        libc::setsockopt(socket.as_raw_fd(), libc::IPPROTO_IP, option, (&raw const value).cast(), length)
-    };
-    assert_eq!(result, 0, "{}", io::Error::last_os_error());
-}
-
-fn mtu(socket: &UdpSocket) -> c_int {
-    let mut value: c_int = 0;
-    let mut length = size_of::<c_int>() as libc::socklen_t;
-    // SAFETY: pointer and length describe `value`, which outlives the call.
-    let result = unsafe {
-        libc::getsockopt(
-            socket.as_raw_fd(),
-            libc::IPPROTO_IP,
-            libc::IP_MTU,
-            (&raw mut value).cast(),
-            &raw mut length,
-        )
-    };
-    assert_eq!(result, 0, "{}", io::Error::last_os_error());
-    value
-}
-
 #[test]
 fn both_ends_learn_the_mtu_of_the_tunnel() {
-    for encapsulation in BOTH {
+    for encapsulation in ALL {
         let Some(world) = World::new() else { return };
         let (_at_home, _control) = world.bind(encapsulation, FOREIGN_AGENT);
         let (_away, _control) = world.visit(encapsulation);
@@ -316,8 +75,9 @@ fn both_ends_learn_the_mtu_of_the_tunnel() {
 
 #[test]
 fn a_narrow_path_inside_the_tunnel_is_told_to_the_sender() {
-    for (encapsulation, expected) in [(Encapsulation::IpInIp, 1380), (Encapsulation::Udp, 1368)] {
+    for encapsulation in ALL {
         let Some(world) = World::new() else { return };
+        let expected = c_int::from(encapsulation.mtu()) - 100;
         Switch::narrow(&world.router, "eth1", 1400);
         Switch::narrow(&world.foreign_agent, "eth0", 1400);
         let (at_home, _control) = world.bind(encapsulation, FOREIGN_AGENT);
@@ -333,8 +93,9 @@ fn a_narrow_path_inside_the_tunnel_is_told_to_the_sender() {
 
 #[test]
 fn a_narrow_path_is_told_to_a_node_with_an_address_of_its_own() {
-    for (encapsulation, expected) in [(Encapsulation::IpInIp, 1380), (Encapsulation::Udp, 1368)] {
+    for encapsulation in ALL {
         let Some(world) = World::new() else { return };
+        let expected = c_int::from(encapsulation.mtu()) - 100;
         Switch::narrow(&world.router, "eth0", 1400);
         Switch::narrow(&world.home_agent, "eth1", 1400);
         let (_at_home, _control) = world.bind(encapsulation, CARE_OF);
@@ -347,7 +108,7 @@ fn a_narrow_path_is_told_to_a_node_with_an_address_of_its_own() {
 
 #[test]
 fn what_may_be_cut_passes_a_narrow_path_in_pieces() {
-    for encapsulation in BOTH {
+    for encapsulation in ALL {
         let Some(world) = World::new() else { return };
         Switch::narrow(&world.router, "eth1", 1400);
         Switch::narrow(&world.foreign_agent, "eth0", 1400);
@@ -388,7 +149,7 @@ fn an_unreachable_tunnel_end_is_told_to_the_sender() {
 
 #[test]
 fn while_the_agent_is_gone_nothing_leaves_and_then_it_goes_on() {
-    for encapsulation in BOTH {
+    for encapsulation in ALL {
         let Some(world) = World::new() else { return };
         let (at_home, _control) = world.bind(encapsulation, FOREIGN_AGENT);
         let (away, control) = world.visit(encapsulation);
@@ -539,13 +300,6 @@ fn the_home_agent_answers_for_the_mobile_node_until_it_is_back() {
     // The reply of the home agent finds its way without the tunnel.
     let home_agent = world.home_agent.udp("10.11.1.2:5000");
     echo(&home_agent, &mobile, 100);
-}
-
-fn wait_for(mut so: impl FnMut() -> bool) {
-    let start = Instant::now();
-    while !so() {
-        assert!(start.elapsed() < PATIENCE, "it never became so");
-    }
 }
 
 #[test]

@@ -14,7 +14,7 @@ fn enrolment_makes_a_key_an_index_and_an_audit_entry() {
         panic!()
     };
     assert!(first.spi >= Spi(512) && second.spi >= Spi(512) && first.spi != second.spi);
-    assert!(first.key0 != second.key0 && first.no_fs);
+    assert!(first.key0 != second.key0 && first.one_time && !first.no_fs);
     assert_eq!((first.change, second.change), (1, 2));
     assert_eq!(desk.published, [1, 2]);
     let entry = desk.last_entry();
@@ -259,8 +259,9 @@ fn a_home_agent_takes_over_its_own_subscribers_page_by_page() {
     }
     let (mut at, mut names) = (0, Vec::new());
     loop {
-        let page =
-            changes(desk.done(home_agent(OTHER_HOME_AGENT), Ask::ChangesSince { since: at, limit: 2 }));
+        let page = changes(
+            desk.done(home_agent(OTHER_HOME_AGENT), Ask::ChangesSince { since: at, limit: 2, first: false }),
+        );
         names.extend(page.subscribers.iter().map(|s| s.nai.to_string()));
         assert_eq!(page.from_beginning, at == 0);
         at = page.next;

@@ -94,13 +94,15 @@ fn memory_always_equals_what_is_durable() {
             desk.refuses = (rng.below(4) == 0).then(disk_full);
             let user = rng.below(6);
             let nai = format!("user-{user}@home.example");
-            let (caller, ask) = match rng.below(10) {
+            let (caller, ask) = match rng.below(12) {
                 0..=2 => (admin(), Ask::Enrol(enrolment(&nai, &format!("10.11.1.{}", 60 + rng.below(6))))),
                 3 => (admin(), revocation(&nai)),
                 4 => {
                     let id = rng.below(desk.durable.audit.len() as u64 + 2);
                     (admin(), Ask::RevokeAssociation { id, reason: String::new(), dry_run: false })
                 }
+                10 => (admin(), Ask::Rotate { nai, overlap: 7_000_000, dry_run: false }),
+                11 => (admin(), Ask::RotateRealmKey { overlap: 7_000_000, dry_run: false }),
                 5 => (admin(), register(&format!("ha-{user}@home.example"), "")),
                 _ => {
                     let mut issue = issue(u8::try_from(rng.below(40)).unwrap());

@@ -27,7 +27,8 @@ fn an_advertisement_says_what_is_offered() {
         let agent = heard.agent().unwrap();
         assert_eq!((agent.sequence, agent.lifetime), (0, 600));
         assert_eq!(agent.care_of, [CARE_OF]);
-        assert_eq!(agent.flags.0, AgentFlags::FOREIGN_AGENT | AgentFlags::REVERSE_TUNNEL);
+        let offered = AgentFlags::FOREIGN_AGENT | AgentFlags::REVERSE_TUNNEL | AgentFlags::REVOCATION;
+        assert_eq!(agent.flags.0, offered);
     }
 }
 
@@ -39,7 +40,8 @@ fn flags_follow_the_configuration() {
     config.reverse_tunnel = ReverseTunnel::Off;
     let world = World::with(config);
     let flags = world.advertised(LINK)[0].0.agent().unwrap().flags.0;
-    assert_eq!(flags, AgentFlags::FOREIGN_AGENT | AgentFlags::REGISTRATION_REQUIRED | AgentFlags::UDP_TUNNEL);
+    let chosen = AgentFlags::REGISTRATION_REQUIRED | AgentFlags::UDP_TUNNEL;
+    assert_eq!(flags, AgentFlags::FOREIGN_AGENT | AgentFlags::REVOCATION | chosen);
 }
 
 #[test]

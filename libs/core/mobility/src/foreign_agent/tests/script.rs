@@ -13,6 +13,7 @@ use wire::{
         ours::{AgentHeard, Numbers, SealedLayer2, SealedNai, Subtype, association_between, ip_owner},
         part::Parts,
         registration::{Flags, Identification, Reply, Request as Fixed},
+        revocation::Support,
         share::{Group, KeyShare},
     },
 };
@@ -182,6 +183,10 @@ pub(super) struct HomeAgentScript {
     pub(super) with_34: bool,
     /// Answers the key share of a request that it answers with keys.
     pub(super) answers_share: bool,
+    /// The time in 137 of an acceptance.
+    pub(super) revocable: Option<u32>,
+    /// The last KEY 2 that it gave, as it sees it.
+    pub(super) key2: Option<Association>,
     /// The last KEY 3 that it gave, as the mobile node sees it.
     pub(super) key3: Option<Association>,
     path: AgentPath,
@@ -207,6 +212,8 @@ impl HomeAgentScript {
             reindex: 0,
             with_34: true,
             answers_share: true,
+            revocable: None,
+            key2: None,
             key3: None,
             exchange: None,
             path: AgentPath::new(NAI, nai, Spi(spi), Cipher::Aes256Gcm, Key::new([key; 32])),
@@ -257,6 +264,9 @@ impl HomeAgentScript {
         for piece in &pieces {
             self.put(&mut w, piece, &parts);
         }
+        if let Some(timestamp) = self.revocable.filter(|_| with_keys) {
+            Support { inform: false, timestamp }.emit(&mut w);
+        }
         if self.with_34 {
             open_authentication(&mut w, extension::FA_HA_AUTHENTICATION, self.path.spi(), 32);
             let authenticator = self.path.authenticate(Direction::FromHome, w.bytes());
@@ -287,8 +297,11 @@ impl HomeAgentScript {
                     peer: if second { self.nai.clone() } else { "abcdefghijklm@home.example".into() },
                 };
                 (self.distort)(&mut info);
-                if !second {
-                    self.key3 = Some(as_mobile_node(info.duplicate().into_association(UNIX)));
+                let there = Some(from_the_other_end(info.duplicate().into_association(UNIX)));
+                if second {
+                    self.key2 = there;
+                } else {
+                    self.key3 = there;
                 }
                 let spi = self.seal_spi.unwrap_or(self.path.spi());
                 put_key(w, Reply::LEN, NUMBERS, spi, sealing, &mut self.rng, &info).unwrap();
@@ -314,11 +327,11 @@ impl HomeAgentScript {
     }
 }
 
-/// KEY 3 of a foreign agent as the mobile node at the other end sees it.
-fn as_mobile_node(mut key3: Association) -> Association {
-    std::mem::swap(&mut key3.inbound, &mut key3.outbound);
-    std::mem::swap(&mut key3.own, &mut key3.peer);
-    key3
+/// An association of the foreign agent as its peer sees it.
+fn from_the_other_end(mut association: Association) -> Association {
+    std::mem::swap(&mut association.inbound, &mut association.outbound);
+    std::mem::swap(&mut association.own, &mut association.peer);
+    association
 }
 
 /// A security association extension in clear, as no path of ours may carry it.

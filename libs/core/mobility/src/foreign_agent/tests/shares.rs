@@ -77,9 +77,17 @@ fn a_share_stands_in_our_part_where_keys_are_answered() {
         .map(|e| (e.kind, e.data.ends_with(&of_share)))
         .skip_while(|(kind, _)| *kind != extension::MN_HA_AUTHENTICATION)
         .collect();
-    let expected =
-        [(32, false), (38, false), (38, false), (38, false), (38, true), (144, false), (34, false)];
-    assert_eq!(kinds, expected, "name, address, handle, share, 144 before 34");
+    let expected = [
+        (32, false),
+        (38, false),
+        (38, false),
+        (38, false),
+        (38, true),
+        (137, false),
+        (144, false),
+        (34, false),
+    ];
+    assert_eq!(kinds, expected, "name, address, handle, share, 137, 144 before 34");
 }
 
 #[test]

@@ -1,0 +1,278 @@
+//! Revocations by home agents.
+
+use crypto::Rng;
+use sa::End;
+use wire::mip::{
+    extension::{self, put},
+    ours::{Numbers, Protected, Subtype, ip_owner},
+    part::Parts,
+    registration::{Request as Fixed, ntp_seconds},
+    revocation::{Acknowledgement, Message, Revocation},
+};
+
+use super::{
+    script::{HomeAgentScript, Mobile},
+    *,
+};
+use crate::revocation::Revoker;
+
+/// The home agent's clock when it accepted.
+const AGREED: u32 = 1_000_000;
+/// Where its revocations come from.
+const FROM: u16 = 50_434;
+
+/// A world with a visitor that may be revoked, and KEY 2 as its home agent sees it.
+fn visited() -> (World, Mobile, Association) {
+    let mut world = World::new();
+    let mut mobile = Mobile::new();
+    let key2 = register(&mut world, &mut mobile, Some(AGREED));
+    (world, mobile, key2)
+}
+
+fn register(world: &mut World, mobile: &mut Mobile, revocable: Option<u32>) -> Association {
+    world.did();
+    world.pass(Duration::from_secs(1));
+    let request = mobile.request(&world.challenge(LINK));
+    world.did();
+    world.packet(LINK, mobile.station, &mobile.packet(&request));
+    let relayed = world.relayed().pop().expect("relayed").1;
+    let mut script = HomeAgentScript::new();
+    script.revocable = revocable;
+    world.reply(HOME_AGENT, &script.reply(&relayed));
+    assert_eq!(world.codes(), [Code::ACCEPTED]);
+    script.key2.unwrap()
+}
+
+fn fixed(identifier: u32) -> Revocation {
+    Revocation {
+        from_home: true,
+        inform: false,
+        home_address: Ipv4Addr::UNSPECIFIED,
+        home_agent: HOME_AGENT,
+        care_of: CARE_OF,
+        identifier,
+    }
+}
+
+fn revocation(key2: &Association, fixed: &Revocation, home_address: Ipv4Addr) -> Vec<u8> {
+    let at_home = Revoker::new(key2, End::Second).unwrap();
+    at_home.revoke(fixed, home_address, Numbers::Vendor(VENDOR), &mut Rng::from_seed([3; 32])).unwrap()
+}
+
+fn arrives(world: &mut World, source: Ipv4Addr, payload: &[u8]) {
+    world.input(Input::Datagram(Datagram::Udp {
+        source: SocketAddrV4::new(source, FROM),
+        destination: SocketAddrV4::new(CARE_OF, PORT),
+        payload,
+    }));
+}
+
+/// The identifiers of acknowledgements that were sent since the last look.
+fn acknowledged(world: &mut World, key2: &Association) -> Vec<u32> {
+    let at_home = Revoker::new(key2, End::Second).unwrap();
+    let sent = |did| match did {
+        Did::Send(Transmit::Udp { source, destination, payload }) => {
+            assert_eq!(source, SocketAddrV4::new(CARE_OF, PORT));
+            assert_eq!(destination, SocketAddrV4::new(HOME_AGENT, FROM), "the port that it came from");
+            let fixed = Acknowledgement::parse(&payload).unwrap();
+            assert!(at_home.verifies(&Message::parse(&payload, Acknowledgement::LEN, VENDOR).unwrap()));
+            assert_eq!((fixed.inform, fixed.home_address), (false, Ipv4Addr::UNSPECIFIED));
+            Some(fixed.identifier)
+        }
+        _ => None,
+    };
+    world.did().into_iter().filter_map(sent).collect()
+}
+
+/// True if nothing at all came of a message.
+fn nothing(world: &mut World) -> bool {
+    let silent = !world.did().iter().any(|d| matches!(d, Did::Send(_) | Did::Persist(_) | Did::Tunnel(_)));
+    silent && world.visitors() == [HOME_ADDRESS] && world.store.visitors.len() == 1
+}
+
+#[test]
+fn support_is_offered_with_34_and_remembered() {
+    let mut world = World::new();
+    let mut mobile = Mobile::new();
+    for (lifetime, offered) in [(600, Some(ntp_seconds(UNIX))), (0, None)] {
+        mobile.fixed.lifetime = lifetime;
+        let request = mobile.request(&world.challenge(LINK));
+        world.packet(LINK, mobile.station, &mobile.packet(&request));
+        let advertised = world.did.clone();
+        let relayed = world.relayed().pop().unwrap().1;
+        world.did = advertised;
+        let support = Parts::parse(&relayed, Fixed::LEN, VENDOR).unwrap().foreign.revocation;
+        assert_eq!(support.map(|s| (s.inform, s.timestamp)), offered.map(|at| (false, at)));
+    }
+    let (world, ..) = visited();
+    assert_eq!(world.store.visitors[0].revocation, Some(AGREED));
+}
+
+#[test]
+fn a_mobile_node_does_not_send_it() {
+    let mut world = World::new();
+    let mut w = wire::Writer::default();
+    put(&mut w, 137, &[0; 6]).unwrap();
+    let extension = w.into_bytes();
+    for behind in [false, true] {
+        let mut mobile = Mobile::new();
+        if behind {
+            mobile.tail = Some(extension.clone());
+        } else {
+            mobile.head.clone_from(&extension);
+        }
+        let request = mobile.request(&world.challenge(LINK));
+        world.packet(LINK, mobile.station, &mobile.packet(&request));
+        assert_eq!(world.agent.pending(), 0);
+    }
+    assert!(world.replies().is_empty(), "silence");
+    assert_eq!(world.counter("request: 137 is not the mobile node's to send"), 2);
+}
+
+#[test]
+fn a_revoked_visitor_goes_and_that_is_acknowledged_in_this_order() {
+    let (mut world, _, key2) = visited();
+    world.did();
+    arrives(&mut world, HOME_AGENT, &revocation(&key2, &fixed(AGREED + 5), HOME_ADDRESS));
+    let [Did::Persist(1), Did::Tunnel(gone), Did::Notify(event), Did::Send(_)] = world.did.as_slice() else {
+        panic!("{:?}", world.did);
+    };
+    assert_eq!(*gone, TunnelChange::VisitorRemoved { home_address: HOME_ADDRESS });
+    assert_eq!(event.kind, EventKind::VisitorRemoved);
+    assert_eq!(acknowledged(&mut world, &key2), [AGREED + 5]);
+    assert!(world.visitors().is_empty() && world.store.visitors.is_empty());
+    // Its acknowledgement was lost: it comes again with a new time, for a minute.
+    arrives(&mut world, HOME_AGENT, &revocation(&key2, &fixed(AGREED + 6), HOME_ADDRESS));
+    assert_eq!(acknowledged(&mut world, &key2), [AGREED + 6]);
+    world.pass(Duration::from_secs(60));
+    world.did();
+    arrives(&mut world, HOME_AGENT, &revocation(&key2, &fixed(AGREED + 70), HOME_ADDRESS));
+    assert_eq!(acknowledged(&mut world, &key2), []);
+    assert_eq!(world.counter("revocation: of no registration that we know"), 1);
+}
+
+#[test]
+fn nothing_is_acknowledged_before_the_commit() {
+    let (mut world, _, key2) = visited();
+    let message = revocation(&key2, &fixed(AGREED + 5), HOME_ADDRESS);
+    world.mode = StoreMode::Fails;
+    world.did();
+    arrives(&mut world, HOME_AGENT, &message);
+    assert_eq!(acknowledged(&mut world, &key2), []);
+    assert_eq!(world.visitors(), [HOME_ADDRESS]);
+    world.mode = StoreMode::Holds;
+    arrives(&mut world, HOME_AGENT, &message);
+    arrives(&mut world, HOME_AGENT, &message);
+    assert_eq!((world.held.len(), acknowledged(&mut world, &key2)), (1, vec![]));
+    world.release();
+    assert_eq!(acknowledged(&mut world, &key2), [AGREED + 5]);
+    assert!(world.visitors().is_empty());
+}
+
+#[test]
+fn a_forged_one_changes_nothing() {
+    let (mut world, _, key2) = visited();
+    let good = revocation(&key2, &fixed(AGREED + 5), HOME_ADDRESS);
+    for i in 0..good.len() {
+        for bit in [0x01, 0x80] {
+            let mut changed = good.clone();
+            changed[i] ^= bit;
+            arrives(&mut world, HOME_AGENT, &changed);
+            assert!(nothing(&mut world), "byte {i}");
+        }
+        arrives(&mut world, HOME_AGENT, &good[..i]);
+        assert!(nothing(&mut world), "cut at {i}");
+    }
+    arrives(&mut world, HOME_AGENT, &[&good[..], &[0]].concat());
+    arrives(&mut world, OTHER_HOME_AGENT, &good);
+    arrives(&mut world, Ipv4Addr::new(10, 11, 1, 3), &good);
+    assert!(nothing(&mut world));
+    arrives(&mut world, HOME_AGENT, &good);
+    assert!(world.visitors().is_empty());
+}
+
+#[test]
+fn what_contradicts_itself_changes_nothing() {
+    let (mut world, _, key2) = visited();
+    let right = fixed(AGREED + 5);
+    let other = Ipv4Addr::new(10, 11, 1, 51);
+    for wrong in [
+        Revocation { from_home: false, ..right },
+        Revocation { home_address: HOME_ADDRESS, ..right },
+        Revocation { home_agent: OTHER_HOME_AGENT, ..right },
+        Revocation { care_of: ON_LINK, ..right },
+    ] {
+        arrives(&mut world, HOME_AGENT, &revocation(&key2, &wrong, HOME_ADDRESS));
+        assert!(nothing(&mut world), "{wrong:?}");
+    }
+    arrives(&mut world, HOME_AGENT, &revocation(&key2, &right, other));
+    assert!(nothing(&mut world), "another address than the visitor's");
+    // The address in clear, or none.
+    for with_address in [true, false] {
+        let mut w = wire::Writer::default();
+        right.emit(&mut w);
+        if with_address {
+            let octets = HOME_ADDRESS.octets();
+            let clear = Protected { content: ip_owner::HOST, sealed: false, spi: Spi(0), info: &octets };
+            clear.emit(&mut w, Numbers::Vendor(VENDOR), Subtype::IP).unwrap();
+        }
+        extension::open_authentication(&mut w, 34, key2.outbound, 32);
+        let authenticator = crypto::hmac(&sa::association_auth(&key2, End::Second, true), &[w.bytes()]);
+        w.put(&authenticator);
+        arrives(&mut world, HOME_AGENT, w.bytes());
+        assert!(nothing(&mut world), "{with_address}");
+    }
+    // One of ours, come back.
+    let [own] = world.store.visitors[0].associations.as_slice().first_chunk().unwrap();
+    let ours = Revoker::new(own, End::First).unwrap();
+    let numbers = Numbers::Vendor(VENDOR);
+    let reflected = ours.revoke(&right, HOME_ADDRESS, numbers, &mut Rng::from_seed([4; 32])).unwrap();
+    arrives(&mut world, HOME_AGENT, &reflected);
+    assert!(nothing(&mut world));
+}
+
+#[test]
+fn one_that_is_late_spares_a_visitor_that_came_back() {
+    let (mut world, mut mobile, old) = visited();
+    let late = revocation(&old, &fixed(AGREED + 5), HOME_ADDRESS);
+    let new = register(&mut world, &mut mobile, Some(AGREED + 6));
+    arrives(&mut world, HOME_AGENT, &late);
+    assert!(nothing(&mut world));
+    assert_eq!(world.counter("revocation: older than the registration"), 1);
+    arrives(&mut world, HOME_AGENT, &revocation(&new, &fixed(AGREED + 6), HOME_ADDRESS));
+    assert_eq!(acknowledged(&mut world, &new), [AGREED + 6]);
+    // It came back: what was recorded names nobody any more, whatever its time.
+    register(&mut world, &mut mobile, Some(AGREED + 7));
+    arrives(&mut world, HOME_AGENT, &revocation(&old, &fixed(AGREED + 90), HOME_ADDRESS));
+    assert!(nothing(&mut world));
+    arrives(&mut world, HOME_AGENT, &revocation(&new, &fixed(AGREED + 90), HOME_ADDRESS));
+    assert_eq!(world.visitors(), [HOME_ADDRESS], "acknowledged again, and spared");
+}
+
+#[test]
+fn times_compare_round_the_end_of_32_bits() {
+    let mut world = World::new();
+    let key2 = register(&mut world, &mut Mobile::new(), Some(u32::MAX));
+    arrives(&mut world, HOME_AGENT, &revocation(&key2, &fixed(u32::MAX - 1), HOME_ADDRESS));
+    assert!(world.visitors() == [HOME_ADDRESS]);
+    arrives(&mut world, HOME_AGENT, &revocation(&key2, &fixed(3), HOME_ADDRESS));
+    assert!(world.visitors().is_empty());
+}
+
+#[test]
+fn where_none_was_agreed_on_there_is_none() {
+    let mut world = World::new();
+    let key2 = register(&mut world, &mut Mobile::new(), None);
+    arrives(&mut world, HOME_AGENT, &revocation(&key2, &fixed(AGREED), HOME_ADDRESS));
+    assert!(nothing(&mut world));
+}
+
+#[test]
+fn a_restart_forgets_no_key_that_revokes() {
+    let (world, _, key2) = visited();
+    let mut world = world.restarted(config(), 5);
+    world.did();
+    arrives(&mut world, HOME_AGENT, &revocation(&key2, &fixed(AGREED + 5), HOME_ADDRESS));
+    assert_eq!(acknowledged(&mut world, &key2), [AGREED + 5]);
+    assert!(world.visitors().is_empty() && world.store.visitors.is_empty());
+}

@@ -1,0 +1,104 @@
+//! Why each lost probe was lost. In this order: an emulated link dropped it and knows so; it was sent while a
+//! handover was under way; while something was wrong that the scenario let go wrong; or nobody knows.
+
+use crate::{
+    report::{Cause, Loss, figures::relative_ms},
+    traffic::probe::Log,
+    walk,
+    walk::{Trouble, Walk},
+};
+
+/// Losses of one cause that are no further apart are told as one, in nanoseconds.
+const TOGETHER: u64 = 20_000_000;
+/// The way before a handover is judged by the packets of the last second.
+const LATELY: u64 = 1_000_000_000;
+
+/// A probe that never came.
+pub(super) struct Lost<'a> {
+    pub(super) node: &'a str,
+    /// Boot nanoseconds.
+    pub(super) sent: u64,
+    pub(super) cause: Cause,
+}
+
+/// The window in which a handover may lose packets, by time of sending: from the last packets that could not
+/// arrive any more before the link went down, to the first that came on the new link.
+pub(super) fn window(log: &Log, handover: &walk::Handover, on_the_way: u64) -> (u64, u64) {
+    let down = handover.moved.link_down;
+    let slowest = log
+        .arrivals
+        .iter()
+        .filter(|arrival| (down.saturating_sub(LATELY)..down).contains(&arrival.at))
+        .filter_map(|arrival| Some(arrival.at.saturating_sub(*log.sent.get(arrival.number)?)))
+        .max()
+        .unwrap_or(0);
+    (down.saturating_sub(slowest.min(on_the_way)), handover.first_packet.unwrap_or(handover.until))
+}
+
+/// From what could not pass any more when it went wrong, to the first probe that was sent and came after it was
+/// put right.
+fn outage(log: &Log, begin: &Trouble, troubles: &[Trouble], on_the_way: u64) -> (u64, u64) {
+    let end = troubles.iter().find(|other| {
+        other.at >= begin.at && other.target == begin.target && Some(other.what) == begin.what.end()
+    });
+    let passed = end.and_then(|end| {
+        let sent_after = |number: usize| log.sent.get(number).is_some_and(|sent| *sent >= end.done);
+        log.arrivals.iter().find(|arrival| sent_after(arrival.number)).map(|arrival| arrival.at)
+    });
+    (begin.at.saturating_sub(on_the_way), passed.unwrap_or(u64::MAX))
+}
+
+/// Every lost probe with its cause.
+pub(super) fn classify(walk: &Walk) -> Vec<Lost<'_>> {
+    let mut lost = Vec::new();
+    for (node, log) in &walk.probes {
+        let handovers = walk.handovers.iter().filter(|handover| handover.node == *node);
+        let handovers: Vec<_> = handovers.map(|handover| window(log, handover, walk.on_the_way)).collect();
+        let lasting = |trouble: &&Trouble| trouble.what.end().is_some();
+        let outages = walk.troubles.iter().filter(lasting);
+        let outages: Vec<_> =
+            outages.map(|trouble| outage(log, trouble, &walk.troubles, walk.on_the_way)).collect();
+        let stream = walk.streams.iter().position(|name| name == node).and_then(|it| u8::try_from(it).ok());
+        let within = |windows: &[(u64, u64)], sent: u64| {
+            windows.iter().any(|(from, to)| (*from..=*to).contains(&sent))
+        };
+        for (number, (sent, received)) in log.sent.iter().copied().zip(log.received()).enumerate() {
+            if received.is_some() {
+                continue;
+            }
+            let dropped = stream.is_some_and(|stream| walk.ledger.took(stream, number as u64));
+            let cause = match () {
+                () if dropped => Cause::Link,
+                () if within(&handovers, sent) => Cause::Handover,
+                () if within(&outages, sent) => Cause::Fault,
+                () => Cause::Unexplained,
+            };
+            lost.push(Lost { node, sent, cause });
+        }
+    }
+    lost
+}
+
+/// Neighbouring losses of one cause put together.
+pub(super) fn in_order(walk: &Walk, lost: &[Lost<'_>]) -> Vec<Loss> {
+    let mut losses: Vec<(u64, Loss)> = Vec::new();
+    for probe in lost {
+        let at_ms = relative_ms(walk.zero, probe.sent);
+        let last = losses.iter_mut().rev().find(|(_, loss)| loss.cause == probe.cause);
+        match last {
+            Some((sent, loss)) if loss.node == probe.node && probe.sent <= *sent + TOGETHER => {
+                *sent = probe.sent;
+                loss.to_ms = at_ms;
+                loss.probes += 1;
+            }
+            _ => {
+                let node = probe.node.to_owned();
+                let loss = Loss { node, cause: probe.cause, from_ms: at_ms, to_ms: at_ms, probes: 1 };
+                losses.push((probe.sent, loss));
+            }
+        }
+    }
+    let mut losses: Vec<Loss> = losses.into_iter().map(|(_, loss)| loss).collect();
+    losses.sort_by(|one, other| one.from_ms.total_cmp(&other.from_ms));
+    losses
+}
