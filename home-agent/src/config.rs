@@ -7,6 +7,7 @@ use anyhow::Context as _;
 use crypto::{Cipher, Key};
 use daemon::config::{self, AdminSection, Check, Interface, Nai, PathKind, Prefix, Realm};
 use mobility::home_agent::{self, Neighbour};
+use net::tunnel::{Encapsulations, Links};
 use sansio::LinkId;
 use serde::Deserialize;
 use wire::mip::{Spi, ours::DOCUMENTATION_VENDOR};
@@ -81,17 +82,28 @@ impl Default for Advertisement {
     }
 }
 
-/// The tunnel device.
+/// The tunnel device, and what goes through it.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Tunnel {
     pub(crate) device: Interface,
+    /// Minimal encapsulation for who asks for it.
+    pub(crate) minimal: bool,
+    /// GRE for who asks for it.
+    pub(crate) gre: bool,
+    /// Broadcasts and multicasts of the home link for who asks for them.
+    pub(crate) broadcasts: bool,
 }
 
 impl Default for Tunnel {
     fn default() -> Self {
         let device = Interface::try_from("sojourn0".to_owned());
-        Self { device: device.unwrap_or_else(|_| unreachable!("sojourn0 is an interface name")) }
+        Self {
+            device: device.unwrap_or_else(|_| unreachable!("sojourn0 is an interface name")),
+            minimal: true,
+            gre: true,
+            broadcasts: true,
+        }
     }
 }
 
@@ -159,6 +171,22 @@ impl config::Config for Config {
 }
 
 impl Config {
+    /// The encapsulations beside IP in IP and UDP.
+    pub(crate) const fn encapsulations(&self) -> Encapsulations {
+        Encapsulations { minimal: self.tunnel.minimal, gre: self.tunnel.gre }
+    }
+
+    /// Where broadcasts for mobile nodes come from; prefixes of 31 and 32 bits have none.
+    pub(crate) fn broadcasts(&self) -> Links {
+        let HomeLink { interface, prefix } = &self.home_link;
+        let length = prefix.length();
+        if !self.tunnel.broadcasts || length > 30 {
+            return Links::None;
+        }
+        let broadcast = Ipv4Addr::from_bits(self.address.to_bits() | (u32::MAX >> length));
+        Links::Home { interface: interface.as_str().to_owned(), broadcast, local_control: false }
+    }
+
     /// What the core is told.
     pub(crate) fn core(&self) -> anyhow::Result<home_agent::Config> {
         Ok(home_agent::Config {
@@ -172,6 +200,9 @@ impl Config {
             timestamp_window: self.registration.timestamp_window,
             max_bindings: self.registration.max_bindings,
             advertisement_interval: Duration::from_millis(self.advertisement.interval_ms),
+            minimal: self.tunnel.minimal,
+            gre: self.tunnel.gre,
+            broadcasts: self.tunnel.broadcasts,
             keepalive: self.registration.keepalive,
             neighbours: self.foreign_agents.iter().map(ForeignAgent::core).collect::<anyhow::Result<_>>()?,
         })

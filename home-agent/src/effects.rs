@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, future::Future, net::Ipv4Addr, pin::Pin};
 
 use ::admin::{EventLog, shown};
-use forward::{Entry, Peer, Table};
+use forward::{Broadcasts, Entry, Peer, Table};
 use futures_util::{
     StreamExt as _,
     stream::{FuturesOrdered, FuturesUnordered},
@@ -86,6 +86,19 @@ impl Shell<HomeAgent> for World {
                     Request::Persisted { ticket, result }
                 }));
             }
+            Effect::Refresh { nai, home_address } => {
+                let held = self.store.held(nai.clone(), home_address);
+                self.keys.push(Box::pin(async move {
+                    let (seen, binding) = match held.await {
+                        Ok(held) => held,
+                        Err(error) => {
+                            tracing::error!("{error}");
+                            (None, None)
+                        }
+                    };
+                    Request::Refreshed { nai, seen, binding }
+                }));
+            }
             Effect::AskKdc { ticket, request } => {
                 self.keys.push(Box::pin(self.kdc.clone().issue(ticket, request)));
             }
@@ -109,11 +122,8 @@ impl Shell<HomeAgent> for World {
 impl World {
     async fn change_tunnel(&mut self, change: TunnelChange) {
         let done = match change {
-            TunnelChange::Bind { home_address, tunnel } => {
-                let Some(entry) = entry(self.address, home_address, tunnel) else {
-                    tracing::error!("the packet path knows no {} encapsulation", tunnel.name());
-                    return;
-                };
+            TunnelChange::Bind { home_address, tunnel, broadcasts, served } => {
+                let entry = entry(self.address, home_address, tunnel, (broadcasts, served));
                 self.table.insert(entry);
                 self.tunnel.swap(self.table.clone());
                 let binding = plan::home_agent::Binding { home_address, mtu: entry.mtu };
@@ -145,18 +155,33 @@ impl World {
     }
 }
 
-/// The tunnel of a binding as the packet path needs it, `None` if it does not know the encapsulation.
-pub(crate) fn entry(local: Ipv4Addr, home_address: Ipv4Addr, tunnel: Tunnel) -> Option<Entry> {
+/// The tunnel of a binding as the packet path needs it. A foreign agent learns whom a broadcast is for by a wrapping
+/// of its own, a co-located mobile node needs none (RFC 5944 section 4.3).
+fn entry(
+    local: Ipv4Addr,
+    home_address: Ipv4Addr,
+    tunnel: Tunnel,
+    (broadcasts, served): (bool, bool),
+) -> Entry {
     let peer = match tunnel {
         Tunnel::IpInIp(remote) => Peer::IpInIp { local, remote },
+        Tunnel::Minimal(remote) => Peer::Minimal { local, remote },
+        Tunnel::Gre(remote) => Peer::Gre { local, remote },
         Tunnel::Udp(remote) => Peer::Udp { remote },
-        Tunnel::Minimal(_) | Tunnel::Gre(_) => return None,
     };
-    Some(Entry::new(home_address, peer))
+    let broadcasts = match (broadcasts, served) {
+        (false, _) => Broadcasts::No,
+        (true, false) => Broadcasts::Plain,
+        (true, true) => Broadcasts::Nested { home_agent: local },
+    };
+    Entry::new(home_address, peer).with_broadcasts(broadcasts)
 }
 
 /// Tunnels of all bindings.
 pub(crate) fn entries(local: Ipv4Addr, core: &HomeAgent) -> BTreeMap<Ipv4Addr, Entry> {
-    let known = |b: &record::Binding| Some((b.home_address, entry(local, b.home_address, b.tunnel)?));
-    core.bindings().filter_map(known).collect()
+    let known = |b: &record::Binding| {
+        let how = (b.broadcasts, b.foreign_agent.is_some());
+        (b.home_address, entry(local, b.home_address, b.tunnel, how))
+    };
+    core.bindings().map(known).collect()
 }

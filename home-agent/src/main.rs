@@ -73,6 +73,8 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         mark: None,
         ports: vec![port.clone()],
         table: table.clone(),
+        encapsulations: config.encapsulations(),
+        links: config.broadcasts(),
     };
     let (tunnel, datagrams) = tunnel::Tunnel::open(tunnel_config)?;
     let interface = config.home_link.interface.as_str();

@@ -71,6 +71,8 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         mark: Some(plan::MARK),
         ports: Vec::new(),
         table: Table::new(Side::Visited, []),
+        encapsulations: tunnel::Encapsulations { minimal: true, gre: true },
+        links: tunnel::Links::None,
     })?;
     let netlink = Netlink::connect()?;
     let interfaces = config.interfaces();

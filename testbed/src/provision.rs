@@ -30,9 +30,6 @@ pub(crate) struct Provision<'a> {
     pub(crate) binaries: &'a Binaries,
 }
 
-/// What mobile nodes do not do yet: one-time indices and key shares.
-const REGISTERS_WITHOUT: [&str; 2] = ["--static-spi", "--no-forward-secrecy"];
-
 impl Provision<'_> {
     /// Installs a key distribution centre: `kdc init`.
     pub(crate) fn kdc(&self, kdc: &Kdc) -> Result<Daemon> {
@@ -88,7 +85,7 @@ impl Provision<'_> {
             let key = format!("{}.key", visited.name.get_ref());
             write!(
                 text,
-                "\n[[foreign_agents]]\nnai = \"{}\"\naddress = \"{}\"\nspi = {spi}\nkey = \"{key}\"\npath = \"static\"\nno_fs = true\ncipher = \"aes-256-gcm\"\n",
+                "\n[[foreign_agents]]\nnai = \"{}\"\naddress = \"{}\"\nspi = {spi}\nkey = \"{key}\"\npath = \"static\"\ncipher = \"aes-256-gcm\"\n",
                 visited.nai(),
                 visited.core.address.get_ref(),
             )?;
@@ -125,7 +122,7 @@ impl Provision<'_> {
             let key = format!("{}.key", home.name.get_ref());
             write!(
                 text,
-                "\n[[home_agents]]\nnai = \"{}\"\naddress = \"{}\"\nspi = {spi}\nkey = \"{key}\"\npath = \"static\"\nno_fs = true\ncipher = \"aes-256-gcm\"\n",
+                "\n[[home_agents]]\nnai = \"{}\"\naddress = \"{}\"\nspi = {spi}\nkey = \"{key}\"\npath = \"static\"\ncipher = \"aes-256-gcm\"\n",
                 home.nai(),
                 home.address.get_ref(),
             )?;
@@ -157,7 +154,6 @@ impl Provision<'_> {
             command.args(["--home-address", &node.home_address.get_ref().to_string()]);
             command.args(["--home-prefix", &prefix.length.to_string()]);
             command.args(["--home-agent", &home.address.get_ref().to_string()]);
-            command.args(REGISTERS_WITHOUT);
             if let Some(gateway) = home.gateway {
                 command.args(["--home-gateway", &gateway.to_string()]);
             }

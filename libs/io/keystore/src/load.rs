@@ -4,8 +4,8 @@ use std::{collections::BTreeMap, net::Ipv4Addr};
 
 use crypto::{Cipher, Key};
 use record::{
-    Association, AssociationKind, Binding, HomeAgent, Plain, RealmKey, RetiringKey, Seen, State, Subscriber,
-    SubscriberState, Visitor,
+    Association, AssociationKind, Binding, HomeAgent, Nai, Plain, RealmKey, RetiringKey, Seen, State,
+    Subscriber, SubscriberState, Visitor,
 };
 use sqlx::{Connection as _, SqliteConnection, sqlite::SqliteRow};
 use wire::mip::Spi;
@@ -41,6 +41,31 @@ pub(crate) async fn load_in(
     now: u64,
 ) -> Result<State, ReadError> {
     Load { connection, vault }.state(now).await
+}
+
+/// What is held of one subscriber: what was seen of him, and his binding.
+pub(crate) async fn held(
+    connection: &mut SqliteConnection,
+    vault: &Vault,
+    nai: &Nai,
+    home_address: Ipv4Addr,
+) -> Result<(Option<Seen>, Option<Binding>), ReadError> {
+    let mut snapshot = connection.begin().await?;
+    let address = home_address.to_string();
+    let one = |sql| sqlx::query(sql);
+    let row = one("SELECT rowid, * FROM identifications WHERE nai = ?1").bind(nai.as_str());
+    let row = row.fetch_optional(&mut *snapshot).await?;
+    let seen = row.map(|row| seen(&Reading::new("identifications", &row))).transpose()?;
+    let table = "binding_associations";
+    let rows = one("SELECT rowid, * FROM binding_associations WHERE home_address = ?1 ORDER BY position");
+    let rows = rows.bind(&address).fetch_all(&mut *snapshot).await?;
+    let of = rows.iter().map(|row| association(table, &Reading::new(table, row), vault));
+    let mut associations = Associations::from([(home_address, of.collect::<Result<Vec<_>, _>>()?)]);
+    let row = one("SELECT rowid, * FROM bindings WHERE home_address = ?1").bind(&address);
+    let row = row.fetch_optional(&mut *snapshot).await?;
+    let binding = row.map(|row| binding(&Reading::new("bindings", &row), &mut associations)).transpose()?;
+    snapshot.commit().await?;
+    Ok((seen, binding))
 }
 
 struct Load<'a> {
