@@ -50,7 +50,7 @@ fn main() -> ExitCode {
 async fn serve(config: Config) -> anyhow::Result<()> {
     let enrolment = Enrolment::load(&config.enrolment)?;
     let started = Clock.now();
-    let kept = state::load(&config.state, enrolment.generation);
+    let kept = state::load(&config.state);
     let mut core = MobileNode::new(config.core(&enrolment)?, daemon::seed()?, kept, started);
     let (events, (snapshots, watched)) =
         (EventLog::default(), watch::channel(Arc::new(AgentSnapshot::default())));
@@ -85,7 +85,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     publisher.publish(&core, std::iter::empty(), started);
     tokio::spawn(socket.serve(Agent::new(watched, events.clone()).with_requests(requests).routes()));
     let (states, newest) = watch::channel(kept);
-    tokio::spawn(state::keep(config.state.clone(), enrolment.generation, newest));
+    tokio::spawn(state::keep(config.state.clone(), newest));
     let mut world = World {
         home_address: enrolment.home_address,
         plan,
@@ -108,6 +108,6 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     tracing::info!(links = interfaces.join(" "), "ready");
     let done = net::drive::drive(&mut core, &mut world).await;
     // The writer beside the loop may be late: the last word is written here.
-    state::save(&config.state, enrolment.generation, core.state());
+    state::save(&config.state, core.state());
     done
 }

@@ -31,23 +31,18 @@ struct Kept {
     /// The indices are not known.
     #[serde(default)]
     lost: bool,
-    /// Generation of KEY 0 that the indices belong to.
-    #[serde(default)]
-    generation: u32,
 }
 
-/// Reads the file; a missing one is that of a new mobile node, and one that cannot be read is lost. Indices of
-/// another `generation` of KEY 0 say nothing of this one's, which begin anew.
-pub(crate) fn load(path: &Path, generation: u32) -> MobileNodeState {
+/// Reads the file; a missing one is that of a new mobile node, and one that cannot be read is lost.
+pub(crate) fn load(path: &Path) -> MobileNodeState {
     let kept = match std::fs::read(path) {
         Ok(bytes) => serde_json::from_slice::<Kept>(&bytes).map_err(anyhow::Error::from),
         Err(error) if error.kind() == ErrorKind::NotFound => return MobileNodeState::default(),
         Err(error) => Err(error.into()),
     };
     match kept {
-        Ok(Kept { last_seconds, clock_offset, registrations, index, confirmed, lost, generation: of }) => {
-            let state = MobileNodeState { last_seconds, clock_offset, registrations, ..Default::default() };
-            if of == generation { MobileNodeState { index, confirmed, lost, ..state } } else { state }
+        Ok(Kept { last_seconds, clock_offset, registrations, index, confirmed, lost }) => {
+            MobileNodeState { last_seconds, clock_offset, registrations, index, confirmed, lost }
         }
         Err(error) => {
             tracing::warn!("{} is begun anew, it cannot be read: {error}", path.display());
@@ -57,22 +52,22 @@ pub(crate) fn load(path: &Path, generation: u32) -> MobileNodeState {
 }
 
 /// Replaces the file, whole or not at all.
-pub(crate) fn save(path: &Path, generation: u32, state: MobileNodeState) {
+pub(crate) fn save(path: &Path, state: MobileNodeState) {
     let MobileNodeState { last_seconds, clock_offset, registrations, index, confirmed, lost } = state;
-    let kept = Kept { last_seconds, clock_offset, registrations, index, confirmed, lost, generation };
-    let written = serde_json::to_vec(&kept)
-        .map_err(anyhow::Error::from)
-        .and_then(|bytes| Ok(daemon::secret_file::write_private(path, &bytes)?));
+    let written =
+        serde_json::to_vec(&Kept { last_seconds, clock_offset, registrations, index, confirmed, lost })
+            .map_err(anyhow::Error::from)
+            .and_then(|bytes| Ok(daemon::secret_file::write_private(path, &bytes)?));
     if let Err(error) = written {
         tracing::warn!("the state was not kept: {error:#}");
     }
 }
 
 /// Saves the newest state again and again, beside the event loop. Ends when nobody can change it any more.
-pub(crate) async fn keep(path: PathBuf, generation: u32, mut states: watch::Receiver<MobileNodeState>) {
+pub(crate) async fn keep(path: PathBuf, mut states: watch::Receiver<MobileNodeState>) {
     while states.changed().await.is_ok() {
         let (path, state) = (path.clone(), *states.borrow_and_update());
-        if tokio::task::spawn_blocking(move || save(&path, generation, state)).await.is_err() {
+        if tokio::task::spawn_blocking(move || save(&path, state)).await.is_err() {
             tracing::warn!("the state was not kept: its writer failed");
         }
     }
@@ -86,7 +81,7 @@ mod tests {
     fn what_is_saved_is_loaded_and_rubbish_is_not() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("mn.state");
-        assert_eq!(load(&path, 3), MobileNodeState::default());
+        assert_eq!(load(&path), MobileNodeState::default());
         let state = MobileNodeState {
             last_seconds: u32::MAX,
             clock_offset: -86_400,
@@ -95,34 +90,23 @@ mod tests {
             confirmed: u64::MAX - 12,
             lost: true,
         };
-        save(&path, 3, state);
-        assert_eq!(load(&path, 3), state);
+        save(&path, state);
+        assert_eq!(load(&path), state);
         let lost = MobileNodeState { lost: true, ..MobileNodeState::default() };
         std::fs::write(&path, b"{\"last_seconds\": 1").unwrap();
-        assert_eq!(load(&path, 3), lost);
+        assert_eq!(load(&path), lost);
         std::fs::write(&path, b"").unwrap();
-        assert_eq!(load(&path, 3), lost);
+        assert_eq!(load(&path), lost);
     }
 
     #[test]
     fn a_file_without_indices_is_read_as_one_that_used_none() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("mn.state");
-        // And of KEY 0 number 0, as all were then.
         let kept = br#"{"last_seconds":5,"clock_offset":-3,"registrations":7}"#;
         std::fs::write(&path, kept).unwrap();
         let state =
             MobileNodeState { last_seconds: 5, clock_offset: -3, registrations: 7, ..Default::default() };
-        assert_eq!(load(&path, 3), state);
-    }
-    #[test]
-    fn indices_of_another_key_begin_anew_and_the_clock_goes_on() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("mn.state");
-        let state =
-            MobileNodeState { last_seconds: 5, index: 9, confirmed: 8, lost: true, ..Default::default() };
-        save(&path, 3, state);
-        assert_eq!(load(&path, 3), state);
-        assert_eq!(load(&path, 4), MobileNodeState { last_seconds: 5, ..Default::default() });
+        assert_eq!(load(&path), state);
     }
 }
