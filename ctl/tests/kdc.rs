@@ -169,12 +169,128 @@ fn what_is_enrolled_is_listed_shown_and_revoked() {
     assert_eq!(centre.json(&["list", "--all"])[0]["state"], "revoked");
 
     let trail = centre.text(&["audit"]);
-    let expected = ["register home agent", "enrol subscriber", "refused: ", "refused: ", "lost at sea"];
+    let expected = [
+        "make realm key",
+        "register home agent",
+        "enrol subscriber",
+        "refused: ",
+        "refused: ",
+        "lost at sea",
+    ];
     assert_eq!(trail.lines().count(), expected.len());
     for (line, part) in trail.lines().zip(expected) {
         assert!(line.contains(part), "{line}");
     }
-    assert_eq!(centre.text(&["audit", "--since", "4"]).lines().count(), 1);
+    assert_eq!(centre.text(&["audit", "--since", "5"]).lines().count(), 1);
+}
+
+#[test]
+fn a_rotation_writes_a_new_file_and_says_how_long_the_old_one_serves() {
+    let centre = Centre::start();
+    let (first, second) = (centre.file("first.toml"), centre.file("second.toml"));
+    centre.text(&centre.enrol(MOBILE_NODE, "10.11.1.50", first.to_str().unwrap()));
+    let rotate = ["rotate", MOBILE_NODE, "--out", second.to_str().unwrap()];
+    assert_eq!(centre.json(&[&rotate[..], &["--dry-run"]].concat())["dry_run"], true);
+    assert!(!second.exists());
+    let told = centre.text(&[&rotate[..], &["--overlap", "90d"]].concat());
+    assert!(told.contains("generation 1") && told.contains("accepted until"), "{told}");
+    let (old, new) = (Enrolment::load(&first).unwrap(), Enrolment::load(&second).unwrap());
+    assert!(new.key0.expose() != old.key0.expose() && new.spi != old.spi);
+    assert_eq!((old.generation, new.generation, new.one_time, new.no_fs), (0, 1, true, false));
+    assert_eq!(fs::metadata(&second).unwrap().permissions().mode() & 0o777, 0o600);
+    assert!(centre.text(&["show", MOBILE_NODE]).contains("also"));
+    assert!(centre.refusal(&rotate, 1).contains("not overwritten"));
+    let third = centre.file("third.toml");
+    let long = ["rotate", MOBILE_NODE, "--overlap", "91d", "--out", third.to_str().unwrap()];
+    assert!(centre.refusal(&long, 1).contains("90 days"));
+    assert!(!third.exists());
+}
+
+#[test]
+fn plain_mobile_nodes_are_warned_of() {
+    let centre = Centre::start();
+    let out = centre.file("mn.toml");
+    let enrol = centre.enrol(MOBILE_NODE, "10.11.1.50", out.to_str().unwrap());
+    assert_eq!(centre.sojourn(&[&enrol[..], &["--md5"]].concat()).status.code(), Some(2));
+    let output = centre.sojourn(&[&enrol[..], &["--plain", "--nonces", "--md5"]].concat());
+    assert!(output.status.success());
+    assert!(String::from_utf8(output.stderr).unwrap().contains("HMAC-MD5 is weak"));
+    let enrolment = Enrolment::load(&out).unwrap();
+    assert!(!enrolment.one_time && enrolment.no_fs);
+    assert!(enrolment.plain.is_some_and(|plain| plain.nonces && plain.md5));
+    assert!(centre.text(&["show", MOBILE_NODE]).contains("plain RFC 5944 with nonces and HMAC-MD5"));
+}
+
+#[test]
+fn realm_keys_are_listed_rotated_and_given_as_they_stand_in_the_file() {
+    let centre = Centre::start();
+    let first = centre.json(&["realm-key", "list"]);
+    assert_eq!(first.as_array().unwrap().len(), 1);
+    assert_eq!(centre.json(&["realm-key", "rotate", "--dry-run"])["dry_run"], true);
+    let rotated = centre.json(&["realm-key", "rotate", "--overlap", "1d"]);
+    let listed = centre.json(&["realm-key", "list"]);
+    assert_eq!((&listed[0]["id"], &listed[1]["id"]), (&rotated["key"]["id"], &first[0]["id"]));
+    assert!(listed[1]["ends_unix_s"].as_u64().unwrap() > 0);
+    let out = centre.file("mn.toml");
+    centre.text(&centre.enrol(MOBILE_NODE, "10.11.1.50", out.to_str().unwrap()));
+    let toml = centre.text(&["realm-key", "list", "--toml"]);
+    assert!(fs::read_to_string(&out).unwrap().ends_with(&toml), "{toml}");
+    assert_eq!(Enrolment::load(&out).unwrap().realm_keys.len(), 2);
+    assert!(centre.text(&["realm-key", "list"]).starts_with("ID"));
+    assert!(centre.text(&["events"]).contains("realm-key-made"));
+}
+
+#[test]
+fn a_backup_is_a_file_for_the_owner_alone_and_overwrites_nothing() {
+    let centre = Centre::start();
+    let out = centre.file("kdc.backup");
+    let told = centre.json(&["backup", out.to_str().unwrap()]);
+    assert_eq!(fs::metadata(&out).unwrap().len(), told["size"].as_u64().unwrap());
+    assert_eq!(fs::metadata(&out).unwrap().permissions().mode() & 0o777, 0o600);
+    assert!(centre.refusal(&["backup", out.to_str().unwrap()], 1).contains("not overwritten"));
+    let absent = centre.file("absent/kdc.backup");
+    assert!(centre.refusal(&["backup", absent.to_str().unwrap()], 1).contains("absent"));
+    assert!(!centre.file("kdc.backup.part").exists());
+}
+
+#[test]
+fn the_audit_trail_is_exported_whole_and_goes_on_where_it_ended() {
+    let centre = Centre::start();
+    for n in 0..5 {
+        centre.text(&["register-home-agent", &format!("ha-{n}@home.example")]);
+    }
+    let (one, two) = (centre.file("one.jsonl"), centre.file("two.csv"));
+    let told = centre.json(&["audit", "export", one.to_str().unwrap()]);
+    assert_eq!((told["entries"].as_u64(), told["last"].as_u64()), (Some(6), Some(6)));
+    let text = fs::read_to_string(&one).unwrap();
+    let numbers: Vec<u64> = text
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap()["number"].as_u64().unwrap())
+        .collect();
+    assert_eq!(numbers, [1, 2, 3, 4, 5, 6]);
+    centre.text(&["register-home-agent", "ha-9@home.example"]);
+    centre.text(&["audit", "export", two.to_str().unwrap(), "--since", "6", "--format", "csv"]);
+    let text = fs::read_to_string(&two).unwrap();
+    assert_eq!(text.lines().count(), 2);
+    assert!(text.lines().nth(1).unwrap().starts_with("7,"), "{text}");
+    assert!(centre.refusal(&["audit", "export", one.to_str().unwrap()], 1).contains("not overwritten"));
+}
+
+#[test]
+fn completions_and_man_pages_come_out_of_the_command_line() {
+    let sojourn =
+        |arguments: &[&str]| Command::new(env!("CARGO_BIN_EXE_sojourn")).args(arguments).output().unwrap();
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let output = sojourn(&["completions", shell]);
+        assert!(output.status.success() && output.stdout.len() > 1000, "{shell}");
+        assert!(String::from_utf8(output.stdout).unwrap().contains("realm-key"), "{shell}");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    assert!(sojourn(&["man", folder.path().to_str().unwrap()]).status.success());
+    for name in ["sojourn.1", "sojourn-kdc.1", "sojourn-kdc-rotate.1", "sojourn-kdc-audit-export.1"] {
+        assert!(folder.path().join(name).is_file(), "{name}");
+    }
+    assert_eq!(sojourn(&["man", "/nonexistent/folder"]).status.code(), Some(1));
 }
 
 #[test]

@@ -235,3 +235,6 @@ fn realm_key(record: &RealmKeyRecord, change: u64) -> anyhow::Result<RealmKey> {
 const fn ended(id: Spi, change: u64) -> RealmKey {
     RealmKey { id, secret: Key::new([0; Key::LEN]), made: 0, ends: Some(0), change }
 }
+
+#[cfg(test)]
+mod tests;

@@ -60,6 +60,7 @@ async fn sigkill_right_after_each_answer_loses_nothing() {
     // KEY 0 is what the mobile node was given.
     let mut stream =
         agent.watch_subscribers(WatchSubscribersRequest { since: 0 }).await.unwrap().into_inner();
+    let Some(What::RealmKey(_)) = stream.message().await.unwrap().unwrap().what else { panic!() };
     let Some(What::Subscriber(record)) = stream.message().await.unwrap().unwrap().what else { panic!() };
     assert_eq!(record.key0, enrolled.enrolment.unwrap().key0);
     let key1 = crypto::Key::from_slice(&issued.key1).unwrap();
@@ -87,6 +88,7 @@ async fn sigkill_right_after_each_answer_loses_nothing() {
     assert_eq!(
         actions,
         [
+            "make realm key",
             "register home agent",
             "enrol subscriber",
             "issue keys",
@@ -293,11 +295,12 @@ async fn the_audit_trail_can_be_followed() {
     enrol(&mut admin, "traveller-one", 50).await.unwrap();
     let request = AuditTrailRequest { since: 0, follow: true };
     let mut stream = admin.audit_trail(request).await.unwrap().into_inner();
+    assert_eq!(stream.message().await.unwrap().unwrap().action, "make realm key");
     assert_eq!(stream.message().await.unwrap().unwrap().action, "enrol subscriber");
     let refused = admin.enrol_subscriber(enrolment("traveller-one", 51)).await.unwrap_err();
     assert_eq!(refused.code(), Code::AlreadyExists);
     let entry =
         tokio::time::timeout(installation::PATIENCE, stream.message()).await.unwrap().unwrap().unwrap();
-    assert_eq!((entry.number, entry.actor.as_str()), (2, "admin"));
+    assert_eq!((entry.number, entry.actor.as_str()), (3, "admin"));
     assert!(entry.outcome.contains("enrolled already"), "{}", entry.outcome);
 }

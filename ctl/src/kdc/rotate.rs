@@ -35,7 +35,8 @@ impl Rotate {
         enrol::check_place(&self.out)?;
         let Self { nai, overlap, dry_run, out } = self;
         let request = RotateSubscriberRequest { nai: nai.to_string(), overlap_s: overlap, dry_run };
-        let reply = client.rotate_subscriber(within(ANSWER, request)).await?.into_inner();
+        let reply = client.rotate_subscriber(within(ANSWER, request)).await;
+        let reply = reply.map_err(|status| explain(&nai, status))?.into_inner();
         let Some(enrolment) = reply.enrolment else {
             done(json, true, "", json!({ "nai": nai.to_string() }));
             return Ok(());
@@ -43,8 +44,8 @@ impl Rotate {
         let generation = enrolment.generation;
         let spi = enrol::write(enrolment, &out).map_err(|why| {
             Failure::Refused(format!(
-                "{nai} has a new key, but its file could not be written ({why}): rotate again; the key before \
-                 the last one has ended"
+                "{nai} has a new key, but its file could not be written ({why}): rotate again, and bring that file \
+                 to it at once, for the key that it has ends with the second rotation"
             ))
         })?;
         let file = out.display().to_string();
@@ -64,5 +65,17 @@ impl Rotate {
         });
         done(json, false, &sentence, value);
         Ok(())
+    }
+}
+
+/// A lost answer leaves it open whether it was done.
+fn explain(nai: &Nai, status: tonic::Status) -> Failure {
+    let lost = matches!(status.code(), tonic::Code::DeadlineExceeded | tonic::Code::Cancelled);
+    match Failure::from(status) {
+        Failure::Unreachable(why) if lost => Failure::Unreachable(format!(
+            "{why}; the generation in `sojourn kdc show {nai}` tells whether it was done; if so, rotate again, and \
+             bring that file to it at once, for the key that it has ends with the second rotation"
+        )),
+        other => other,
     }
 }

@@ -37,6 +37,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "universal-hash",
         ],
     ),
+    ("key exchange", &["curve25519-dalek", "x25519-dalek"]),
     ("seeded random numbers", &["rand_core"]),
     ("the processor's instructions, found by asking it", &["cpufeatures", "cfg-if"]),
 ];
