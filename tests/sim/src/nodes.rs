@@ -190,6 +190,7 @@ impl ForeignAgent {
                 spi: Spi(600 + agent as u32),
                 cipher: Cipher::Aes256Gcm,
                 key: agent_key(agent),
+                no_fs: true,
             }],
         };
         self.machine = Some(foreign_agent::ForeignAgent::new(config, rng.array(), self.disk.load(), now));
