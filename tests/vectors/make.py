@@ -396,6 +396,25 @@ seed("tunnel_data", "tunnel-data", data)
 seed("icmp_packet", "echo", inner)
 seed("udp", "datagram", udp(HOME, HOME_AGENT, 434, 434, b"abc") + b"abc")
 
+# ------------------------------------------------------------------ revocations
+
+revoked = Message().put("revocation, A", bytes([7, 0, 0x80, 0])).put("home address", address("0.0.0.0"))
+revoked.put("home agent", address(HOME_AGENT)).put("care-of address", address(CARE_OF))
+revoked.put("identifier", struct.pack("!I", IDENTIFICATION >> 32))
+revoked.fixed = len(revoked.bytes())
+seal = kdf(KEYS[2], "seal ha>fa", lp(FA.encode()) + lp(HA.encode()) + struct.pack("!I", KEY2_AT_FA))
+mac = kdf(KEYS[2], "auth ha>fa", lp(FA.encode()) + lp(HA.encode()) + struct.pack("!I", KEY2_AT_FA))
+for name, numbers in (("vendor", "vendor"), ("experimental", "experimental")):
+    whole = revoked.copy().sealed(2, "home address", 0, KEY2_AT_FA, ("KEY 2", "aes-256-gcm", seal), address(HOME),
+                                  numbers)
+    seed("revocation", name, whole.authentication(34, "foreign-home", KEY2_AT_FA, mac))
+acknowledged = Message().put("acknowledgement", bytes([15, 0, 0, 0])).put("home address", address("0.0.0.0"))
+acknowledged.put("identifier", struct.pack("!I", IDENTIFICATION >> 32))
+mac = kdf(KEYS[2], "auth fa>ha", lp(FA.encode()) + lp(HA.encode()) + struct.pack("!I", KEY2_AT_HA))
+seed("revocation", "acknowledgement", acknowledged.authentication(34, "foreign-home", KEY2_AT_HA, mac))
+seed("revocation_support", "today", bytes([0x80, 0]) + struct.pack("!I", IDENTIFICATION >> 32))
+seed("revocation_support", "longer", bytes([0xff, 0xff, 1, 2, 3, 4, 5, 6]))
+
 seed("sealed_nai", "long", sealed_nai("u" * 64, 7))
 seed("sealed_nai", "longest", sealed_nai("u" * 253))
 

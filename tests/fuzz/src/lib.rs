@@ -9,6 +9,7 @@ mod discovery;
 mod ours;
 mod packet;
 mod registration;
+mod revocation;
 
 pub use discovery::{advertisement, solicitation, tunnel_data};
 pub use ours::{
@@ -16,6 +17,7 @@ pub use ours::{
 };
 pub use packet::{icmp, icmp_packet, ipip, ipv4, udp, udp_packet};
 pub use registration::{extensions, parts, registration_reply, registration_request};
+pub use revocation::{revocation, revocation_support};
 
 /// A fuzz target.
 pub type Target = fn(&[u8]);
@@ -29,6 +31,6 @@ macro_rules! targets {
 
 targets! {
     advertisement, agent_heard, association_info, error_detail, extensions, handle, icmp, icmp_packet, ip_info,
-    ipip, ipv4, ours, parts, protected, registration_reply, registration_request, sealed_layer_2, sealed_nai,
-    solicitation, tunnel_data, udp, udp_packet,
+    ipip, ipv4, ours, parts, protected, registration_reply, registration_request, revocation,
+    revocation_support, sealed_layer_2, sealed_nai, solicitation, tunnel_data, udp, udp_packet,
 }

@@ -113,6 +113,13 @@ pub fn confirmed(associations: &[Association], kind: AssociationKind) -> Option<
     associations.iter().rev().find(|a| a.kind == kind && a.confirmed && a.retires.is_none())
 }
 
+/// The association of this kind to send under where something has to be sent: [`confirmed`], or the newest while none
+/// is.
+#[must_use]
+pub fn sending(associations: &[Association], kind: AssociationKind) -> Option<&Association> {
+    confirmed(associations, kind).or_else(|| associations.iter().rev().find(|a| a.kind == kind))
+}
+
 /// The association of this kind that receives under this index.
 #[must_use]
 pub fn receiving(associations: &[Association], kind: AssociationKind, inbound: Spi) -> Option<&Association> {
@@ -170,7 +177,9 @@ mod tests {
         }
 
         fn sends(&self) -> Option<u32> {
-            confirmed(&self.0, KEY3).map(|a| a.inbound.0)
+            let found = confirmed(&self.0, KEY3);
+            assert!(found.is_none() || sending(&self.0, KEY3).map(|a| a.inbound) == found.map(|a| a.inbound));
+            found.map(|a| a.inbound.0)
         }
     }
 
@@ -236,6 +245,8 @@ mod tests {
         let retiring: Vec<_> = held.0.iter().filter(|a| a.retires.is_some()).map(|a| a.kind).collect();
         assert_eq!(retiring, [KEY3]);
         assert!(confirmed(&held.0, AssociationKind::Key2).is_none());
+        let newest = sending(&held.0, AssociationKind::Key2).map(|a| a.inbound);
+        assert_eq!((newest, sending(&held.0, AssociationKind::Key1).is_none()), (Some(Spi(21)), true));
         held.erase(20);
         assert_eq!(held.receiving(), [11, 21, 21]);
     }

@@ -11,6 +11,7 @@
 
 mod advertise;
 mod challenge;
+mod dismiss;
 mod grant;
 mod limit;
 mod pending;
@@ -37,6 +38,7 @@ use wire::mip::Spi;
 pub use self::visitors::Visit;
 use self::{
     advertise::Beacon,
+    dismiss::Dismissals,
     limit::{Budget, OncePerSecond},
     pending::Pendings,
     reply::Work,
@@ -158,6 +160,11 @@ pub enum Request {
         /// Why.
         kind: Unreachable,
     },
+    /// The operator sends a visitor away before its time. Its home agent is told if it agreed to revocations.
+    RevokeVisitor {
+        /// Its home address.
+        home_address: Ipv4Addr,
+    },
 }
 
 /// What the data path needs to know of a visitor.
@@ -230,6 +237,7 @@ pub struct ForeignAgent {
     pendings: Pendings,
     visitors: Visitors,
     revoked: Revoked,
+    dismissals: Dismissals,
     work: BTreeMap<Ticket, Work>,
     last_ticket: Ticket,
     refusals: OncePerSecond,
@@ -259,6 +267,7 @@ impl ForeignAgent {
             pendings: Pendings::default(),
             visitors: Visitors::default(),
             revoked: Revoked::default(),
+            dismissals: Dismissals::default(),
             work: BTreeMap::new(),
             last_ticket: Ticket::default(),
             refusals: OncePerSecond::default(),
@@ -346,6 +355,7 @@ impl ForeignAgent {
         self.expire_visitors(now);
         self.erase(now);
         self.save_visitors();
+        self.send_revocations(now);
     }
 
     /// Erases the secrets whose time is over.
@@ -361,6 +371,7 @@ impl ForeignAgent {
         let beacons = self.beacons.values().map(|beacon| beacon.due).min();
         let shares = self.homes.values().filter_map(|home| home.shares.deadline()).min();
         let kept = earliest(self.visitors.deadline(), earliest(shares, self.revoked.deadline()));
+        let kept = earliest(kept, self.dismissals.deadline());
         earliest(beacons, earliest(self.pendings.deadline(), kept))
     }
 }
@@ -383,6 +394,7 @@ impl Machine for ForeignAgent {
             Input::Request(Request::Unreachable { home_agent, kind }) => {
                 self.unreachable(home_agent, kind, now);
             }
+            Input::Request(Request::RevokeVisitor { home_address }) => self.dismiss(home_address),
             Input::Tick => {}
         }
         self.tick(now);

@@ -6,6 +6,7 @@
 mod discovery;
 mod packet;
 mod registration;
+mod revocation;
 mod schedule;
 
 use std::{

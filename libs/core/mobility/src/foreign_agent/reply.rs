@@ -8,7 +8,13 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use record::{Change, CommitError, Visitor};
 use sa::{Direction, Unverified, Verified};
 use sansio::{LinkId, Now};
-use wire::mip::{PORT, code::Code, part::Parts, registration::Reply, revocation::REVOCATION};
+use wire::mip::{
+    PORT,
+    code::Code,
+    part::Parts,
+    registration::Reply,
+    revocation::{ACKNOWLEDGEMENT, REVOCATION},
+};
 
 use super::{
     Effect, ForeignAgent, Home, TunnelChange,
@@ -32,6 +38,8 @@ pub(super) enum Work {
     Leave { handle: u64, home_address: Ipv4Addr, answer: Vec<u8> },
     /// A visitor's home agent revoked it.
     Revoke { home_address: Ipv4Addr, answer: Box<Answer> },
+    /// The operator sent a visitor away.
+    Dismiss { home_address: Ipv4Addr },
 }
 
 impl Work {
@@ -40,7 +48,9 @@ impl Work {
         match self {
             Self::Sequence { .. } | Self::Forget => false,
             Self::Visit { visiting, .. } => visiting.record.home_address == address,
-            Self::Leave { home_address, .. } | Self::Revoke { home_address, .. } => *home_address == address,
+            Self::Leave { home_address, .. }
+            | Self::Revoke { home_address, .. }
+            | Self::Dismiss { home_address } => *home_address == address,
         }
     }
 
@@ -49,7 +59,9 @@ impl Work {
         match self {
             Self::Sequence { .. } | Self::Forget => Vec::new(),
             Self::Visit { visiting, .. } => vec![Change::PutVisitor(visiting.record.duplicate())],
-            Self::Leave { home_address, .. } | Self::Revoke { home_address, .. } => {
+            Self::Leave { home_address, .. }
+            | Self::Revoke { home_address, .. }
+            | Self::Dismiss { home_address } => {
                 vec![Change::RemoveVisitor(*home_address)]
             }
         }
@@ -86,6 +98,9 @@ impl ForeignAgent {
         }
         if payload.first() == Some(&REVOCATION) && self.homes.contains_key(source.ip()) {
             return self.revoked(source, payload, now);
+        }
+        if payload.first() == Some(&ACKNOWLEDGEMENT) && self.homes.contains_key(source.ip()) {
+            return self.acknowledged(*source.ip(), payload, now);
         }
         match self.judge(*source.ip(), payload, now) {
             Ok(judged) => self.settle(judged, now),
@@ -181,7 +196,7 @@ impl ForeignAgent {
     fn arriving(&self) -> impl Iterator<Item = &Visiting> {
         self.work.values().filter_map(|work| match work {
             Work::Visit { visiting, .. } => Some(&**visiting),
-            Work::Sequence { .. } | Work::Forget | Work::Leave { .. } | Work::Revoke { .. } => None,
+            _ => None,
         })
     }
 
@@ -283,8 +298,9 @@ impl ForeignAgent {
                     pending.told = true;
                 }
             }
-            // No acknowledgement: it is asked for again.
-            Work::Revoke { .. } if result.is_err() => {}
+            // Nothing happened: it is asked for again.
+            Work::Revoke { .. } | Work::Dismiss { .. } if result.is_err() => {}
+            Work::Dismiss { home_address } => self.dismissed(home_address, now),
             Work::Revoke { home_address, answer } => self.revocation_done(home_address, &answer, now),
             Work::Visit { handle, visiting, answer, decided } => {
                 let home_address = visiting.record.home_address;
@@ -314,6 +330,7 @@ impl ForeignAgent {
         if self.take_associations(&mut visiting, decided) {
             self.visitors.unsaved(home_address);
         }
+        self.dismissals.cancel(home_address);
         let tunnel = visiting.tunnel();
         let renewed = self.visitors.insert(visiting).is_some();
         self.count(if renewed { "visitors renewed" } else { "visitors added" });

@@ -295,7 +295,8 @@ impl ForeignAgent {
             let taken = other == Some(spi)
                 || self.visitors.uses(spi)
                 || self.pendings.uses(spi)
-                || self.revoked.uses(spi);
+                || self.revoked.uses(spi)
+                || self.dismissals.uses(spi);
             if spi >= Spi::FIRST && !taken {
                 return spi;
             }

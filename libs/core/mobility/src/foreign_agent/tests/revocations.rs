@@ -276,3 +276,115 @@ fn a_restart_forgets_no_key_that_revokes() {
     assert_eq!(acknowledged(&mut world, &key2), [AGREED + 5]);
     assert!(world.visitors().is_empty() && world.store.visitors.is_empty());
 }
+
+/// What was sent to home agents since the last look, opened as they do.
+fn revoked(world: &mut World, key2: &Association) -> Vec<Revocation> {
+    let at_home = Revoker::new(key2, End::Second).unwrap();
+    let open = |(to, bytes): (Ipv4Addr, Vec<u8>)| {
+        assert_eq!(to, HOME_AGENT);
+        let message = Message::parse(&bytes, Revocation::LEN, VENDOR).unwrap();
+        assert!(at_home.verifies(&message));
+        assert_eq!(at_home.home_address(&message), Some(HOME_ADDRESS));
+        Revocation::parse(&bytes).unwrap()
+    };
+    world.relayed().into_iter().map(open).collect()
+}
+
+fn dismiss(world: &mut World) {
+    world.did();
+    world.input(Input::Request(Request::RevokeVisitor { home_address: HOME_ADDRESS }));
+}
+
+fn acknowledge(world: &mut World, key2: &Association, home_address: Ipv4Addr, identifier: u32) {
+    let fixed = Acknowledgement { inform: false, home_address, identifier };
+    let bytes = Revoker::new(key2, End::Second).unwrap().acknowledge(&fixed);
+    world.reply(HOME_AGENT, &bytes);
+}
+
+#[test]
+fn a_visitor_that_is_sent_away_is_gone_before_its_home_agent_is_told() {
+    let (mut world, _, key2) = visited();
+    world.mode = StoreMode::Fails;
+    dismiss(&mut world);
+    assert_eq!((world.visitors().len(), revoked(&mut world, &key2)), (1, vec![]));
+    world.mode = StoreMode::Works;
+    dismiss(&mut world);
+    let [Did::Persist(1), Did::Tunnel(_), Did::Notify(event), Did::Send(_)] = world.did.as_slice() else {
+        panic!("{:?}", world.did);
+    };
+    assert_eq!(event.kind, EventKind::VisitorRemoved);
+    assert!(world.store.visitors.is_empty());
+    let sent = revoked(&mut world, &key2);
+    let identifier = ntp_seconds(world.now.unix.as_secs());
+    assert_eq!(sent, [Revocation { from_home: false, ..fixed(identifier) }]);
+    // A second time there is nobody.
+    dismiss(&mut world);
+    assert_eq!(world.did(), []);
+}
+
+#[test]
+fn its_home_agent_is_told_until_it_acknowledges() {
+    let (mut world, _, key2) = visited();
+    dismiss(&mut world);
+    let first = revoked(&mut world, &key2)[0].identifier;
+    let start = world.now.mono;
+    let mut times = Vec::new();
+    while times.len() < 4 {
+        let at = world.wait.unwrap();
+        world.pass(at - world.now.mono);
+        for sent in revoked(&mut world, &key2) {
+            times.push((world.now.mono - start).as_secs());
+            assert_eq!(u64::from(sent.identifier - first), (world.now.mono - start).as_secs());
+        }
+    }
+    assert_eq!(times, [1, 3, 7, 15]);
+    // What answers something else, or is forged, stops nothing.
+    acknowledge(&mut world, &key2, Ipv4Addr::UNSPECIFIED, first + 2);
+    acknowledge(&mut world, &key2, HOME_ADDRESS, first);
+    let mut forged = key2.duplicate();
+    forged.key = Key::new([1; 32]);
+    acknowledge(&mut world, &forged, Ipv4Addr::UNSPECIFIED, first);
+    assert!(world.agent.dismissals.deadline().is_some());
+    // An earlier one that was under way serves.
+    acknowledge(&mut world, &key2, Ipv4Addr::UNSPECIFIED, first + 1);
+    assert!(world.agent.dismissals.deadline().is_none());
+    world.did();
+    world.pass(Duration::from_secs(100));
+    assert_eq!(revoked(&mut world, &key2), []);
+    acknowledge(&mut world, &key2, Ipv4Addr::UNSPECIFIED, first);
+    assert_eq!(world.counter("revocations acknowledged by home agents"), 1);
+}
+
+#[test]
+fn it_is_told_no_longer_than_the_registration_would_have_lasted() {
+    let mut world = World::new();
+    let mut mobile = Mobile::new();
+    mobile.fixed.lifetime = 30;
+    let key2 = register(&mut world, &mut mobile, Some(AGREED));
+    dismiss(&mut world);
+    world.pass(Duration::from_secs(1000));
+    assert_eq!(revoked(&mut world, &key2).len(), 5, "after 0, 1, 3, 7 and 15 seconds");
+    assert_eq!(world.counter("revocations not acknowledged"), 1);
+}
+
+#[test]
+fn a_mobile_node_that_comes_back_is_not_revoked() {
+    let (mut world, mut mobile, key2) = visited();
+    dismiss(&mut world);
+    register(&mut world, &mut mobile, Some(AGREED + 9));
+    world.did();
+    world.pass(Duration::from_secs(100));
+    assert_eq!(revoked(&mut world, &key2), []);
+    assert_eq!(world.visitors(), [HOME_ADDRESS]);
+}
+
+#[test]
+fn a_home_agent_that_did_not_agree_is_not_told() {
+    let mut world = World::new();
+    let key2 = register(&mut world, &mut Mobile::new(), None);
+    dismiss(&mut world);
+    assert!(world.visitors().is_empty());
+    world.did();
+    world.pass(Duration::from_secs(10));
+    assert_eq!(revoked(&mut world, &key2), []);
+}
