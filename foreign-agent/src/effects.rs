@@ -138,22 +138,24 @@ impl World {
         let done = match change {
             TunnelChange::VisitorAdded(visitor) => {
                 tracing::debug!(home_address = %visitor.home_address, home_agent = %visitor.home_agent, "visitor");
-                self.table.insert(entry(&visitor));
-                self.tunnel.swap(self.table.clone());
                 let Some(delivery) = delivery(&self.interfaces, &visitor) else {
                     return;
                 };
                 let done = self.plan.visitor_add(&delivery).await;
                 self.deliveries.insert(visitor.home_address, delivery);
+                // Only now: what comes out of the tunnel before the route stands would leave by the default route,
+                // with the home address in the open.
+                self.table.insert(entry(&visitor));
+                self.tunnel.swap(self.table.clone());
                 done
             }
             TunnelChange::VisitorRemoved { home_address } => {
                 tracing::debug!(%home_address, "visitor gone");
-                self.deliveries.remove(&home_address);
-                let done = self.plan.visitor_remove(home_address).await;
+                // The other way round, for the same reason.
                 self.table.remove(home_address);
                 self.tunnel.swap(self.table.clone());
-                done
+                self.deliveries.remove(&home_address);
+                self.plan.visitor_remove(home_address).await
             }
         };
         if let Err(error) = done {
