@@ -59,7 +59,7 @@ fn agreed(world: &World, node: usize, binding: &record::Binding) -> Verdict {
     let here = &world.mobile_nodes[node];
     let machine = here.machine.as_ref().ok_or("its daemon is down")?;
     let fingerprint = |held: Vec<&record::Association>, kind| {
-        held.into_iter().rfind(|a| a.kind == kind).map(|a| a.key.fingerprint_hex())
+        held.into_iter().find(|a| a.kind == kind).map(|a| a.key.fingerprint_hex())
     };
     let mine = |kind| fingerprint(machine.associations().collect(), kind);
     let expect = |holds: bool, words: &str| if holds { Ok(()) } else { Err(words.to_owned()) };
