@@ -138,11 +138,7 @@ impl World {
         let done = match change {
             TunnelChange::VisitorAdded(visitor) => {
                 tracing::debug!(home_address = %visitor.home_address, home_agent = %visitor.home_agent, "visitor");
-                let Some(entry) = entry(&visitor) else {
-                    tracing::error!("the packet path knows no {} encapsulation", visitor.tunnel.name());
-                    return;
-                };
-                self.table.insert(entry);
+                self.table.insert(entry(&visitor));
                 self.tunnel.swap(self.table.clone());
                 let Some(delivery) = delivery(&self.interfaces, &visitor) else {
                     return;
@@ -209,14 +205,16 @@ fn unreachable(error: &net::Error) -> Unreachable {
     }
 }
 
-/// The tunnel of a visitor as the packet path needs it, `None` if it does not know the encapsulation.
-pub(crate) const fn entry(visitor: &VisitorTunnel) -> Option<Entry> {
+/// The tunnel of a visitor as the packet path needs it.
+pub(crate) const fn entry(visitor: &VisitorTunnel) -> Entry {
+    let local = visitor.care_of;
     let peer = match visitor.tunnel {
-        Tunnel::IpInIp(remote) => Peer::IpInIp { local: visitor.care_of, remote },
+        Tunnel::IpInIp(remote) => Peer::IpInIp { local, remote },
+        Tunnel::Minimal(remote) => Peer::Minimal { local, remote },
+        Tunnel::Gre(remote) => Peer::Gre { local, remote },
         Tunnel::Udp(remote) => Peer::Udp { remote },
-        Tunnel::Minimal(_) | Tunnel::Gre(_) => return None,
     };
-    Some(Entry::new(visitor.home_address, peer))
+    Entry::new(visitor.home_address, peer)
 }
 
 /// The way to a visitor on its link; `None` if the link has no number here.

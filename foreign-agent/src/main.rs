@@ -65,11 +65,13 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         .filter(|link| link.address != config.care_of)
         .map(|link| udp::Silent::open(SocketAddrV4::new(link.address, PORT)))
         .collect::<Result<Vec<_>, _>>()?;
-    let table = Table::new(Side::Visited, core.tunnels().filter_map(|v| effects::entry(&v)));
+    let table = Table::new(Side::Visited, core.tunnels().map(|v| effects::entry(&v)));
     let device = config.tunnel.device.as_str();
     let (tunnel, datagrams) = tunnel::Tunnel::open(tunnel::Config {
         device: device.to_owned(),
         mark: None,
+        encapsulations: tunnel::Encapsulations::default(),
+        links: tunnel::Links::None,
         ports: vec![port.clone()],
         table: table.clone(),
     })?;

@@ -110,10 +110,7 @@ impl World {
     async fn change_tunnel(&mut self, change: TunnelChange) {
         let done = match change {
             TunnelChange::Bind { home_address, tunnel } => {
-                let Some(entry) = entry(self.address, home_address, tunnel) else {
-                    tracing::error!("the packet path knows no {} encapsulation", tunnel.name());
-                    return;
-                };
+                let entry = entry(self.address, home_address, tunnel);
                 self.table.insert(entry);
                 self.tunnel.swap(self.table.clone());
                 let binding = plan::home_agent::Binding { home_address, mtu: entry.mtu };
@@ -145,18 +142,18 @@ impl World {
     }
 }
 
-/// The tunnel of a binding as the packet path needs it, `None` if it does not know the encapsulation.
-pub(crate) fn entry(local: Ipv4Addr, home_address: Ipv4Addr, tunnel: Tunnel) -> Option<Entry> {
+/// The tunnel of a binding as the packet path needs it.
+pub(crate) fn entry(local: Ipv4Addr, home_address: Ipv4Addr, tunnel: Tunnel) -> Entry {
     let peer = match tunnel {
         Tunnel::IpInIp(remote) => Peer::IpInIp { local, remote },
+        Tunnel::Minimal(remote) => Peer::Minimal { local, remote },
+        Tunnel::Gre(remote) => Peer::Gre { local, remote },
         Tunnel::Udp(remote) => Peer::Udp { remote },
-        Tunnel::Minimal(_) | Tunnel::Gre(_) => return None,
     };
-    Some(Entry::new(home_address, peer))
+    Entry::new(home_address, peer)
 }
 
 /// Tunnels of all bindings.
 pub(crate) fn entries(local: Ipv4Addr, core: &HomeAgent) -> BTreeMap<Ipv4Addr, Entry> {
-    let known = |b: &record::Binding| Some((b.home_address, entry(local, b.home_address, b.tunnel)?));
-    core.bindings().filter_map(known).collect()
+    core.bindings().map(|b| (b.home_address, entry(local, b.home_address, b.tunnel))).collect()
 }

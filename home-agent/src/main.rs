@@ -68,6 +68,8 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let tunnel_config = tunnel::Config {
         device: device.to_owned(),
         mark: None,
+        encapsulations: tunnel::Encapsulations::default(),
+        links: tunnel::Links::None,
         ports: vec![port.clone()],
         table: table.clone(),
     };

@@ -59,6 +59,8 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let (tunnel, datagrams) = tunnel::Tunnel::open(tunnel::Config {
         device: device.to_owned(),
         mark: Some(plan::MARK),
+        encapsulations: tunnel::Encapsulations::default(),
+        links: tunnel::Links::None,
         ports: Vec::new(),
         table: Table::new(Side::Visited, []),
     })?;
