@@ -9,7 +9,7 @@ import json
 import struct
 import sys
 
-from scapy.all import ICMP, IP, UDP, Ether, Raw, rdpcap, wrpcap
+from scapy.all import GRE, ICMP, IP, UDP, Ether, Raw, rdpcap, wrpcap
 from scapy.layers.mobileip import MobileIP, MobileIPRRP, MobileIPRRQ, MobileIPTunnelData
 
 LONG = {36, 37, 38, 40, 41, 42, 43, 48, 127}
@@ -62,6 +62,52 @@ def discovery(packet):
     return out
 
 
+def ones_sum(data):
+    data += b"\0" * (len(data) % 2)
+    total = sum(struct.unpack(f"!{len(data) // 2}H", data))
+    while total > 0xFFFF:
+        total = (total & 0xFFFF) + (total >> 16)
+    return total
+
+
+def minimal(packet):
+    """RFC 2004; scapy has no layer for it."""
+    data = bytes(packet.payload)
+    protocol, flags, _, destination = struct.unpack_from("!BBH4s", data)
+    length = 12 if flags & 0x80 else 8
+    inner = packet.copy()
+    inner.remove_payload()
+    inner.proto, inner.dst = protocol, ".".join(map(str, destination))
+    if flags & 0x80:
+        inner.src = ".".join(map(str, data[8:12]))
+    del inner.len, inner.chksum
+    inner = bytes(inner / Raw(data[length:]))
+    return {"tunnel": "minimal", "sum": ones_sum(data[:length]) == 0xFFFF, "inner": inner.hex()}
+
+
+def generic(packet):
+    layer = packet[GRE]
+    out = {"tunnel": "gre", "version": layer.version, "key": layer.key_present, "ether_type": layer.proto,
+           "inner": bytes(layer.payload).hex()}
+    out["sum"] = ones_sum(bytes(layer)) == 0xFFFF if layer.chksum_present else None
+    return out
+
+
+def forwarded(inner, entry, leave):
+    """The packet `inner` with a minimal forwarding header."""
+    inner = IP(bytes(inner))
+    present = inner.src != entry
+    header = struct.pack("!BBH", inner.proto, 0x80 * present, 0)
+    header += bytes(map(int, inner.dst.split("."))) + bytes(map(int, inner.src.split("."))) * present
+    header = header[:2] + struct.pack("!H", 0xFFFF - ones_sum(header)) + header[4:]
+    payload = bytes(inner.payload)
+    outer = inner.copy()
+    outer.remove_payload()
+    outer.src, outer.dst, outer.proto = entry, leave, 55
+    del outer.len, outer.chksum
+    return outer / Raw(header + payload)
+
+
 def right_checksums(packet):
     again = Ether(bytes(packet)).payload
     layers = [layer for layer in (IP, UDP, ICMP) if layer in again]
@@ -76,7 +122,10 @@ def read(path):
     for packet in rdpcap(path):
         ip = packet[IP]
         out = {"source": ip.src, "destination": ip.dst, "ttl": ip.ttl, "checksums": right_checksums(packet)}
-        if UDP in packet:
+        if ip.proto in (47, 55):
+            out["message"] = generic(packet) if ip.proto == 47 else minimal(ip)
+            out["checksums"] = ones_sum(bytes(ip)[:20]) == 0xFFFF
+        elif UDP in packet:
             out["ports"] = [packet[UDP].sport, packet[UDP].dport]
             # scapy takes port 434 on either side for Mobile IP.
             out["message"] = registration(packet)
@@ -124,6 +173,10 @@ def write(path):
         frame / IP(src="10.99.1.1", dst="224.0.0.1", ttl=1) / advertisement,
         frame / IP(src="0.0.0.0", dst="224.0.0.2", ttl=1) / solicitation,
         frame / IP(**ends, ttl=64, proto=4) / inner,
+        frame / IP(**ends, ttl=64) / GRE(proto=0x800) / inner,
+        frame / IP(**ends, ttl=64) / GRE(proto=0x800, chksum_present=1) / inner,
+        frame / forwarded(inner, ends["src"], ends["dst"]),
+        frame / forwarded(inner, inner.src, ends["dst"]),
     ])
     print(json.dumps({"inner": bytes(inner).hex(), "key": key.hex()}))
 

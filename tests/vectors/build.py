@@ -173,6 +173,25 @@ def ipv4(source, destination, protocol, ttl, payload, tos=0, identification=0, f
     return head[:10] + struct.pack("!H", checksum(head)) + head[12:]
 
 
+def minimal(entry, exit, inner):
+    """RFC 2004: the header of a packet without options, changed, then the forwarding header, then the payload."""
+    source, destination = inner[12:16], inner[16:20]
+    forwarding = bytes([inner[9], 0x80 if source != address(entry) else 0, 0, 0]) + destination
+    forwarding += source if source != address(entry) else b""
+    forwarding = forwarding[:2] + struct.pack("!H", checksum(forwarding)) + forwarding[4:]
+    head = inner[:2] + struct.pack("!H", len(inner) + len(forwarding)) + inner[4:9] + bytes([55, 0, 0])
+    head += address(entry) + address(exit)
+    return head[:10] + struct.pack("!H", checksum(head)) + head[12:], forwarding
+
+
+def gre(inner, summed):
+    """RFC 2784: the header before an IPv4 packet."""
+    if not summed:
+        return bytes([0, 0, 8, 0])
+    head = bytes([0x80, 0, 8, 0, 0, 0, 0, 0])
+    return head[:4] + struct.pack("!H", checksum(head + inner)) + head[6:]
+
+
 def udp(source, destination, source_port, destination_port, payload):
     head = struct.pack("!HHHH", source_port, destination_port, 8 + len(payload), 0)
     pseudo = address(source) + address(destination) + struct.pack("!BBH", 0, 17, 8 + len(payload))

@@ -11,7 +11,7 @@ import json
 import pathlib
 import struct
 
-from build import (Message, address, checksum, icmp, ipv4, kdf, lp, reply, request, udp)
+from build import (Message, address, checksum, gre, icmp, ipv4, kdf, lp, minimal, reply, request, udp)
 
 HERE = pathlib.Path(__file__).resolve().parent
 CORPUS = HERE.parent / "fuzz" / "corpus"
@@ -390,6 +390,37 @@ tunnelled = ipv4(HOME_AGENT, CARE_OF, 4, 64, inner, tos=0xB8) + inner
 write("rfc2003-3.1/ip-in-ip", tunnelled,
       {"message": "ip-in-ip", "entry": HOME_AGENT, "exit": CARE_OF, "ttl": 64, "tos": 0xB8, "inner": inner.hex()})
 seed("ipip", "ip-in-ip", tunnelled)
+own = ipv4(HOME_AGENT, HOME, 1, 63, inner_payload, tos=0xB8) + inner_payload
+for name, packet in (("with-source", inner), ("without-source", own)):
+    head, forwarding = minimal(HOME_AGENT, CARE_OF, packet)
+    message = Message().put("IPv4", head).put("forwarding header", forwarding).put("payload", packet[20:])
+    write(f"rfc2004-3/{name}", message,
+          {"message": "minimal encapsulation", "entry": HOME_AGENT, "exit": CARE_OF, "ttl": 63,
+           "source_present": packet is inner, "inner": packet.hex()})
+    seed("minimal", name, message)
+head, forwarding = minimal(HOME_AGENT, CARE_OF, inner)
+broken = Message().put("IPv4", head).put("forwarding header", forwarding[:-1] + b"\x5b").put("payload", inner[20:])
+write("malformed/minimal-checksum", broken, {"message": "minimal encapsulation", "error": "Checksum"})
+cut = forwarding[:11]
+broken = Message().put("IPv4", ipv4(HOME_AGENT, CARE_OF, 55, 63, cut)).put("forwarding header", cut)
+write("malformed/minimal-cut", broken, {"message": "minimal encapsulation", "error": "Truncated"})
+for name, packet, summed in (("gre", inner, False), ("gre-with-checksum", inner, True)):
+    tunnel = gre(packet, summed)
+    message = Message().put("IPv4", ipv4(HOME_AGENT, CARE_OF, 47, 64, tunnel + packet, tos=0xB8))
+    message.put("GRE", tunnel).put("inner packet", packet)
+    write(f"rfc2784-2/{name}", message,
+          {"message": "gre", "entry": HOME_AGENT, "exit": CARE_OF, "ttl": 64, "tos": 0xB8, "checksum": summed,
+           "inner": packet.hex()})
+    seed("gre", name, message)
+for name, tunnel, error in (("gre-key", bytes([0x20, 0, 8, 0, 0, 0, 0, 7]), "TunnelHeader"),
+                            ("gre-version-1", bytes([0, 1, 8, 0]), "TunnelHeader"),
+                            ("gre-checksum", gre(inner + b"\1", True), "Checksum"),
+                            ("gre-ipv6", bytes([0, 0, 0x86, 0xDD]), "EtherType(34525)")):
+    message = Message().put("IPv4", ipv4(HOME_AGENT, CARE_OF, 47, 64, tunnel + inner))
+    message.put("GRE", tunnel).put("inner packet", inner)
+    write(f"malformed/{name}", message, {"message": "gre", "error": error})
+    seed("gre", name, message)
+
 data = bytes([4, 4, 0, 0]) + inner
 write("rfc3519-3.3/tunnel-data", data, {"message": "tunnel data", "next_header": 4, "packet": inner.hex()})
 seed("tunnel_data", "tunnel-data", data)

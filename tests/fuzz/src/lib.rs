@@ -15,7 +15,7 @@ pub use discovery::{advertisement, solicitation, tunnel_data};
 pub use ours::{
     agent_heard, association_info, error_detail, handle, ip_info, ours, protected, sealed_layer_2, sealed_nai,
 };
-pub use packet::{icmp, icmp_packet, ipip, ipv4, udp, udp_packet};
+pub use packet::{gre, icmp, icmp_packet, ipip, ipv4, minimal, udp, udp_packet};
 pub use registration::{extensions, parts, registration_reply, registration_request};
 pub use revocation::{revocation, revocation_support};
 
@@ -30,7 +30,7 @@ macro_rules! targets {
 }
 
 targets! {
-    advertisement, agent_heard, association_info, error_detail, extensions, handle, icmp, icmp_packet, ip_info,
-    ipip, ipv4, ours, parts, protected, registration_reply, registration_request, revocation,
+    advertisement, agent_heard, association_info, error_detail, extensions, gre, handle, icmp, icmp_packet,
+    ip_info, ipip, ipv4, minimal, ours, parts, protected, registration_reply, registration_request, revocation,
     revocation_support, sealed_layer_2, sealed_nai, solicitation, tunnel_data, udp, udp_packet,
 }

@@ -357,6 +357,54 @@ fn tshark_reads_our_solicitation_and_tunnels() {
     assert_eq!(found[2], [texts([8]), both, vec![], vec![], texts([1, 1])]);
 }
 
+/// Our packets in GRE without and with checksum, and in minimal encapsulation with and without the source.
+fn other_tunnels() -> [Vec<u8>; 4] {
+    let (entry, exit) = (Ipv4Addr::new(10, 11, 1, 2), Ipv4Addr::new(10, 51, 1, 2));
+    let own = Ipv4Addr::new(10, 11, 1, 50);
+    [
+        ip::gre::encapsulate(&inner(), entry, exit, false).unwrap(),
+        ip::gre::encapsulate(&inner(), entry, exit, true).unwrap(),
+        ip::minimal::encapsulate(&inner(), entry, exit).unwrap(),
+        ip::minimal::encapsulate(&inner(), own, exit).unwrap(),
+    ]
+}
+
+#[test]
+fn tshark_reads_our_gre_and_the_header_of_minimal_encapsulation() {
+    let Some(tshark) = Tshark::find() else { return };
+    let (_folder, path) = capture(&other_tunnels());
+    assert_eq!(tshark.malformed(&path).unwrap(), 0);
+    let fields =
+        ["ip.proto", "ip.src", "gre.proto", "gre.checksum.status", "ip.checksum.status", "icmp.type"];
+    let found = tshark.fields(&path, "", &fields).unwrap();
+    let both = texts(["10.11.1.2", "10.11.1.50"]);
+    for (found, status) in found.iter().zip([vec![], texts([1])]) {
+        let expected = [texts([47, 1]), both.clone(), texts(["0x0800"]), status, texts([1, 1]), texts([8])];
+        assert_eq!(*found, expected);
+    }
+    // It knows the number of minimal encapsulation only.
+    for (found, source) in found[2..].iter().zip(["10.11.1.2", "10.11.1.50"]) {
+        assert_eq!(*found, [texts([55]), texts([source]), vec![], vec![], texts([1]), vec![]]);
+    }
+}
+
+#[test]
+fn scapy_reads_our_gre_and_minimal_encapsulation() {
+    let Some(python) = python() else { return };
+    let (_folder, path) = capture(&other_tunnels());
+    let found = scapy(&python, "read", &path);
+    assert_eq!(found.len(), 4);
+    for found in &found {
+        assert_eq!(found["checksums"], true);
+        assert_eq!(found["message"]["inner"], hex(&inner()));
+    }
+    for (found, sum) in found.iter().zip([Value::Null, true.into(), true.into(), true.into()]) {
+        assert_eq!(found["message"]["sum"], sum);
+    }
+    assert_eq!((&found[0]["message"]["version"], &found[0]["message"]["key"]), (&0.into(), &0.into()));
+    assert_eq!(found[0]["message"]["ether_type"], 0x0800);
+}
+
 fn scapy(python: &Path, action: &str, file: &Path) -> Vec<Value> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scapy_peer.py");
     let out = Command::new(python).arg(script).arg(action).arg(file).output().unwrap();
@@ -435,7 +483,7 @@ fn we_read_what_scapy_writes() {
     let path = folder.path().join("scapy.pcap");
     let written = scapy(&python, "write", &path);
     let packets = pcap::read(&path).unwrap();
-    let [request, reply, data, advertisement, solicitation, ip_in_ip] = &packets[..] else {
+    let [request, reply, data, advertisement, solicitation, ip_in_ip, tunnels @ ..] = &packets[..] else {
         panic!("{} packets", packets.len());
     };
     scapy_request(ip::parse_udp(request).unwrap().payload);
@@ -449,6 +497,16 @@ fn we_read_what_scapy_writes() {
     Solicitation::parse(solicitation.message).unwrap();
     let out = ip::ipip::decapsulate(ip_in_ip).unwrap();
     assert_eq!(hex(out.bytes), written[0]["inner"].as_str().unwrap());
+    let [gre, gre_summed, minimal, minimal_own] = tunnels else { panic!("{} packets", packets.len()) };
+    for (packet, summed) in [(gre, false), (gre_summed, true)] {
+        let out = ip::gre::decapsulate(packet).unwrap();
+        assert_eq!((hex(out.bytes).as_str().into(), out.summed), (written[0]["inner"].clone(), summed));
+    }
+    for (packet, added) in [(minimal, ip::minimal::LONG), (minimal_own, ip::minimal::SHORT)] {
+        let out = ip::minimal::decapsulate(packet).unwrap();
+        assert_eq!(hex(&out.packet), written[0]["inner"].as_str().unwrap());
+        assert_eq!(packet.len(), out.packet.len() + added);
+    }
 }
 
 fn scapy_request(bytes: &[u8]) {

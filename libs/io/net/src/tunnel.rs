@@ -93,8 +93,11 @@ pub struct Config {
     pub table: Table,
 }
 
+/// A home link, to listen and to speak.
+type HomeLink = (DataSocket, GroupSender);
+
 impl Links {
-    fn open(&self) -> Result<(Vec<DataSocket>, Option<(DataSocket, GroupSender)>), Error> {
+    fn open(&self) -> Result<(Vec<DataSocket>, Option<HomeLink>), Error> {
         match self {
             Self::None => Ok((Vec::new(), None)),
             Self::Visited { interfaces, addresses } => {
@@ -116,8 +119,8 @@ struct Shared {
     raw: RawSockets,
     /// Where visitors hand packets over.
     visited: Vec<DataSocket>,
-    /// The home link, to listen and to speak.
-    home: Option<(DataSocket, GroupSender)>,
+    /// The home link.
+    home: Option<HomeLink>,
     table: ArcSwap<Table>,
     ports: ArcSwap<Vec<udp::Port>>,
     paths: ArcSwap<Paths>,

@@ -87,6 +87,8 @@ fn read(vector: &Vector) -> Result<Value, String> {
         "ipv4" => packet::ipv4(&vector.bytes),
         "udp packet" => packet::udp_packet(&vector.bytes),
         "ip-in-ip" => packet::ipip(&vector.bytes),
+        "minimal encapsulation" => packet::minimal(&vector.bytes),
+        "gre" => packet::gre(&vector.bytes),
         other => panic!("{}: unknown message {other}", vector.name),
     }
 }

@@ -1,4 +1,4 @@
-//! IPv4, UDP, ICMP, IP-in-IP.
+//! IPv4, UDP, ICMP, IP-in-IP, minimal encapsulation, GRE.
 
 use serde_json::{Value, json};
 use wire::ip::{self, Icmp, Ipv4Packet, ipip as tunnel};
@@ -45,6 +45,33 @@ pub(crate) fn ipip(bytes: &[u8]) -> Result<Value, String> {
         "exit": exit.to_string(),
         "ttl": out.outer.ttl,
         "tos": out.outer.tos,
+        "inner": hex(out.bytes),
+    }))
+}
+
+pub(crate) fn minimal(bytes: &[u8]) -> Result<Value, String> {
+    let out = ip::minimal::decapsulate(bytes).map_err(|e| format!("{e:?}"))?;
+    let (entry, exit) = (out.outer.source, out.outer.destination);
+    assert_eq!(ip::minimal::encapsulate(&out.packet, entry, exit).expect("it was parsed"), bytes);
+    Ok(json!({
+        "entry": entry.to_string(),
+        "exit": exit.to_string(),
+        "ttl": out.outer.ttl,
+        "source_present": bytes.len() == out.packet.len() + ip::minimal::LONG,
+        "inner": hex(&out.packet),
+    }))
+}
+
+pub(crate) fn gre(bytes: &[u8]) -> Result<Value, String> {
+    let out = ip::gre::decapsulate(bytes).map_err(|e| format!("{e:?}"))?;
+    let (entry, exit) = (out.outer.source, out.outer.destination);
+    assert_eq!(ip::gre::encapsulate(out.bytes, entry, exit, out.summed).expect("it was parsed"), bytes);
+    Ok(json!({
+        "entry": entry.to_string(),
+        "exit": exit.to_string(),
+        "ttl": out.outer.ttl,
+        "tos": out.outer.tos,
+        "checksum": out.summed,
         "inner": hex(out.bytes),
     }))
 }
