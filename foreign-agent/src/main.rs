@@ -75,7 +75,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         mark: None,
         ports: vec![port.clone()],
         table: table.clone(),
-        encapsulations: tunnel::Encapsulations { minimal: true, gre: true },
+        encapsulations: tunnel::Encapsulations::default(),
         links: tunnel::Links::None,
     })?;
     let names: Vec<&str> = interfaces.iter().map(String::as_str).collect();

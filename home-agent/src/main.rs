@@ -65,7 +65,11 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let socket = Socket::bind(&config.admin.socket)?;
 
     let entries = effects::entries(config.address, &core);
-    let table = Table::new(Side::HomeAgent, entries.values().copied());
+    let (table, links) = (Table::new(Side::HomeAgent, entries.values().copied()), config.broadcasts());
+    let table = match &links {
+        tunnel::Links::Home { broadcast, .. } => table.with_broadcast(*broadcast),
+        tunnel::Links::Visited { .. } | tunnel::Links::None => table,
+    };
     let port = udp::Port::open(SocketAddrV4::new(config.address, PORT), None)?;
     let device = config.tunnel.device.as_str();
     let tunnel_config = tunnel::Config {
@@ -74,7 +78,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         ports: vec![port.clone()],
         table: table.clone(),
         encapsulations: config.encapsulations(),
-        links: config.broadcasts(),
+        links,
     };
     let (tunnel, datagrams) = tunnel::Tunnel::open(tunnel_config)?;
     let interface = config.home_link.interface.as_str();

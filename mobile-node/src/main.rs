@@ -71,7 +71,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         mark: Some(plan::MARK),
         ports: Vec::new(),
         table: Table::new(Side::Visited, []),
-        encapsulations: tunnel::Encapsulations { minimal: true, gre: true },
+        encapsulations: tunnel::Encapsulations::default(),
         links: tunnel::Links::None,
     })?;
     let netlink = Netlink::connect()?;
