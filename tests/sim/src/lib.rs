@@ -12,5 +12,5 @@ mod nodes;
 mod plan;
 mod world;
 
-pub use plan::{Action, Plan};
-pub use world::{Outcome, run};
+pub use plan::{Action, Place, Plan, Weather};
+pub use world::{Outcome, Recorded, Way, record, run};

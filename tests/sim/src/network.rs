@@ -8,13 +8,16 @@ use std::{
 };
 
 use sansio::{LinkAddress, Transmit};
-use wire::{ip, mip::registration};
+use wire::{
+    ip,
+    mip::{PORT, registration},
+};
 
 use crate::{
     check,
     nodes::{HOME_AGENT, HOME_AGENT_LINK, NAT, agent_link, care_of, node_link, translated_address},
     plan::{Action, Place},
-    world::{Happening, Party, World},
+    world::{Happening, Party, Recorded, Way, World},
 };
 
 /// Messages kept for the attacker.
@@ -102,6 +105,7 @@ impl World {
         let verdict = check::private(&message_bytes(&message), place != Place::Home || is_core(&message));
         self.verdict(verdict);
         self.capture(&message);
+        self.record(&message);
         if place != Place::Nowhere {
             self.deliver(message);
         }
@@ -133,6 +137,26 @@ impl World {
             let _ = write!(line, "{}", describe(message));
             line
         });
+    }
+
+    fn record(&mut self, message: &Message) {
+        let Some(recorded) = &mut self.recorded else { return };
+        let (way, bytes) = match message {
+            Message::Link { place: Place::Visited(_), packet, .. } => match ip::parse_udp(packet) {
+                Ok(udp) if udp.destination.port() == PORT => (Way::FromMobileNode, packet),
+                Ok(_) => (Way::ToMobileNode, packet),
+                Err(_) => return,
+            },
+            Message::Link { .. } => return,
+            Message::Udp { destination, payload, .. } if *destination.ip() == HOME_AGENT => {
+                (Way::ToHomeAgent, payload)
+            }
+            Message::Udp { payload, .. } => (Way::FromHomeAgent, payload),
+        };
+        // What a node at home says there is no business of theirs on the way.
+        if is_core(message) || matches!(message, Message::Link { .. }) {
+            recorded.push(Recorded { way, bytes: bytes.clone() });
+        }
     }
 
     fn capture(&mut self, message: &Message) {

@@ -38,6 +38,29 @@ pub struct Outcome {
     pub digest: [u8; 32],
 }
 
+/// Which way a recorded message went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Way {
+    /// From a mobile node, on a visited link.
+    FromMobileNode,
+    /// To a mobile node, on a visited link.
+    ToMobileNode,
+    /// From a foreign agent to the home agent.
+    ToHomeAgent,
+    /// From the home agent to a foreign agent.
+    FromHomeAgent,
+}
+
+/// A registration message as somebody on the way sees it: on a visited link the whole IP packet, between the agents
+/// the payload of UDP.
+#[derive(Clone, Debug)]
+pub struct Recorded {
+    /// Which way it went.
+    pub way: Way,
+    /// Its bytes.
+    pub bytes: Vec<u8>,
+}
+
 /// A party.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Party {
@@ -78,6 +101,18 @@ pub(crate) struct World {
     violation: Option<String>,
     healed_before: Option<Verdict>,
     pub(crate) sent: [u8; 32],
+    pub(crate) recorded: Option<Vec<Recorded>>,
+}
+
+/// Runs the world of a plan and hands back every registration message that passed off the home link, and the first
+/// broken promise.
+#[must_use]
+pub fn record(plan: Plan, seed: u64) -> (Vec<Recorded>, Option<String>) {
+    let mut world = World::new(plan, seed, false);
+    world.recorded = Some(Vec::new());
+    world.begin();
+    world.go();
+    (world.recorded.unwrap_or_default(), world.violation)
 }
 
 /// Runs the world of a seed; `traced` keeps readable lines.
@@ -87,28 +122,7 @@ pub fn run(seed: u64, traced: bool) -> Outcome {
 }
 
 fn run_plan(plan: Plan, seed: u64, traced: bool) -> Outcome {
-    let mut bytes = [0; 32];
-    bytes[..8].copy_from_slice(&seed.to_be_bytes());
-    let mut world = World {
-        rng: Rng::from_seed(bytes),
-        now: Duration::ZERO,
-        queue: BTreeMap::new(),
-        order: 0,
-        wakes: BTreeMap::new(),
-        home_agent: nodes::home_agent(&plan),
-        foreign_agents: (0..plan.foreign_agents).map(|_| nodes::foreign_agent()).collect(),
-        mobile_nodes: (0..plan.mobile_nodes).map(|_| nodes::mobile_node()).collect(),
-        kdc_away_until: Duration::ZERO,
-        core_cut_until: Duration::ZERO,
-        nat: BTreeMap::new(),
-        captured: VecDeque::new(),
-        model: Model::default(),
-        trace: traced.then(Vec::new),
-        violation: None,
-        healed_before: None,
-        sent: [0; 32],
-        plan,
-    };
+    let mut world = World::new(plan, seed, traced);
     world.begin();
     world.go();
     let registrations = world.mobile_nodes.iter().map(|n| n.state.registrations).sum();
@@ -121,6 +135,32 @@ fn run_plan(plan: Plan, seed: u64, traced: bool) -> Outcome {
 }
 
 impl World {
+    fn new(plan: Plan, seed: u64, traced: bool) -> Self {
+        let mut bytes = [0; 32];
+        bytes[..8].copy_from_slice(&seed.to_be_bytes());
+        Self {
+            rng: Rng::from_seed(bytes),
+            now: Duration::ZERO,
+            queue: BTreeMap::new(),
+            order: 0,
+            wakes: BTreeMap::new(),
+            home_agent: nodes::home_agent(&plan),
+            foreign_agents: (0..plan.foreign_agents).map(|_| nodes::foreign_agent()).collect(),
+            mobile_nodes: (0..plan.mobile_nodes).map(|_| nodes::mobile_node()).collect(),
+            kdc_away_until: Duration::ZERO,
+            core_cut_until: Duration::ZERO,
+            nat: BTreeMap::new(),
+            captured: VecDeque::new(),
+            model: Model::default(),
+            trace: traced.then(Vec::new),
+            violation: None,
+            healed_before: None,
+            sent: [0; 32],
+            recorded: None,
+            plan,
+        }
+    }
+
     fn begin(&mut self) {
         self.start(Party::HomeAgent);
         (0..self.foreign_agents.len()).for_each(|a| self.start(Party::ForeignAgent(a)));
