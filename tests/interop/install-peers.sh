@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs the foreign programs that the interoperability tests talk to: tshark from the distribution, and a
-# Python environment with scapy and grpcio under target/. Does nothing for what is there already.
+# Python environment with scapy, grpcio and cryptography under target/. Does nothing for what is there already.
 #
 # usage: install-peers.sh [tshark] [python]        (both without arguments)
 # exit status: 0 if everything asked for is there now, 1 otherwise, with the reason on standard error
@@ -33,7 +33,7 @@ apt_install() {
 
 have_python() {
     [ -x "$venv/bin/python" ] && "$venv/bin/python" -c '
-import grpc, grpc_reflection, scapy
+import cryptography, grpc, grpc_reflection, scapy
 assert tuple(map(int, scapy.__version__.split(".")[:2])) >= (2, 8), scapy.__version__' 2>/dev/null
 }
 
@@ -49,7 +49,7 @@ for peer in "$@"; do
                 apt_install python3-venv
                 python3 -m venv "$venv" || fail "python3 -m venv failed"
             }
-            "$venv/bin/pip" install -q 'scapy>=2.8.0' grpcio grpcio-reflection >/dev/null 2>&1 ||
+            "$venv/bin/pip" install -q 'scapy>=2.8.0' grpcio grpcio-reflection cryptography >/dev/null 2>&1 ||
                 fail "pip install failed"
             have_python || fail "the Python packages are there but do not load"
         fi
