@@ -80,12 +80,23 @@ fn an_advertisement_says_home_agent_and_no_more() {
     let beacon = Beacon::new();
     let heard = beacon.heard().pop().unwrap();
     assert_eq!((heard.code, heard.routers.len(), heard.routers[0].address), (CODE_MOBILE_ONLY, 1, HA));
-    assert!(u64::from(heard.lifetime) >= 3 * config().advertisement_interval.as_secs());
     assert_eq!(heard.prefix_lengths(), [24]);
     let agent = heard.agent().unwrap();
     assert!(agent.flags.has(AgentFlags::HOME_AGENT) && agent.care_of.is_empty());
     for flag in [AgentFlags::FOREIGN_AGENT, AgentFlags::BUSY, AgentFlags::REGISTRATION_REQUIRED] {
         assert!(!agent.flags.has(flag));
+    }
+}
+
+#[test]
+fn an_advertisement_holds_for_three_intervals() {
+    for (interval, lifetime) in [(20, 3), (1000, 3), (1001, 4), (1500, 5), (2900, 9), (600_000, 1800)] {
+        let config = Config { advertisement_interval: Duration::from_millis(interval), ..config() };
+        let mut beacon = Beacon::new();
+        beacon.sent.clear();
+        beacon.agent = HomeAgent::new(config, [3; 32], State::default(), at(0));
+        beacon.input(Input::Tick);
+        assert_eq!(beacon.heard()[0].lifetime, lifetime, "{interval} ms");
     }
 }
 
