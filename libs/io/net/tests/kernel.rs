@@ -5,6 +5,8 @@
 // What is not as a test assumes ends the test, in its helping functions as well.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
+#[path = "kernel/conformance.rs"]
+mod conformance;
 #[path = "kernel/home_link.rs"]
 mod home_link;
 #[path = "kernel/lab.rs"]

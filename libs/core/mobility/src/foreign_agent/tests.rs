@@ -1,6 +1,7 @@
 //! The foreign agent against a scripted mobile node, home agent and store.
 
 mod advertisements;
+mod conformance;
 mod limits;
 mod proof;
 mod replies;

@@ -69,7 +69,9 @@ impl HomeAgent {
     }
 
     fn advertisement(&self) -> Advertisement {
-        let lifetime = (self.config.advertisement_interval.as_secs() * 3).clamp(3, 9000) as u16;
+        // At least three intervals, also of broken seconds (RFC 5944 section 2.1).
+        let three = self.config.advertisement_interval.as_millis() * 3;
+        let lifetime = three.div_ceil(1000).clamp(3, 9000) as u16;
         let agent = MobilityAgent {
             sequence: self.advertiser.sequence,
             lifetime: self.config.max_lifetime,

@@ -418,6 +418,11 @@ impl HomeAgent {
             return Err(denial(Code::HA_BAD_REQUEST));
         }
         let served = asked.serving_agent().is_some();
+        // Who asks for UDP is the end of the tunnel: without D the agent, with D the node (RFC 3519 section 4.6.1).
+        let misplaced = if asked.co_located { parts.foreign.udp_request } else { parts.mobile.udp_request };
+        if misplaced.is_some() {
+            return Err(denial(Code::HA_BAD_REQUEST));
+        }
         // What an agent relayed for a node with its own address says nothing of a NAT before that node.
         let half_bound = asked.agent.is_some() && !served;
         let translated = *asked.source.ip() != fixed.care_of && !half_bound;

@@ -1,5 +1,6 @@
 //! A home agent before a scripted mobile node and foreign agent.
 
+mod conformance;
 mod privacy;
 mod refusing;
 mod registering;

@@ -39,8 +39,8 @@ use crate::{Event, EventKey, EventKind};
 
 /// A request is repeated with a cookie this often: the first may be renewed on the way.
 const COOKIES: u8 = 2;
-/// No keepalives closer than this, whatever a reply asks for.
-const KEEPALIVE_LEAST: Duration = Duration::from_secs(5);
+/// No keepalives closer than this, whatever a reply asks for (RFC 3519 section 4.10).
+const KEEPALIVE_LEAST: Duration = Duration::from_secs(10);
 
 impl MobileNode {
     /// A UDP packet from a link: the reply that a foreign agent relays to a node without an address.

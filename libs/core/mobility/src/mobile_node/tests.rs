@@ -1,5 +1,6 @@
 //! The mobile node against agents that do right, wrong, or nothing.
 
+mod conformance;
 mod discovering;
 mod moving;
 mod naming;
