@@ -8,7 +8,7 @@ use net::{
     netlink::Netlink,
     plan::{HomeAgent, MobileNode, home_agent::Binding, mobile_node::Home},
     sysctl,
-    tunnel::{Config, Tunnel},
+    tunnel::{Config, Encapsulations, Links, Tunnel},
 };
 
 use crate::{
@@ -24,7 +24,14 @@ const TARGET: std::ops::Range<usize> = 24..28;
 fn open_tunnel(host: &Host, side: Side) -> Tunnel {
     host.act(move || async move {
         let table = Table::new(side, []);
-        let config = Config { device: "sojourn0".to_owned(), mark: None, ports: Vec::new(), table };
+        let config = Config {
+            device: "sojourn0".to_owned(),
+            mark: None,
+            ports: Vec::new(),
+            table,
+            encapsulations: Encapsulations::default(),
+            links: Links::None,
+        };
         Tunnel::open(config).unwrap().0
     })
 }

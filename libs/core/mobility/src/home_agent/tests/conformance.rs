@@ -273,7 +273,7 @@ fn sent_and_told(
                 agent.handle(Input::Request(Request::Persisted { ticket, result: Ok(()) }), now);
             }
             Output::Effect(Effect::Notify(event)) => told.push(event),
-            Output::Effect(Effect::Tunnel(_) | Effect::Acknowledge(_)) => {}
+            Output::Effect(Effect::Tunnel(_) | Effect::Acknowledge(_) | Effect::Refresh { .. }) => {}
             Output::Send(transmit) => sent.push(transmit),
             Output::Wait(_) => return (sent, told),
         }
@@ -342,7 +342,15 @@ fn a_forced_udp_tunnel_is_granted_without_a_nat() {
     let reply = bench.sent.pop().unwrap().1;
     let parts = Parts::parse(&reply, 20, DOCUMENTATION_VENDOR).unwrap();
     assert!(parts.mobile.udp_reply.unwrap().tunnels());
-    assert_eq!(bench.tunnels, [TunnelChange::Bind { home_address: HOME, tunnel: Tunnel::Udp(direct) }]);
+    assert_eq!(
+        bench.tunnels,
+        [TunnelChange::Bind {
+            home_address: HOME,
+            tunnel: Tunnel::Udp(direct),
+            broadcasts: false,
+            served: false
+        }]
+    );
 }
 
 #[test]

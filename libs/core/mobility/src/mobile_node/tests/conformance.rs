@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, net::SocketAddrV4};
 use wire::{
     checksum::checksum,
     ip,
-    mip::{PORT, code::Code},
+    mip::{PORT, code::Code, ours::DOCUMENTATION_VENDOR, part::Parts},
 };
 
 use super::{super::*, world::*};
@@ -100,7 +100,8 @@ fn the_lifetime_of_a_denial_means_nothing() {
 fn what_fails_is_told_to_the_operator() {
     let (mut world, asked) = asking();
     let mut reply = Answer::accept(&asked, Some(&fa_a())).bytes(&asked);
-    *reply.last_mut().unwrap() ^= 1;
+    let end = Parts::parse(&reply, 20, DOCUMENTATION_VENDOR).unwrap().mobile_end;
+    reply[end - 1] ^= 1;
     world.reply(&asked, &reply);
     assert_eq!(world.saw(EventKind::Discarded), 1);
     assert_eq!(world.counter("reply authenticator"), 1);
