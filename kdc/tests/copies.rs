@@ -208,7 +208,14 @@ async fn opens_with(database: &Path, keys: &[PathBuf]) -> BTreeSet<Vec<u8>> {
     for file in keys.iter().filter(|file| file.exists()) {
         let bytes = daemon::secret_file::read_key(file).unwrap();
         let key = crypto::Key::new(*bytes.expose());
-        match keystore::Store::open(database, key).await {
+        // Another test may be between fork and exec: until then its child has our files too, their locks included.
+        let opened = loop {
+            match keystore::Store::open(database, key.duplicate()).await {
+                Err(keystore::OpenError::InUse { .. }) => tokio::task::yield_now().await,
+                opened => break opened,
+            }
+        };
+        match opened {
             Ok(store) => {
                 store.load().await.unwrap();
                 store.close().await;

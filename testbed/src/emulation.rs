@@ -45,9 +45,15 @@ enum Command {
     Stop,
 }
 
+/// A command, and where to say that it is carried out.
+struct Order {
+    command: Command,
+    done: Sender<()>,
+}
+
 /// The thread that carries the frames of all emulated links. It ends with this value.
 pub(crate) struct Emulator {
-    commands: Sender<Command>,
+    commands: Sender<Order>,
     wake: UnixStream,
     ledger: Arc<Mutex<Ledger>>,
     thread: Option<JoinHandle<()>>,
@@ -92,11 +98,14 @@ impl Emulator {
         Ok(self.ledger.lock().map_err(|_| anyhow!("a thread panicked"))?.clone())
     }
 
+    /// Tells the thread something and waits until it is so.
     fn tell(&self, command: Command) -> Result<()> {
-        self.commands.send(command).ok().context("the thread of the emulated links has ended")?;
+        let ended = "the thread of the emulated links has ended";
+        let (done, carried_out) = mpsc::channel();
+        self.commands.send(Order { command, done }).ok().context(ended)?;
         // A full pipe wakes just as well.
         let _ = (&self.wake).write(&[0]);
-        Ok(())
+        carried_out.recv().context(ended)
     }
 }
 

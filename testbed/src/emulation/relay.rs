@@ -9,7 +9,7 @@ use std::{
     },
     sync::{
         Arc, Mutex,
-        mpsc::{Receiver, TryRecvError},
+        mpsc::{Receiver, Sender, TryRecvError},
     },
 };
 
@@ -19,7 +19,7 @@ use nix::{
 };
 
 use super::{
-    Command, Line,
+    Command, Line, Order,
     discipline::{Discipline, Dropped, Impairment},
     ledger::Ledger,
     random::Random,
@@ -34,7 +34,7 @@ const LONGEST: usize = 1 << 16;
 const TURN: usize = 32;
 
 pub(super) struct Relay {
-    inbox: Receiver<Command>,
+    inbox: Receiver<Order>,
     woken: UnixStream,
     ledger: Arc<Mutex<Ledger>>,
     links: BTreeMap<String, Link>,
@@ -61,7 +61,7 @@ struct Port {
 impl Relay {
     pub(super) fn new(
         lines: Vec<Line>,
-        inbox: Receiver<Command>,
+        inbox: Receiver<Order>,
         woken: UnixStream,
         ledger: Arc<Mutex<Ledger>>,
     ) -> Self {
@@ -91,16 +91,20 @@ impl Relay {
     /// Carries out what it was told; `false` if that is to stop.
     fn obey(&mut self, buffer: &mut [u8]) -> bool {
         loop {
-            match self.inbox.try_recv() {
-                Ok(Command::Attach { port, link, origin, socket }) => {
-                    self.attach(port, link, &origin, socket);
-                }
-                Ok(Command::Detach { port }) => self.detach(port, buffer),
-                Ok(Command::Impair { link, impairment }) => self.impair(&link, &impairment),
-                Ok(Command::Cut { link, cut }) => self.cut(&link, cut),
+            let Order { command, done } = match self.inbox.try_recv() {
+                Ok(order) => order,
                 Err(TryRecvError::Empty) => return true,
-                Ok(Command::Stop) | Err(TryRecvError::Disconnected) => return false,
+                Err(TryRecvError::Disconnected) => return false,
+            };
+            match command {
+                Command::Attach { port, link, origin, socket } => self.attach(port, link, &origin, socket),
+                Command::Detach { port } => self.detach(port, buffer),
+                Command::Impair { link, impairment } => self.impair(&link, &impairment),
+                Command::Cut { link, cut } => self.cut(&link, cut),
+                Command::Stop => return false,
             }
+            // Who asked may have ended.
+            let _ = done.send(());
         }
     }
 
