@@ -9,7 +9,7 @@ use std::{
     },
     sync::{
         Arc, Mutex,
-        mpsc::{Receiver, Sender, TryRecvError},
+        mpsc::{Receiver, TryRecvError},
     },
 };
 
