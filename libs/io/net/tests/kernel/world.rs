@@ -5,7 +5,7 @@ use std::{
     io::{self, Read as _, Write as _},
     net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream, UdpSocket},
     os::fd::AsRawFd as _,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use forward::{Broadcasts, Delivery, Entry, Peer, Side, Station, Table};
@@ -209,6 +209,7 @@ impl World {
         broadcasts: Broadcasts,
     ) -> (Tunnel, Control) {
         self.switch.plug(&self.mobile_port, "far");
+        self.mobile.has_carrier("eth0");
         self.mobile.address("eth0", "10.51.1.77", 24);
         let peer = encapsulation.peer(CARE_OF, HOME_AGENT);
         let table = Table::new(Side::Visited, [entry(peer).with_broadcasts(broadcasts)]);
@@ -354,9 +355,21 @@ pub(crate) fn learns_mtu(from: &UdpSocket, to: &UdpSocket, expected: c_int) {
         }
     }
     let mut buffer = [0; 2048];
-    // The receiver may have sent too much before, and hear of it only now.
-    let received = to.recv(&mut buffer).or_else(|_| to.recv(&mut buffer)).unwrap();
+    to.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
+    // The receiver may have sent too much before, and hear of it only now; and a datagram may be lost.
+    let received = loop {
+        match to.recv(&mut buffer) {
+            Ok(received) => break received,
+            Err(error) => assert!(start.elapsed() < PATIENCE * 2, "nothing arrived: {error}"),
+        }
+        let _ = from.send(&payload(expected));
+    };
+    to.set_read_timeout(Some(PATIENCE)).unwrap();
     assert_eq!(received + 28, usize::try_from(expected).unwrap());
+    // What came more than once is not left for who receives next.
+    to.set_nonblocking(true).unwrap();
+    while to.recv(&mut buffer).is_ok() {}
+    to.set_nonblocking(false).unwrap();
 }
 
 fn mtu(socket: &UdpSocket) -> c_int {
