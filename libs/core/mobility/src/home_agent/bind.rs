@@ -248,20 +248,19 @@ impl HomeAgent {
     /// Another home agent on the same store was quicker. What it wrote counts: replays are measured against it, and a
     /// binding that it made is its to serve, so ours of that mobile node is taken down.
     pub(super) fn refreshed(&mut self, nai: &Nai, seen: Option<Seen>, binding: Option<Binding>) {
-        let Some(known) = self.known.get_mut(nai) else {
+        // Whoever was quicker has left what he saw: without it the store could not be read, and nothing is known.
+        let (Some(known), Some(seen)) = (self.known.get_mut(nai), seen) else {
             return;
         };
         let home_address = known.subscriber.home_address;
-        if let Some(seen) = &seen {
-            let stored = Identification(seen.identification);
-            let above = |s: Identification| stored.0.wrapping_sub(s.0).cast_signed() > 0;
-            known.stored = Some(stored);
-            known.sent = Some(stored);
-            if known.seen.is_none_or(above) {
-                known.seen = Some(stored);
-            }
-            self.move_window(nai, seen.generation, seen.index);
+        let stored = Identification(seen.identification);
+        let above = |s: Identification| stored.0.wrapping_sub(s.0).cast_signed() > 0;
+        known.stored = Some(stored);
+        known.sent = Some(stored);
+        if known.seen.is_none_or(above) {
+            known.seen = Some(stored);
         }
+        self.move_window(nai, seen.generation, seen.index);
         let ours = self.bindings.find(home_address).map(|bound| &bound.binding);
         let same = |ours: &Binding| {
             binding.as_ref().is_some_and(|b| {
