@@ -35,6 +35,7 @@ use self::{
     credential::{Credential, Names},
     realm::Realm,
     shares::Reused,
+    subscribers::{Batch, Following},
 };
 use crate::{Event, EventKind, Ticket};
 
@@ -133,8 +134,8 @@ pub enum Request {
         /// This is everything there is: subscribers and realm keys not named do not exist any more.
         complete: bool,
     },
-    /// What the store holds of a subscriber, after it refused a commit because another home agent's came first:
-    /// answers [`Effect::Refresh`].
+    /// What the store holds of a subscriber: answers [`Effect::Refresh`], and comes by itself whenever another home
+    /// agent on the same store changed something of his.
     Refreshed {
         /// Whose.
         nai: Nai,
@@ -236,6 +237,8 @@ struct Known {
     stored: Option<Identification>,
     /// What the store will hold once all that was sent to it is committed.
     sent: Option<Identification>,
+    /// Generation and highest index that go with it.
+    window: (u32, u64),
     repeat: Option<Repeat>,
     /// Transcripts that were answered with code 133 lately: each is answered once.
     refused: Vec<[u8; 32]>,
@@ -258,7 +261,10 @@ pub struct HomeAgent {
     names: Names,
     realm: Realm,
     reused: Reused,
+    following: Following,
     bindings: Bindings,
+    /// Care-of addresses of bindings that other home agents on the same store serve, by home address.
+    elsewhere: BTreeMap<Ipv4Addr, Ipv4Addr>,
     work: BTreeMap<Ticket, Work>,
     last_ticket: u64,
     advertiser: Advertiser,
@@ -293,7 +299,9 @@ impl HomeAgent {
             known: BTreeMap::new(),
             names: Names::default(),
             reused: Reused::default(),
+            following: Following::default(),
             bindings: Bindings::default(),
+            elsewhere: BTreeMap::new(),
             work: BTreeMap::new(),
             last_ticket: 0,
             counters: BTreeMap::new(),
@@ -315,6 +323,7 @@ impl HomeAgent {
                 known.seen = Some(Identification(seen.identification));
                 known.stored = known.seen;
                 known.sent = known.seen;
+                known.window = (seen.generation, seen.index);
             }
             self.move_window(&seen.nai, seen.generation, seen.index);
         }
@@ -395,7 +404,8 @@ impl HomeAgent {
         // All wait for keys equally long, so the first that waits is the first whose wait is over.
         let work = self.work.values().find_map(|w| w.deadline);
         let first = earliest(self.bindings.next_due(), work);
-        earliest(earliest(first, self.reused.deadline()), Some(self.advertiser.next()))
+        let first = earliest(earliest(first, self.reused.deadline()), self.following.deadline());
+        earliest(first, Some(self.advertiser.next()))
     }
 }
 
@@ -414,7 +424,7 @@ impl Machine for HomeAgent {
             Input::Request(Request::Persisted { ticket, result }) => self.persisted(ticket, result, now),
             Input::Request(Request::Keys { ticket, result }) => self.keys(ticket, result, now),
             Input::Request(Request::Subscribers { changed, realm_keys, cursor, complete }) => {
-                self.take_over(changed, realm_keys, (cursor, complete), now);
+                self.take_over(Batch { changed, realm_keys, cursor, complete }, now);
             }
             Input::Request(Request::Refreshed { nai, seen, binding }) => {
                 self.refreshed(&nai, seen, binding);
@@ -424,6 +434,7 @@ impl Machine for HomeAgent {
         }
         self.advertise(now);
         self.expire(now);
+        self.follow(now);
         self.reused.erase(now);
     }
 

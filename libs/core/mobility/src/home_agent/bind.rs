@@ -2,7 +2,7 @@
 
 use std::{net::Ipv4Addr, time::Duration};
 
-use record::{Association, Binding, Change, CommitError, Nai, RealmKey, Seen, Subscriber};
+use record::{Association, Binding, Change, CommitError, Nai, Seen};
 use sansio::{Instant, LinkAddress, Now, Transmit};
 use wire::mip::{
     code::{Code, DetailCode},
@@ -14,6 +14,7 @@ use super::{
     answer::{Repeat, Reply},
     bindings::Bound,
     intake::Asked,
+    subscribers::Batch,
 };
 use crate::{Event, EventKey, EventKind, Ticket};
 
@@ -34,7 +35,7 @@ pub(super) enum Step {
     /// Only the identification is being committed.
     Record,
     /// Subscribers are being committed.
-    Subscribers { changed: Vec<Subscriber>, realm_keys: Vec<RealmKey>, cursor: u64 },
+    Subscribers(Batch),
 }
 
 /// A piece of work in progress.
@@ -47,13 +48,8 @@ pub(super) struct Work {
 }
 
 impl Work {
-    pub(super) const fn subscribers(
-        changed: Vec<Subscriber>,
-        realm_keys: Vec<RealmKey>,
-        cursor: u64,
-    ) -> Self {
-        let step = Step::Subscribers { changed, realm_keys, cursor };
-        Self { deadline: None, step, of: None, reply: None }
+    pub(super) const fn subscribers(batch: Batch) -> Self {
+        Self { deadline: None, step: Step::Subscribers(batch), of: None, reply: None }
     }
 
     pub(super) fn awaiting(asked: Asked, now: Now) -> Self {
@@ -145,7 +141,8 @@ impl HomeAgent {
         let Some(reply) = self.reply(asked, reply, now) else {
             return;
         };
-        let current = self.bindings.find(asked.home_address).map(|b| b.binding.care_of);
+        let elsewhere = self.elsewhere.get(&asked.home_address).copied();
+        let current = self.bindings.find(asked.home_address).map(|b| b.binding.care_of).or(elsewhere);
         let all = asked.care_of.is_unspecified() || asked.care_of == asked.home_address;
         let (changes, step) = if current.is_some_and(|c| all || c == asked.care_of) {
             let step = Step::Unbind {
@@ -178,6 +175,7 @@ impl HomeAgent {
             return;
         }
         let previous = known.sent.replace(identification).map(|i| i.0);
+        known.window = (asked.generation, asked.index);
         changes.insert(
             0,
             Change::Identification {
@@ -212,9 +210,7 @@ impl HomeAgent {
             Step::Keys(_) | Step::Record => {}
             Step::Bind { binding, event } => self.bound(*binding, event, now),
             Step::Unbind { home_address, returned, why } => self.unbind(home_address, returned, why),
-            Step::Subscribers { changed, realm_keys, cursor } => {
-                self.taken_over(changed, realm_keys, cursor, now);
-            }
+            Step::Subscribers(batch) => self.taken_over(batch, now),
         }
         if let Some((transmit, repeat)) = work.reply {
             if let Some(known) = work.of.and_then(|(nai, _)| self.known.get_mut(&nai)) {
@@ -232,15 +228,21 @@ impl HomeAgent {
         {
             known.sent = known.stored;
         }
-        if let (Step::Unbind { home_address, .. }, None) = (&work.step, &work.of) {
-            self.bindings.look_again(*home_address, now.mono + AGAIN);
+        let mut whose = work.of.map(|(nai, _)| nai);
+        match work.step {
+            Step::Unbind { home_address, .. } if whose.is_none() => {
+                self.bindings.look_again(home_address, now.mono + AGAIN);
+                whose = self.bindings.find(home_address).map(|bound| bound.binding.nai.clone());
+            }
+            Step::Subscribers(batch) => self.not_taken_over(batch, now),
+            _ => {}
         }
         if *error == CommitError::Conflict
-            && let Some((nai, _)) = &work.of
-            && let Some(known) = self.known.get(nai)
+            && let Some(nai) = whose
+            && let Some(known) = self.known.get(&nai)
         {
             let home_address = known.subscriber.home_address;
-            self.outbox.effect(Effect::Refresh { nai: nai.clone(), home_address });
+            self.outbox.effect(Effect::Refresh { nai, home_address });
         }
         self.discard("not committed", format!("nothing was answered: {error}"));
     }
@@ -257,6 +259,7 @@ impl HomeAgent {
         let above = |s: Identification| stored.0.wrapping_sub(s.0).cast_signed() > 0;
         known.stored = Some(stored);
         known.sent = Some(stored);
+        known.window = (seen.generation, seen.index);
         if known.seen.is_none_or(above) {
             known.seen = Some(stored);
         }
@@ -268,8 +271,14 @@ impl HomeAgent {
                 (b.care_of, b.granted) == (ours.care_of, ours.granted) && spis(b) == spis(ours)
             })
         };
-        if ours.is_some_and(|ours| !same(ours)) {
-            self.unbind(home_address, None, "another home agent serves it");
+        let kept = ours.is_some_and(same);
+        let replaced = ours.is_some() && !kept;
+        match binding.filter(|_| !kept) {
+            Some(theirs) => self.elsewhere.insert(home_address, theirs.care_of),
+            None => self.elsewhere.remove(&home_address),
+        };
+        if replaced {
+            self.unbind(home_address, None, "another home agent serves it, or ended it");
         }
     }
 
@@ -289,6 +298,7 @@ impl HomeAgent {
             broadcasts: binding.broadcasts,
             served: binding.foreign_agent.is_some(),
         }));
+        self.elsewhere.remove(&home_address);
         self.bindings.insert(Bound::granted(binding, now));
         self.count("code 0");
         self.notify(event);
@@ -321,8 +331,19 @@ impl HomeAgent {
         let ticket = self.ticket();
         let step = Step::Unbind { home_address, returned: None, why };
         self.work.insert(ticket, Work { deadline: None, step, of: None, reply: None });
-        let changes = vec![Change::RemoveBinding(home_address)];
+        let changes =
+            self.guard(home_address).into_iter().chain([Change::RemoveBinding(home_address)]).collect();
         self.outbox.effect(Effect::Persist { ticket, changes });
+    }
+
+    /// Refuses the changes beside it if another home agent has heard of the mobile node since: what stands at its home
+    /// address may be that one's binding.
+    fn guard(&self, home_address: Ipv4Addr) -> Option<Change> {
+        let nai = &self.bindings.find(home_address)?.binding.nai;
+        let known = self.known.get(nai)?;
+        let sent = known.sent?.0;
+        let (generation, index) = known.window;
+        Some(Change::Identification { nai: nai.clone(), previous: Some(sent), next: sent, generation, index })
     }
 
     /// True if this request of the subscriber still waits for keys or for its commit.

@@ -1,6 +1,7 @@
 //! A home agent before a scripted mobile node and foreign agent.
 
 mod conformance;
+mod following;
 mod privacy;
 mod refusing;
 mod registering;
@@ -210,6 +211,8 @@ struct Bench {
     sent: Vec<(SocketAddrV4, Vec<u8>)>,
     tunnels: Vec<TunnelChange>,
     refreshes: Vec<Nai>,
+    /// Up to which changes of subscribers are durable.
+    acknowledged: Vec<u64>,
     order: Vec<&'static str>,
 }
 
@@ -262,6 +265,7 @@ impl Bench {
             sent: vec![],
             tunnels: vec![],
             refreshes: vec![],
+            acknowledged: vec![],
             order: vec![],
         }
     }
@@ -278,7 +282,7 @@ impl Bench {
                         self.sent.push((udp.destination, udp.payload.to_vec()));
                     }
                 }
-                Output::Effect(Effect::Acknowledge(_)) => {}
+                Output::Effect(Effect::Acknowledge(cursor)) => self.acknowledged.push(cursor),
                 Output::Send(Transmit::Udp { destination, payload, .. }) => {
                     self.order.push("send");
                     self.sent.push((destination, payload));
