@@ -35,21 +35,25 @@ fn at_rest(world: &World, node: usize) -> Verdict {
     let address = home_address(node);
     let machine = here.machine.as_ref().ok_or("its daemon is down")?;
     let state = machine.status().state;
-    let binding = world.home_agent.disk.binding(address);
-    let tunnelled = world.home_agent.tunnels.contains(&address);
+    let binding = world.home_disk.binding(address);
+    let serving = world.home_agents.iter().filter(|agent| agent.tunnels.contains(&address)).count();
     let expect = |holds: bool, words: &str| {
         if holds { Ok(()) } else { Err(format!("{words} ({state:?})")) }
     };
+    expect(serving <= 1, "two home agents serve it")?;
+    if world.model.is_revoked(node) {
+        return expect(binding.is_none() && serving == 0, "is bound though it was revoked");
+    }
     match here.place {
         Place::Nowhere => Ok(()),
         Place::Home => {
             expect(state == State::AtHome, "does not know that it is at home")?;
-            expect(binding.is_none() && !tunnelled, "still has a binding at home")
+            expect(binding.is_none() && serving == 0, "still has a binding at home")
         }
         Place::Visited(_) | Place::Translated => {
             expect(state == State::Registered, "is not registered")?;
             let binding = binding.ok_or("the home agent has no binding")?;
-            expect(tunnelled, "the home agent has no tunnel")?;
+            expect(serving == 1, "the home agent has no tunnel")?;
             agreed(world, node, binding)
         }
     }

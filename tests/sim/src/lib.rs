@@ -4,13 +4,16 @@
 //!
 //! One seed is one world: it always gives the same trace. `cargo run -p sim -- --seed N` prints it.
 
+mod centre;
 mod check;
 mod disk;
+mod home;
 mod model;
 mod network;
 mod nodes;
 mod plan;
 mod world;
 
+pub use network::Message;
 pub use plan::{Action, Place, Plan, Weather};
 pub use world::{Outcome, Recorded, Way, record, run};

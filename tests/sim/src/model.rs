@@ -42,6 +42,9 @@ pub(crate) struct Model {
     shown: BTreeMap<(usize, Spi), Place>,
     /// How often a node lost or got back an old state file: then it may show an index again.
     forgotten: BTreeSet<usize>,
+    revoked: BTreeSet<usize>,
+    /// The last change of each node's subscriber at the key distribution centre.
+    changed: BTreeMap<usize, u64>,
     issued: BTreeMap<String, Issued>,
 }
 
@@ -89,6 +92,32 @@ impl Model {
         self.forgotten.insert(node);
     }
 
+    /// The key distribution centre changed this node's subscriber.
+    pub(crate) fn changes(&mut self, node: usize, change: u64, revoked: bool) {
+        self.changed.insert(node, change);
+        if revoked {
+            self.revoked.insert(node);
+        }
+    }
+
+    pub(crate) fn is_changed(&self, node: usize) -> bool {
+        self.changed.contains_key(&node)
+    }
+
+    pub(crate) fn is_revoked(&self, node: usize) -> bool {
+        self.revoked.contains(&node)
+    }
+
+    /// A home agent says, or its store, that it has all changes up to this number: each of them is durable.
+    pub(crate) fn followed(&self, disk: &Disk, cursor: u64) -> Verdict {
+        self.changed.iter().filter(|(_, change)| **change <= cursor).try_for_each(|(node, change)| {
+            let stands = disk.change_of(&nai(*node));
+            must(stands >= Some(*change), || {
+                format!("up to change {cursor}, but mobile node {node} stands at {stands:?}, not at {change}")
+            })
+        })
+    }
+
     /// The key distribution centre makes a key: no key is ever made twice.
     pub(crate) fn issue(
         &mut self,
@@ -109,7 +138,10 @@ impl Model {
     /// The home agent commits: only what a mobile node asked for, never backwards.
     pub(crate) fn home_commits(&self, disk: &Disk, changes: &[Change], unix: u64) -> Verdict {
         let identified = changes.iter().find_map(|c| match c {
-            Change::Identification { nai, next, .. } => Some((nai, *next)),
+            // One that stays as it is only guards the rest.
+            Change::Identification { nai, next, previous, .. } if *previous != Some(*next) => {
+                Some((nai, *next))
+            }
             _ => None,
         });
         if let Some((name, next)) = identified {
@@ -164,9 +196,12 @@ impl Model {
                 must(asked, || format!("mobile node {node}: deregistered without asking"))
             }
             None => {
+                if self.is_revoked(node) {
+                    return Ok(());
+                }
                 let ends = disk.binding(address).and_then(Binding::ends);
                 // Monotonic and wall time are rounded apart by up to a second.
-                must(ends.is_none_or(|e| e <= unix + 1), || {
+                must(disk.binding(address).is_none() || ends.is_some_and(|e| e <= unix + 1), || {
                     format!("mobile node {node}: ended before its time")
                 })
             }

@@ -8,7 +8,7 @@ use std::{
 
 use crypto::{Cipher, Key, Rng, exchange::Secret};
 use mobility::{foreign_agent, home_agent, mobile_node};
-use record::{MobileNodeState, Nai, RealmKey, Subscriber, SubscriberState};
+use record::{MobileNodeState, Nai, RealmKey, State, Subscriber, SubscriberState};
 use sa::MobileHome;
 use sansio::{LinkAddress, LinkId, Now};
 use wire::mip::{
@@ -65,8 +65,10 @@ fn agent_key(agent: usize) -> Key {
 
 pub(crate) struct HomeAgent {
     pub(crate) machine: Option<home_agent::HomeAgent>,
-    pub(crate) disk: Disk,
+    /// Its way to the store, which all home agents share.
     pub(crate) store_fails_until: Duration,
+    /// It was handed all changes of subscribers up to this number.
+    pub(crate) followed: u64,
     /// Home addresses that the host intercepts: it outlives the process.
     pub(crate) tunnels: BTreeSet<Ipv4Addr>,
     /// Number of starts: answers to an earlier life are lost with it.
@@ -118,7 +120,8 @@ pub(crate) fn names(node: usize, up_to: u64) -> impl Iterator<Item = Spi> {
     (1..=one_time).rev().map(move |n| keys.one_time_spi(n)).chain([fixed])
 }
 
-pub(crate) fn home_agent(plan: &Plan) -> HomeAgent {
+/// What the key distribution centre and the home agents' store begin with.
+pub(crate) fn enrolled(plan: &Plan) -> Disk {
     let mut disk = Disk::default();
     disk.keep(RealmKey { id: REALM_KEY, secret: realm_secret(), made: 0, ends: None, change: 1 });
     for node in 0..plan.mobile_nodes {
@@ -138,11 +141,10 @@ pub(crate) fn home_agent(plan: &Plan) -> HomeAgent {
             no_fs: old_fashioned(node),
             state: SubscriberState::Active,
             max_lifetime: None,
-            change: 1 + node as u64,
+            change: 2 + node as u64,
         });
     }
-    let tunnels = BTreeSet::new();
-    HomeAgent { machine: None, disk, store_fails_until: Duration::ZERO, tunnels, life: 0 }
+    disk
 }
 
 /// Two nodes share each index, so that candidates are tried.
@@ -150,8 +152,18 @@ fn spi(node: usize) -> Spi {
     Spi(1000 + node as u32 / 2)
 }
 
+pub(crate) const fn home_agent() -> HomeAgent {
+    HomeAgent {
+        machine: None,
+        store_fails_until: Duration::ZERO,
+        followed: 0,
+        tunnels: BTreeSet::new(),
+        life: 0,
+    }
+}
+
 impl HomeAgent {
-    pub(crate) fn start(&mut self, plan: &Plan, rng: &mut Rng, now: Now) {
+    pub(crate) fn start(&mut self, plan: &Plan, state: State, rng: &mut Rng, now: Now) {
         let neighbours = (0..plan.foreign_agents).map(|agent| home_agent::Neighbour {
             nai: agent_nai(agent),
             address: care_of(agent),
@@ -177,7 +189,8 @@ impl HomeAgent {
             keepalive: 110,
             neighbours: neighbours.collect(),
         };
-        let machine = home_agent::HomeAgent::new(config, rng.array(), self.disk.load(), now);
+        self.followed = state.subscriber_cursor;
+        let machine = home_agent::HomeAgent::new(config, rng.array(), state, now);
         self.tunnels = machine.bindings().map(|b| b.home_address).collect();
         self.machine = Some(machine);
         self.life += 1;

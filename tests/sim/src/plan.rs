@@ -22,18 +22,23 @@ pub enum Place {
 pub enum Action {
     /// This mobile node moves there.
     Move(usize, Place),
-    /// The home agent crashes and starts again after this time.
-    CrashHomeAgent(Duration),
+    /// This home agent crashes and starts again after this time.
+    CrashHomeAgent(usize, Duration),
     /// This foreign agent crashes and starts again after this time; `true` if its store is lost.
     CrashForeignAgent(usize, Duration, bool),
     /// This mobile node's daemon crashes and starts again after this time.
     CrashMobileNode(usize, Duration),
     /// The same, and its state file is rolled back by so many writings meanwhile, or lost if there were fewer.
     RollBack(usize, Duration, usize),
-    /// The key distribution centre is away for this time.
+    /// The key distribution centre is away for this time, and starts again.
     KdcAway(Duration),
-    /// The home agent's store refuses for this time.
-    HomeStoreFails(Duration),
+    /// This home agent cannot write to its store for this time.
+    HomeStoreFails(usize, Duration),
+    /// This mobile node is given another KEY 0, once; the one that it has is accepted beside it for longer than the
+    /// world lasts.
+    Rotate(usize),
+    /// This mobile node is a subscriber no more.
+    Revoke(usize),
     /// This foreign agent's store refuses for this time.
     ForeignStoreFails(usize, Duration),
     /// Nothing passes between the agents for this time.
@@ -70,6 +75,8 @@ pub struct Plan {
     pub mobile_nodes: usize,
     /// Foreign agents.
     pub foreign_agents: usize,
+    /// Home agents with one address and one store: each datagram reaches one of them.
+    pub home_agents: usize,
     /// Lifetime asked for, in seconds.
     pub lifetime: u16,
     /// Links until [`calm`](Self::calm).
@@ -92,6 +99,7 @@ impl Plan {
         let rng = &mut Rng::from_seed(bytes);
         let mobile_nodes = 1 + rng.below(3) as usize;
         let foreign_agents = 1 + rng.below(3) as usize;
+        let home_agents = if rng.below(4) == 0 { 2 } else { 1 };
         let calm = Duration::from_secs(20 + rng.below(40));
         let weather = Weather {
             loss: [0, 20, 100, 300][rng.below(4) as usize],
@@ -102,7 +110,7 @@ impl Plan {
         let mut actions: Vec<_> = (0..count)
             .map(|_| {
                 let at = Duration::from_millis(rng.below(calm.as_millis() as u64));
-                (at, Self::action(rng, mobile_nodes, foreign_agents))
+                (at, Self::action(rng, mobile_nodes, foreign_agents, home_agents))
             })
             .collect();
         actions.sort_by_key(|(at, _)| *at);
@@ -114,6 +122,7 @@ impl Plan {
         Self {
             mobile_nodes,
             foreign_agents,
+            home_agents,
             lifetime,
             weather,
             actions,
@@ -130,24 +139,29 @@ impl Plan {
         }
     }
 
-    fn action(rng: &mut Rng, mobile_nodes: usize, foreign_agents: usize) -> Action {
+    fn action(rng: &mut Rng, mobile_nodes: usize, foreign_agents: usize, home_agents: usize) -> Action {
         let node = rng.below(mobile_nodes as u64) as usize;
         let agent = rng.below(foreign_agents as u64) as usize;
+        let home_agent = rng.below(home_agents as u64) as usize;
         let some = Duration::from_millis(1 + rng.below(8_000));
-        match rng.below(27) {
+        match rng.below(30) {
             0..=8 => Action::Move(node, Self::place(rng, foreign_agents)),
             9 => Action::Move(node, Place::Nowhere),
-            10 => Action::CrashHomeAgent(some),
+            10 => Action::CrashHomeAgent(home_agent, some),
             11 => Action::CrashForeignAgent(agent, some, rng.below(3) == 0),
             12 => Action::CrashMobileNode(node, some),
             13 => Action::KdcAway(some),
-            14 => Action::HomeStoreFails(some),
+            14 => Action::HomeStoreFails(home_agent, some),
             15 => Action::ForeignStoreFails(agent, some),
             16 => Action::CutCore(some),
             17 => Action::ClockJump(node, [-86_400, -30, -3, 3, 30, 86_400][rng.below(6) as usize]),
             18..=20 => Action::Replay(rng.u64()),
             21 | 22 => Action::Forge(rng.u64(), rng.u64(), 1 << rng.below(8)),
             23 => Action::Truncate(rng.u64(), rng.u64()),
+            27 | 28 => Action::Rotate(node),
+            // Seldom: a world of strangers would show nothing else.
+            29 if rng.below(8) == 0 => Action::Revoke(node),
+            29 => Action::CrashHomeAgent(home_agent, some),
             26 => Action::RollBack(node, some, rng.below(30) as usize),
             _ => Action::Divert(rng.u64(), rng.u64()),
         }

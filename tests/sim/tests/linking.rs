@@ -22,6 +22,7 @@ fn roaming(node: usize) -> Vec<Recorded> {
     let plan = Plan {
         mobile_nodes: 3,
         foreign_agents: AGENTS,
+        home_agents: 1,
         lifetime: 600,
         weather: Weather { loss: 0, duplicates: 0, delay: Duration::from_millis(2) },
         actions: (0..REGISTRATIONS).map(|n| (at(n), to(n))).collect(),
