@@ -30,7 +30,7 @@ pub(crate) fn healed(world: &World) -> Verdict {
     })
 }
 
-fn at_rest(world: &World, node: usize) -> Verdict {
+pub(crate) fn at_rest(world: &World, node: usize) -> Verdict {
     let here = &world.mobile_nodes[node];
     let address = home_address(node);
     let machine = here.machine.as_ref().ok_or("its daemon is down")?;

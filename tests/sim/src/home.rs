@@ -142,7 +142,7 @@ impl World {
     }
 
     /// What the store holds of a subscriber will be read.
-    pub(crate) fn notice(&mut self, agent: usize, nai: Nai) {
+    fn notice(&mut self, agent: usize, nai: Nai) {
         let life = self.home_agents[agent].life;
         let at = self.now + Duration::from_micros(200 + self.rng.below(5_000));
         self.at(at, Happening::Read { agent, life, nai });
@@ -155,6 +155,11 @@ impl World {
         if self.now < self.home_agents[agent].store_fails_until {
             return self.notice(agent, nai);
         }
+        self.hand_over(agent, nai);
+    }
+
+    /// A home agent is told what the store holds of a subscriber.
+    pub(crate) fn hand_over(&mut self, agent: usize, nai: Nai) {
         let seen = self.home_disk.seen(&nai).cloned();
         let of = |b: &&record::Binding| b.nai == nai;
         let node = (0..self.mobile_nodes.len()).find(|n| crate::nodes::nai(*n) == nai);

@@ -12,8 +12,12 @@ mod model;
 mod network;
 mod nodes;
 mod plan;
+pub mod rogue;
+mod scene;
 mod world;
 
 pub use network::Message;
+pub use nodes::{agent_nai, care_of, home_address};
 pub use plan::{Action, Place, Plan, Weather};
+pub use scene::{Fate, Scene};
 pub use world::{Outcome, Recorded, Way, record, run};

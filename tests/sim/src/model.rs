@@ -257,7 +257,8 @@ impl Model {
         let ahead = last.wrapping_sub(identification).cast_signed();
         must(ahead >= 0, || format!("mobile node {node}: acknowledged before it was durable"))?;
         let bound = disk.binding(home_address(node)).is_some();
-        let ended = ahead > 0 || lifetime == 0;
+        // A home agent that has not heard of a revocation yet may repeat an answer of before.
+        let ended = ahead > 0 || lifetime == 0 || self.is_revoked(node);
         must(bound || ended, || format!("mobile node {node}: acknowledged without a durable binding"))
     }
 }

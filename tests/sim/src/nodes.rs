@@ -29,15 +29,21 @@ pub(crate) const LINK: LinkId = LinkId(0);
 pub(crate) const NAT: Ipv4Addr = Ipv4Addr::new(10, 99, 1, 2);
 const NAT_INSIDE: Ipv4Addr = Ipv4Addr::new(192, 168, 77, 1);
 
-pub(crate) fn care_of(agent: usize) -> Ipv4Addr {
+/// The care-of address of a foreign agent.
+#[must_use]
+pub fn care_of(agent: usize) -> Ipv4Addr {
     Ipv4Addr::new(10, 51 + agent as u8, 1, 2)
 }
 
-pub(crate) fn agent_nai(agent: usize) -> String {
+/// The name of a foreign agent.
+#[must_use]
+pub fn agent_nai(agent: usize) -> String {
     format!("fa-{agent}@visited-{agent}.example")
 }
 
-pub(crate) fn home_address(node: usize) -> Ipv4Addr {
+/// The home address of a mobile node.
+#[must_use]
+pub fn home_address(node: usize) -> Ipv4Addr {
     Ipv4Addr::new(10, 11, 1, 50 + node as u8)
 }
 
@@ -59,7 +65,12 @@ pub(crate) fn nai(node: usize) -> Nai {
     Nai::parse(&format!("traveller-{node}@{REALM}")).unwrap_or_else(|e| unreachable!("{e}"))
 }
 
-fn agent_key(agent: usize) -> Key {
+/// Index of the association of a foreign agent with the home agent.
+pub(crate) const fn agent_spi(agent: usize) -> Spi {
+    Spi(600 + agent as u32)
+}
+
+pub(crate) fn agent_key(agent: usize) -> Key {
     Key::new([0xa0 + agent as u8; 32])
 }
 
@@ -108,7 +119,7 @@ const fn old_fashioned(node: usize) -> bool {
 /// Id of the realm's key.
 pub(crate) const REALM_KEY: Spi = Spi(300);
 
-fn realm_secret() -> Key {
+pub(crate) fn realm_secret() -> Key {
     Key::new([0xd0; 32])
 }
 
@@ -148,7 +159,7 @@ pub(crate) fn enrolled(plan: &Plan) -> Disk {
 }
 
 /// Two nodes share each index, so that candidates are tried.
-fn spi(node: usize) -> Spi {
+pub(crate) const fn spi(node: usize) -> Spi {
     Spi(1000 + node as u32 / 2)
 }
 
@@ -167,7 +178,7 @@ impl HomeAgent {
         let neighbours = (0..plan.foreign_agents).map(|agent| home_agent::Neighbour {
             nai: agent_nai(agent),
             address: care_of(agent),
-            spi: Spi(600 + agent as u32),
+            spi: agent_spi(agent),
             key: agent_key(agent),
             cipher: Cipher::Aes256Gcm,
             no_fs: false,
@@ -229,7 +240,7 @@ impl ForeignAgent {
             home_agents: vec![foreign_agent::HomeAgent {
                 nai: HOME_AGENT_NAI.to_owned(),
                 address: HOME_AGENT,
-                spi: Spi(600 + agent as u32),
+                spi: agent_spi(agent),
                 cipher: Cipher::Aes256Gcm,
                 key: agent_key(agent),
                 no_fs: false,

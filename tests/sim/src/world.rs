@@ -296,7 +296,7 @@ impl World {
         Now { mono: Instant::new(self.now), unix }
     }
 
-    fn start(&mut self, party: Party) {
+    pub(crate) fn start(&mut self, party: Party) {
         let now = self.clock(party);
         match party {
             Party::HomeAgent(h) => {
@@ -305,9 +305,9 @@ impl World {
                 let life = self.home_agents[h].life;
                 self.at(self.now, Happening::Follow { agent: h, life });
                 if self.home_agents.len() > 1 {
-                    // It is told of what the others serve.
+                    // Before anything else it is told of what the others serve.
                     for node in 0..self.mobile_nodes.len() {
-                        self.notice(h, nodes::nai(node));
+                        self.hand_over(h, nodes::nai(node));
                     }
                 }
             }
@@ -510,7 +510,7 @@ impl World {
         }
     }
 
-    fn mobile(&mut self, node: usize, input: Input<'_, mobile_node::Request>) {
+    pub(crate) fn mobile(&mut self, node: usize, input: Input<'_, mobile_node::Request>) {
         let party = Party::MobileNode(node);
         let now = self.clock(party);
         let Some(machine) = &mut self.mobile_nodes[node].machine else {
