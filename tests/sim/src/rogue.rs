@@ -111,7 +111,13 @@ impl Pieces {
 #[must_use]
 pub fn agent_path(agent: usize) -> AgentPath {
     let key = nodes::agent_key(agent);
-    AgentPath::new(&agent_nai(agent), nodes::HOME_AGENT_NAI, nodes::agent_spi(agent), crypto::Cipher::Aes256Gcm, key)
+    AgentPath::new(
+        &agent_nai(agent),
+        nodes::HOME_AGENT_NAI,
+        nodes::agent_spi(agent),
+        crypto::Cipher::Aes256Gcm,
+        key,
+    )
 }
 
 /// What a mobile node and its home agent hold: nobody else, until it is stolen.
@@ -185,7 +191,9 @@ impl Relay {
             address: care_of(agent),
             handle: Handle { handle: number.into(), key2: Spi(70_000 + number), key3: Spi(80_000 + number) },
             // The base point: a value like any other to everybody but its owner.
-            share: Some(crypto::exchange::Secret::from_key(&Key::new([number.to_be_bytes()[3] | 1; 32])).public()),
+            share: Some(
+                crypto::exchange::Secret::from_key(&Key::new([number.to_be_bytes()[3] | 1; 32])).public(),
+            ),
         }
     }
 
@@ -256,7 +264,12 @@ pub fn reflected(message: &Message) -> Message {
                 .ok()
                 .and_then(|udp| ip::udp_packet(udp.destination, udp.source, udp.ttl, udp.payload).ok());
             let other = if group { [2, 0, 0, 0, 9, 9] } else { *to };
-            Message::Link { place: *place, from: other, to: *from, packet: back.unwrap_or_else(|| packet.clone()) }
+            Message::Link {
+                place: *place,
+                from: other,
+                to: *from,
+                packet: back.unwrap_or_else(|| packet.clone()),
+            }
         }
         Message::Udp { source, destination, payload } => {
             Message::Udp { source: *destination, destination: *source, payload: payload.clone() }

@@ -11,8 +11,10 @@ use super::*;
 fn row_1_no_changed_byte_of_a_registration_is_believed() {
     let control = registered(1);
     for way in WAYS {
-        let length = went(&control, way)[0].payload().len();
-        for at in 0..length {
+        let whole = went(&control, way)[0].payload().to_vec();
+        // Behind 32 of a request on a link stands what repeats, or is checked by itself: see row 20.
+        let covered = if way == Way::FromMobileNode { rogue::mobile_part(&whole).len() } else { whole.len() };
+        for at in 0..covered {
             let scene = changed_once(way, move |bytes| {
                 let mut bytes = bytes.to_vec();
                 bytes[at] ^= 1 << (at % 8);
@@ -84,7 +86,7 @@ fn row_3_a_proxy_that_strips_or_bares_what_protects_gets_nobody_registered() {
             let bared = changed_once(way, move |bytes| {
                 let pieces = Pieces::of(bytes).unwrap();
                 let mut bare = vec![0; 6];
-                bare.extend_from_slice(b"traveller-0");
+                bare.extend_from_slice(b"nobody-at-all");
                 let ours = pieces.extensions[at].subtype > 0;
                 if ours { pieces.with_body(at, &bare).bytes() } else { bytes[..bytes.len() - 1].to_vec() }
             });
@@ -117,7 +119,8 @@ fn row_4_no_code_brings_out_an_identity_or_a_weaker_request() {
         let mut scene = asked_again(code);
         assert_nothing(&scene, 0, &format!("code {code}"));
         let sent = went(&scene, Way::FromMobileNode);
-        assert!((4..=140).contains(&sent.len()), "code {code}: {} requests in ten minutes", sent.len());
+        // At most one for each advertisement of the agent, which brings a new challenge.
+        assert!((4..=330).contains(&sent.len()), "code {code}: {} requests in ten minutes", sent.len());
         for (message, request) in sent.iter().zip(requests(&scene)) {
             assert_eq!(Pieces::of(message.payload()).unwrap().form(), expected, "code {code}");
             assert!(request.home_address.is_unspecified(), "code {code}");

@@ -13,8 +13,7 @@ use sim::{
     rogue::{self, NUMBERS},
 };
 use wire::{
-    Writer,
-    ip,
+    Writer, ip,
     mip::{
         PORT, Spi,
         advertisement::Advertisement,
@@ -29,8 +28,20 @@ use wire::{
 use super::*;
 
 const LABELS: [&str; 14] = [
-    "seal mn>ha", "seal ha>mn", "seal realm", "seal ha>fa", "auth mn>ha", "auth ha>mn", "auth fa>ha", "auth ha>fa",
-    "spi", "seal mn>fa", "seal fa>mn", "seal fa>ha", "data mn>ha", "data ha>mn",
+    "seal mn>ha",
+    "seal ha>mn",
+    "seal realm",
+    "seal ha>fa",
+    "auth mn>ha",
+    "auth ha>mn",
+    "auth fa>ha",
+    "auth ha>fa",
+    "spi",
+    "seal mn>fa",
+    "seal fa>mn",
+    "seal fa>ha",
+    "data mn>ha",
+    "data ha>mn",
 ];
 
 fn lp(bytes: &[u8]) -> Vec<u8> {
@@ -128,7 +139,8 @@ impl Thief {
             for label in LABELS {
                 for context in &contexts {
                     for shared in &agreed {
-                        let key = Key::new(kdf::derive(root, shared.as_ref().map(Key::expose), label, context));
+                        let key =
+                            Key::new(kdf::derive(root, shared.as_ref().map(Key::expose), label, context));
                         if found.derived.insert(key.fingerprint_hex()) && label.starts_with("seal") {
                             messages.iter().for_each(|parts| found.open(parts, &key));
                         }
@@ -158,7 +170,9 @@ impl Found {
                     self.keys.insert(info.key.fingerprint_hex());
                 }
             }
-            if let Some(nai) = part.nai.as_ref().filter(|held| held.protected.sealed).and_then(|held| plain(held)) {
+            if let Some(nai) =
+                part.nai.as_ref().filter(|held| held.protected.sealed).and_then(|held| plain(held))
+            {
                 self.names.insert(SealedNai::parse(&nai).unwrap().user);
             }
         }
@@ -239,7 +253,8 @@ fn by_hand(secret: &Secret, advertised: &Advertisement, now: Duration) -> Vec<u8
     for (subtype, plain) in [(Subtype::NAI, &user[..]), (Subtype::IP, &home), (Subtype::LAYER_2, &layer_2)] {
         put_sealed(&mut w, Request::LEN, NUMBERS, (subtype, 0, spi), seal, &mut rng, plain).unwrap();
     }
-    let heard = AgentHeard { challenge: advertised.challenge().unwrap(), agent: advertised.agent_nai().unwrap() };
+    let heard =
+        AgentHeard { challenge: advertised.challenge().unwrap(), agent: advertised.agent_nai().unwrap() };
     heard.emit(&mut w, NUMBERS).unwrap();
     KeyShare { group: Group::X25519, value: &secret.public() }.emit(&mut w, NUMBERS).unwrap();
     extension::open_authentication(&mut w, extension::MN_HA_AUTHENTICATION, spi, 32);
@@ -272,7 +287,8 @@ fn row_8_with_the_secret_that_was_erased_the_same_search_finds_the_keys() {
     let (nai, agent) = names(0);
     let names: [&[u8]; 3] = [nai.as_bytes(), b"home.example", agent.as_bytes()];
     let mut thief = Thief::recording(&scene, 0, 0);
-    let keys: Vec<_> = scene.binding(0).unwrap().associations.iter().map(|a| (a.kind, a.key.fingerprint_hex())).collect();
+    let keys: Vec<_> =
+        scene.binding(0).unwrap().associations.iter().map(|a| (a.kind, a.key.fingerprint_hex())).collect();
     let without = thief.search(names);
     assert!(keys.iter().all(|(_, key)| !without.has(key)) && without.keys.is_empty());
     thief.exchanges.push(Key::new([0x5e; 32]));

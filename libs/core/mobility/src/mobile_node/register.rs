@@ -130,8 +130,10 @@ impl MobileNode {
             return;
         };
         if attempt.purpose == Purpose::Deregister {
-            a.attempt = None;
-            let text = "no answer to the deregistration; the registration stands until its lifetime ends";
+            // An answer may have been lost, and the binding be gone: only another one tells.
+            a.attempt = Some(Attempt::new(Purpose::Register, false, now));
+            let text =
+                "no answer to the deregistration; registering again, for the binding may be gone or not";
             self.notify(Event::new(EventKind::Denied, text));
             self.answer_deregistration(Err("the home agent does not answer".into()));
         } else if attempt.sends == PATIENCE {

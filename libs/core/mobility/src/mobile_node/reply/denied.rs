@@ -101,6 +101,8 @@ impl MobileNode {
                 if a.last_anew.is_none_or(|last| last + ANEW <= now.mono) {
                     a.last_anew = Some(now.mono);
                     a.first_contact = true;
+                    // The agent does answer: what was asked before counts no more, a deregistration is not given up.
+                    attempt.sends = 0;
                     attempt.next = soonest;
                 } else {
                     attempt.back_off(SOON, LONGEST_WAIT, now);
