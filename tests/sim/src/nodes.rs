@@ -123,12 +123,12 @@ pub(crate) fn realm_secret() -> Key {
     Key::new([0xd0; 32])
 }
 
-/// The indices by which a node may name itself up to this number of one-time ones.
+/// The indices by which a node may name itself up to this number of one-time ones, the latest of those first.
 pub(crate) fn names(node: usize, up_to: u64) -> impl Iterator<Item = Spi> {
     let keys = MobileHome::new(&nai(node), REALM, spi(node), Cipher::Aes256Gcm, key0(node));
     let fixed = if old_fashioned(node) { spi(node) } else { REALM_KEY };
     let one_time = if old_fashioned(node) { 0 } else { up_to };
-    (1..=one_time).rev().map(move |n| keys.one_time_spi(n)).chain([fixed])
+    std::iter::once(fixed).chain((1..=one_time).rev().map(move |n| keys.one_time_spi(n)))
 }
 
 /// What the key distribution centre and the home agents' store begin with.
