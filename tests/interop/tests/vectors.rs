@@ -20,12 +20,13 @@ fn files(root: &Path, folder: &str) -> BTreeMap<String, Vec<u8>> {
     let mut open = vec![root.join(folder)];
     while let Some(folder) = open.pop() {
         for entry in fs::read_dir(&folder).unwrap_or_else(|e| panic!("{}: {e}", folder.display())) {
-            let path = entry.unwrap().path();
+            let path = entry.expect("an entry").path();
             if path.is_dir() {
                 open.push(path);
             } else {
-                let name = path.strip_prefix(root).unwrap().to_string_lossy().into_owned();
-                found.insert(name, fs::read(&path).unwrap());
+                let name =
+                    path.strip_prefix(root).expect("a file below the root").to_string_lossy().into_owned();
+                found.insert(name, fs::read(&path).expect("a file"));
             }
         }
     }
