@@ -144,7 +144,10 @@ impl World {
     /// What the store holds of a subscriber will be read.
     fn notice(&mut self, agent: usize, nai: Nai) {
         let life = self.home_agents[agent].life;
-        let at = self.now + Duration::from_micros(200 + self.rng.below(5_000));
+        // Word from the store may take long, so that a binding elsewhere ends or is made before it comes.
+        let long = self.now < self.plan.calm && self.rng.below(4) == 0;
+        let most = if long { 20_000_000 } else { 5_000 };
+        let at = self.now + Duration::from_micros(200 + self.rng.below(most));
         self.at(at, Happening::Read { agent, life, nai });
     }
 

@@ -26,6 +26,35 @@ fn row_1_no_changed_byte_of_a_registration_is_believed() {
     }
 }
 
+/// With an address of its own behind a NAT: 144 and 44 in the messages, no agent between.
+#[test]
+fn row_1_no_changed_byte_of_a_co_located_registration_is_believed() {
+    for way in [Way::ToHomeAgent, Way::FromHomeAgent] {
+        let control = changed_once_at(Place::Translated, way, <[u8]>::to_vec);
+        assert_registered(&control, 0);
+        let whole = went(&control, way)[0].payload().to_vec();
+        let unbelieved = |change: Box<dyn Fn(&[u8]) -> Vec<u8>>, why: &str| {
+            assert_unbelieved(&changed_once_at(Place::Translated, way, change), way, why);
+        };
+        for at in 0..whole.len() {
+            let flipped = move |bytes: &[u8]| {
+                let mut bytes = bytes.to_vec();
+                bytes[at] ^= 1 << (at % 8);
+                bytes
+            };
+            unbelieved(Box::new(flipped), &format!("byte {at}"));
+        }
+        for at in 0..Pieces::of(&whole).unwrap().extensions.len() {
+            let stripped = move |bytes: &[u8]| {
+                let mut pieces = Pieces::of(bytes).unwrap();
+                pieces.extensions.remove(at);
+                pieces.bytes()
+            };
+            unbelieved(Box::new(stripped), &format!("without extension {at}"));
+        }
+    }
+}
+
 #[test]
 fn row_1_after_a_changed_byte_the_next_request_registers() {
     for way in WAYS {

@@ -89,6 +89,11 @@ fn requests(scene: &Scene) -> Vec<Request> {
 
 /// A scene in which the first message of one way is changed and nothing follows it: what becomes of it alone.
 fn changed_once(way: Way, change: impl Fn(&[u8]) -> Vec<u8> + 'static) -> Scene {
+    changed_once_at(VISIT, way, change)
+}
+
+/// The same of a mobile node somewhere else.
+fn changed_once_at(place: Place, way: Way, change: impl Fn(&[u8]) -> Vec<u8> + 'static) -> Scene {
     let mut scene = scene(1);
     let mut met = false;
     scene.on_the_way(move |message, _| match message.way() {
@@ -99,7 +104,7 @@ fn changed_once(way: Way, change: impl Fn(&[u8]) -> Vec<u8> + 'static) -> Scene 
         Some(of) if of == way => vec![],
         _ => passed(message),
     });
-    scene.move_to(0, VISIT);
+    scene.move_to(0, place);
     scene.pass(seconds(2));
     scene
 }
