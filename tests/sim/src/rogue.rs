@@ -166,6 +166,11 @@ pub fn mobile_part(message: &[u8]) -> Vec<u8> {
     parts.map(|parts| parts.mobile_bytes().to_vec()).unwrap_or_default()
 }
 
+fn share_of(number: u32) -> [u8; 32] {
+    let [.., last] = number.to_be_bytes();
+    crypto::exchange::Secret::from_key(&Key::new([last | 1; 32])).public()
+}
+
 /// How a rogue foreign agent relays a mobile node's part, with all that it can lie about.
 #[derive(Clone)]
 pub struct Relay {
@@ -190,10 +195,8 @@ impl Relay {
             name: agent_nai(agent),
             address: care_of(agent),
             handle: Handle { handle: number.into(), key2: Spi(70_000 + number), key3: Spi(80_000 + number) },
-            // The base point: a value like any other to everybody but its owner.
-            share: Some(
-                crypto::exchange::Secret::from_key(&Key::new([number.to_be_bytes()[3] | 1; 32])).public(),
-            ),
+            // Nobody opens the reply to it.
+            share: Some(share_of(number)),
         }
     }
 

@@ -7,8 +7,8 @@ use record::AssociationKind;
 
 use super::*;
 
-/// For each stage: two losses may cost the agent's seven seconds and then the longest wait between requests, 16 s.
-const STAGE: Duration = seconds(60);
+/// For each stage: a spent challenge and two losses cost the waits of four requests, 1, 2, 4 and 8 s.
+const STAGE: Duration = seconds(16);
 
 /// What becomes of one message of the walk.
 #[derive(Clone, Copy, Debug)]

@@ -170,9 +170,7 @@ impl Found {
                     self.keys.insert(info.key.fingerprint_hex());
                 }
             }
-            if let Some(nai) =
-                part.nai.as_ref().filter(|held| held.protected.sealed).and_then(|held| plain(held))
-            {
+            if let Some(nai) = part.nai.as_ref().filter(|held| held.protected.sealed).and_then(plain) {
                 self.names.insert(SealedNai::parse(&nai).unwrap().user);
             }
         }

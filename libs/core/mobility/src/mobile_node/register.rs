@@ -83,6 +83,14 @@ impl Attempt {
         if self.at_once { self.next } else { self.next.max(not_before) }
     }
 
+    /// A hint that something passes: not before `least`. The waits of requests without an acceptance grow by themselves;
+    /// growing them twice would make a lost message or two cost half a minute.
+    pub(super) fn rest(&mut self, least: Duration, now: Now) {
+        self.longest = LONGEST_WAIT;
+        self.wait = self.wait.min(LONGEST_WAIT);
+        self.next = self.next.max(now.mono + least);
+    }
+
     /// A denial: not before `least`, and slower from time to time.
     pub(super) fn back_off(&mut self, least: Duration, longest: Duration, now: Now) {
         self.longest = longest;

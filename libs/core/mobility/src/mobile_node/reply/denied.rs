@@ -89,7 +89,7 @@ impl MobileNode {
             Hint::NewChallenge => {
                 a.spent.clone_from(&sent.challenge);
                 // The next advertisement is what helps; asking again with the same challenge does not.
-                attempt.back_off(SOON, LONGEST_WAIT, now);
+                attempt.rest(SOON, now);
                 self.solicit_soon(target.link(), now);
             }
             Hint::ReverseTunnel => {
@@ -105,11 +105,11 @@ impl MobileNode {
                     attempt.sends = 0;
                     attempt.next = soonest;
                 } else {
-                    attempt.back_off(SOON, LONGEST_WAIT, now);
+                    attempt.rest(SOON, now);
                 }
             }
             Hint::Later(seconds) => {
-                attempt.back_off(SOON, LONGEST_WAIT, now);
+                attempt.rest(SOON, now);
                 self.avoid(target, seconds, now);
             }
             Hint::Elsewhere(seconds) => {
