@@ -13,6 +13,7 @@ mod bind;
 mod bindings;
 mod credential;
 mod intake;
+mod plain;
 mod realm;
 mod shares;
 mod subscribers;
@@ -33,6 +34,7 @@ use self::{
     bind::Work,
     bindings::{Bindings, Bound},
     credential::{Credential, Names},
+    plain::PlainNodes,
     realm::Realm,
     shares::Reused,
 };
@@ -257,6 +259,7 @@ pub struct HomeAgent {
     known: BTreeMap<Nai, Known>,
     names: Names,
     realm: Realm,
+    plain_nodes: PlainNodes,
     reused: Reused,
     bindings: Bindings,
     work: BTreeMap<Ticket, Work>,
@@ -287,6 +290,7 @@ impl HomeAgent {
             advertiser: Advertiser::new(now),
             config,
             realm: Realm::new(Vec::new(), &mut rng, now),
+            plain_nodes: PlainNodes::default(),
             rng,
             outbox: Outbox::default(),
             paths,
@@ -312,9 +316,9 @@ impl HomeAgent {
         }
         for seen in state.seen {
             if let Some(known) = self.known.get_mut(&seen.nai) {
-                known.seen = Some(Identification(seen.identification));
-                known.stored = known.seen;
-                known.sent = known.seen;
+                known.stored = Some(Identification(seen.identification));
+                known.sent = known.stored;
+                known.seen = known.stored.filter(|_| known.holds(seen.generation));
             }
             self.move_window(&seen.nai, seen.generation, seen.index);
         }

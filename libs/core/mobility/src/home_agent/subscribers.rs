@@ -17,6 +17,8 @@ impl HomeAgent {
             return;
         }
         let (seen, stored, sent, before) = match before {
+            // Another way to keep replays out begins anew, under another KEY 0.
+            Some(b) if b.subscriber.plain != subscriber.plain => (None, b.stored, b.sent, b.credentials),
             Some(b) => (b.seen, b.stored, b.sent, b.credentials),
             None => (None, None, None, Vec::new()),
         };
