@@ -36,7 +36,6 @@ use sa::{AgentPath, PlainAssociation};
 use sansio::{Datagram, Input, Instant, LinkAddress, LinkId, Machine, Now, Outbox, Output, earliest};
 use wire::mip::Spi;
 
-pub use self::{plain::PlainNode, visitors::Visit};
 use self::{
     advertise::Beacon,
     dismiss::Dismissals,
@@ -47,6 +46,7 @@ use self::{
     shares::Shares,
     visitors::Visitors,
 };
+pub use self::{plain::PlainNode, visitors::Visit};
 use crate::{Event, EventKind, Ticket};
 
 /// Notices of refused requests and discarded messages that are given in a burst, and how fast more may follow.

@@ -238,6 +238,8 @@ struct Known {
     stored: Option<Identification>,
     /// What the store will hold once all that was sent to it is committed.
     sent: Option<Identification>,
+    /// That is of a KEY 0 it has, and of its way to keep replays out: requests can be compared with it.
+    comparable: bool,
     repeat: Option<Repeat>,
     /// Transcripts that were answered with code 133 lately: each is answered once.
     refused: Vec<[u8; 32]>,
@@ -318,7 +320,8 @@ impl HomeAgent {
             if let Some(known) = self.known.get_mut(&seen.nai) {
                 known.stored = Some(Identification(seen.identification));
                 known.sent = known.stored;
-                known.seen = known.stored.filter(|_| known.holds(seen.generation));
+                known.comparable = known.holds(seen.generation);
+                known.seen = known.stored.filter(|_| known.comparable);
             }
             self.move_window(&seen.nai, seen.generation, seen.index);
         }

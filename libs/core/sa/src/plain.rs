@@ -97,8 +97,7 @@ impl PlainAssociation {
     /// True if this authentication of a message names this association and is right.
     #[must_use]
     pub fn matches(&self, parts: &Parts<'_>, claim: &Authentication<'_>) -> bool {
-        claim.spi == self.spi
-            && self.algorithm.verify(&self.key, parts.covered(claim), claim.authenticator)
+        claim.spi == self.spi && self.algorithm.verify(&self.key, parts.covered(claim), claim.authenticator)
     }
 
     /// Checks 32 of a message; `None` if index or authenticator are wrong.

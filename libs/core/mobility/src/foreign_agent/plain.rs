@@ -95,10 +95,8 @@ impl ForeignAgent {
             (Some(at), Some(aaa)) => [of(&behind[at]), of(&behind[aaa])].concat(),
             _ => Vec::new(),
         };
-        let clear = Clear {
-            nai: nai.map(<[u8]>::to_vec),
-            challenge: aaa.is_some().then(|| challenge.to_vec()),
-        };
+        let clear =
+            Clear { nai: nai.map(<[u8]>::to_vec), challenge: aaa.is_some().then(|| challenge.to_vec()) };
         let spender = Spender::Node(parts.mobile_home.spi, request.home_address);
         Ok(Answered { challenge, spender, clear, behind: relayed })
     }
@@ -135,8 +133,7 @@ impl ForeignAgent {
         if !wanted.is_unspecified() && wanted != reply.home_address {
             return Err(Code::FA_BAD_REPLY);
         }
-        let mut visiting =
-            self.visitor(pending, reply, reply.home_address, &message, Vec::new(), now)?;
+        let mut visiting = self.visitor(pending, reply, reply.home_address, &message, Vec::new(), now)?;
         // Without KEY 2 nothing could be revoked; and identifications may be nonces, which tell nothing of the order.
         (visiting.record.revocation, visiting.identification) = (None, None);
         Ok(visiting)

@@ -125,7 +125,17 @@ impl ForeignAgent {
             let Answered { challenge, spender, clear, behind } = self.check_plain(&asker.request, &parts)?;
             let numbers = Numbers::Vendor(self.config.vendor);
             let clear = Some(clear);
-            return Ok(Admitted { purpose, mobile, digest, numbers, spender, challenge, proof: None, clear, behind });
+            return Ok(Admitted {
+                purpose,
+                mobile,
+                digest,
+                numbers,
+                spender,
+                challenge,
+                proof: None,
+                clear,
+                behind,
+            });
         }
         if parts.foreign.mobile_aaa.is_some() {
             return Err(Refusal::Silence(UNKNOWN));

@@ -3,6 +3,7 @@
 mod advertisements;
 mod conformance;
 mod limits;
+mod plain;
 mod proof;
 mod replies;
 mod requests;

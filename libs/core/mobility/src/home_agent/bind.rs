@@ -175,12 +175,13 @@ impl HomeAgent {
             return;
         };
         let late = |s: Identification| identification.0.wrapping_sub(s.0).cast_signed() <= 0;
-        if !known.has_nonces() && known.sent.is_some_and(late) {
+        if known.comparable && !known.has_nonces() && known.sent.is_some_and(late) {
             // A later request of the same mobile node overtook this one while its keys were made.
             self.count("overtaken");
             return;
         }
         let previous = known.sent.replace(identification).map(|i| i.0);
+        known.comparable = true;
         changes.insert(
             0,
             Change::Identification {
@@ -260,7 +261,8 @@ impl HomeAgent {
         let above = |s: Identification| stored.0.wrapping_sub(s.0).cast_signed() > 0;
         known.stored = Some(stored);
         known.sent = Some(stored);
-        if known.holds(seen.generation) && (known.has_nonces() || known.seen.is_none_or(above)) {
+        known.comparable = known.holds(seen.generation);
+        if known.comparable && (known.has_nonces() || known.seen.is_none_or(above)) {
             known.seen = Some(stored);
         }
         self.move_window(nai, seen.generation, seen.index);

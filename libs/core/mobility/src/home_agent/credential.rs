@@ -33,9 +33,8 @@ pub(super) struct Credential {
 impl Credential {
     /// Those of a subscriber, the current one first.
     pub(super) fn all_of(subscriber: &Subscriber) -> Vec<Self> {
-        let plain = |spi, key0| {
-            subscriber.plain.map(|plain| PlainAssociation::of_key0(spi, algorithm(plain), key0))
-        };
+        let plain =
+            |spi, key0| subscriber.plain.map(|plain| PlainAssociation::of_key0(spi, algorithm(plain), key0));
         let current = Self {
             plain: plain(subscriber.spi, &subscriber.key0),
             keys: MobileHome::of(subscriber),
