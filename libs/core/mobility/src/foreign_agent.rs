@@ -268,8 +268,7 @@ impl ForeignAgent {
             })
             .collect();
         let nodes = config.plain_nodes.take();
-        let plain_nodes =
-            nodes.map(|nodes| nodes.into_iter().map(|n| (n.home_address, n.association)).collect());
+        let plain_nodes = nodes.map(|nodes| nodes.into_iter().map(PlainNode::associated).collect());
         let mut agent = Self {
             plain_nodes,
             homes,

@@ -6,9 +6,11 @@
 
 use std::net::Ipv4Addr;
 
-use sa::{PlainAssociation, Verified};
+use crypto::Key;
+use sa::{Algorithm, PlainAssociation, Verified};
 use sansio::Now;
 use wire::mip::{
+    Spi,
     code::Code,
     extension::{self, Extension, GENERALIZED_AUTHENTICATION, MN_FA_AUTHENTICATION, MN_FA_CHALLENGE},
     part::Parts,
@@ -28,8 +30,20 @@ use super::{
 pub struct PlainNode {
     /// Its home address.
     pub home_address: Ipv4Addr,
-    /// The association.
-    pub association: PlainAssociation,
+    /// Index of 33 in both directions.
+    pub spi: Spi,
+    /// Key of 128 to 256 bits, with zeros behind it.
+    pub key: Key,
+    /// HMAC-MD5 instead of HMAC-SHA-256. Weak.
+    pub md5: bool,
+}
+
+impl PlainNode {
+    /// The association, by home address.
+    pub(super) fn associated(self) -> (Ipv4Addr, PlainAssociation) {
+        let algorithm = if self.md5 { Algorithm::HmacMd5 } else { Algorithm::HmacSha256 };
+        (self.home_address, PlainAssociation::new(self.spi, algorithm, self.key))
+    }
 }
 
 /// What its home agent and we have to remember of a request in clear.

@@ -24,7 +24,10 @@ fn association(algorithm: Algorithm) -> PlainAssociation {
 
 /// One that serves them, and shares an association with the node at [`NODE`] if `shared`.
 fn serving(shared: Option<Algorithm>) -> Config {
-    let node = |algorithm| PlainNode { home_address: NODE, association: association(algorithm) };
+    let node = |algorithm| {
+        let md5 = algorithm == Algorithm::HmacMd5;
+        PlainNode { home_address: NODE, spi: Spi(700), key: Key::new([0x33; 32]), md5 }
+    };
     Config { plain_nodes: Some(shared.map(node).into_iter().collect()), ..config() }
 }
 
