@@ -31,7 +31,9 @@ struct World {
 impl World {
     fn up() -> Option<Self> {
         let Some(python) = python() else {
-            eprintln!("SKIPPED: a plain mobile node in Python (no Python 3.11: see tests/interop/install-peers.sh)");
+            eprintln!(
+                "SKIPPED: a plain mobile node in Python (no Python 3.11: see tests/interop/install-peers.sh)"
+            );
             return None;
         };
         let testbed = Testbed::new().unwrap();
@@ -149,7 +151,10 @@ fn nodes_without_our_extensions_register_are_denied_and_leave() {
 
     // Nonces, HMAC-MD5, and an association with the foreign agent, whose every answer it proves.
     assert_eq!(world.codes(&nonce, "register", &infrastructure), list(&[67]));
-    assert_eq!(world.codes(&nonce, "register", &[&associated[..], &["--attempts=3"]].concat()), list(&[133, 0]));
+    assert_eq!(
+        world.codes(&nonce, "register", &[&associated[..], &["--attempts=3"]].concat()),
+        list(&[133, 0])
+    );
     assert_eq!(world.codes(&nonce, "register", &associated), list(&[0]), "by the nonce of the last reply");
     assert_eq!(world.codes(&nonce, "spoil", &associated), list(&[131]));
     assert_eq!(world.visitors(), ["10.11.1.61"]);
