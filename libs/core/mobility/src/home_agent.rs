@@ -238,7 +238,7 @@ struct Known {
     stored: Option<Identification>,
     /// What the store will hold once all that was sent to it is committed.
     sent: Option<Identification>,
-    /// That is of a KEY 0 it has, and of its way to keep replays out: requests can be compared with it.
+    /// That is of its way to keep replays out: requests can be compared with it.
     comparable: bool,
     repeat: Option<Repeat>,
     /// Transcripts that were answered with code 133 lately: each is answered once.
@@ -316,11 +316,12 @@ impl HomeAgent {
         for subscriber in state.subscribers {
             self.learn(subscriber);
         }
+        let window = self.config.timestamp_window;
         for seen in state.seen {
             if let Some(known) = self.known.get_mut(&seen.nai) {
                 known.stored = Some(Identification(seen.identification));
                 known.sent = known.stored;
-                known.comparable = known.holds(seen.generation);
+                known.comparable = known.compares(&seen, now.unix.as_secs(), window);
                 known.seen = known.stored.filter(|_| known.comparable);
             }
             self.move_window(&seen.nai, seen.generation, seen.index);
@@ -424,7 +425,7 @@ impl Machine for HomeAgent {
                 self.take_over(changed, realm_keys, (cursor, complete), now);
             }
             Input::Request(Request::Refreshed { nai, seen, binding }) => {
-                self.refreshed(&nai, seen, binding);
+                self.refreshed(&nai, seen, binding, now);
             }
             Input::Request(Request::AssociationsRevoked(spis)) => self.revoke_associations(&spis, now),
             Input::Tick => {}

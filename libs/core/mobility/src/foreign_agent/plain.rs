@@ -80,23 +80,20 @@ impl ForeignAgent {
         if request.home_address.is_unspecified() && nai.is_none() {
             return Err(Code::FA_HOME_ADDRESS.into());
         }
-        let Some(challenge) = parts.foreign.challenge else {
-            return Err(Code::FA_MISSING_CHALLENGE.into());
-        };
         let behind = behind_32(parts);
         let place = |kind: u8| behind.iter().position(|e| e.kind == kind);
-        let (at, aaa, proof) =
-            (place(MN_FA_CHALLENGE), place(GENERALIZED_AUTHENTICATION), place(MN_FA_AUTHENTICATION));
+        let (Some(challenge), Some(at)) = (parts.foreign.challenge, place(MN_FA_CHALLENGE)) else {
+            return Err(Code::FA_MISSING_CHALLENGE.into());
+        };
+        let (aaa, proof) = (place(GENERALIZED_AUTHENTICATION), place(MN_FA_AUTHENTICATION));
         // 132, then 36, then 33, and nothing that 33 does not cover (RFC 4721 section 3.1).
         let last = proof.is_none_or(|proof| proof + 1 == behind.len() && ends(parts, &behind[proof]));
-        if !last || aaa.is_some_and(|aaa| aaa < at.unwrap_or(0) || proof.is_some_and(|proof| proof < aaa)) {
+        if !last || aaa.is_some_and(|aaa| aaa < at) {
             return Err(Code::FA_BAD_REQUEST.into());
         }
         if let Some(association) = self.plain_association(request.home_address) {
             let claim = parts.foreign.mobile_foreign;
-            let right = claim.is_some_and(|claim| association.matches(parts, &claim));
-            // A 33 before 132 says nothing of it.
-            if !right || proof < at {
+            if !claim.is_some_and(|claim| association.matches(parts, &claim)) {
                 return Err(Code::FA_MN_AUTHENTICATION.into());
             }
         } else if proof.is_some() {
@@ -105,14 +102,11 @@ impl ForeignAgent {
             return Err(Refusal::Silence("request: a challenge that nothing proves"));
         }
         let of = |e: &Extension<'a>| parts.bytes[e.offset..e.end()].to_vec();
-        let relayed = match (at, aaa) {
-            (Some(at), Some(aaa)) => [of(&behind[at]), of(&behind[aaa])].concat(),
-            _ => Vec::new(),
-        };
+        let relayed = aaa.map(|aaa| [of(&behind[at]), of(&behind[aaa])].concat());
         let clear =
             Clear { nai: nai.map(<[u8]>::to_vec), challenge: aaa.is_some().then(|| challenge.to_vec()) };
         let spender = Spender::Node(parts.mobile_home.spi, request.home_address);
-        Ok(Answered { challenge, spender, clear, behind: relayed })
+        Ok(Answered { challenge, spender, clear, behind: relayed.unwrap_or_default() })
     }
 
     /// What 33 of an answer to this station is made with, if its node shares an association with us.
@@ -144,8 +138,9 @@ impl ForeignAgent {
         if reply.home_address.is_unspecified() {
             return Err(Code::FA_MISSING_HOME_ADDRESS);
         }
-        if !wanted.is_unspecified() && wanted != reply.home_address {
-            return Err(Code::FA_BAD_REPLY);
+        if wanted.is_unspecified() && self.plain_association(reply.home_address).is_some() {
+            // By its name alone it passed by the 33 that its home address asks for.
+            return Err(Code::FA_MN_AUTHENTICATION);
         }
         let mut visiting = self.visitor(pending, reply, reply.home_address, &message, Vec::new(), now)?;
         // Without KEY 2 nothing could be revoked; and identifications may be nonces, which tell nothing of the order.

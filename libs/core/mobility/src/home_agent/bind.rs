@@ -251,7 +251,8 @@ impl HomeAgent {
 
     /// Another home agent on the same store was quicker. What it wrote counts: replays are measured against it, and a
     /// binding that it made is its to serve, so ours of that mobile node is taken down.
-    pub(super) fn refreshed(&mut self, nai: &Nai, seen: Option<Seen>, binding: Option<Binding>) {
+    pub(super) fn refreshed(&mut self, nai: &Nai, seen: Option<Seen>, binding: Option<Binding>, now: Now) {
+        let window = self.config.timestamp_window;
         // Whoever was quicker has left what he saw: without it the store could not be read, and nothing is known.
         let (Some(known), Some(seen)) = (self.known.get_mut(nai), seen) else {
             return;
@@ -261,7 +262,7 @@ impl HomeAgent {
         let above = |s: Identification| stored.0.wrapping_sub(s.0).cast_signed() > 0;
         known.stored = Some(stored);
         known.sent = Some(stored);
-        known.comparable = known.holds(seen.generation);
+        known.comparable = known.compares(&seen, now.unix.as_secs(), window);
         if known.comparable && (known.has_nonces() || known.seen.is_none_or(above)) {
             known.seen = Some(stored);
         }

@@ -521,11 +521,6 @@ fn link_address(parts: &Parts<'_>, (cipher, key): &(Cipher, Key)) -> Option<Link
 }
 
 impl Known {
-    /// True if it has the KEY 0 of this generation: what was seen under another one says nothing.
-    pub(super) fn holds(&self, generation: u32) -> bool {
-        self.credentials.iter().any(|credential| credential.generation == generation)
-    }
-
     /// True the first time this transcript is refused for its identification.
     pub(super) fn first_refusal(&mut self, t1: &Transcript) -> bool {
         const KEPT: usize = 8;

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use record::{Nai, Plain};
+use record::{Nai, Plain, Seen};
 use sa::{Algorithm, Nonces, Replay, Transcript, Unverified, Verified, check_identification, check_nonce};
 use sansio::Now;
 use wire::{
@@ -18,7 +18,7 @@ use wire::{
         code::Code,
         extension::{self, MN_HA_AUTHENTICATION},
         part::Parts,
-        registration::{self, Identification, Request},
+        registration::{self, Identification, Request, ntp_seconds},
     },
 };
 
@@ -66,6 +66,14 @@ impl Known {
     /// The nonce that the next request must bear. A node that never registered gets a random first one.
     fn expected_nonce(&mut self, random: u32) -> u32 {
         self.seen.get_or_insert(Identification::new(random, 0)).seconds()
+    }
+
+    /// False for what was seen of an earlier enrolment of this name with nonces. A time that passed lies no further
+    /// ahead than the window, so that what lies beyond, under another KEY 0, was none.
+    pub(super) fn compares(&self, seen: &Seen, unix_seconds: u64, window: u32) -> bool {
+        let ahead = Identification(seen.identification).seconds().wrapping_sub(ntp_seconds(unix_seconds));
+        let held = self.credentials.iter().any(|c| c.generation == seen.generation);
+        held || i64::from(ahead.cast_signed()) <= i64::from(window)
     }
 
     /// True if this subscriber's replays are kept out by nonces.

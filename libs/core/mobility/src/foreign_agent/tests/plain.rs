@@ -414,6 +414,18 @@ fn a_name_does_for_an_address() {
 }
 
 #[test]
+fn a_name_does_not_lead_past_the_33_of_its_address() {
+    let mut world = World::with(serving(Some(Algorithm::HmacSha256)));
+    let mut node = Node::new(&[Challenge, Infrastructure]);
+    (node.fixed.home_address, node.nai) = (Ipv4Addr::UNSPECIFIED, Some(NODE_NAI));
+    let request = node.request(&world.challenge(LINK));
+    let relayed = world.ask(&request).unwrap();
+    let told = world.answer(&Home { nai: Some(NODE_NAI), ..Home::accepting() }, &relayed).unwrap();
+    assert_eq!(Reply::parse(&told).unwrap().code, Code::FA_MN_AUTHENTICATION);
+    assert!(world.visitors().is_empty());
+}
+
+#[test]
 fn one_in_clear_moves_no_visitor_that_has_keys() {
     let mut world = World::with(serving(None));
     let mut mobile = Mobile::new();

@@ -433,17 +433,20 @@ fn a_quicker_home_agent_gives_the_nonce_that_counts() {
 
 #[test]
 fn a_node_enrolled_anew_with_timestamps_is_not_held_to_its_nonces() {
-    // A nonce may stand above every time.
-    let seen = Seen {
-        nai: Nai::parse(CLEAR_NAI).unwrap(),
-        identification: Identification::new(ntp_seconds(NOW).wrapping_add(0x4000_0000), 1).0,
-        generation: 0,
-        index: 0,
-    };
-    let subscriber = Subscriber { generation: 1, ..plain_subscriber(TIMESTAMPS) };
-    let state = State { subscribers: vec![subscriber], seen: vec![seen], ..State::default() };
-    let mut bench = Bench::with(state, at(0));
-    assert_eq!(code(&bench.direct(&wish(0).bytes()).unwrap()), Code::ACCEPTED);
+    // A nonce may stand above every time; a time counts under whatever KEY 0.
+    let far = ntp_seconds(NOW).wrapping_add(0x4000_0000);
+    for (high, generation, expected) in [
+        (far, 0, Code::ACCEPTED),
+        (ntp_seconds(NOW + 1), 0, Code::HA_IDENTIFICATION),
+        (far, 1, Code::HA_IDENTIFICATION),
+    ] {
+        let identification = Identification::new(high, 1).0;
+        let seen = Seen { nai: Nai::parse(CLEAR_NAI).unwrap(), identification, generation, index: 0 };
+        let subscriber = Subscriber { generation: 1, ..plain_subscriber(TIMESTAMPS) };
+        let state = State { subscribers: vec![subscriber], seen: vec![seen], ..State::default() };
+        let mut bench = Bench::with(state, at(0));
+        assert_eq!(code(&bench.direct(&wish(0).bytes()).unwrap()), expected, "{high} {generation}");
+    }
 }
 
 #[test]
