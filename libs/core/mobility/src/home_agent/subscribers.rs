@@ -63,8 +63,11 @@ impl HomeAgent {
         if subscriber.state == SubscriberState::Revoked {
             return;
         }
+        // Another way to keep replays out begins anew, under another KEY 0.
+        let same_way = before.as_ref().is_none_or(|b| b.subscriber.plain == subscriber.plain);
+        let comparable = same_way && before.as_ref().is_none_or(|b| b.comparable);
         let (marks, before) = match before {
-            Some(b) => ((b.seen, b.stored, b.sent, b.window), b.credentials),
+            Some(b) => ((b.seen.filter(|_| same_way), b.stored, b.sent, b.window), b.credentials),
             None => ((None, None, None, (subscriber.generation, 0)), Vec::new()),
         };
         let (seen, stored, sent, window) = marks;
@@ -76,7 +79,18 @@ impl HomeAgent {
         let number = self.names.enter(nai.clone());
         self.names.add(number, credentials.iter().flat_map(Credential::indices));
         let (repeat, refused) = (None, Vec::new());
-        let known = Known { subscriber, number, credentials, seen, stored, sent, window, repeat, refused };
+        let known = Known {
+            subscriber,
+            number,
+            credentials,
+            seen,
+            stored,
+            sent,
+            window,
+            comparable,
+            repeat,
+            refused,
+        };
         self.known.insert(nai, known);
     }
 

@@ -2,6 +2,7 @@
 
 mod conformance;
 mod following;
+mod plain;
 mod privacy;
 mod refusing;
 mod registering;
