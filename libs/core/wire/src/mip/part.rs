@@ -105,6 +105,9 @@ impl<'a> Part<'a> {
             revocation::SUPPORT => once(&mut self.revocation, Support::parse(e.data)?, kind),
             extension::MN_FA_AUTHENTICATION => once(&mut self.mobile_foreign, e.authentication()?, kind),
             extension::DELIVERY_STYLE => {
+                if !e.data.is_empty() {
+                    return Err(Error::Value("delivery style with data"));
+                }
                 let repeated = std::mem::replace(&mut self.delivery_style, true);
                 if repeated { Err(Error::Misplaced(kind)) } else { Ok(()) }
             }
