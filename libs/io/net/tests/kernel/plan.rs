@@ -126,7 +126,17 @@ impl Mobile {
                 routes.push(Route::to(OWNER, HOME.address, 24).dev(self.link_index).source(HOME.address));
                 routes
             }
-            State::ForeignAgent => Self::everything(&link.clone().via(AGENT).onlink()),
+            State::ForeignAgent => {
+                let mut routes = Self::everything(&link.clone().via(AGENT).onlink());
+                // What is for many must not show the home address on the link.
+                let many = [([224, 0, 0, 0], 4), ([255; 4], 32), ([10, 11, 1, 255], 32)];
+                routes.extend(many.map(|(destination, prefix_length)| Route {
+                    destination: destination.into(),
+                    prefix_length,
+                    ..tunnel.clone()
+                }));
+                routes
+            }
             State::Encapsulating => Self::everything(&tunnel.mtu(1480)),
             State::CoLocated => Self::everything(&tunnel.mtu(1468)),
         };
