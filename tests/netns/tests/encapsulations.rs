@@ -79,7 +79,7 @@ fn carries(node: &str, home: &str, kind: &str, protocol: u8) {
     let protocols: BTreeSet<u8> = tunnelled(&frames).map(|packet| packet.protocol).collect();
     assert_eq!(protocols, BTreeSet::from([protocol]), "between the agents");
     let both = [HOME_AGENT, FA_A].map(|from| tunnelled(&frames).filter(|p| p.source == from).count());
-    assert!(both.iter().all(|count| *count > 1000), "both ways: {both:?}");
+    assert!(both.iter().all(|count| *count > 100), "both ways: {both:?}");
 }
 
 #[test]

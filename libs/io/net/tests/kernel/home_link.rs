@@ -128,7 +128,7 @@ fn plain_packets_of_a_visitor_that_encapsulates_are_not_tunnelled() {
 #[test]
 fn by_direct_delivery_nothing_for_many_leaves_the_node() {
     let Some(world) = World::new() else { return };
-    let nothing = Table::new(Side::Visited, []);
+    let nothing = Table::new(Side::Visited, []).with_broadcast(BROADCAST);
     let (node, _control) = open_with(&world.mobile, HOME_ADDRESS, Some(MARK), nothing, Links::None);
     let (agent, _) = world.visit(Encapsulation::IpInIp);
     let neighbour = Host::new().unwrap();
