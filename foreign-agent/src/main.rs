@@ -7,6 +7,7 @@ mod effects;
 use std::{net::SocketAddrV4, process::ExitCode, sync::Arc};
 
 use ::admin::{Agent, AgentSnapshot, EventLog, unix::Socket};
+use anyhow::Context as _;
 use clap::Parser;
 use crypto::Key;
 use forward::{Side, Table};
@@ -74,7 +75,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         .map(|link| udp::Silent::open(SocketAddrV4::new(link.address, PORT)))
         .collect::<Result<Vec<_>, _>>()?;
     let device = config.tunnel.device.as_str();
-    let (tunnel, datagrams) = tunnel::Tunnel::open(tunnel::Config {
+    let (mut tunnel, datagrams) = tunnel::Tunnel::open(tunnel::Config {
         device: device.to_owned(),
         mark: None,
         ports: vec![port.clone()],
@@ -83,6 +84,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         encapsulations: config.encapsulations(),
         links: config.handed_over(),
     })?;
+    let refusals = tunnel.refusals().context("the tunnel has just been opened")?;
     let names: Vec<&str> = interfaces.iter().map(String::as_str).collect();
     let visitors: Vec<_> = core.tunnels().filter_map(|visitor| visited.visitor(&visitor)).collect();
     let planned: Vec<_> = visitors.iter().map(|(visitor, _)| visitor.clone()).collect();
@@ -107,6 +109,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         silent,
         changes,
         datagrams,
+        refusals,
         events,
         publisher,
         stop: Box::pin(async {
