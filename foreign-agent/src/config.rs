@@ -400,7 +400,10 @@ mod tests {
         };
         let both = Encapsulations { minimal: true, gre: true };
         let config = load("minimal = true", "minimal = false");
-        assert_eq!((config.mtu(), config.encapsulations()), (1480, Encapsulations { minimal: false, ..both }));
+        assert_eq!(
+            (config.mtu(), config.encapsulations()),
+            (1480, Encapsulations { minimal: false, ..both })
+        );
         let config = load("gre = true", "gre = false");
         assert_eq!((config.mtu(), config.encapsulations()), (1488, Encapsulations { gre: false, ..both }));
         let config = load("encapsulation = \"ipip\"", "encapsulation = \"udp\"");

@@ -19,7 +19,7 @@ use net::{
     drive::{Applied, Event, Shell},
     link::{Frame, LinkSocket},
     netlink::{Change, Watch},
-    plan, udp,
+    plan, tunnel, udp,
 };
 use record::Tunnel;
 use sansio::{LinkId, Transmit};

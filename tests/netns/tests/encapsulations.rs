@@ -152,10 +152,12 @@ fn broadcasts_reach_a_roaming_node_through_an_agent_and_its_own_the_home_link() 
     let right = |packet: &&Packet<'_>| packet.protocol == 4 && packet.destination == FA_A_ON_LINK;
     assert!(own.len() > 100);
     assert!(own.iter().all(|packet| right(&packet)), "all that it says there is encapsulated to the agent");
-    let wrapped = |packet: &Packet<'_>| {
-        (packet.source, packet.destination, packet.protocol) == (HOME_AGENT, ALL, 4)
-    };
-    assert!(visited.iter().filter_map(ipv4).any(|p| wrapped(&p)), "broadcasts come wrapped by the home agent");
+    let wrapped =
+        |packet: &Packet<'_>| (packet.source, packet.destination, packet.protocol) == (HOME_AGENT, ALL, 4);
+    assert!(
+        visited.iter().filter_map(ipv4).any(|p| wrapped(&p)),
+        "broadcasts come wrapped by the home agent"
+    );
 }
 
 #[test]
@@ -163,9 +165,8 @@ fn the_scenario_loses_nothing() {
     let testbed = Testbed::new().unwrap();
     let report = testbed.results().join("report.json");
     let file = Testbed::scenarios().join(SCENARIO);
-    let said = testbed
-        .run(&["run".as_ref(), file.as_os_str(), "--report".as_ref(), report.as_os_str()])
-        .unwrap();
+    let said =
+        testbed.run(&["run".as_ref(), file.as_os_str(), "--report".as_ref(), report.as_os_str()]).unwrap();
     let report: serde_json::Value = serde_json::from_slice(&std::fs::read(&report).unwrap()).unwrap();
     assert_eq!(report["faults"], serde_json::json!([]), "{said}");
     assert_eq!(report["transfer"]["sha256_match"], true);

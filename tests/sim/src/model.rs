@@ -95,7 +95,8 @@ impl Model {
             })?;
         }
         let encapsulating = parts.foreign.delivery_style;
-        let before = self.sent.insert((node, request.identification.0), Sent { request, place, encapsulating });
+        let before =
+            self.sent.insert((node, request.identification.0), Sent { request, place, encapsulating });
         must(before.is_none() || parts.foreign.cookie.is_some(), || {
             format!("mobile node {node} used an identification twice")
         })

@@ -201,9 +201,8 @@ impl Plan {
 
     /// True if nobody changes, cuts or leads astray what is not authenticated.
     pub(crate) fn untouched(&self) -> bool {
-        let touches = |action: &Action| {
-            matches!(action, Action::Forge(..) | Action::Truncate(..) | Action::Divert(..))
-        };
+        let touches =
+            |action: &Action| matches!(action, Action::Forge(..) | Action::Truncate(..) | Action::Divert(..));
         !self.actions.iter().any(|(_, action)| touches(action))
     }
 

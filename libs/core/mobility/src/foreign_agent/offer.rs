@@ -28,9 +28,14 @@ impl ForeignAgent {
             // The tunnel ends at the mobile node: what it carries is not ours to judge, and nothing is handed over.
             return if encapsulating { Err(Code::FA_DELIVERY_STYLE) } else { Ok(()) };
         }
-        let (minimal, gre) = (flags.has(Flags::MINIMAL), flags.has(Flags::GRE));
-        // Of both the home agent would take one, and no reply says which.
-        if minimal && gre || minimal && !self.offers_minimal() || gre && !self.offers_gre() {
+        let offered = match (flags.has(Flags::MINIMAL), flags.has(Flags::GRE)) {
+            (false, false) => true,
+            (true, false) => self.offers_minimal(),
+            (false, true) => self.offers_gre(),
+            // The home agent would take one of them, and no reply says which.
+            (true, true) => false,
+        };
+        if !offered {
             return Err(Code::FA_ENCAPSULATION);
         }
         if encapsulating && !self.config.encapsulating_delivery {

@@ -305,8 +305,7 @@ impl ForeignAgent {
             Work::Dismiss { home_address } => self.dismissed(home_address, now),
             Work::Revoke { home_address, answer } => self.revocation_done(home_address, &answer, now),
             Work::Visit { handle, visiting, answer, decided, keepalive } => {
-                let (home_address, home_agent) =
-                    (visiting.record.home_address, visiting.record.home_agent);
+                let (home_address, home_agent) = (visiting.record.home_address, visiting.record.home_agent);
                 self.install(*visiting, decided);
                 if let Some(seconds) = keepalive {
                     let first = now.mono + self.keepalive_interval(seconds);

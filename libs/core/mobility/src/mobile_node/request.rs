@@ -10,8 +10,8 @@ use wire::{
     mip::{
         Spi,
         extension::{
-            self, DELIVERY_STYLE, MN_FA_AUTHENTICATION, MN_FA_CHALLENGE, MN_HA_AUTHENTICATION, MN_NAI, UdpTunnelRequest,
-            open_authentication,
+            self, DELIVERY_STYLE, MN_FA_AUTHENTICATION, MN_FA_CHALLENGE, MN_HA_AUTHENTICATION, MN_NAI,
+            UdpTunnelRequest, open_authentication,
         },
         ours::{AgentHeard, Numbers, SealedLayer2, SealedNai, Subtype, ip_owner, layer_2, nai_owner},
         part::Parts,

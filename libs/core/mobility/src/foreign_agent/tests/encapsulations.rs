@@ -222,11 +222,8 @@ fn a_new_process_grants_what_the_old_one_granted_if_it_is_still_offered() {
     assert_eq!(world.agent.tunnels().collect::<Vec<_>>(), before);
     assert!(world.did.contains(&Did::Tunnel(TunnelChange::VisitorAdded(before[0]))));
     assert!(world.agent.visitors().all(|visit| visit.record.broadcasts));
-    let changes: [fn(&mut Config); 3] = [
-        |c| c.gre = false,
-        |c| c.encapsulating_delivery = false,
-        |c| c.encapsulation = Encapsulation::Udp,
-    ];
+    let changes: [fn(&mut Config); 3] =
+        [|c| c.gre = false, |c| c.encapsulating_delivery = false, |c| c.encapsulation = Encapsulation::Udp];
     for change in changes {
         let mut config = config();
         change(&mut config);

@@ -4,8 +4,8 @@
 use forward::Peer;
 use record::MobileNodeState;
 use wire::mip::{
-    advertisement::AgentFlags, code::Code, extension::UdpTunnelReply, ours::DOCUMENTATION_VENDOR, part::Parts,
-    registration::Flags,
+    advertisement::AgentFlags, code::Code, extension::UdpTunnelReply, ours::DOCUMENTATION_VENDOR,
+    part::Parts, registration::Flags,
 };
 
 use super::{
@@ -114,7 +114,8 @@ fn the_130_stands_behind_32_under_33() {
     world.seconds_hearing(500, &mut heard);
     assert!(world.asked.len() > 1, "a renewal");
     let asked = world.last();
-    let parts = Parts::parse(&asked.bytes, wire::mip::registration::Request::LEN, DOCUMENTATION_VENDOR).unwrap();
+    let parts =
+        Parts::parse(&asked.bytes, wire::mip::registration::Request::LEN, DOCUMENTATION_VENDOR).unwrap();
     assert!(parts.foreign.delivery_style && !parts.mobile.delivery_style);
     let claim = parts.foreign.mobile_foreign.expect("33");
     let style = asked.bytes.windows(2).rposition(|pair| pair == [130, 0]).unwrap();
@@ -226,7 +227,11 @@ fn after_code_139_the_home_agent_is_not_asked_again_for_ten_minutes() {
     world.seconds_hearing(601, &mut heard);
     world.accept(Some(&other));
     world.seconds_hearing(601, &mut heard);
-    assert_eq!(asked(&world), (Flags::REVERSE_TUNNEL | Flags::GRE, false), "its configuration may be another");
+    assert_eq!(
+        asked(&world),
+        (Flags::REVERSE_TUNNEL | Flags::GRE, false),
+        "its configuration may be another"
+    );
 }
 
 /// A denial that the home agent did not make changes nothing: 139 is its code.
