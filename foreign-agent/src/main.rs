@@ -65,7 +65,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let (snapshots, watched) = watch::channel(Arc::new(AgentSnapshot::default()));
     let socket = Socket::bind(&config.admin.socket)?;
 
-    // Ports and tunnel first, with what was restored: nothing may leave untunnelled meanwhile.
+    // Ports and tunnel first: nothing may leave untunnelled meanwhile.
     let interfaces = config.interfaces();
     let port = udp::Port::open(SocketAddrV4::new(config.care_of, PORT), None)?;
     let silent = config

@@ -34,6 +34,8 @@ pub struct Deliveries {
     /// The same, but it failed: not before [`Self::retry`].
     failed: BTreeSet<Ipv4Addr>,
     retry: Option<Instant>,
+    /// What is wrong with these has been logged.
+    reported: BTreeSet<Ipv4Addr>,
 }
 
 impl Deliveries {
@@ -43,7 +45,8 @@ impl Deliveries {
         let table = Table::new(Side::Visited, visitors.iter().map(|(_, entry)| *entry));
         tunnel.swap(table.clone());
         let visitors = visitors.into_iter().map(|both| (both.0.home_address, both)).collect();
-        Self { plan, tunnel, table, visitors, due: BTreeSet::new(), failed: BTreeSet::new(), retry: None }
+        let [due, failed, reported] = [const { BTreeSet::new() }; 3];
+        Self { plan, tunnel, table, visitors, due, failed, retry: None, reported }
     }
 
     /// The tunnel that all visitors share.
@@ -58,7 +61,8 @@ impl Deliveries {
         self.table.find(home_address).is_some()
     }
 
-    /// Lets a visitor in, or changes what is known of it. If its way cannot be made, that is logged and tried again.
+    /// Lets a visitor in, or changes what is known of it. If its way cannot be made, that is logged once and tried
+    /// again.
     pub async fn add(&mut self, visitor: Visitor, entry: Entry) {
         let home_address = visitor.home_address;
         self.visitors.insert(home_address, (visitor, entry));
@@ -72,6 +76,7 @@ impl Deliveries {
         self.visitors.remove(&home_address);
         self.due.remove(&home_address);
         self.failed.remove(&home_address);
+        self.reported.remove(&home_address);
         if let Err(error) = self.plan.visitor_remove(home_address).await {
             tracing::error!("what led to a visitor may still stand: {error}");
         }
@@ -106,11 +111,14 @@ impl Deliveries {
                     Ok(()) => {
                         self.table.insert(*entry);
                         self.tunnel.swap(self.table.clone());
+                        self.reported.remove(&home_address);
                     }
                     Err(error) => {
                         self.close(home_address);
                         self.failed.insert(home_address);
-                        tracing::error!("a visitor's packets cannot flow, trying again: {error}");
+                        if self.reported.insert(home_address) {
+                            tracing::error!("a visitor's packets cannot flow, trying again: {error}");
+                        }
                     }
                 }
             }

@@ -4,10 +4,10 @@
 //! Only what an agent advertises is asked of it. What it or the home agent refuses all the same is not asked again:
 //! IP in IP and direct delivery show no more of the node.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddrV4};
 
 use forward::Peer;
-use wire::mip::{advertisement::AgentFlags, registration::Flags};
+use wire::mip::{PORT, advertisement::AgentFlags, registration::Flags};
 
 use super::{
     Delivery, Encapsulation, MobileNode,
@@ -66,8 +66,10 @@ impl MobileNode {
 
     /// M or G, unless the home agent refused it not long ago.
     fn encapsulation_flag(&self) -> u8 {
+        if self.refused_until.is_some() {
+            return 0;
+        }
         match self.config.encapsulation {
-            _ if self.refused_until.is_some() => 0,
             Encapsulation::IpInIp => 0,
             Encapsulation::Minimal => Flags::MINIMAL,
             Encapsulation::Gre => Flags::GRE,
@@ -79,7 +81,7 @@ impl MobileNode {
 /// for denies it (RFC 3024 section 4.1.2), but over UDP there is only IP in IP.
 pub(super) const fn granted_tunnel(local: Ipv4Addr, remote: Ipv4Addr, udp: bool, flags: Flags) -> Peer {
     if udp {
-        return Peer::Udp { remote: std::net::SocketAddrV4::new(remote, wire::mip::PORT) };
+        return Peer::Udp { remote: SocketAddrV4::new(remote, PORT) };
     }
     if flags.has(Flags::MINIMAL) {
         return Peer::Minimal { local, remote };

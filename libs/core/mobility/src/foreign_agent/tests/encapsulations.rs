@@ -212,6 +212,39 @@ fn a_repeat_with_or_without_130_changes_nothing() {
     }
 }
 
+/// At the first contact nothing covers 130; from then on 33 does.
+#[test]
+fn under_33_nobody_adds_or_takes_away_130() {
+    let mut world = World::new();
+    let mut mobile = Mobile::new();
+    let request = mobile.request(&world.challenge(LINK));
+    world.did();
+    world.packet(LINK, mobile.station, &mobile.packet(&request));
+    let (to, relayed) = world.relayed().pop().unwrap();
+    mobile.key3 = Some(world.accept(to, &relayed).1);
+    for asked in [false, true] {
+        world.pass(Duration::from_secs(1));
+        let challenge = world.challenge(LINK);
+        let mut tail = if asked { style(&[]) } else { Vec::new() };
+        let mut w = wire::Writer::default();
+        put(&mut w, MN_FA_CHALLENGE, &challenge).unwrap();
+        tail.extend(w.into_bytes());
+        mobile.tail = Some(tail);
+        let good = mobile.request(&challenge);
+        let end = Parts::parse(&good, Fixed::LEN, VENDOR).unwrap().mobile_bytes().len();
+        let mut changed = good.clone();
+        let there = if asked { end + 2 } else { end };
+        changed.splice(end..there, if asked { Vec::new() } else { style(&[]) });
+        world.did();
+        world.packet(LINK, mobile.station, &mobile.packet(&changed));
+        assert_eq!(world.codes(), [Code::FA_MN_AUTHENTICATION]);
+        world.packet(LINK, mobile.station, &mobile.packet(&good));
+        let (to, relayed) = world.relayed().pop().expect("relayed");
+        mobile.key3 = Some(world.accept(to, &relayed).1);
+        assert_eq!(world.store.visitors[0].encapsulating_delivery, asked);
+    }
+}
+
 #[test]
 fn a_new_process_grants_what_the_old_one_granted_if_it_is_still_offered() {
     let old = || granted(config(), Flags::GRE | Flags::BROADCAST, true, None);
