@@ -26,12 +26,16 @@ const ALL: Ipv4Addr = Ipv4Addr::new(10, 11, 1, 52);
 
 /// The network of the scenario, its transfer to this node, captured into that directory.
 fn up(to: &str, captures: &Path) -> Testbed {
+    up_with(captures, "to = \"mn-minimal\"", &format!("to = \"{to}\""))
+}
+
+/// The network of the scenario with a line changed, captured into that directory.
+fn up_with(captures: &Path, line: &str, changed: &str) -> Testbed {
     let testbed = Testbed::new().unwrap();
     let scenario = std::fs::read_to_string(Testbed::scenarios().join(SCENARIO)).unwrap();
     let file = testbed.results().join(SCENARIO);
-    let wanted = "to = \"mn-minimal\"";
-    assert!(scenario.contains(wanted));
-    std::fs::write(&file, scenario.replace(wanted, &format!("to = \"{to}\""))).unwrap();
+    assert_eq!(scenario.matches(line).count(), 1, "{line}");
+    std::fs::write(&file, scenario.replace(line, changed)).unwrap();
     testbed.run(&["up".as_ref(), file.as_os_str(), "--pcap".as_ref(), captures.as_os_str()]).unwrap();
     testbed
 }
@@ -171,4 +175,33 @@ fn the_scenario_loses_nothing() {
     assert_eq!(report["faults"], serde_json::json!([]), "{said}");
     assert_eq!(report["transfer"]["sha256_match"], true);
     assert_eq!(report["handovers"].as_array().unwrap().len(), 12, "four of each");
+}
+
+/// An agent that asks for UDP offers no other encapsulation, and after a restart keeps its tunnels alive at once.
+#[test]
+fn a_udp_tunnel_of_an_agent_is_kept_alive() {
+    let captures = tempfile::tempdir().unwrap();
+    let gateway = "gateway = \"10.51.1.1\"";
+    let testbed = up_with(captures.path(), gateway, &format!("{gateway}\nencapsulation = \"udp\""));
+    testbed.run(&["move", "mn-minimal", "--to", "visited-a"]).unwrap();
+    assert_eq!(encapsulation(&testbed, "fa-a", ["fa", "visitors"], "10.11.1.50"), "udp");
+    testbed.run(&["kill", "fa-a"]).unwrap();
+    testbed.run(&["start", "fa-a"]).unwrap();
+    let result = testbed.json(&["traffic", "--megabytes", "5", "--seconds", "2"]).unwrap();
+    assert_eq!(result["transfer"]["sha256_match"], true, "{result}");
+    testbed.run(&["down"]).unwrap();
+    let frames = frames(captures.path(), "core-a");
+    let (home, echo) = (Ipv4Addr::new(10, 11, 1, 50), 8);
+    // Behind UDP header and tunnel header: an ICMP message between these two.
+    let message = |packet: &Packet<'_>, from: Ipv4Addr, to: Ipv4Addr, kind: u8| {
+        let inner = packet.body.get(12..).unwrap_or_default();
+        let addresses = [from.octets(), to.octets()].concat();
+        let data = packet.protocol == 17 && packet.body.get(8) == Some(&4);
+        data && inner.get(9) == Some(&1)
+            && inner.get(12..20) == Some(&addresses)
+            && inner.get(20) == Some(&kind)
+    };
+    let sent = tunnelled(&frames).any(|p| p.source == FA_A && message(&p, home, HOME_AGENT, echo));
+    let answered = tunnelled(&frames).any(|p| p.source == HOME_AGENT && message(&p, HOME_AGENT, home, 0));
+    assert!(sent && answered, "{sent} {answered}");
 }
