@@ -5,6 +5,7 @@ mod conformance;
 mod encapsulations;
 mod keepalives;
 mod limits;
+mod plain;
 mod proof;
 mod replies;
 mod requests;
@@ -79,6 +80,7 @@ fn config() -> Config {
             home_agent(HOME_NAI, HOME_AGENT, 1001, 8),
             home_agent("ha@other.example", OTHER_HOME_AGENT, 1002, 9),
         ],
+        plain_nodes: None,
     }
 }
 
