@@ -19,6 +19,7 @@ mod naming;
 mod register;
 mod reply;
 mod request;
+mod revoked;
 #[cfg(test)]
 mod tests;
 
@@ -71,6 +72,8 @@ pub struct Config {
     pub lifetime: u16,
     /// T: ask for a reverse tunnel through foreign agents too. With a co-located care-of address it always is.
     pub reverse_tunnel: bool,
+    /// With an address of its own it wants to know when its home agent ends a registration before its time (RFC 3543).
+    pub revocation: bool,
     /// Longest time between keepalives in a UDP tunnel (RFC 3519 section 4.9: 110 s).
     pub keepalive: Duration,
 }

@@ -18,6 +18,7 @@ use wire::{
         ours::{ErrorDetail, Numbers, SealedNai, Subtype, ip_owner, nai_owner},
         part::Parts,
         registration::{self, Identification, Request, ntp_seconds},
+        revocation::Support,
     },
 };
 
@@ -132,6 +133,7 @@ struct AgentContent {
     keys: Vec<KeyInfo>,
     home_address: Option<Ipv4Addr>,
     udp: Option<UdpTunnelReply>,
+    revocation: Option<Support>,
 }
 
 impl HomeAgent {
@@ -182,7 +184,10 @@ impl HomeAgent {
             identification,
         };
         let granted = (!mobile_keys.is_empty()).then_some(asked.home_address);
-        let mobile_part = self.mobile_part(asked, fixed, &t1, &mobile_keys, granted, reply.detail)?;
+        let support = self.support(asked, now);
+        let own = support.filter(|_| asked.agent.is_none());
+        let granting = granted.map(|address| (address, own));
+        let mobile_part = self.mobile_part(asked, fixed, &t1, &mobile_keys, granting, reply.detail)?;
         let agent = asked.agent.as_ref().map(|agent| RepeatAgent {
             path: agent.path,
             handle: agent.handle,
@@ -190,6 +195,7 @@ impl HomeAgent {
                 keys: agent_keys,
                 home_address: granted.filter(|_| !asked.co_located),
                 udp: asked.agent_udp,
+                revocation: support.filter(|_| granted.is_some()),
             },
         });
         let message = match &agent {
@@ -225,7 +231,7 @@ impl HomeAgent {
         fixed: registration::Reply,
         t1: &Transcript,
         keys: &[KeyInfo],
-        granted: Option<Ipv4Addr>,
+        granted: Option<(Ipv4Addr, Option<Support>)>,
         detail: Option<DetailCode>,
     ) -> Result<Vec<u8>, Error> {
         let known = self.known.get(&asked.nai).ok_or(Error::Value("subscriber"))?;
@@ -246,12 +252,15 @@ impl HomeAgent {
             let slot = (Subtype::NAI, nai_owner::MOBILE_NODE, spi);
             put_sealed(&mut w, len, numbers, slot, (cipher, &key), rng, &name)?;
         }
-        if let Some(address) = granted {
+        if let Some((address, _)) = granted {
             let slot = (Subtype::IP, ip_owner::HOST, spi);
             put_sealed(&mut w, len, numbers, slot, (cipher, &key), rng, &address.octets())?;
         }
         if let Some(exchange) = exchange {
             exchange.emit(&mut w, numbers)?;
+        }
+        if let Some((_, Some(support))) = granted {
+            support.emit(&mut w);
         }
         if let Some(udp) = asked.mobile_udp {
             udp.emit(&mut w);
@@ -291,6 +300,9 @@ impl HomeAgent {
         }
         if let Some(exchange) = exchange {
             exchange.emit(&mut w, numbers)?;
+        }
+        if let Some(support) = agent.content.revocation {
+            support.emit(&mut w);
         }
         if let Some(udp) = agent.content.udp {
             udp.emit(&mut w);

@@ -6,7 +6,7 @@ use record::{Change, Nai, RealmKey, Subscriber, SubscriberState};
 use sansio::Now;
 use wire::mip::Spi;
 
-use super::{Effect, HomeAgent, Known, bind::Work, credential::Credential};
+use super::{Effect, HomeAgent, Known, bind::Work, credential::Credential, revoke::Sequel};
 
 impl HomeAgent {
     /// Inserts or replaces a subscriber in memory; a revoked one is forgotten.
@@ -71,9 +71,13 @@ impl HomeAgent {
         }
         let changed: Vec<_> = changed.into_iter().chain(gone).collect();
         let mut changes: Vec<_> = changed.iter().map(|s| Change::PutSubscriber(s.duplicate())).collect();
-        for subscriber in &changed {
+        let mut sequel = Sequel::default();
+        for home_address in changed.iter().filter_map(|subscriber| self.ended_by(subscriber)) {
             // Even where no binding stands: one may be on its way to the store before this.
-            changes.extend(self.ended_by(subscriber).map(Change::RemoveBinding));
+            changes.push(Change::RemoveBinding(home_address));
+            let (told, more) = self.ending(home_address, now);
+            changes.extend(told);
+            sequel.join(more);
         }
         if complete {
             let named = |id: Spi| realm_keys.iter().any(|key| key.id == id);
@@ -89,6 +93,7 @@ impl HomeAgent {
         changes.push(Change::SubscriberCursor(cursor));
         let ticket = self.ticket();
         self.work.insert(ticket, Work::subscribers(changed, realm_keys, cursor));
+        self.follow(ticket, sequel);
         self.outbox.effect(Effect::Persist { ticket, changes });
     }
 
@@ -137,7 +142,7 @@ impl HomeAgent {
     pub(super) fn revoke_associations(&mut self, spis: &[Spi], now: Now) {
         for spi in spis {
             if let Some(home_address) = self.bindings.holder(*spi) {
-                self.end(home_address, "its keys were revoked", now);
+                self.revoke(home_address, "its keys were revoked", now);
             }
         }
     }

@@ -210,6 +210,8 @@ struct Bench {
     sent: Vec<(SocketAddrV4, Vec<u8>)>,
     tunnels: Vec<TunnelChange>,
     refreshes: Vec<Nai>,
+    /// What operators were answered.
+    revoked: Vec<Result<(), String>>,
     order: Vec<&'static str>,
 }
 
@@ -236,6 +238,8 @@ fn config() -> Config {
         minimal: false,
         gre: false,
         broadcasts: true,
+        revocation: true,
+        inform: true,
         keepalive: 110,
         neighbours: vec![neighbour(0), neighbour(1)],
     }
@@ -262,6 +266,7 @@ impl Bench {
             sent: vec![],
             tunnels: vec![],
             refreshes: vec![],
+            revoked: vec![],
             order: vec![],
         }
     }
@@ -279,6 +284,7 @@ impl Bench {
                     }
                 }
                 Output::Effect(Effect::Acknowledge(_)) => {}
+                Output::Effect(Effect::Revoked { result, .. }) => self.revoked.push(result),
                 Output::Send(Transmit::Udp { destination, payload, .. }) => {
                     self.order.push("send");
                     self.sent.push((destination, payload));

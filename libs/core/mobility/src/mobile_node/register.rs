@@ -200,6 +200,7 @@ impl MobileNode {
             identification,
             link_address,
             naming,
+            revocation: None,
             heard: None,
             proof: None,
         };
@@ -215,7 +216,12 @@ impl MobileNode {
                 ..sealed
             },
             Place::CoLocated { .. } => {
-                Draft { flags: Flags(Flags::DECAPSULATION | Flags::REVERSE_TUNNEL), ..sealed }
+                let revocable = self.config.revocation && wanted > 0;
+                Draft {
+                    flags: Flags(Flags::DECAPSULATION | Flags::REVERSE_TUNNEL),
+                    revocation: revocable.then(|| identification.seconds()),
+                    ..sealed
+                }
             }
         })
     }
@@ -287,6 +293,7 @@ impl MobileNode {
             agent,
             challenge,
             reverse_tunnel: draft.flags.has(Flags::REVERSE_TUNNEL),
+            revocable: draft.revocation.is_some(),
             proved: draft.proof.is_some(),
             hinted: false,
             repeatable: repeatable.then_some(built.bytes),

@@ -436,6 +436,7 @@ pub(super) fn config() -> Config {
         numbers: NUMBERS,
         lifetime: 600,
         reverse_tunnel: true,
+        revocation: true,
         keepalive: Duration::from_secs(110),
     }
 }
