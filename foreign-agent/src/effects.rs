@@ -8,11 +8,14 @@ use std::{
     pin::Pin,
 };
 
-use ::admin::{EventLog, shown};
+use ::admin::{AgentRequest, EventLog, shown};
 use forward::{Entry, Peer, Table};
 use futures_util::{FutureExt as _, StreamExt as _, future::select_all, stream::FuturesOrdered};
 use keystore::Store;
-use mobility::foreign_agent::{Effect, ForeignAgent, Request, TunnelChange, Unreachable, VisitorTunnel};
+use mobility::{
+    Ticket,
+    foreign_agent::{Effect, ForeignAgent, Request, TunnelChange, Unreachable, VisitorTunnel},
+};
 use net::{
     clock::Clock,
     drive::{Applied, Event, Shell},
@@ -22,7 +25,7 @@ use net::{
 };
 use record::Tunnel;
 use sansio::{LinkId, Transmit};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::admin::Publisher;
 
@@ -42,6 +45,10 @@ pub(crate) struct World {
     pub(crate) tunnel: tunnel::Tunnel,
     pub(crate) table: Table,
     pub(crate) datagrams: mpsc::Receiver<udp::Received>,
+    pub(crate) asked: mpsc::Receiver<AgentRequest>,
+    /// Operators that wait for an answer.
+    pub(crate) waiting: BTreeMap<Ticket, oneshot::Sender<Result<(), String>>>,
+    pub(crate) last_asked: Ticket,
     pub(crate) events: EventLog,
     pub(crate) publisher: Publisher,
     pub(crate) stop: Pin<Box<dyn Future<Output = ()>>>,
@@ -69,6 +76,12 @@ impl Shell<ForeignAgent> for World {
                     return Ok(Event::Request(request));
                 }
                 Some(datagram) = self.datagrams.recv() => return Ok(Event::Udp(datagram)),
+                Some(AgentRequest::Revoke(home_address, answer)) = self.asked.recv() => {
+                    self.last_asked.0 += 1;
+                    let ticket = self.last_asked;
+                    self.waiting.insert(ticket, answer);
+                    return Ok(Event::Request(Request::RevokeVisitor { home_address, ticket }));
+                }
                 heard = hear(&self.links, self.turn) => {
                     let (link, frame) = heard?;
                     self.turn = self.turn.wrapping_add(1);
@@ -108,6 +121,12 @@ impl Shell<ForeignAgent> for World {
                 let commit = self.store.commit(changes);
                 self.commits
                     .push_back(Box::pin(async move { Request::Persisted { ticket, result: commit.await } }));
+            }
+            Effect::Revoked { ticket, result } => {
+                if let Some(waiting) = self.waiting.remove(&ticket) {
+                    // Whoever asked may have gone away meanwhile.
+                    let _ = waiting.send(result);
+                }
             }
             Effect::Tunnel(change) => self.change_tunnel(change).await,
             Effect::Notify(event) => self.notify(&event),

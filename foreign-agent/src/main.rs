@@ -18,7 +18,7 @@ use net::{
     netlink::{Netlink, Watch},
     plan, tunnel, udp,
 };
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use wire::mip::PORT;
 
 use self::{admin::Publisher, config::Config, effects::World};
@@ -57,6 +57,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     check_links(&netlink, &config).await?;
     let events = EventLog::default();
     let (snapshots, watched) = watch::channel(Arc::new(AgentSnapshot::default()));
+    let (operators, asked) = mpsc::channel(4);
     let socket = Socket::bind(&config.admin.socket)?;
 
     // Ports and tunnel first, with what was restored: nothing may leave untunnelled meanwhile.
@@ -90,7 +91,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
 
     let mut publisher = Publisher::new(snapshots, interfaces.clone(), started.mono);
     publisher.publish(&core, Vec::new(), started);
-    tokio::spawn(socket.serve(Agent::new(watched, events.clone()).routes()));
+    tokio::spawn(socket.serve(Agent::new(watched, events.clone()).with_requests(operators).routes()));
     let restored = visitors.len();
     let deliveries = visitors.into_iter().map(|visitor| (visitor.home_address, visitor));
     let mut world = World {
@@ -106,6 +107,9 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         tunnel,
         table,
         datagrams,
+        asked,
+        waiting: Default::default(),
+        last_asked: Default::default(),
         events,
         publisher,
         stop: Box::pin(async {

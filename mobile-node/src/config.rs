@@ -45,11 +45,12 @@ pub(crate) struct Link {
 pub(crate) struct Registration {
     pub(crate) lifetime: u16,
     pub(crate) reverse_tunnel: bool,
+    pub(crate) revocation: bool,
 }
 
 impl Default for Registration {
     fn default() -> Self {
-        Self { lifetime: 600, reverse_tunnel: true }
+        Self { lifetime: 600, reverse_tunnel: true, revocation: true }
     }
 }
 
@@ -116,6 +117,7 @@ impl Config {
             numbers: Numbers::Vendor(enrolment.vendor),
             lifetime: self.registration.lifetime,
             reverse_tunnel: self.registration.reverse_tunnel,
+            revocation: self.registration.revocation,
             keepalive: Duration::from_secs(self.tunnel.keepalive_s),
         })
     }
@@ -188,6 +190,7 @@ mod tests {
             ("lifetime = 600", "lifetime = 29", "registration.lifetime"),
             ("lifetime = 600", "lifetime = 65536", "lifetime"),
             ("reverse_tunnel = true", "reverse_tunnel = 1", "reverse_tunnel"),
+            ("revocation = true", "revocation = 1", "revocation"),
             ("keepalive_s = 110", "keepalive_s = 0", "tunnel.keepalive_s"),
             ("device = \"sojourn0\"", "device = \"a name that is too long\"", "device"),
             ("interface = \"eth0\"", "interface = \"\"", "interface"),

@@ -12,5 +12,5 @@ mod nodes;
 mod plan;
 mod world;
 
-pub use plan::{Action, Place, Plan, Weather};
+pub use plan::{Action, Inform, Place, Plan, Weather};
 pub use world::{Outcome, Recorded, Way, record, run};

@@ -5,12 +5,12 @@ use std::{
     net::Ipv4Addr,
 };
 
-use record::{Association, AssociationKind, Binding, Change, Visitor};
+use record::{Association, AssociationKind, Binding, Change, RevocationSupport, Visitor};
 use wire::mip::{
     Spi,
     ours::DOCUMENTATION_VENDOR,
     part::Parts,
-    registration::{Flags, Request},
+    registration::{Flags, Request, ntp_seconds},
 };
 
 use crate::{
@@ -43,6 +43,16 @@ pub(crate) struct Model {
     /// How often a node lost or got back an old state file: then it may show an index again.
     forgotten: BTreeSet<usize>,
     issued: BTreeMap<String, Issued>,
+    /// When the home agent, or this foreign agent, last ended a registration of this home and care-of address of which it
+    /// tells the other one.
+    ended: BTreeMap<(Ender, Ipv4Addr, Ipv4Addr), u64>,
+}
+
+/// Who ends a registration by its own will.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Ender {
+    Home,
+    Foreign,
 }
 
 /// A broken promise, in words.
@@ -107,7 +117,7 @@ impl Model {
     }
 
     /// The home agent commits: only what a mobile node asked for, never backwards.
-    pub(crate) fn home_commits(&self, disk: &Disk, changes: &[Change], unix: u64) -> Verdict {
+    pub(crate) fn home_commits(&mut self, disk: &Disk, changes: &[Change], unix: u64) -> Verdict {
         let identified = changes.iter().find_map(|c| match c {
             Change::Identification { nai, next, .. } => Some((nai, *next)),
             _ => None,
@@ -122,6 +132,7 @@ impl Model {
                 || format!("{name}: the identification did not rise"),
             )?;
         }
+        self.ends(Ender::Home, changes, unix);
         for change in changes {
             match change {
                 Change::PutBinding(binding) => self.binding(binding, identified.map(|(_, id)| id))?,
@@ -164,11 +175,14 @@ impl Model {
                 must(asked, || format!("mobile node {node}: deregistered without asking"))
             }
             None => {
-                let ends = disk.binding(address).and_then(Binding::ends);
+                let Some(binding) = disk.binding(address) else {
+                    return Ok(());
+                };
                 // Monotonic and wall time are rounded apart by up to a second.
-                must(ends.is_none_or(|e| e <= unix + 1), || {
-                    format!("mobile node {node}: ended before its time")
-                })
+                let over = binding.ends().is_some_and(|e| e <= unix + 1);
+                let told = self.told((Ender::Foreign, address, binding.care_of), binding.revocation);
+                let own = self.ended.get(&(Ender::Home, address, binding.care_of)) == Some(&unix);
+                must(over || told || own, || format!("mobile node {node}: ended before its time"))
             }
         }
     }
@@ -194,8 +208,62 @@ impl Model {
         must(right, || format!("{} of mobile node {node} is somebody else's", kind.name()))
     }
 
+    /// Somebody begins to tell the other end of registrations that it ended.
+    fn ends(&mut self, ender: Ender, changes: &[Change], unix: u64) {
+        for change in changes {
+            if let Change::PutRevocation(record) = change {
+                self.ended.insert((ender, record.home_address, record.care_of), unix);
+            }
+        }
+    }
+
+    /// True if the other end did end this registration, and not only one before it.
+    fn told(&self, ended: (Ender, Ipv4Addr, Ipv4Addr), agreed: Option<RevocationSupport>) -> bool {
+        let at = self.ended.get(&ended).map(|at| ntp_seconds(*at));
+        let later = |agreed: RevocationSupport| {
+            at.is_some_and(|at| at.wrapping_sub(agreed.timestamp).cast_signed() >= 0)
+        };
+        agreed.is_some_and(later)
+    }
+
+    /// A foreign agent commits: visitors that it relayed for, and their ends for a reason.
+    pub(crate) fn foreign_commits(
+        &mut self,
+        agent: usize,
+        disk: &Disk,
+        changes: &[Change],
+        unix: u64,
+    ) -> Verdict {
+        self.ends(Ender::Foreign, changes, unix);
+        for change in changes {
+            match change {
+                Change::PutVisitor(visitor) => self.visitor(agent, visitor)?,
+                Change::RemoveVisitor(address) => self.departure(agent, disk, *address, unix)?,
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// A visitor goes: its time is over, it left, the operator sent it away, or its home agent said so.
+    fn departure(&self, agent: usize, disk: &Disk, address: Ipv4Addr, unix: u64) -> Verdict {
+        let Some(visitor) = disk.visitor(address) else {
+            return Ok(());
+        };
+        let node = node_of(address).ok_or("a visitor of nobody goes")?;
+        let over = visitor.ends().is_some_and(|ends| ends <= unix + 1);
+        let left = self.sent.iter().any(|((n, _), sent)| {
+            *n == node && sent.place == Place::Visited(agent) && sent.request.lifetime == 0
+        });
+        let own = self.ended.get(&(Ender::Foreign, address, visitor.care_of)) == Some(&unix);
+        let told = self.told((Ender::Home, address, visitor.care_of), visitor.revocation);
+        must(over || left || own || told, || {
+            format!("mobile node {node}: its visit at {agent} ended before its time")
+        })
+    }
+
     /// A foreign agent commits a visitor: one that it relayed for, with its own keys.
-    pub(crate) fn visitor(&self, agent: usize, visitor: &Visitor) -> Verdict {
+    fn visitor(&self, agent: usize, visitor: &Visitor) -> Verdict {
         let node = node_of(visitor.home_address).ok_or("a visitor of nobody")?;
         must(visitor.link_address == node_link(node), || {
             format!("mobile node {node}: visitor at another's link address")

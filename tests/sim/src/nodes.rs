@@ -174,6 +174,8 @@ impl HomeAgent {
             minimal: true,
             gre: true,
             broadcasts: true,
+            revocation: true,
+            inform: true,
             keepalive: 110,
             neighbours: neighbours.collect(),
         };
@@ -195,7 +197,7 @@ pub(crate) fn foreign_agent() -> ForeignAgent {
 }
 
 impl ForeignAgent {
-    pub(crate) fn start(&mut self, agent: usize, rng: &mut Rng, now: Now) {
+    pub(crate) fn start(&mut self, agent: usize, plan: &Plan, rng: &mut Rng, now: Now) {
         let config = foreign_agent::Config {
             nai: agent_nai(agent),
             care_of: care_of(agent),
@@ -213,6 +215,7 @@ impl ForeignAgent {
             interval: Duration::from_secs(2),
             advertisement_lifetime: 6,
             encapsulation: foreign_agent::Encapsulation::IpInIp,
+            inform: plan.inform,
             home_agents: vec![foreign_agent::HomeAgent {
                 nai: HOME_AGENT_NAI.to_owned(),
                 address: HOME_AGENT,
@@ -264,6 +267,7 @@ impl MobileNode {
             numbers: Numbers::Vendor(DOCUMENTATION_VENDOR),
             lifetime: plan.lifetime,
             reverse_tunnel: true,
+            revocation: true,
             keepalive: Duration::from_secs(110),
         };
         self.machine = Some(mobile_node::MobileNode::new(config, rng.array(), self.state, now));

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crypto::Rng;
+pub use mobility::foreign_agent::Inform;
 
 /// Where a mobile node can be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -42,6 +43,10 @@ pub enum Action {
     /// of just about the window while a request of before is seconds late cannot be told from an honest one by
     /// timestamps.
     ClockJump(usize, i64),
+    /// The operator of this foreign agent sends this mobile node away.
+    RevokeVisitor(usize, usize),
+    /// The operator of the home agent ends the binding of this mobile node.
+    RevokeBinding(usize),
     /// Somebody sends a captured message again; the number picks one.
     Replay(u64),
     /// Somebody sends a captured message with a byte changed; the numbers pick message, place and bits.
@@ -74,6 +79,8 @@ pub struct Plan {
     pub lifetime: u16,
     /// Links until [`calm`](Self::calm).
     pub weather: Weather,
+    /// Whether foreign agents tell nodes whose registration was revoked.
+    pub inform: Inform,
     /// What happens, by time.
     pub actions: Vec<(Duration, Action)>,
     /// From here on nothing bad happens any more.
@@ -116,6 +123,7 @@ impl Plan {
             foreign_agents,
             lifetime,
             weather,
+            inform: [Inform::Always, Inform::Always, Inform::HomeAgentDecides][rng.below(3) as usize],
             actions,
             calm,
             end: calm + Duration::from_secs(150),
@@ -134,7 +142,7 @@ impl Plan {
         let node = rng.below(mobile_nodes as u64) as usize;
         let agent = rng.below(foreign_agents as u64) as usize;
         let some = Duration::from_millis(1 + rng.below(8_000));
-        match rng.below(27) {
+        match rng.below(31) {
             0..=8 => Action::Move(node, Self::place(rng, foreign_agents)),
             9 => Action::Move(node, Place::Nowhere),
             10 => Action::CrashHomeAgent(some),
@@ -148,6 +156,8 @@ impl Plan {
             18..=20 => Action::Replay(rng.u64()),
             21 | 22 => Action::Forge(rng.u64(), rng.u64(), 1 << rng.below(8)),
             23 => Action::Truncate(rng.u64(), rng.u64()),
+            27 | 28 => Action::RevokeVisitor(agent, node),
+            29 | 30 => Action::RevokeBinding(node),
             26 => Action::RollBack(node, some, rng.below(30) as usize),
             _ => Action::Divert(rng.u64(), rng.u64()),
         }

@@ -233,7 +233,7 @@ impl World {
         let now = self.clock(party);
         match party {
             Party::HomeAgent => self.home_agent.start(&self.plan, &mut self.rng, now),
-            Party::ForeignAgent(a) => self.foreign_agents[a].start(a, &mut self.rng, now),
+            Party::ForeignAgent(a) => self.foreign_agents[a].start(a, &self.plan, &mut self.rng, now),
             Party::MobileNode(n) => {
                 self.mobile_nodes[n].start(n, &self.plan, &mut self.rng, now);
                 for request in self.mobile_nodes[n].link_requests(n) {
@@ -357,6 +357,16 @@ impl World {
             Action::ForeignStoreFails(agent, d) => self.foreign_agents[agent].store_fails_until = until(d),
             Action::CutCore(d) => self.core_cut_until = until(d),
             Action::ClockJump(node, seconds) => self.mobile_nodes[node].clock_offset += seconds,
+            Action::RevokeVisitor(agent, node) => {
+                let (home_address, ticket) = (home_address(node), Ticket::default());
+                let request = foreign_agent::Request::RevokeVisitor { home_address, ticket };
+                self.foreign(agent, Input::Request(request));
+            }
+            Action::RevokeBinding(node) => {
+                let (home_address, ticket) = (home_address(node), Ticket::default());
+                let request = home_agent::Request::RevokeBinding { home_address, ticket };
+                self.home(Input::Request(request));
+            }
             Action::Replay(_) | Action::Forge(..) | Action::Truncate(..) | Action::Divert(..) => {
                 self.attack(action);
             }
@@ -418,7 +428,9 @@ impl World {
             home_agent::Effect::Tunnel(home_agent::TunnelChange::Unbind { home_address, .. }) => {
                 self.home_agent.tunnels.remove(&home_address);
             }
-            home_agent::Effect::Acknowledge(_) | home_agent::Effect::Refresh { .. } => {}
+            home_agent::Effect::Acknowledge(_)
+            | home_agent::Effect::Refresh { .. }
+            | home_agent::Effect::Revoked { .. } => {}
             home_agent::Effect::Notify(event) => {
                 self.say(|| format!("HA   {}: {}", event.kind.word(), event.text));
             }
@@ -487,6 +499,7 @@ impl World {
                 Output::Effect(foreign_agent::Effect::Persist { ticket, changes }) => {
                     self.write(party, self.foreign_agents[agent].life, ticket, changes);
                 }
+                Output::Effect(foreign_agent::Effect::Revoked { .. }) => {}
                 Output::Effect(foreign_agent::Effect::Tunnel(change)) => self.visitor(agent, change),
                 Output::Effect(foreign_agent::Effect::Notify(event)) => {
                     self.say(|| format!("FA{agent}  {}: {}", event.kind.word(), event.text));
@@ -622,12 +635,9 @@ impl World {
                 result
             }
             Party::ForeignAgent(agent) => {
-                for change in &changes {
-                    if let Change::PutVisitor(visitor) = change {
-                        let verdict = self.model.visitor(agent, visitor);
-                        self.verdict(verdict);
-                    }
-                }
+                let verdict =
+                    self.model.foreign_commits(agent, &self.foreign_agents[agent].disk, &changes, unix);
+                self.verdict(verdict);
                 self.foreign_agents[agent].disk.commit(changes)
             }
             Party::MobileNode(_) => Ok(()),

@@ -8,7 +8,7 @@
 
 use std::{collections::HashMap, sync::LazyLock, time::Duration};
 
-use sim::{Action, Place, Plan, Recorded, Way, Weather};
+use sim::{Action, Inform, Place, Plan, Recorded, Way, Weather};
 
 const REGISTRATIONS: usize = 10_000;
 const AGENTS: usize = 20;
@@ -24,6 +24,7 @@ fn roaming(node: usize) -> Vec<Recorded> {
         foreign_agents: AGENTS,
         lifetime: 600,
         weather: Weather { loss: 0, duplicates: 0, delay: Duration::from_millis(2) },
+        inform: Inform::Always,
         actions: (0..REGISTRATIONS).map(|n| (at(n), to(n))).collect(),
         calm: at(REGISTRATIONS),
         end: at(REGISTRATIONS) + Duration::from_secs(5),

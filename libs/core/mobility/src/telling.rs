@@ -126,6 +126,13 @@ impl Tellings {
         self.open.contains_key(&ended)
     }
 
+    /// The key under which this end may speak of what is told of, because it ended that itself, and which one that is.
+    pub(crate) fn crossing(&self, from: Ipv4Addr, index: Spi) -> Option<(Ended, &Association)> {
+        let of_peer = self.open.iter().filter(|(_, telling)| *telling.record.peer.ip() == from);
+        let held = of_peer.flat_map(|(ended, t)| t.record.associations.iter().map(|a| (*ended, a)));
+        held.into_iter().find(|(_, a)| a.inbound == index)
+    }
+
     /// The keys that one of them is told under.
     pub(crate) fn keys(&self, ended: Ended) -> impl Iterator<Item = &Association> {
         self.open.get(&ended).into_iter().flat_map(|telling| &telling.record.associations)

@@ -46,6 +46,16 @@ impl Dismissals {
         self.tellings.is_open(ended).then(|| telling::removal(ended))
     }
 
+    /// The key under which a home agent may speak of what it is told of, and which visitor that was.
+    pub(super) fn crossing(&self, home_agent: Ipv4Addr, index: Spi) -> Option<(Ended, &Association)> {
+        self.tellings.crossing(home_agent, index)
+    }
+
+    /// The keys under which one of them is told of.
+    pub(super) fn keys(&self, ended: Ended) -> Vec<Association> {
+        self.tellings.keys(ended).map(Association::duplicate).collect()
+    }
+
     /// True if an index names an association that an acknowledgement may come under.
     pub(super) fn uses(&self, index: Spi) -> bool {
         self.tellings.uses(index)

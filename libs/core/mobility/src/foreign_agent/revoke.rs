@@ -12,7 +12,7 @@ use wire::mip::{
 };
 
 use super::{Effect, ForeignAgent, Inform, Station, TunnelChange, Work};
-use crate::{changeover, revocation::Revoker};
+use crate::{changeover, revocation::Revoker, telling};
 
 /// The answer to a revocation, for when the store has forgotten the visitor.
 pub(super) struct Answer {
@@ -27,12 +27,17 @@ pub(super) struct Answer {
 impl ForeignAgent {
     /// A revocation arrived from this address of a configured home agent.
     pub(super) fn revoked(&mut self, from: SocketAddrV4, payload: &[u8], now: Now) {
-        if let Err(why) = self.take_revocation(from, payload) {
+        if let Err(why) = self.take_revocation(from, payload, now) {
             self.discard(why, now);
         }
     }
 
-    fn take_revocation(&mut self, from: SocketAddrV4, payload: &[u8]) -> Result<(), &'static str> {
+    fn take_revocation(
+        &mut self,
+        from: SocketAddrV4,
+        payload: &[u8],
+        now: Now,
+    ) -> Result<(), &'static str> {
         let home_agent = *from.ip();
         let fixed = Revocation::parse(payload).map_err(|_| "revocation: cut or too long")?;
         let message = Message::parse(payload, Revocation::LEN, self.config.vendor)
@@ -41,6 +46,7 @@ impl ForeignAgent {
         let visiting = self.visitors.receiving(AssociationKind::Key2, index);
         let visiting = visiting.filter(|(v, _)| v.record.home_agent == home_agent);
         let known = visiting.map(|(_, key2)| key2).or_else(|| self.past.find(home_agent, index));
+        let known = known.or_else(|| self.dismissals.crossing(home_agent, index).map(|(_, key2)| key2));
         let revoker = known.and_then(|key2| Revoker::new(key2, End::First));
         let revoker = revoker.ok_or("revocation: of no registration that we know")?;
         if !revoker.verifies(&message) {
@@ -65,6 +71,16 @@ impl ForeignAgent {
             identifier,
         };
         let answer = Answer { to: from, fixed: acknowledgement, index, inform };
+        if visiting.is_none() && let Some((ended, _)) = self.dismissals.crossing(home_agent, index) {
+            // Both ends ended it at the same time: the other one knows.
+            let bytes = revoker.acknowledge(&answer.fixed);
+            let keys = self.dismissals.keys(ended);
+            self.dismissals.cancel(ended);
+            self.persist(vec![telling::removal(ended)], Work::Forget);
+            self.send_acknowledgement(answer.to, bytes);
+            self.past.remember(keys, home_agent, identifier, now);
+            return Ok(());
+        }
         let Some((visiting, _)) = visiting else {
             // Removed already: only the acknowledgement was lost.
             let bytes = revoker.acknowledge(&answer.fixed);

@@ -152,7 +152,7 @@ impl HomeAgent {
         let served = asked.serving_agent().is_some();
         list.retain(|a| served || a.kind == AssociationKind::Key1);
         list.sort_by_key(|a| a.made);
-        let mut changeover = Changeover::of(&list, now);
+        let mut changeover = Changeover::of(&list, now).at_home();
         changeover.erase(&mut list, now.mono);
         changeover.add(&mut list, new, now);
         list

@@ -46,7 +46,8 @@ impl HomeAgent {
         let binding = self.binding_under(agent, index);
         let key2 = binding
             .and_then(|b| changeover::receiving(&b.associations, AssociationKind::Key2, index))
-            .or_else(|| self.revocations.past.find(agent, index));
+            .or_else(|| self.revocations.past.find(agent, index))
+            .or_else(|| self.revocations.tellings.crossing(agent, index).map(|(_, key2)| key2));
         let revoker = key2.and_then(|key2| Revoker::new(key2, End::Second));
         let revoker = revoker.ok_or("revocation: of no registration that we know")?;
         if !revoker.verifies(&message) {
@@ -63,6 +64,17 @@ impl HomeAgent {
             home_address: fixed.home_address,
             identifier: fixed.identifier,
         };
+        if binding.is_none() && let Some((ended, _)) = self.revocations.tellings.crossing(agent, index) {
+            // Both ends ended it at the same time: the other one knows.
+            let bytes = revoker.acknowledge(&answered(false));
+            let keys = self.revocations.tellings.keys(ended).map(Association::duplicate).collect();
+            self.revocations.tellings.cancel(ended);
+            self.forget_telling(ended);
+            self.count("revocations acknowledged");
+            self.send_acknowledgement(from, bytes);
+            self.revocations.past.remember(keys, agent, fixed.identifier, now);
+            return Ok(());
+        }
         let Some(binding) = binding else {
             // Removed already: only the acknowledgement was lost.
             let bytes = revoker.acknowledge(&answered(fixed.inform && self.config.inform));
