@@ -43,10 +43,14 @@ pub(crate) struct Model {
     /// How often a node lost or got back an old state file: then it may show an index again.
     forgotten: BTreeSet<usize>,
     issued: BTreeMap<String, Issued>,
-    /// When the home agent, or this foreign agent, last ended a registration of this home and care-of address of which it
-    /// tells the other one.
-    ended: BTreeMap<(Ender, Ipv4Addr, Ipv4Addr), u64>,
+    /// When the home agent or a foreign agent last said that no registration of this home and care-of address is left.
+    ended: BTreeMap<Ended, u64>,
+    /// It is still saying so.
+    saying: BTreeSet<Ended>,
 }
+
+/// Who ended a registration, and whose: home and care-of address.
+type Ended = (Ender, Ipv4Addr, Ipv4Addr);
 
 /// Who ends a registration by its own will.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -164,7 +168,20 @@ impl Model {
         must(binding.foreign_agent == expected, || {
             format!("{}: bound through {:?}, heard {expected:?}", binding.nai, binding.foreign_agent)
         })?;
-        self.associations(node, expected.as_deref(), &binding.associations)
+        // KEY 1 of before may have come through another agent; the newest stand last.
+        let of_kind = |kind| binding.associations.iter().filter(move |a| a.kind == kind);
+        let key1: Vec<_> = of_kind(AssociationKind::Key1).collect();
+        let (newest, before) = key1.split_last().ok_or("a binding without KEY 1")?;
+        for association in before {
+            let issued = self.issued.get(&association.key.fingerprint_hex());
+            let right = issued.is_some_and(|i| (i.node, i.kind) == (node, AssociationKind::Key1));
+            must(right, || format!("an older KEY 1 of mobile node {node} is somebody else's"))?;
+        }
+        for association in of_kind(AssociationKind::Key2).chain([*newest]) {
+            let fingerprint = association.key.fingerprint_hex();
+            self.held(node, expected.as_deref(), association.kind, &fingerprint)?;
+        }
+        Ok(())
     }
 
     fn removal(&self, disk: &Disk, address: Ipv4Addr, identification: Option<u64>, unix: u64) -> Verdict {
@@ -208,22 +225,37 @@ impl Model {
         must(right, || format!("{} of mobile node {node} is somebody else's", kind.name()))
     }
 
-    /// Somebody begins to tell the other end of registrations that it ended.
+    /// Somebody begins or ceases to tell the other end of registrations that it ended.
     fn ends(&mut self, ender: Ender, changes: &[Change], unix: u64) {
         for change in changes {
-            if let Change::PutRevocation(record) = change {
-                self.ended.insert((ender, record.home_address, record.care_of), unix);
+            match change {
+                Change::PutRevocation(record) => {
+                    let ended = (ender, record.home_address, record.care_of);
+                    self.ended.insert(ended, unix);
+                    self.saying.insert(ended);
+                }
+                Change::RemoveRevocation { home_address, care_of } => {
+                    let ended = (ender, *home_address, *care_of);
+                    let back = changes.iter().any(|c| {
+                        matches!(c, Change::PutBinding(b) if b.home_address == *home_address)
+                            || matches!(c, Change::PutVisitor(v) if v.home_address == *home_address)
+                    });
+                    if self.saying.remove(&ended) && !back {
+                        self.ended.insert(ended, unix);
+                    }
+                }
+                _ => {}
             }
         }
     }
 
     /// True if the other end did end this registration, and not only one before it.
-    fn told(&self, ended: (Ender, Ipv4Addr, Ipv4Addr), agreed: Option<RevocationSupport>) -> bool {
+    fn told(&self, ended: Ended, agreed: Option<RevocationSupport>) -> bool {
         let at = self.ended.get(&ended).map(|at| ntp_seconds(*at));
         let later = |agreed: RevocationSupport| {
             at.is_some_and(|at| at.wrapping_sub(agreed.timestamp).cast_signed() >= 0)
         };
-        agreed.is_some_and(later)
+        agreed.is_some_and(|agreed| self.saying.contains(&ended) || later(agreed))
     }
 
     /// A foreign agent commits: visitors that it relayed for, and their ends for a reason.

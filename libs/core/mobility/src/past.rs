@@ -1,5 +1,5 @@
 //! Keys of registrations that the other end revoked, for a minute: its acknowledgement may have been lost, and then it
-//! asks again (RFC 3543 section 4.2).
+//! asks again (RFC 3543 section 4.2); and what it granted before may still arrive.
 
 use std::{collections::VecDeque, net::Ipv4Addr, time::Duration};
 
@@ -15,6 +15,7 @@ const MOST: usize = 1024;
 
 /// One of them.
 struct Entry {
+    home_address: Ipv4Addr,
     associations: Vec<Association>,
     peer: Ipv4Addr,
     /// The latest that was acknowledged: an earlier one, or this again, is a replay.
@@ -29,15 +30,17 @@ pub(crate) struct Past {
 }
 
 impl Past {
-    /// The key that an end at this address names by an index.
-    pub(crate) fn find(&self, peer: Ipv4Addr, index: Spi) -> Option<&Association> {
+    /// The key that an end at this address names by an index, and of which home address it was.
+    pub(crate) fn find(&self, peer: Ipv4Addr, index: Spi) -> Option<(Ipv4Addr, &Association)> {
         let of_peer = self.entries.iter().filter(|entry| entry.peer == peer);
-        of_peer.flat_map(|entry| &entry.associations).find(|a| a.inbound == index)
+        let keys = of_peer.flat_map(|e| e.associations.iter().map(|a| (e.home_address, a)));
+        keys.into_iter().find(|(_, a)| a.inbound == index)
     }
 
-    /// Remembers the keys of a registration that this end revoked with that identifier.
+    /// Remembers the keys of a registration of this home address that that end revoked with this identifier.
     pub(crate) fn remember(
         &mut self,
+        home_address: Ipv4Addr,
         associations: Vec<Association>,
         peer: Ipv4Addr,
         identifier: u32,
@@ -46,7 +49,13 @@ impl Past {
         if self.entries.len() >= MOST {
             self.entries.pop_front();
         }
-        self.entries.push_back(Entry { associations, peer, identifier, until: now.mono + REMEMBERED });
+        self.entries.push_back(Entry {
+            home_address,
+            associations,
+            peer,
+            identifier,
+            until: now.mono + REMEMBERED,
+        });
     }
 
     /// True if a revocation under this key, which verified, is later than what was acknowledged: it is to be
@@ -63,6 +72,14 @@ impl Past {
             later
         };
         self.entries.iter_mut().find(named).is_some_and(later)
+    }
+
+    /// True if that end revoked what this home address had with it later than this time of its 137: a registration of
+    /// that time, which is only learned of now, is over already.
+    pub(crate) fn covers(&self, home_address: Ipv4Addr, peer: Ipv4Addr, timestamp: u32) -> bool {
+        let later = |entry: &Entry| entry.identifier.wrapping_sub(timestamp).cast_signed() > 0;
+        let of_this = |entry: &&Entry| (entry.home_address, entry.peer) == (home_address, peer);
+        self.entries.iter().filter(of_this).any(later)
     }
 
     /// Erases those whose minute is over.

@@ -176,7 +176,7 @@ impl ForeignAgent {
             return Ok(self.leave(pending, answer));
         }
         let visiting = self.visit(pending, home, reply, message, now)?;
-        if self.is_outdated(&visiting) {
+        if self.is_outdated(&visiting) || self.is_revoked(&visiting) {
             return Ok(Outcome::Relay(answer));
         }
         Ok(Outcome::Commit(Work::Visit {
@@ -196,6 +196,21 @@ impl ForeignAgent {
         known.into_iter().chain(same).any(|other| {
             let both = other.identification.zip(visiting.identification);
             both.is_some_and(|(other, this)| other.0.wrapping_sub(this.0).cast_signed() > 0)
+        })
+    }
+
+    /// True if its home agent has revoked this registration, which arrives late.
+    fn is_revoked(&self, visiting: &Visiting) -> bool {
+        let record = &visiting.record;
+        let granted = record.revocation.map(|support| support.timestamp);
+        granted.is_some_and(|at| {
+            let revoking = self.work.values().any(|work| match work {
+                Work::Revoke { home_address, answer } => {
+                    *home_address == record.home_address && answer.is_later_than(at)
+                }
+                _ => false,
+            });
+            revoking || self.past.covers(record.home_address, record.home_agent, at)
         })
     }
 

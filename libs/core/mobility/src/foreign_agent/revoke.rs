@@ -3,7 +3,7 @@
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 
-use record::AssociationKind;
+use record::{Association, AssociationKind};
 use sa::End;
 use sansio::{LinkId, Now, Transmit};
 use wire::mip::{
@@ -12,16 +12,23 @@ use wire::mip::{
 };
 
 use super::{Effect, ForeignAgent, Inform, Station, TunnelChange, Work};
-use crate::{changeover, revocation::Revoker, telling};
+use crate::{revocation::Revoker, telling};
 
 /// The answer to a revocation, for when the store has forgotten the visitor.
 pub(super) struct Answer {
     to: SocketAddrV4,
     fixed: Acknowledgement,
-    /// Our index of the KEY 2 that it came under.
-    index: Spi,
+    /// The KEY 2 that it came under.
+    key2: Association,
     /// The mobile node is told.
     inform: bool,
+}
+
+impl Answer {
+    /// True if what it answers is later than this time of the home agent's.
+    pub(super) const fn is_later_than(&self, timestamp: u32) -> bool {
+        self.fixed.identifier.wrapping_sub(timestamp).cast_signed() > 0
+    }
 }
 
 impl ForeignAgent {
@@ -43,12 +50,10 @@ impl ForeignAgent {
         let message = Message::parse(payload, Revocation::LEN, self.config.vendor)
             .map_err(|_| "revocation: malformed")?;
         let index = message.authentication.spi;
-        let visiting = self.visitors.receiving(AssociationKind::Key2, index);
-        let visiting = visiting.filter(|(v, _)| v.record.home_agent == home_agent);
-        let known = visiting.map(|(_, key2)| key2).or_else(|| self.past.find(home_agent, index));
-        let known = known.or_else(|| self.dismissals.crossing(home_agent, index).map(|(_, key2)| key2));
-        let revoker = known.and_then(|key2| Revoker::new(key2, End::First));
-        let revoker = revoker.ok_or("revocation: of no registration that we know")?;
+        let (whose, key2) =
+            self.key2_of(home_agent, index).ok_or("revocation: of no registration that we know")?;
+        let key2 = key2.duplicate();
+        let revoker = Revoker::new(&key2, End::First).ok_or("revocation: malformed")?;
         if !revoker.verifies(&message) {
             return Err("revocation: wrong authentication");
         }
@@ -56,54 +61,67 @@ impl ForeignAgent {
             && fixed.home_agent == home_agent
             && fixed.care_of == self.config.care_of
             && fixed.home_address.is_unspecified();
-        let home_address = revoker.home_address(&message).filter(|_| ours);
-        let home_address = home_address.ok_or("revocation: contradicts itself")?;
+        if !ours || revoker.home_address(&message) != Some(whose) {
+            return Err("revocation: contradicts itself");
+        }
+        // A key of an earlier registration of the same mobile node serves too: its home agent cannot know which one of
+        // its replies arrived here.
+        let visiting = self.visitors.find(whose).filter(|v| v.record.home_agent == home_agent);
+        let support = visiting.and_then(|visiting| visiting.record.revocation);
         // I is the home agent's to set where that was agreed on; the answer has it only where it was asked with.
-        let support = visiting.and_then(|(v, _)| v.record.revocation);
         let inform = match support {
             Some(support) if support.inform => fixed.inform,
             _ => self.config.inform != Inform::Never,
         };
-        let (home_address_field, identifier) = (fixed.home_address, fixed.identifier);
-        let acknowledgement = Acknowledgement {
+        let answered = Acknowledgement {
             inform: inform && fixed.inform,
-            home_address: home_address_field,
-            identifier,
+            home_address: fixed.home_address,
+            identifier: fixed.identifier,
         };
-        let answer = Answer { to: from, fixed: acknowledgement, index, inform };
-        if visiting.is_none() && let Some((ended, _)) = self.dismissals.crossing(home_agent, index) {
-            // Both ends ended it at the same time: the other one knows.
-            let bytes = revoker.acknowledge(&answer.fixed);
+        let answer = Answer { to: from, fixed: answered, key2: key2.duplicate(), inform };
+        if visiting.is_none() {
+            return self.acknowledge_again(home_agent, &answer, now);
+        }
+        // Both times are the home agent's, so they compare; 32 bits go round (RFC 3543 section 3.5).
+        if !answer.is_later_than(support.ok_or("revocation: none was agreed on")?.timestamp) {
+            return Err("revocation: not later than the registration");
+        }
+        if self.being_changed(whose) {
+            return Err("revocation: while the visitor changes");
+        }
+        let work = Work::Revoke { home_address: whose, answer: Box::new(answer) };
+        self.persist(work.changes(), work);
+        Ok(())
+    }
+
+    /// The KEY 2 that a home agent names by our index, and whose: of a visitor, or of one that went lately.
+    fn key2_of(&self, home_agent: Ipv4Addr, index: Spi) -> Option<(Ipv4Addr, &Association)> {
+        let visiting = self.visitors.receiving(AssociationKind::Key2, index);
+        let visiting = visiting.filter(|(v, _)| v.record.home_agent == home_agent);
+        let known = visiting.map(|(v, key2)| (v.record.home_address, key2));
+        let crossing = || self.dismissals.crossing(home_agent, index).map(|(ended, key2)| (ended.0, key2));
+        known.or_else(crossing).or_else(|| self.past.find(home_agent, index))
+    }
+
+    /// There is no such visitor any more: an acknowledgement was lost, or both ends ended it at the same time.
+    fn acknowledge_again(
+        &mut self,
+        home_agent: Ipv4Addr,
+        answer: &Answer,
+        now: Now,
+    ) -> Result<(), &'static str> {
+        let (index, identifier) = (answer.key2.inbound, answer.fixed.identifier);
+        if let Some((ended, _)) = self.dismissals.crossing(home_agent, index) {
+            // So the home agent need not be told.
             let keys = self.dismissals.keys(ended);
             self.dismissals.cancel(ended);
             self.persist(vec![telling::removal(ended)], Work::Forget);
-            self.send_acknowledgement(answer.to, bytes);
-            self.past.remember(keys, home_agent, identifier, now);
-            return Ok(());
+            self.past.remember(ended.0, keys, home_agent, identifier, now);
+        } else if !self.past.again(home_agent, index, identifier) {
+            return Err("revocation: repeated");
         }
-        let Some((visiting, _)) = visiting else {
-            // Removed already: only the acknowledgement was lost.
-            let bytes = revoker.acknowledge(&answer.fixed);
-            if !self.past.again(home_agent, index, identifier) {
-                return Err("revocation: repeated");
-            }
-            self.count("revocations acknowledged again");
-            self.send_acknowledgement(answer.to, bytes);
-            return Ok(());
-        };
-        if visiting.record.home_address != home_address {
-            return Err("revocation: contradicts itself");
-        }
-        // Both times are the home agent's, so they compare; 32 bits go round (RFC 3543 section 3.5).
-        let registered = support.ok_or("revocation: none was agreed on")?.timestamp;
-        if identifier.wrapping_sub(registered).cast_signed() <= 0 {
-            return Err("revocation: not later than the registration");
-        }
-        if self.being_changed(home_address) {
-            return Err("revocation: while the visitor changes");
-        }
-        let work = Work::Revoke { home_address, answer: Box::new(answer) };
-        self.persist(work.changes(), work);
+        self.count("revocations acknowledged again");
+        self.acknowledge(answer);
         Ok(())
     }
 
@@ -119,19 +137,18 @@ impl ForeignAgent {
         let home_agent = gone.record.home_agent;
         let mut keys = gone.record.associations;
         keys.retain(|a| a.kind == AssociationKind::Key2);
-        let key2 = changeover::receiving(&keys, AssociationKind::Key2, answer.index);
-        if let Some(revoker) = key2.and_then(|key2| Revoker::new(key2, End::First)) {
-            let bytes = revoker.acknowledge(&answer.fixed);
-            self.send_acknowledgement(answer.to, bytes);
-        }
-        self.past.remember(keys, home_agent, answer.fixed.identifier, now);
+        self.acknowledge(answer);
+        self.past.remember(home_address, keys, home_agent, answer.fixed.identifier, now);
         if answer.inform {
             self.inform(station, now);
         }
     }
 
-    fn send_acknowledgement(&mut self, destination: SocketAddrV4, payload: Vec<u8>) {
-        let source = SocketAddrV4::new(self.config.care_of, PORT);
-        self.outbox.send(Transmit::Udp { source, destination, payload });
+    fn acknowledge(&mut self, answer: &Answer) {
+        if let Some(revoker) = Revoker::new(&answer.key2, End::First) {
+            let payload = revoker.acknowledge(&answer.fixed);
+            let source = SocketAddrV4::new(self.config.care_of, PORT);
+            self.outbox.send(Transmit::Udp { source, destination: answer.to, payload });
+        }
     }
 }

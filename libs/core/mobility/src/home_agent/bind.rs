@@ -98,6 +98,9 @@ impl HomeAgent {
 
     fn bind(&mut self, asked: Asked, keys: Keys, now: Now) {
         let unix = now.unix.as_secs();
+        if self.is_revoked(&asked) {
+            return self.discard("revoked meanwhile", "its foreign agent revoked a registration before it began");
+        }
         let Some(infos) = asked.key_infos(keys, &self.config.nai) else {
             self.discard("key distribution centre broken", "the key distribution centre gave too few keys");
             return;
@@ -320,6 +323,10 @@ impl HomeAgent {
         let Some(binding) = self.bindings.remove(home_address) else {
             return;
         };
+        // What was granted is not granted any more: the same request again would be told so.
+        if let Some(known) = self.known.get_mut(&binding.nai) {
+            known.repeat = None;
+        }
         self.outbox.effect(Effect::Tunnel(TunnelChange::Unbind { home_address, returned }));
         let mut event = Event::new(EventKind::BindingRemoved, format!("{}: {why}", binding.nai));
         event.home_address = Some(home_address);

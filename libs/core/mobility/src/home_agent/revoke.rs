@@ -137,6 +137,13 @@ impl HomeAgent {
         Some(RevocationSupport { timestamp, inform: inform && asked.agent.is_some() })
     }
 
+    /// True if the foreign agent has revoked this registration while its keys were made.
+    pub(super) fn is_revoked(&self, asked: &Asked) -> bool {
+        let past = &self.revocations.past;
+        let agent = *asked.source.ip();
+        asked.revocation.is_some_and(|offered| past.covers(asked.home_address, agent, offered.timestamp))
+    }
+
     /// The associations of a new binding: those that may still be in use, oldest first, then the new ones (docs/wire.md,
     /// change-over).
     pub(super) fn change_over(&self, asked: &Asked, new: Vec<Association>, now: Now) -> Vec<Association> {

@@ -16,12 +16,14 @@ use crate::{changeover, revocation::Revoker};
 
 /// The answer to a revocation, for when the store has forgotten the binding.
 pub(super) struct Answer {
+    /// Home address of the binding.
+    whose: Ipv4Addr,
     to: SocketAddrV4,
     fixed: Acknowledgement,
     /// KEY 2 of the binding: all that may be used again.
     keys: Vec<Association>,
-    /// Our index of the one that it came under.
-    index: Spi,
+    /// The KEY 2 that it came under.
+    key2: Association,
 }
 
 impl HomeAgent {
@@ -43,94 +45,102 @@ impl HomeAgent {
         let message = Message::parse(payload, Revocation::LEN, self.config.vendor)
             .map_err(|_| "revocation: malformed")?;
         let index = message.authentication.spi;
-        let binding = self.binding_under(agent, index);
-        let key2 = binding
-            .and_then(|b| changeover::receiving(&b.associations, AssociationKind::Key2, index))
-            .or_else(|| self.revocations.past.find(agent, index))
-            .or_else(|| self.revocations.tellings.crossing(agent, index).map(|(_, key2)| key2));
-        let revoker = key2.and_then(|key2| Revoker::new(key2, End::Second));
-        let revoker = revoker.ok_or("revocation: of no registration that we know")?;
+        let (whose, key2) = self.key2_of(agent, index).ok_or("revocation: of no registration that we know")?;
+        let key2 = key2.duplicate();
+        let revoker = Revoker::new(&key2, End::Second).ok_or("revocation: malformed")?;
         if !revoker.verifies(&message) {
             return Err("revocation: wrong authentication");
         }
-        let coherent = !fixed.from_home
+        let ours = !fixed.from_home
             && fixed.home_agent == self.config.address
             && fixed.care_of == agent
             && fixed.home_address.is_unspecified();
-        let home_address = revoker.home_address(&message).filter(|_| coherent);
-        let home_address = home_address.ok_or("revocation: contradicts itself")?;
-        let answered = |inform| Acknowledgement {
-            inform,
+        if !ours || revoker.home_address(&message) != Some(whose) {
+            return Err("revocation: contradicts itself");
+        }
+        // A key of an earlier registration of the same mobile node serves too, as at the foreign agent.
+        let binding = self.binding_at(whose, agent);
+        let support = binding.and_then(|binding| binding.revocation);
+        let asked = fixed.inform && support.is_none_or(|support| support.inform);
+        let answered = Acknowledgement {
+            inform: asked && self.config.inform,
             home_address: fixed.home_address,
             identifier: fixed.identifier,
         };
-        if binding.is_none() && let Some((ended, _)) = self.revocations.tellings.crossing(agent, index) {
-            // Both ends ended it at the same time: the other one knows.
-            let bytes = revoker.acknowledge(&answered(false));
-            let keys = self.revocations.tellings.keys(ended).map(Association::duplicate).collect();
-            self.revocations.tellings.cancel(ended);
-            self.forget_telling(ended);
-            self.count("revocations acknowledged");
-            self.send_acknowledgement(from, bytes);
-            self.revocations.past.remember(keys, agent, fixed.identifier, now);
-            return Ok(());
+        let keys = binding.into_iter().flat_map(|b| &b.associations);
+        let keys = keys.filter(|a| a.kind == AssociationKind::Key2).map(Association::duplicate).collect();
+        let answer = Answer { whose, to: from, fixed: answered, keys, key2: key2.duplicate() };
+        if binding.is_none() {
+            return self.acknowledge_again(answer, now);
         }
-        let Some(binding) = binding else {
-            // Removed already: only the acknowledgement was lost.
-            let bytes = revoker.acknowledge(&answered(fixed.inform && self.config.inform));
-            if !self.revocations.past.again(agent, index, fixed.identifier) {
-                return Err("revocation: repeated");
-            }
-            self.count("revocations acknowledged again");
-            self.send_acknowledgement(from, bytes);
-            return Ok(());
-        };
-        if binding.home_address != home_address {
-            return Err("revocation: contradicts itself");
-        }
-        let support = binding.revocation.ok_or("revocation: none was agreed on")?;
-        let keys = binding.associations.iter().filter(|a| a.kind == AssociationKind::Key2);
-        let keys = keys.map(Association::duplicate).collect();
-        self.bindings.confirm(home_address, (AssociationKind::Key2, index), now);
+        self.bindings.confirm(whose, (AssociationKind::Key2, index), now);
         // Both times are the foreign agent's, so they compare; 32 bits go round (RFC 3543 section 3.5).
-        if fixed.identifier.wrapping_sub(support.timestamp).cast_signed() <= 0 {
+        let registered = support.ok_or("revocation: none was agreed on")?.timestamp;
+        if fixed.identifier.wrapping_sub(registered).cast_signed() <= 0 {
             return Err("revocation: not later than the registration");
         }
-        if self.renewing(home_address) {
-            return Err("revocation: while the binding changes");
+        let changing = "revocation: while the binding changes";
+        if self.renewing(whose) {
+            return Err(changing);
         }
-        let inform = fixed.inform && support.inform && self.config.inform;
-        let answer = Answer { to: from, fixed: answered(inform), keys, index };
         let prepared = (Vec::new(), Sequel::answering(answer));
-        match self.end_with(home_address, "its foreign agent revoked it", prepared) {
-            true => Ok(()),
-            false => Err("revocation: while the binding changes"),
-        }
+        self.end_with(whose, "its foreign agent revoked it", prepared).then_some(()).ok_or(changing)
     }
 
-    /// The binding through the foreign agent at this address that receives under this index.
-    fn binding_under(&self, agent: Ipv4Addr, index: Spi) -> Option<&Binding> {
-        let binding = &self.bindings.find(self.bindings.holder(index)?)?.binding;
+    /// The KEY 2 that the foreign agent at this address names by our index, and whose: of a binding, or of one that
+    /// went lately.
+    fn key2_of(&self, agent: Ipv4Addr, index: Spi) -> Option<(Ipv4Addr, &Association)> {
+        let holder = self.bindings.holder(index).and_then(|home_address| self.binding_at(home_address, agent));
+        let bound = holder.and_then(|binding| {
+            let key2 = changeover::receiving(&binding.associations, AssociationKind::Key2, index)?;
+            Some((binding.home_address, key2))
+        });
+        let revocations = &self.revocations;
+        let crossing = || revocations.tellings.crossing(agent, index).map(|(ended, key2)| (ended.0, key2));
+        bound.or_else(crossing).or_else(|| revocations.past.find(agent, index))
+    }
+
+    /// The binding of a home address through the foreign agent at this address.
+    fn binding_at(&self, home_address: Ipv4Addr, agent: Ipv4Addr) -> Option<&Binding> {
+        let binding = &self.bindings.find(home_address)?.binding;
         let name = binding.foreign_agent.as_ref()?;
         let path = self.paths.iter().find(|path| path.nai == *name)?;
         (path.address == agent && binding.care_of == agent).then_some(binding)
     }
 
-    /// The store has forgotten a binding that its foreign agent revoked.
-    pub(super) fn acknowledge(&mut self, answer: Answer, now: Now) {
-        let Answer { to, fixed, keys, index } = answer;
-        let key2 = changeover::receiving(&keys, AssociationKind::Key2, index);
-        if let Some(revoker) = key2.and_then(|key2| Revoker::new(key2, End::Second)) {
-            let bytes = revoker.acknowledge(&fixed);
-            self.count("revocations acknowledged");
-            self.send_acknowledgement(to, bytes);
+    /// There is no such binding any more: an acknowledgement was lost, or both ends ended it at the same time.
+    fn acknowledge_again(&mut self, answer: Answer, now: Now) -> Result<(), &'static str> {
+        let (agent, index) = (*answer.to.ip(), answer.key2.inbound);
+        if let Some((ended, _)) = self.revocations.tellings.crossing(agent, index) {
+            // So the foreign agent need not be told.
+            let keys = self.revocations.tellings.keys(ended).map(Association::duplicate).collect();
+            self.revocations.tellings.cancel(ended);
+            self.forget_telling(ended);
+            self.acknowledge(Answer { keys, ..answer }, now);
+            return Ok(());
         }
-        self.revocations.past.remember(keys, *to.ip(), fixed.identifier, now);
+        if !self.revocations.past.again(agent, index, answer.fixed.identifier) {
+            return Err("revocation: repeated");
+        }
+        self.count("revocations acknowledged again");
+        self.send_acknowledgement(&answer);
+        Ok(())
     }
 
-    fn send_acknowledgement(&mut self, destination: SocketAddrV4, payload: Vec<u8>) {
-        let source = SocketAddrV4::new(self.config.address, PORT);
-        self.outbox.send(Transmit::Udp { source, destination, payload });
+    /// The store has forgotten a binding that its foreign agent revoked.
+    pub(super) fn acknowledge(&mut self, answer: Answer, now: Now) {
+        self.count("revocations acknowledged");
+        self.send_acknowledgement(&answer);
+        let Answer { whose, to, fixed, keys, .. } = answer;
+        self.revocations.past.remember(whose, keys, *to.ip(), fixed.identifier, now);
+    }
+
+    fn send_acknowledgement(&mut self, answer: &Answer) {
+        if let Some(revoker) = Revoker::new(&answer.key2, End::Second) {
+            let payload = revoker.acknowledge(&answer.fixed);
+            let source = SocketAddrV4::new(self.config.address, PORT);
+            self.outbox.send(Transmit::Udp { source, destination: answer.to, payload });
+        }
     }
 
     /// An acknowledgement arrived.

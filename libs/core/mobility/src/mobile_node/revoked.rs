@@ -51,7 +51,8 @@ impl MobileNode {
         let Place::CoLocated { care_of, .. } = &a.place else {
             return Err(nothing);
         };
-        let key1 = a.key1(index).or_else(|| a.past.find(home_agent, index)).ok_or(nothing)?.duplicate();
+        let past = || a.past.find(home_agent, index).map(|(_, key1)| key1);
+        let key1 = a.key1(index).or_else(past).ok_or(nothing)?.duplicate();
         let revoker = Revoker::new(&key1, End::First).ok_or(nothing)?;
         if !revoker.verifies(&message) {
             return Err("revocation: wrong authentication");
@@ -105,7 +106,7 @@ impl MobileNode {
         let retiring = std::mem::take(&mut a.retiring).into_iter().map(|(association, _)| association);
         let mut keys: Vec<_> = retiring.chain(registration.associations).collect();
         keys.retain(|key| key.kind == AssociationKind::Key1);
-        a.past.remember(keys, home_agent, identifier, now);
+        a.past.remember(self.config.home_address, keys, home_agent, identifier, now);
         if a.attempt.as_ref().is_none_or(|attempt| attempt.purpose != Purpose::Deregister) {
             a.attempt = Some(Attempt::new(Purpose::Register, false, now));
         }
