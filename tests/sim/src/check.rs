@@ -61,7 +61,10 @@ fn nowhere_else(world: &World, node: usize) -> Verdict {
     let here = world.mobile_nodes[node].place;
     for (agent, visited) in world.foreign_agents.iter().enumerate() {
         let address = home_address(node);
-        let stale = visited.visitors.contains_key(&address) || visited.disk.visitor(address).is_some();
+        // One whose time is over stands on a disk that failed at that moment; a start drops it.
+        let lives = |v: &record::Visitor| v.ends().is_none_or(|ends| ends > world.unix());
+        let stale =
+            visited.visitors.contains_key(&address) || visited.disk.visitor(address).is_some_and(lives);
         if stale && here != Place::Visited(agent) {
             return Err(format!("foreign agent {agent} still has it as a visitor"));
         }

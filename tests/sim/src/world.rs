@@ -220,6 +220,11 @@ impl World {
         }
     }
 
+    /// Seconds since 1970 at the agents.
+    pub(crate) fn unix(&self) -> u64 {
+        self.clock(Party::HomeAgent).unix.as_secs()
+    }
+
     fn clock(&self, party: Party) -> Now {
         let offset = match party {
             Party::MobileNode(n) => self.mobile_nodes[n].clock_offset,

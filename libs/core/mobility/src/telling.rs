@@ -2,7 +2,7 @@
 //! slower each time, with a new time each, until it acknowledges or the registration would have ended anyway.
 //!
 //! Nobody knows which of several keys the other end holds while none is confirmed: its last reply may have been lost.
-//! So they take turns, the one to send under first.
+//! So they take turns, the one to send under every other time.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -64,12 +64,15 @@ impl Telling {
         }
     }
 
-    /// The key of the next message: first the one to send under, then the others, newest first.
+    /// The key of the next message: every other time the one to send under, between that the others, newest first.
     fn key(&self) -> Option<&Association> {
         let associations = &self.record.associations;
         let first = changeover::sending(associations, associations.first()?.kind)?;
-        let others = associations.iter().rev().filter(|a| a.inbound != first.inbound);
-        std::iter::once(first).chain(others).nth(self.sent % associations.len())
+        let others: Vec<_> = associations.iter().rev().filter(|a| a.inbound != first.inbound).collect();
+        match (self.sent % 2, others.len()) {
+            (0, _) | (_, 0) => Some(first),
+            (_, count) => others.get(self.sent / 2 % count).copied(),
+        }
     }
 }
 

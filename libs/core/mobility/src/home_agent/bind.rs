@@ -162,7 +162,8 @@ impl HomeAgent {
         let Some(reply) = self.reply(asked, reply, now) else {
             return;
         };
-        let current = self.bindings.find(asked.home_address).map(|b| b.binding.care_of);
+        // Also one that is on its way to the store.
+        let current = self.standing_bindings(asked.home_address).next().map(|b| b.care_of);
         let all = asked.care_of.is_unspecified() || asked.care_of == asked.home_address;
         let (changes, step) = if current.is_some_and(|c| all || c == asked.care_of) {
             let step = Step::Unbind {

@@ -5,10 +5,11 @@ mod privacy;
 mod refusing;
 mod registering;
 mod replaying;
+mod revoking;
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 
-use record::{AssociationKind, SubscriberState};
+use record::{Association, AssociationKind, SubscriberState};
 use sa::{AgentPath, Direction, MobileHome, Transcript, Unverified, put_sealed, sealed_plain, take_key};
 use sansio::Transmit;
 use wire::{

@@ -8,5 +8,6 @@ mod proof;
 mod random;
 mod registering;
 mod replies;
+mod revocations;
 mod shares;
 mod world;
