@@ -49,6 +49,8 @@ pub(crate) struct World {
     /// Operators that wait for an answer.
     pub(crate) waiting: BTreeMap<Ticket, oneshot::Sender<Result<(), String>>>,
     pub(crate) last_asked: Ticket,
+    /// What ICMP says about relayed requests.
+    pub(crate) refusals: mpsc::Receiver<tunnel::Refusal>,
     pub(crate) events: EventLog,
     pub(crate) publisher: Publisher,
     pub(crate) stop: Pin<Box<dyn Future<Output = ()>>>,
@@ -82,6 +84,11 @@ impl Shell<ForeignAgent> for World {
                     self.waiting.insert(ticket, answer);
                     return Ok(Event::Request(Request::RevokeVisitor { home_address, ticket }));
                 }
+                Some(refusal) = self.refusals.recv() => {
+                    let kind = unreachable(Some(refusal.kind));
+                    let home_agent = refusal.destination;
+                    return Ok(Event::Request(Request::Unreachable { home_agent, kind }));
+                }
                 heard = hear(&self.links, self.turn) => {
                     let (link, frame) = heard?;
                     self.turn = self.turn.wrapping_add(1);
@@ -106,7 +113,8 @@ impl Shell<ForeignAgent> for World {
             Transmit::Udp { destination, payload, .. } => {
                 if let Err(error) = self.port.send(destination, &payload) {
                     tracing::warn!("a request was not relayed: {error}");
-                    let kind = unreachable(&error);
+                    let kind = error.errno().map(|number| Error::from_raw_os_error(number).kind());
+                    let kind = unreachable(kind);
                     self.troubles.push_back(Request::Unreachable { home_agent: *destination.ip(), kind });
                 }
             }
@@ -216,9 +224,9 @@ impl World {
     }
 }
 
-/// What a refused send says of the way to a home agent.
-fn unreachable(error: &net::Error) -> Unreachable {
-    match error.errno().map(|number| Error::from_raw_os_error(number).kind()) {
+/// What a refused send, or ICMP, says of the way to a home agent.
+const fn unreachable(kind: Option<ErrorKind>) -> Unreachable {
+    match kind {
         Some(ErrorKind::NetworkUnreachable) => Unreachable::Network,
         Some(ErrorKind::HostUnreachable) => Unreachable::Host,
         Some(ErrorKind::ConnectionRefused) => Unreachable::Port,

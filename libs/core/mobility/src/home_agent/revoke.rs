@@ -115,6 +115,8 @@ impl HomeAgent {
             return Err(denial(Code::HA_FA_AUTHENTICATION));
         }
         let offered = match (&asked.agent, asked.co_located) {
+            // Without keys nobody could revoke.
+            _ if asked.clear.is_some() => None,
             (Some(_), false) => parts.foreign.revocation,
             (None, true) => parts.mobile.revocation,
             // RFC 3543 section 4.3.2: who relays for a node with its own address is not known well enough.

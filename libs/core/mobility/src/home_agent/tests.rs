@@ -1,6 +1,7 @@
 //! A home agent before a scripted mobile node and foreign agent.
 
 mod conformance;
+mod plain;
 mod privacy;
 mod refusing;
 mod registering;
