@@ -61,9 +61,8 @@ impl Past {
     /// True if a revocation under this key, which verified, is later than what was acknowledged: it is to be
     /// acknowledged, once.
     pub(crate) fn again(&mut self, peer: Ipv4Addr, index: Spi, identifier: u32) -> bool {
-        let named = |entry: &&mut Entry| {
-            entry.peer == peer && entry.associations.iter().any(|a| a.inbound == index)
-        };
+        let named =
+            |entry: &&mut Entry| entry.peer == peer && entry.associations.iter().any(|a| a.inbound == index);
         let later = |entry: &mut Entry| {
             let later = identifier.wrapping_sub(entry.identifier).cast_signed() > 0;
             if later {

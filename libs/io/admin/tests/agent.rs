@@ -134,7 +134,10 @@ async fn revocations_go_to_the_core_of_the_right_role_and_its_answer_comes_back(
         for (address, right) in [
             ("10.11.1.50", Ok(())),
             ("10.11.1.51", Err((Code::FailedPrecondition, "not here"))),
-            ("traveller-one", Err((Code::InvalidArgument, "home_address: \"traveller-one\" is no IPv4 address"))),
+            (
+                "traveller-one",
+                Err((Code::InvalidArgument, "home_address: \"traveller-one\" is no IPv4 address")),
+            ),
         ] {
             let home_address = address.to_owned();
             let (mut client, mut other) =

@@ -39,12 +39,7 @@ impl ForeignAgent {
         }
     }
 
-    fn take_revocation(
-        &mut self,
-        from: SocketAddrV4,
-        payload: &[u8],
-        now: Now,
-    ) -> Result<(), &'static str> {
+    fn take_revocation(&mut self, from: SocketAddrV4, payload: &[u8], now: Now) -> Result<(), &'static str> {
         let home_agent = *from.ip();
         let fixed = Revocation::parse(payload).map_err(|_| "revocation: cut or too long")?;
         let message = Message::parse(payload, Revocation::LEN, self.config.vendor)

@@ -100,7 +100,8 @@ impl HomeAgent {
     pub(super) fn bind(&mut self, asked: Asked, keys: Option<Keys>, now: Now) {
         let unix = now.unix.as_secs();
         if self.is_revoked(&asked) {
-            return self.discard("revoked meanwhile", "its foreign agent revoked a registration before it began");
+            return self
+                .discard("revoked meanwhile", "its foreign agent revoked a registration before it began");
         }
         let infos = keys.map_or_else(|| Some(KeyInfos::default()), |k| asked.key_infos(k, &self.config.nai));
         let Some(infos) = infos else {

@@ -11,12 +11,7 @@ use record::{Association, AssociationKind, Binding, Change, Revocation, Revocati
 use sa::End;
 use sansio::{Instant, Now, Transmit, earliest};
 use wire::mip::{
-    PORT, Spi,
-    code::Code,
-    ours::Numbers,
-    part::Parts,
-    registration::ntp_seconds,
-    revocation::Support,
+    PORT, Spi, code::Code, ours::Numbers, part::Parts, registration::ntp_seconds, revocation::Support,
 };
 
 use super::{
@@ -197,8 +192,7 @@ impl HomeAgent {
     pub(super) fn ending(&self, home_address: Ipv4Addr, now: Now) -> (Vec<Change>, Sequel) {
         let inform = self.config.inform;
         let before = self.standing_bindings(home_address);
-        let tell: Vec<_> =
-            before.filter_map(|b| revocation(b, self.config.address, inform, now)).collect();
+        let tell: Vec<_> = before.filter_map(|b| revocation(b, self.config.address, inform, now)).collect();
         let changes = tell.iter().map(|record| Change::PutRevocation(record.duplicate())).collect();
         (changes, Sequel { tell, ..Sequel::default() })
     }

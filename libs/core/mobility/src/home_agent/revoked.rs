@@ -34,18 +34,14 @@ impl HomeAgent {
         }
     }
 
-    fn take_revocation(
-        &mut self,
-        from: SocketAddrV4,
-        payload: &[u8],
-        now: Now,
-    ) -> Result<(), &'static str> {
+    fn take_revocation(&mut self, from: SocketAddrV4, payload: &[u8], now: Now) -> Result<(), &'static str> {
         let agent = *from.ip();
         let fixed = Revocation::parse(payload).map_err(|_| "revocation: cut or too long")?;
         let message = Message::parse(payload, Revocation::LEN, self.config.vendor)
             .map_err(|_| "revocation: malformed")?;
         let index = message.authentication.spi;
-        let (whose, key2) = self.key2_of(agent, index).ok_or("revocation: of no registration that we know")?;
+        let (whose, key2) =
+            self.key2_of(agent, index).ok_or("revocation: of no registration that we know")?;
         let key2 = key2.duplicate();
         let revoker = Revoker::new(&key2, End::Second).ok_or("revocation: malformed")?;
         if !revoker.verifies(&message) {
@@ -90,7 +86,8 @@ impl HomeAgent {
     /// The KEY 2 that the foreign agent at this address names by our index, and whose: of a binding, or of one that
     /// went lately.
     fn key2_of(&self, agent: Ipv4Addr, index: Spi) -> Option<(Ipv4Addr, &Association)> {
-        let holder = self.bindings.holder(index).and_then(|home_address| self.binding_at(home_address, agent));
+        let holder =
+            self.bindings.holder(index).and_then(|home_address| self.binding_at(home_address, agent));
         let bound = holder.and_then(|binding| {
             let key2 = changeover::receiving(&binding.associations, AssociationKind::Key2, index)?;
             Some((binding.home_address, key2))

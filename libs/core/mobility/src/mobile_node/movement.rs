@@ -159,7 +159,9 @@ impl Attachment {
         let keepalive = registration.and_then(|r| r.keepalive).map(|(_, next)| next);
         let anew = self.anew.filter(|_| idle);
         let retired = self.retiring.iter().map(|(_, until)| *until).min();
-        [attempt, renew, keepalive, anew, retired, self.suspect, self.past.deadline()].into_iter().fold(None, earliest)
+        [attempt, renew, keepalive, anew, retired, self.suspect, self.past.deadline()]
+            .into_iter()
+            .fold(None, earliest)
     }
 
     /// KEY 3 with this very agent, under which it is sure to know us.
@@ -390,7 +392,7 @@ impl MobileNode {
             a.last_anew = Some(now.mono);
             a.first_contact = true;
             a.attempt = Some(Attempt::new(Purpose::Register, false, now));
-            let text = format!("{} counts its advertisements anew: it restarted", a.label());
+            let text = format!("{} counts its advertisements anew: it restarted, or ended the registration", a.label());
             self.notify(Event::new(EventKind::Moved, text));
         }
     }

@@ -4,8 +4,8 @@ use record::{AssociationKind, Change, HomeAgent, Seen, State};
 use wire::mip::Spi;
 
 use crate::sample::{
-    association, audit, binding, count, grant, home, nai, open, place, realm_key, revocation, show, subscriber,
-    visitor,
+    association, audit, binding, count, grant, home, nai, open, place, realm_key, revocation, show,
+    subscriber, visitor,
 };
 
 fn home_agents() -> Vec<HomeAgent> {

@@ -157,7 +157,10 @@ pub(crate) fn revocation(n: u8) -> Revocation {
         home_address: home(n),
         care_of: Ipv4Addr::new(10, 51, 1, n),
         home_agent: home(2),
-        peer: SocketAddrV4::new(Ipv4Addr::new(10, 51, 1, 2), if n.is_multiple_of(2) { 434 } else { u16::MAX }),
+        peer: SocketAddrV4::new(
+            Ipv4Addr::new(10, 51, 1, 2),
+            if n.is_multiple_of(2) { 434 } else { u16::MAX },
+        ),
         inform: n.is_multiple_of(2),
         ends: n.is_multiple_of(2).then_some(u64::MAX),
         associations: vec![association(kind, n), association(kind, n ^ 1)],

@@ -538,3 +538,39 @@ fn before_a_node_is_sent_away_quietly_its_home_agent_is_asked() {
     world.pass(Duration::from_secs(40));
     assert_eq!(told(&world, &mobile), [0, 0, 0]);
 }
+
+#[test]
+fn a_reply_that_a_revocation_overtook_makes_no_visitor() {
+    for held in [false, true] {
+        let (mut world, mut mobile, old) = visited();
+        world.pass(Duration::from_secs(1));
+        let request = mobile.request(&world.challenge(LINK));
+        world.did();
+        world.packet(LINK, mobile.station, &mobile.packet(&request));
+        let relayed = world.relayed().pop().unwrap().1;
+        let mut script = HomeAgentScript::new();
+        script.revocable = Some(AGREED + 5);
+        let reply = script.reply(&relayed);
+        // The home agent granted, then revoked, and its messages changed places on the way.
+        if held {
+            world.mode = StoreMode::Holds;
+        }
+        arrives(&mut world, HOME_AGENT, &revocation(&old, &fixed(AGREED + 6), HOME_ADDRESS));
+        world.reply(HOME_AGENT, &reply);
+        world.release();
+        assert!(world.visitors().is_empty() && world.store.visitors.is_empty(), "{held}");
+        // It comes back later than that.
+        register(&mut world, &mut mobile, Some(AGREED + 7));
+        assert_eq!(world.visitors(), [HOME_ADDRESS]);
+    }
+}
+
+#[test]
+fn both_ends_at_once_need_no_more_telling() {
+    let (mut world, _, key2) = visited();
+    dismiss(&mut world);
+    world.did();
+    arrives(&mut world, HOME_AGENT, &revocation(&key2, &fixed(AGREED + 9), HOME_ADDRESS));
+    assert_eq!(acknowledged(&mut world, &key2), [AGREED + 9]);
+    assert!(world.store.revocations.is_empty() && world.agent.dismissals.deadline().is_none());
+}

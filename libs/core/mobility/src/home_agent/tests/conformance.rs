@@ -274,10 +274,7 @@ fn sent_and_told(
             }
             Output::Effect(Effect::Notify(event)) => told.push(event),
             Output::Effect(
-                Effect::Tunnel(_)
-                | Effect::Acknowledge(_)
-                | Effect::Refresh { .. }
-                | Effect::Revoked { .. },
+                Effect::Tunnel(_) | Effect::Acknowledge(_) | Effect::Refresh { .. } | Effect::Revoked { .. },
             ) => {}
             Output::Send(transmit) => sent.push(transmit),
             Output::Wait(_) => return (sent, told),

@@ -198,7 +198,8 @@ fn a_co_located_node_is_answered_and_told_under_key_1() {
 #[test]
 fn support_that_nothing_protects_is_denied() {
     let mut bench = bench();
-    let mut w = Writer::after(relay(Ask { flags: Flags::DECAPSULATION, ..ask(0) }.bytes(), 0, handle(1), false));
+    let mut w =
+        Writer::after(relay(Ask { flags: Flags::DECAPSULATION, ..ask(0) }.bytes(), 0, handle(1), false));
     Support { inform: false, timestamp: 1 }.emit(&mut w);
     bench.receive(source(0), w.bytes());
     assert_eq!(code(&bench.sent[0].1), Code::HA_FA_AUTHENTICATION);
@@ -290,7 +291,10 @@ fn a_restart_goes_on_telling() {
     let mut second = Bench::with(state, at(60));
     second.input(Input::Tick);
     let sent = told(&mut second, &key2);
-    assert_eq!(sent.iter().map(|(to, sent)| (*to, sent.identifier)).collect::<Vec<_>>(), [(source(0), clock(60))]);
+    assert_eq!(
+        sent.iter().map(|(to, sent)| (*to, sent.identifier)).collect::<Vec<_>>(),
+        [(source(0), clock(60))]
+    );
 }
 
 #[test]

@@ -80,7 +80,11 @@ fn from(world: &mut World, source: Ipv4Addr, payload: &[u8]) {
 fn acknowledged(world: &mut World, key1: &Association) -> Vec<u32> {
     let revoker = Revoker::new(key1, End::Second).unwrap();
     let open = |(source, destination, bytes): (SocketAddrV4, SocketAddrV4, Vec<u8>)| {
-        assert_eq!((source, destination.port()), (SocketAddrV4::new(CARE_OF, 434), 434), "from where it went to");
+        assert_eq!(
+            (source, destination.port()),
+            (SocketAddrV4::new(CARE_OF, 434), 434),
+            "from where it went to"
+        );
         let message = Message::parse(&bytes, Acknowledgement::LEN, VENDOR).unwrap();
         assert!(revoker.verifies(&message) && message.kind == 32);
         let fixed = Acknowledgement::parse(&bytes).unwrap();
