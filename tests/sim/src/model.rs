@@ -45,6 +45,8 @@ pub(crate) struct Model {
     issued: BTreeMap<String, Issued>,
     /// When the home agent or a foreign agent last said that no registration of this home and care-of address is left.
     ended: BTreeMap<Ended, u64>,
+    /// How often somebody began to say so.
+    pub(crate) revocations: u64,
     /// It is still saying so.
     saying: BTreeSet<Ended>,
 }
@@ -231,6 +233,7 @@ impl Model {
             match change {
                 Change::PutRevocation(record) => {
                     let ended = (ender, record.home_address, record.care_of);
+                    self.revocations += 1;
                     self.ended.insert(ended, unix);
                     self.saying.insert(ended);
                 }

@@ -34,6 +34,8 @@ pub struct Outcome {
     pub trace: Vec<String>,
     /// Registrations that mobile nodes saw accepted.
     pub registrations: u64,
+    /// Registrations that an agent ended before their time, and told the other one of.
+    pub revocations: u64,
     /// A digest of everything that was sent, to compare two runs of one seed.
     pub digest: [u8; 32],
 }
@@ -130,6 +132,7 @@ fn run_plan(plan: Plan, seed: u64, traced: bool) -> Outcome {
         violation: world.violation,
         trace: world.trace.unwrap_or_default(),
         registrations,
+        revocations: world.model.revocations,
         digest: world.sent,
     }
 }

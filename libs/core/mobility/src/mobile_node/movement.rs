@@ -392,7 +392,10 @@ impl MobileNode {
             a.last_anew = Some(now.mono);
             a.first_contact = true;
             a.attempt = Some(Attempt::new(Purpose::Register, false, now));
-            let text = format!("{} counts its advertisements anew: it restarted, or ended the registration", a.label());
+            let text = format!(
+                "{} counts its advertisements anew: it restarted, or ended the registration",
+                a.label()
+            );
             self.notify(Event::new(EventKind::Moved, text));
         }
     }
