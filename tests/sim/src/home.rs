@@ -54,6 +54,7 @@ impl World {
                 self.verdict(verdict);
             }
             home_agent::Effect::Refresh { nai, .. } => self.notice(agent, nai),
+            home_agent::Effect::Revoked { .. } => {}
             home_agent::Effect::Notify(event) => {
                 self.say(|| format!("HA{agent}  {}: {}", event.kind.word(), event.text));
             }
