@@ -1,6 +1,6 @@
 //! What must hold of every message, and of a world that has had time to heal.
 
-use mobility::mobile_node::State;
+use mobility::mobile_node::{Delivery, Encapsulation, Route, State};
 use record::{AssociationKind, Tunnel};
 
 use crate::{
@@ -69,7 +69,9 @@ fn agreed(world: &World, node: usize, binding: &record::Binding) -> Verdict {
     let expect = |holds: bool, words: &str| if holds { Ok(()) } else { Err(words.to_owned()) };
     let key1 = fingerprint(binding.associations.iter().collect(), AssociationKind::Key1);
     expect(key1.is_some() && mine(AssociationKind::Key1) == key1, "KEY 1 differs from the home agent's")?;
+    let (wish, offered) = (world.plan.wish(node), world.plan.home);
     let Place::Visited(agent) = here.place else {
+        expect(binding.broadcasts == (wish.broadcasts && offered.broadcasts), "broadcasts not as wished")?;
         expect(binding.care_of == translated_address(node), "bound elsewhere")?;
         let tunnel = world.translated(node).map(Tunnel::Udp);
         return expect(Some(binding.tunnel) == tunnel, "the tunnel does not end at the NAT");
@@ -82,10 +84,46 @@ fn agreed(world: &World, node: usize, binding: &record::Binding) -> Verdict {
     let visitors = visited.disk.load().visitors;
     let visitor = visitors.iter().find(|v| v.home_address == home_address(node));
     let visitor = visitor.ok_or("the foreign agent's store has no visitor")?;
+    style_agreed(world, node, agent, (binding, visitor))?;
     // The newest stands last, behind those that still receive.
     let theirs = |kind| fingerprint(visitor.associations.iter().rev().collect(), kind);
     let key2 = fingerprint(binding.associations.iter().collect(), AssociationKind::Key2);
     expect(key2.is_some() && theirs(AssociationKind::Key2) == key2, "KEY 2 differs between the agents")?;
     let key3 = mine(AssociationKind::Key3);
     expect(key3.is_some() && theirs(AssociationKind::Key3) == key3, "KEY 3 differs from the foreign agent's")
+}
+
+/// Tunnel, broadcasts and delivery: the same to all three, and what was wished for wherever both agents offer it.
+fn style_agreed(
+    world: &World,
+    node: usize,
+    agent: usize,
+    (binding, visitor): (&record::Binding, &record::Visitor),
+) -> Verdict {
+    let (wish, offer, home) = (world.plan.wish(node), world.plan.offer(agent), world.plan.home);
+    let name = binding.tunnel.name();
+    let expect = |holds: bool, words: &str| if holds { Ok(()) } else { Err(format!("{words} ({name})")) };
+    expect(visitor.tunnel.name() == name, "the tunnel has two kinds of ends")?;
+    expect(binding.broadcasts == (visitor.broadcasts && home.broadcasts), "broadcasts come to nobody")?;
+    if !world.plan.untouched() {
+        // What 32 does not cover can be spoiled at the first contact, and codes of agents can be forged.
+        return Ok(());
+    }
+    let granted = offer.gives(wish.encapsulation) && home.gives(wish.encapsulation);
+    let expected = match wish.encapsulation {
+        _ if offer.udp => "udp",
+        Encapsulation::Minimal if granted => "minimal",
+        Encapsulation::Gre if granted => "gre",
+        _ => "ipip",
+    };
+    expect(name == expected, "not the tunnel that was wished for and offered")?;
+    let wanted = wish.broadcasts || wish.delivery == Delivery::Encapsulating;
+    let encapsulating = wanted && offer.broadcasts;
+    expect(visitor.encapsulating_delivery == encapsulating, "not the delivery that was wished for")?;
+    expect(visitor.broadcasts == (wish.broadcasts && encapsulating), "broadcasts not as wished")?;
+    let Some(Route::ViaForeignAgent { delivery, broadcasts, .. }) = world.mobile_nodes[node].route else {
+        return Err("no route through the agent".to_owned());
+    };
+    expect((delivery == Delivery::Encapsulating) == encapsulating, "node and agent differ in the delivery")?;
+    expect(broadcasts == visitor.broadcasts, "node and agent differ in the broadcasts")
 }

@@ -5,7 +5,7 @@ use std::{
     net::Ipv4Addr,
 };
 
-use record::{Association, AssociationKind, Binding, Change, Visitor};
+use record::{Association, AssociationKind, Binding, Change, Tunnel, Visitor};
 use wire::mip::{
     Spi,
     ours::DOCUMENTATION_VENDOR,
@@ -24,6 +24,22 @@ use crate::{
 struct Sent {
     request: Request,
     place: Place,
+    /// 130 stood there.
+    encapsulating: bool,
+}
+
+impl Sent {
+    /// True if this tunnel with these broadcasts is what it asked for; UDP is given without being asked for by flags.
+    fn asked_for(&self, tunnel: Tunnel, broadcasts: bool) -> bool {
+        let flags = self.request.flags;
+        let same = match tunnel {
+            Tunnel::Udp(_) => true,
+            Tunnel::Minimal(_) => flags.has(Flags::MINIMAL),
+            Tunnel::Gre(_) => flags.has(Flags::GRE),
+            Tunnel::IpInIp(_) => !flags.has(Flags::MINIMAL) && !flags.has(Flags::GRE),
+        };
+        same && (flags.has(Flags::BROADCAST) || !broadcasts)
+    }
 }
 
 /// A key that the key distribution centre really made.
@@ -81,7 +97,9 @@ impl Model {
                 format!("mobile node {node} shows number {number} at {place:?} after {before:?}")
             })?;
         }
-        let before = self.sent.insert((node, request.identification.0), Sent { request, place });
+        let encapsulating = parts.foreign.delivery_style;
+        let before =
+            self.sent.insert((node, request.identification.0), Sent { request, place, encapsulating });
         must(before.is_none() || parts.foreign.cookie.is_some(), || {
             format!("mobile node {node} used an identification twice")
         })
@@ -175,7 +193,8 @@ impl Model {
         must(
             request.care_of == binding.care_of
                 && binding.lifetime > 0
-                && binding.lifetime <= request.lifetime,
+                && binding.lifetime <= request.lifetime
+                && sent.asked_for(binding.tunnel, binding.broadcasts),
             || format!("{}: the binding is not what was asked for", binding.nai),
         )?;
         let expected = match sent.place {
@@ -240,6 +259,8 @@ impl Model {
                 && s.place == Place::Visited(agent)
                 && s.request.care_of == care_of(agent)
                 && s.request.lifetime > 0
+                && s.asked_for(visitor.tunnel, visitor.broadcasts)
+                && (s.encapsulating || !visitor.encapsulating_delivery)
         });
         must(asked, || format!("mobile node {node}: visitor at {agent} without asking"))?;
         self.associations(node, Some(&agent_nai(agent)), &visitor.associations)

@@ -194,9 +194,9 @@ impl HomeAgent {
             timestamp_window: 7,
             max_bindings: 100,
             advertisement_interval: Duration::from_secs(2),
-            minimal: true,
-            gre: true,
-            broadcasts: true,
+            minimal: plan.home.minimal,
+            gre: plan.home.gre,
+            broadcasts: plan.home.broadcasts,
             keepalive: 110,
             neighbours: neighbours.collect(),
         };
@@ -219,7 +219,8 @@ pub(crate) fn foreign_agent() -> ForeignAgent {
 }
 
 impl ForeignAgent {
-    pub(crate) fn start(&mut self, agent: usize, rng: &mut Rng, now: Now) {
+    pub(crate) fn start(&mut self, agent: usize, plan: &Plan, rng: &mut Rng, now: Now) {
+        let offer = plan.offer(agent);
         let config = foreign_agent::Config {
             nai: agent_nai(agent),
             care_of: care_of(agent),
@@ -236,7 +237,15 @@ impl ForeignAgent {
             registration_required: false,
             interval: Duration::from_secs(2),
             advertisement_lifetime: 6,
-            encapsulation: foreign_agent::Encapsulation::IpInIp,
+            encapsulation: if offer.udp {
+                foreign_agent::Encapsulation::Udp
+            } else {
+                foreign_agent::Encapsulation::IpInIp
+            },
+            minimal: offer.minimal,
+            gre: offer.gre,
+            encapsulating_delivery: offer.broadcasts,
+            keepalive: Duration::from_secs(50),
             home_agents: vec![foreign_agent::HomeAgent {
                 nai: HOME_AGENT_NAI.to_owned(),
                 address: HOME_AGENT,
@@ -275,6 +284,7 @@ pub(crate) const fn mobile_node() -> MobileNode {
 
 impl MobileNode {
     pub(crate) fn start(&mut self, node: usize, plan: &Plan, rng: &mut Rng, now: Now) {
+        let wish = plan.wish(node);
         let config = mobile_node::Config {
             nai: nai(node),
             home_realm: REALM.to_owned(),
@@ -289,6 +299,9 @@ impl MobileNode {
             numbers: Numbers::Vendor(DOCUMENTATION_VENDOR),
             lifetime: plan.lifetime,
             reverse_tunnel: true,
+            encapsulation: wish.encapsulation,
+            delivery: wish.delivery,
+            broadcasts: wish.broadcasts,
             keepalive: Duration::from_secs(110),
         };
         self.machine = Some(mobile_node::MobileNode::new(config, rng.array(), self.state, now));

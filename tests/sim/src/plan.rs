@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crypto::Rng;
+use mobility::mobile_node::{Delivery, Encapsulation};
 
 /// Where a mobile node can be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -68,6 +69,63 @@ pub struct Weather {
     pub delay: Duration,
 }
 
+/// What an agent offers beside IP in IP and direct delivery.
+#[derive(Clone, Copy, Debug)]
+pub struct Offer {
+    /// Minimal encapsulation.
+    pub minimal: bool,
+    /// GRE.
+    pub gre: bool,
+    /// At a foreign agent encapsulating delivery, at the home agent broadcasts.
+    pub broadcasts: bool,
+    /// A foreign agent asks for UDP.
+    pub udp: bool,
+}
+
+impl Default for Offer {
+    fn default() -> Self {
+        Self { minimal: true, gre: true, broadcasts: true, udp: false }
+    }
+}
+
+impl Offer {
+    fn draw(rng: &mut Rng) -> Self {
+        let mut mostly = || rng.below(4) != 0;
+        Self { minimal: mostly(), gre: mostly(), broadcasts: mostly(), udp: !mostly() }
+    }
+
+    /// True if it gives this encapsulation.
+    pub(crate) const fn gives(&self, encapsulation: Encapsulation) -> bool {
+        match encapsulation {
+            Encapsulation::IpInIp => true,
+            Encapsulation::Minimal => self.minimal,
+            Encapsulation::Gre => self.gre,
+        }
+    }
+}
+
+/// What a mobile node asks for where it is offered.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Wish {
+    /// Its tunnel.
+    pub encapsulation: Encapsulation,
+    /// How it hands packets to foreign agents.
+    pub delivery: Delivery,
+    /// Broadcasts of the home link.
+    pub broadcasts: bool,
+}
+
+impl Wish {
+    fn draw(rng: &mut Rng) -> Self {
+        Self {
+            encapsulation: [Encapsulation::IpInIp, Encapsulation::Minimal, Encapsulation::Gre]
+                [rng.below(3) as usize],
+            delivery: [Delivery::Direct, Delivery::Encapsulating][rng.below(2) as usize],
+            broadcasts: rng.below(2) == 0,
+        }
+    }
+}
+
 /// A whole world.
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -77,6 +135,12 @@ pub struct Plan {
     pub foreign_agents: usize,
     /// Home agents with one address and one store: each datagram reaches one of them.
     pub home_agents: usize,
+    /// What the home agent offers.
+    pub home: Offer,
+    /// What each foreign agent offers; those that are not listed offer all.
+    pub offers: Vec<Offer>,
+    /// What each mobile node asks for; those that are not listed ask for nothing.
+    pub wishes: Vec<Wish>,
     /// Lifetime asked for, in seconds.
     pub lifetime: u16,
     /// Links until [`calm`](Self::calm).
@@ -123,12 +187,32 @@ impl Plan {
             mobile_nodes,
             foreign_agents,
             home_agents,
+            home: Offer::draw(rng),
+            offers: (0..foreign_agents).map(|_| Offer::draw(rng)).collect(),
+            wishes: (0..mobile_nodes).map(|_| Wish::draw(rng)).collect(),
             lifetime,
             weather,
             actions,
             calm,
             end: calm + Duration::from_secs(150),
         }
+    }
+
+    /// What this foreign agent offers.
+    pub(crate) fn offer(&self, agent: usize) -> Offer {
+        self.offers.get(agent).copied().unwrap_or_default()
+    }
+
+    /// What this mobile node asks for.
+    pub(crate) fn wish(&self, node: usize) -> Wish {
+        self.wishes.get(node).copied().unwrap_or_default()
+    }
+
+    /// True if nobody changes, cuts or leads astray what is not authenticated.
+    pub(crate) fn untouched(&self) -> bool {
+        let touches =
+            |action: &Action| matches!(action, Action::Forge(..) | Action::Truncate(..) | Action::Divert(..));
+        !self.actions.iter().any(|(_, action)| touches(action))
     }
 
     fn place(rng: &mut Rng, foreign_agents: usize) -> Place {

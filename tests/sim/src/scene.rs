@@ -11,7 +11,7 @@ use crate::{
     check,
     network::Message,
     nodes::home_address,
-    plan::{Action, Place, Plan, Weather},
+    plan::{Action, Offer, Place, Plan, Weather},
     world::{Party, World},
 };
 
@@ -31,6 +31,9 @@ impl Scene {
             mobile_nodes,
             foreign_agents,
             home_agents: 1,
+            home: Offer::default(),
+            offers: Vec::new(),
+            wishes: Vec::new(),
             lifetime: 600,
             weather: Weather { loss: 0, duplicates: 0, delay: Duration::ZERO },
             actions: Vec::new(),

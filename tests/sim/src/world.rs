@@ -311,7 +311,7 @@ impl World {
                     }
                 }
             }
-            Party::ForeignAgent(a) => self.foreign_agents[a].start(a, &mut self.rng, now),
+            Party::ForeignAgent(a) => self.foreign_agents[a].start(a, &self.plan, &mut self.rng, now),
             Party::MobileNode(n) => {
                 self.mobile_nodes[n].start(n, &self.plan, &mut self.rng, now);
                 for request in self.mobile_nodes[n].link_requests(n) {

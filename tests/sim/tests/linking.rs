@@ -8,7 +8,7 @@
 
 use std::{collections::HashMap, sync::LazyLock, time::Duration};
 
-use sim::{Action, Place, Plan, Recorded, Way, Weather};
+use sim::{Action, Offer, Place, Plan, Recorded, Way, Weather};
 
 const REGISTRATIONS: usize = 10_000;
 const AGENTS: usize = 20;
@@ -23,6 +23,9 @@ fn roaming(node: usize) -> Vec<Recorded> {
         mobile_nodes: 3,
         foreign_agents: AGENTS,
         home_agents: 1,
+        home: Offer::default(),
+        offers: vec![],
+        wishes: vec![],
         lifetime: 600,
         weather: Weather { loss: 0, duplicates: 0, delay: Duration::from_millis(2) },
         actions: (0..REGISTRATIONS).map(|n| (at(n), to(n))).collect(),

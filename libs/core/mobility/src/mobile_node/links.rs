@@ -117,8 +117,9 @@ impl MobileNode {
             Some(Route::CareOf { link, port, .. }) => {
                 self.set_route(Route::CareOf { link, care_of, port }, self.route_ends);
             }
-            Some(Route::CoLocated { link, port, peer, .. }) => {
-                self.set_route(Route::CoLocated { link, care_of, port, peer }, self.route_ends);
+            Some(Route::CoLocated { link, port, peer, broadcasts, .. }) => {
+                let route = Route::CoLocated { link, care_of, port, peer, broadcasts };
+                self.set_route(route, self.route_ends);
             }
             Some(Route::Detached | Route::Home { .. } | Route::ViaForeignAgent { .. }) | None => {}
         }

@@ -106,6 +106,10 @@ pub(super) struct Attachment {
     pub(super) most: u16,
     /// The agent insists on a reverse tunnel.
     pub(super) force_reverse: bool,
+    /// The agent gives IP in IP only.
+    pub(super) plain_tunnel: bool,
+    /// The agent takes no encapsulated packets.
+    pub(super) direct_delivery: bool,
 }
 
 impl Attachment {
@@ -125,6 +129,8 @@ impl Attachment {
             spent: None,
             most: u16::MAX,
             force_reverse: false,
+            plain_tunnel: false,
+            direct_delivery: false,
         }
     }
 

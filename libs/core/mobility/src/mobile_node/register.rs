@@ -200,33 +200,34 @@ impl MobileNode {
         identification: Identification,
     ) -> Option<Draft> {
         let link_address = self.links.get(&a.target.link())?.address;
-        let reverse = if self.config.reverse_tunnel || a.force_reverse { Flags::REVERSE_TUNNEL } else { 0 };
         let wanted = if purpose == Purpose::Register { self.config.lifetime.min(a.most) } else { 0 };
         let sealed = Draft {
-            flags: Flags(reverse),
+            flags: Flags(0),
             lifetime: wanted,
             home_address: Ipv4Addr::UNSPECIFIED,
             care_of: a.care_of().unwrap_or(self.config.home_address),
             identification,
             link_address,
             naming,
+            encapsulating: false,
             heard: None,
             proof: None,
         };
+        let wishes = self.wishes(a, purpose);
         Some(match &a.place {
             Place::Home { .. } => {
                 // Only here the home address is no secret: this is its own link.
-                Draft { flags: Flags(0), home_address: self.config.home_address, ..sealed }
+                Draft { home_address: self.config.home_address, ..sealed }
             }
             Place::Agent(agent) => Draft {
+                flags: wishes.flags,
+                encapsulating: wishes.encapsulating,
                 lifetime: wanted.min(agent.lifetime),
                 heard: Some((agent.name.clone()?, agent.challenge.clone()?)),
                 proof: a.key3().map(|k| (k.outbound, association_auth(k, End::First, true))),
                 ..sealed
             },
-            Place::CoLocated { .. } => {
-                Draft { flags: Flags(Flags::DECAPSULATION | Flags::REVERSE_TUNNEL), ..sealed }
-            }
+            Place::CoLocated { .. } => Draft { flags: wishes.flags, ..sealed },
         })
     }
 
@@ -296,7 +297,8 @@ impl MobileNode {
             offer: built.offer,
             agent,
             challenge,
-            reverse_tunnel: draft.flags.has(Flags::REVERSE_TUNNEL),
+            flags: draft.flags,
+            encapsulating: draft.encapsulating,
             proved: draft.proof.is_some(),
             hinted: false,
             repeatable: repeatable.then_some(built.bytes),

@@ -2,6 +2,7 @@
 
 mod conformance;
 mod discovering;
+mod encapsulations;
 mod moving;
 mod naming;
 mod proof;

@@ -289,5 +289,14 @@ fn broadcasts_go_to_who_asks_for_them_if_they_are_offered() {
         assert!(
             matches!(change, TunnelChange::Bind { broadcasts, served: true, .. } if *broadcasts == granted)
         );
+        // And to who has an address of his own, without the inner wrapping.
+        bench.now = at(1);
+        let own = Flags::DECAPSULATION | Flags::REVERSE_TUNNEL;
+        let direct = SocketAddrV4::new(colocated(1).care_of, 40_000);
+        bench.receive(direct, &Ask { flags: own | flags, ..colocated(1) }.bytes());
+        let change = bench.tunnels.last().unwrap();
+        assert!(
+            matches!(change, TunnelChange::Bind { broadcasts, served: false, .. } if *broadcasts == granted)
+        );
     }
 }

@@ -46,6 +46,8 @@ fn through_a_foreign_agent() {
         agent: a.address,
         agent_link: a.link_address,
         care_of: a.care_of[0],
+        delivery: Delivery::Direct,
+        broadcasts: false,
     };
     assert_eq!(world.routes, [route]);
     assert_eq!(world.node.associations().count(), 2);
@@ -98,7 +100,10 @@ fn with_an_address_of_our_own() {
 
     world.accept(None);
     let peer = forward::Peer::IpInIp { local: CARE_OF, remote: HOME_AGENT };
-    assert_eq!(world.routes.last(), Some(&Route::CoLocated { link: LINK, care_of, port, peer }));
+    assert_eq!(
+        world.routes.last(),
+        Some(&Route::CoLocated { link: LINK, care_of, port, peer, broadcasts: false })
+    );
     assert_eq!(world.node.associations().count(), 1);
 }
 

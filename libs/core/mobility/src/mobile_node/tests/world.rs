@@ -32,7 +32,7 @@ use wire::{
     },
 };
 
-use super::super::{Config, Effect, MobileNode, Request, Route, State};
+use super::super::{Config, Delivery, Effect, Encapsulation, MobileNode, Request, Route, State};
 use crate::{Event, EventKind, Ticket};
 
 pub(super) const HOME: Ipv4Addr = Ipv4Addr::new(10, 11, 1, 50);
@@ -436,6 +436,9 @@ pub(super) fn config() -> Config {
         numbers: NUMBERS,
         lifetime: 600,
         reverse_tunnel: true,
+        encapsulation: Encapsulation::IpInIp,
+        delivery: Delivery::Direct,
+        broadcasts: false,
         keepalive: Duration::from_secs(110),
     }
 }
