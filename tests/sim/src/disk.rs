@@ -142,10 +142,10 @@ impl Disk {
                 s.sequences.retain(|(l, _)| *l != link);
                 s.sequences.push((link, below));
             }
-            Change::PutGrant(grant) => {
-                s.grants.retain(|g| g.id != grant.id);
-                s.grants.push(grant);
-            }
+            Change::PutGrant(grant) => match s.grants.binary_search_by_key(&grant.id, |g| g.id) {
+                Ok(at) => s.grants[at] = grant,
+                Err(at) => s.grants.insert(at, grant),
+            },
             Change::Audit(entry) => s.last_audit = entry.number,
             Change::PutHomeAgent(home_agent) => self.register(home_agent),
         }
