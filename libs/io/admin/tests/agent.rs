@@ -149,7 +149,7 @@ async fn revocations_go_to_the_core_of_the_right_role_and_its_answer_comes_back(
                 (Role::ForeignAgent, other.revoke_visitor(visitor).await.map(|_| ())),
             ];
             for (of, answer) in answers {
-                let told = answer.as_ref().map(|()| ()).map_err(|s| (s.code(), s.message()));
+                let told = answer.as_ref().copied().map_err(|s| (s.code(), s.message()));
                 if of == role || right.is_err_and(|(code, _)| code == Code::InvalidArgument) {
                     assert_eq!(told, right, "{of:?}");
                 } else {
