@@ -61,11 +61,22 @@ pub(crate) struct Registration {
     pub(crate) timestamp_window: u32,
     pub(crate) max_bindings: usize,
     pub(crate) keepalive: u16,
+    /// Registrations may be revoked, by us and by foreign agents.
+    pub(crate) revocation: bool,
+    /// Foreign agents that leave it to us shall tell the mobile node.
+    pub(crate) inform: bool,
 }
 
 impl Default for Registration {
     fn default() -> Self {
-        Self { max_lifetime: 1800, timestamp_window: 7, max_bindings: 100_000, keepalive: 110 }
+        Self {
+            max_lifetime: 1800,
+            timestamp_window: 7,
+            max_bindings: 100_000,
+            keepalive: 110,
+            revocation: true,
+            inform: true,
+        }
     }
 }
 
@@ -203,6 +214,8 @@ impl Config {
             minimal: self.tunnel.minimal,
             gre: self.tunnel.gre,
             broadcasts: self.tunnel.broadcasts,
+            revocation: self.registration.revocation,
+            inform: self.registration.inform,
             keepalive: self.registration.keepalive,
             neighbours: self.foreign_agents.iter().map(ForeignAgent::core).collect::<anyhow::Result<_>>()?,
         })

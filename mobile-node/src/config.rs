@@ -49,6 +49,7 @@ pub(crate) struct Registration {
     pub(crate) encapsulation: Encapsulation,
     pub(crate) delivery: Delivery,
     pub(crate) broadcasts: bool,
+    pub(crate) revocation: bool,
 }
 
 impl Default for Registration {
@@ -59,6 +60,7 @@ impl Default for Registration {
             encapsulation: Encapsulation::IpIp,
             delivery: Delivery::Direct,
             broadcasts: false,
+            revocation: true,
         }
     }
 }
@@ -163,6 +165,7 @@ impl Config {
                 Delivery::Encapsulating => mobile_node::Delivery::Encapsulating,
             },
             broadcasts: self.registration.broadcasts,
+            revocation: self.registration.revocation,
             keepalive: Duration::from_secs(self.tunnel.keepalive_s),
         })
     }
@@ -268,6 +271,7 @@ mod tests {
             ("encapsulation = \"ipip\"", "encapsulation = \"udp\"", "registration.encapsulation"),
             ("delivery = \"direct\"", "delivery = \"plain\"", "registration.delivery"),
             ("broadcasts = false", "broadcasts = \"no\"", "registration.broadcasts"),
+            ("revocation = true", "revocation = 1", "revocation"),
             ("keepalive_s = 110", "keepalive_s = 0", "tunnel.keepalive_s"),
             ("device = \"sojourn0\"", "device = \"a name that is too long\"", "device"),
             ("interface = \"eth0\"", "interface = \"\"", "interface"),

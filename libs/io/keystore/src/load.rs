@@ -13,6 +13,7 @@ use wire::mip::Spi;
 use crate::{
     ReadError,
     query::{self, GrantFilter},
+    revocation,
     row::Reading,
     seal::{Place, Vault},
 };
@@ -59,7 +60,7 @@ pub(crate) async fn held(
     let table = "binding_associations";
     let rows = one("SELECT rowid, * FROM binding_associations WHERE home_address = ?1 ORDER BY position");
     let rows = rows.bind(&address).fetch_all(&mut *snapshot).await?;
-    let of = rows.iter().map(|row| association(table, &Reading::new(table, row), vault));
+    let of = rows.iter().map(|row| association(table, &address, &Reading::new(table, row), vault));
     let mut associations = Associations::from([(home_address, of.collect::<Result<Vec<_>, _>>()?)]);
     let row = one("SELECT rowid, * FROM bindings WHERE home_address = ?1").bind(&address);
     let row = row.fetch_optional(&mut *snapshot).await?;
@@ -84,6 +85,7 @@ impl Load<'_> {
             realm_keys: self.realm_keys().await?,
             bindings: self.bindings().await?,
             visitors: self.visitors().await?,
+            revocations: revocation::load(self.connection, self.vault).await?,
             sequences: self.rows("sequences", SEQUENCES, sequence).await?,
             grants: query::grants(self.connection, &lately).await?,
             last_audit: self.number("SELECT max(number) FROM audit").await?,
@@ -150,7 +152,7 @@ impl Load<'_> {
         for row in &rows {
             let row = Reading::new(table, row);
             let of = associations.entry(row.address("home_address")?).or_default();
-            of.push(association(table, &row, self.vault)?);
+            of.push(association(table, row.column("home_address")?, &row, self.vault)?);
         }
         Ok(associations)
     }
@@ -257,7 +259,7 @@ fn binding(row: &Reading<'_>, associations: &mut Associations) -> Result<Binding
         tunnel: row.tunnel()?,
         reverse_tunnel: row.column("reverse_tunnel")?,
         broadcasts: row.column("broadcasts")?,
-        revocation: row.optional_number("revocation")?,
+        revocation: revocation::support(row)?,
         foreign_agent: row.column("foreign_agent")?,
         lifetime: row.number("lifetime")?,
         granted: row.u64("granted")?,
@@ -277,14 +279,20 @@ fn visitor(row: &Reading<'_>, associations: &mut Associations) -> Result<Visitor
         reverse_tunnel: row.column("reverse_tunnel")?,
         encapsulating_delivery: row.column("encapsulating_delivery")?,
         broadcasts: row.column("broadcasts")?,
-        revocation: row.optional_number("revocation")?,
+        revocation: revocation::support(row)?,
         lifetime: row.number("lifetime")?,
         granted: row.u64("granted")?,
         associations: associations.remove(&home_address).unwrap_or_default(),
     })
 }
 
-fn association(table: &str, row: &Reading<'_>, vault: &Vault) -> Result<Association, ReadError> {
+/// An association of what `of` names.
+pub(crate) fn association(
+    table: &str,
+    of: &str,
+    row: &Reading<'_>,
+    vault: &Vault,
+) -> Result<Association, ReadError> {
     let kind = AssociationKind::from_number(row.number("kind")?);
     let mut association = Association {
         kind: kind.ok_or_else(|| row.damaged("the kind of key is unknown"))?,
@@ -298,7 +306,7 @@ fn association(table: &str, row: &Reading<'_>, vault: &Vault) -> Result<Associat
         confirmed: row.column("confirmed")?,
         retires: row.optional_u64("retires")?,
     };
-    let place = Place::association(table, row.column("home_address")?, row.column("position")?, &association);
+    let place = Place::association(table, of, row.column("position")?, &association);
     association.key = unsealed(row, vault, &place, "sealed_key")?;
     Ok(association)
 }

@@ -56,6 +56,10 @@ impl Changes<'_> {
             Change::RemoveBinding(home) => self.run(sqlx::query(REMOVE_BINDING).bind(home.to_string())).await,
             Change::PutVisitor(visitor) => self.put_visitor(visitor).await,
             Change::RemoveVisitor(home) => self.run(sqlx::query(REMOVE_VISITOR).bind(home.to_string())).await,
+            Change::PutRevocation(revocation) => self.put_revocation(revocation).await,
+            Change::RemoveRevocation { home_address, care_of } => {
+                self.remove_revocation(*home_address, *care_of).await
+            }
             Change::ReserveSequence { link, below } => {
                 self.run(sqlx::query(PUT_SEQUENCE).bind(i64::from(*link)).bind(i64::from(*below))).await
             }
@@ -72,7 +76,7 @@ impl Changes<'_> {
         query.execute(&mut *self.connection).await
     }
 
-    async fn run(&mut self, query: Query<'_, Sqlite, SqliteArguments>) -> Result<(), Stop> {
+    pub(crate) async fn run(&mut self, query: Query<'_, Sqlite, SqliteArguments>) -> Result<(), Stop> {
         self.execute(query).await?;
         Ok(())
     }
@@ -150,7 +154,8 @@ impl Changes<'_> {
             .bind(i64::from(of.lifetime))
             .bind(signed(of.granted))
             .bind(of.broadcasts)
-            .bind(of.revocation.map(i64::from));
+            .bind(of.revocation.map(|support| i64::from(support.timestamp)))
+            .bind(of.revocation.is_some_and(|support| support.inform));
         self.run(query).await?;
         self.put_associations("binding_associations", PUT_BINDING_ASSOCIATION, &home, &of.associations).await
     }
@@ -172,12 +177,13 @@ impl Changes<'_> {
             .bind(signed(of.granted))
             .bind(of.encapsulating_delivery)
             .bind(of.broadcasts)
-            .bind(of.revocation.map(i64::from));
+            .bind(of.revocation.map(|support| i64::from(support.timestamp)))
+            .bind(of.revocation.is_some_and(|support| support.inform));
         self.run(query).await?;
         self.put_associations("visitor_associations", PUT_VISITOR_ASSOCIATION, &home, &of.associations).await
     }
 
-    async fn put_associations(
+    pub(crate) async fn put_associations(
         &mut self,
         table: &str,
         sql: &'static str,
@@ -284,11 +290,11 @@ const NEXT_IDENTIFICATION: &str = "UPDATE identifications
 /// Its associations go with it and come back one by one: never a mixture of old and new keys.
 const PUT_BINDING: &str = "DELETE FROM binding_associations WHERE home_address = ?1;
     INSERT INTO bindings (home_address, nai, care_of, tunnel, tunnel_address, tunnel_port, reverse_tunnel,
-        foreign_agent, lifetime, granted, broadcasts, revocation)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
+        foreign_agent, lifetime, granted, broadcasts, revocation, revocation_inform)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)
     ON CONFLICT (home_address) DO UPDATE SET nai = ?2, care_of = ?3, tunnel = ?4, tunnel_address = ?5,
         tunnel_port = ?6, reverse_tunnel = ?7, foreign_agent = ?8, lifetime = ?9, granted = ?10,
-        broadcasts = ?11, revocation = ?12";
+        broadcasts = ?11, revocation = ?12, revocation_inform = ?13";
 
 const REMOVE_BINDING: &str = "DELETE FROM bindings WHERE home_address = ?1";
 
@@ -298,11 +304,13 @@ const PUT_BINDING_ASSOCIATION: &str = "INSERT INTO binding_associations (home_ad
 
 const PUT_VISITOR: &str = "DELETE FROM visitor_associations WHERE home_address = ?1;
     INSERT INTO visitors (home_address, link, link_address, home_agent, care_of, tunnel, tunnel_address,
-        tunnel_port, reverse_tunnel, lifetime, granted, encapsulating_delivery, broadcasts, revocation)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)
+        tunnel_port, reverse_tunnel, lifetime, granted, encapsulating_delivery, broadcasts, revocation,
+        revocation_inform)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)
     ON CONFLICT (home_address) DO UPDATE SET link = ?2, link_address = ?3, home_agent = ?4, care_of = ?5,
         tunnel = ?6, tunnel_address = ?7, tunnel_port = ?8, reverse_tunnel = ?9, lifetime = ?10,
-        granted = ?11, encapsulating_delivery = ?12, broadcasts = ?13, revocation = ?14";
+        granted = ?11, encapsulating_delivery = ?12, broadcasts = ?13, revocation = ?14,
+        revocation_inform = ?15";
 
 const REMOVE_VISITOR: &str = "DELETE FROM visitors WHERE home_address = ?1";
 

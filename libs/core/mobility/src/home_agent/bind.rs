@@ -22,7 +22,7 @@ use crate::{Event, EventKey, EventKind, Ticket};
 const KEY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// When a binding that could not be removed is looked at again.
-const AGAIN: Duration = Duration::from_secs(1);
+pub(super) const AGAIN: Duration = Duration::from_secs(1);
 
 /// What to do once the store has answered.
 pub(super) enum Step {
@@ -50,6 +50,17 @@ pub(super) struct Work {
 impl Work {
     pub(super) const fn subscribers(batch: Batch) -> Self {
         Self { deadline: None, step: Step::Subscribers(batch), of: None, reply: None }
+    }
+
+    /// The removal of a binding that nobody asked for by a request.
+    pub(super) const fn ending(home_address: Ipv4Addr, why: &'static str) -> Self {
+        let step = Step::Unbind { home_address, returned: None, why };
+        Self { deadline: None, step, of: None, reply: None }
+    }
+
+    /// Something that nothing follows from.
+    pub(super) const fn unwaited() -> Self {
+        Self { deadline: None, step: Step::Record, of: None, reply: None }
     }
 
     pub(super) fn awaiting(asked: Asked, now: Now) -> Self {
@@ -84,6 +95,10 @@ impl HomeAgent {
     /// Binds with keys, or without for a node without our extensions.
     pub(super) fn bind(&mut self, asked: Asked, keys: Option<Keys>, now: Now) {
         let unix = now.unix.as_secs();
+        if self.is_revoked(&asked) {
+            return self
+                .discard("revoked meanwhile", "its foreign agent revoked a registration before it began");
+        }
         let infos = keys.map_or_else(|| Some(KeyInfos::default()), |k| asked.key_infos(k, &self.config.nai));
         let Some(infos) = infos else {
             self.discard("key distribution centre broken", "the key distribution centre gave too few keys");
@@ -99,10 +114,10 @@ impl HomeAgent {
             return;
         };
         let key3 = infos.fingerprint_of_key3();
-        let associations: Vec<Association> =
+        let new: Vec<Association> =
             infos.at_home_agent.into_iter().map(|info| info.into_association(unix)).collect();
         let mut event = Event::new(EventKind::BindingAdded, "");
-        event.keys = associations.iter().map(EventKey::of).chain(key3).collect();
+        event.keys = new.iter().map(EventKey::of).chain(key3).collect();
         let binding = Binding {
             nai: asked.nai.clone(),
             home_address: asked.home_address,
@@ -110,15 +125,18 @@ impl HomeAgent {
             tunnel: asked.tunnel,
             reverse_tunnel: asked.reverse_tunnel,
             broadcasts: asked.broadcasts,
-            revocation: None,
+            revocation: Self::supported(&asked),
             foreign_agent: asked.serving_agent().map(|a| a.nai.clone()),
             lifetime: asked.lifetime,
             granted: unix,
-            associations,
+            associations: self.change_over(&asked, new, now),
         };
-        let changes = vec![Change::PutBinding(binding.duplicate())];
+        let (told, sequel) = self.replacing(&binding, now);
+        let changes = std::iter::once(Change::PutBinding(binding.duplicate())).chain(told).collect();
         let step = Step::Bind { binding: Box::new(binding), event };
-        self.commit(&asked, changes, step, Some((transmit, repeat)));
+        if let Some(ticket) = self.commit(&asked, changes, step, Some((transmit, repeat))) {
+            self.then(ticket, sequel);
+        }
     }
 
     /// Answers a request that is denied: the identification is recorded all the same.
@@ -143,8 +161,9 @@ impl HomeAgent {
         let Some(reply) = self.reply(asked, reply, now) else {
             return;
         };
+        // Also one that is on its way to the store, and one of another home agent.
         let elsewhere = self.elsewhere.get(&asked.home_address).copied();
-        let current = self.bindings.find(asked.home_address).map(|b| b.binding.care_of).or(elsewhere);
+        let current = self.standing_bindings(asked.home_address).next().map(|b| b.care_of).or(elsewhere);
         let all = asked.care_of.is_unspecified() || asked.care_of == asked.home_address;
         let (changes, step) = if current.is_some_and(|c| all || c == asked.care_of) {
             let step = Step::Unbind {
@@ -156,7 +175,11 @@ impl HomeAgent {
         } else {
             (Vec::new(), Step::Record)
         };
-        self.commit(asked, changes, step, Some(reply));
+        let (told, sequel) = self.leaving(asked, now);
+        let changes = changes.into_iter().chain(told).collect();
+        if let Some(ticket) = self.commit(asked, changes, step, Some(reply)) {
+            self.then(ticket, sequel);
+        }
     }
 
     /// Sends changes to the store with the compare-and-set on (subscriber, last identification).
@@ -166,16 +189,14 @@ impl HomeAgent {
         mut changes: Vec<Change>,
         step: Step,
         reply: Option<(Transmit, Repeat)>,
-    ) {
+    ) -> Option<Ticket> {
         let (nai, identification) = (&asked.nai, asked.recorded());
-        let Some(known) = self.known.get_mut(nai) else {
-            return;
-        };
+        let known = self.known.get_mut(nai)?;
         let late = |s: Identification| identification.0.wrapping_sub(s.0).cast_signed() <= 0;
         if known.comparable && !known.has_nonces() && known.sent.is_some_and(late) {
             // A later request of the same mobile node overtook this one while its keys were made.
             self.count("overtaken");
-            return;
+            return None;
         }
         let previous = known.sent.replace(identification).map(|i| i.0);
         known.window = (asked.generation, asked.index);
@@ -194,6 +215,7 @@ impl HomeAgent {
         let of = Some((nai.clone(), identification));
         self.work.insert(ticket, Work { deadline: None, step, of, reply });
         self.outbox.effect(Effect::Persist { ticket, changes });
+        Some(ticket)
     }
 
     /// The store has answered.
@@ -203,6 +225,7 @@ impl HomeAgent {
         };
         if let Err(error) = result {
             self.not_persisted(work, &error, now);
+            self.failed(ticket, &error.to_string());
             return;
         }
         if let Some((nai, identification)) = &work.of
@@ -222,6 +245,7 @@ impl HomeAgent {
             }
             self.outbox.send(transmit);
         }
+        self.succeeded(ticket, now);
     }
 
     /// No tunnel, no reply: the mobile node asks again. What the store holds is what it held.
@@ -305,6 +329,7 @@ impl HomeAgent {
             served: binding.foreign_agent.is_some(),
         }));
         self.elsewhere.remove(&home_address);
+        self.unwanted(home_address);
         self.bindings.insert(Bound::granted(binding, now));
         self.count("code 0");
         self.notify(event);
@@ -312,9 +337,14 @@ impl HomeAgent {
 
     /// Takes a binding down: what was committed is done.
     pub(super) fn unbind(&mut self, home_address: Ipv4Addr, returned: Option<LinkAddress>, why: &str) {
+        self.unwanted(home_address);
         let Some(binding) = self.bindings.remove(home_address) else {
             return;
         };
+        // What was granted is not granted any more: the same request again would be told so.
+        if let Some(known) = self.known.get_mut(&binding.nai) {
+            known.repeat = None;
+        }
         self.outbox.effect(Effect::Tunnel(TunnelChange::Unbind { home_address, returned }));
         let mut event = Event::new(EventKind::BindingRemoved, format!("{}: {why}", binding.nai));
         event.home_address = Some(home_address);
@@ -325,26 +355,43 @@ impl HomeAgent {
 
     /// Removes a binding by our own will: commit first, then take it down. Not while a new one of the same
     /// home address is on its way to the store, which would be removed in its place: then it is looked at again.
-    pub(super) fn end(&mut self, home_address: Ipv4Addr, why: &'static str, now: Now) {
-        let renewing =
-            |w: &Work| matches!(&w.step, Step::Bind { binding, .. } if binding.home_address == home_address);
-        if self.work.values().any(renewing) {
+    fn end(&mut self, home_address: Ipv4Addr, why: &'static str, now: Now) {
+        if self.renewing(home_address) {
             return self.bindings.look_again(home_address, now.mono + AGAIN);
         }
-        if !self.bindings.begin_ending(home_address) {
-            return;
-        }
-        let ticket = self.ticket();
-        let step = Step::Unbind { home_address, returned: None, why };
-        self.work.insert(ticket, Work { deadline: None, step, of: None, reply: None });
-        let changes =
-            self.guard(home_address).into_iter().chain([Change::RemoveBinding(home_address)]).collect();
-        self.outbox.effect(Effect::Persist { ticket, changes });
+        self.end_with(home_address, why, Default::default());
+    }
+
+    /// Bindings that are on their way to the store.
+    fn arriving(&self) -> impl Iterator<Item = &Binding> {
+        self.work.values().filter_map(|work| match &work.step {
+            Step::Bind { binding, .. } => Some(&**binding),
+            _ => None,
+        })
+    }
+
+    /// True if a new binding of this home address is on its way to the store.
+    pub(super) fn renewing(&self, home_address: Ipv4Addr) -> bool {
+        self.arriving().any(|binding| binding.home_address == home_address)
+    }
+
+    /// Where new bindings are on their way to: home address and care-of address.
+    pub(super) fn arriving_at(&self) -> Vec<(Ipv4Addr, Ipv4Addr)> {
+        self.arriving().map(|binding| (binding.home_address, binding.care_of)).collect()
+    }
+
+    /// What the store holds of a home address once it has done all that it was given, except for what is being
+    /// removed.
+    pub(super) fn standing_bindings(&self, home_address: Ipv4Addr) -> impl Iterator<Item = &Binding> {
+        let arriving = self.arriving().filter(|b| b.home_address == home_address).last();
+        let ending = self.bindings.is_ending(home_address);
+        let bound = self.bindings.find(home_address).filter(|_| !ending).map(|bound| &bound.binding);
+        arriving.or(bound).into_iter()
     }
 
     /// Refuses the changes beside it if another home agent has heard of the mobile node since: what stands at its home
     /// address may be that one's binding.
-    fn guard(&self, home_address: Ipv4Addr) -> Option<Change> {
+    pub(super) fn guard(&self, home_address: Ipv4Addr) -> Option<Change> {
         let nai = &self.bindings.find(home_address)?.binding.nai;
         let known = self.known.get(nai)?;
         let sent = known.sent?.0;
@@ -359,8 +406,16 @@ impl HomeAgent {
 
     /// Ends bindings whose lifetime is over and gives up requests whose keys never came.
     pub(super) fn expire(&mut self, now: Now) {
+        self.bindings.erase(now.mono);
         for home_address in self.bindings.take_due(now.mono) {
-            self.end(home_address, "its lifetime is over", now);
+            let ends = self.bindings.find(home_address).and_then(|bound| bound.ends);
+            match self.wanted(home_address) {
+                _ if ends.is_some_and(|ends| ends <= now.mono) => {
+                    self.end(home_address, "its lifetime is over", now);
+                }
+                Some(why) => self.revoke(home_address, why, now),
+                None => self.bindings.stays(home_address),
+            }
         }
         let late: Vec<_> = self
             .work

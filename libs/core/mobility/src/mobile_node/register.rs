@@ -210,6 +210,7 @@ impl MobileNode {
             link_address,
             naming,
             encapsulating: false,
+            revocation: None,
             heard: None,
             proof: None,
         };
@@ -227,7 +228,14 @@ impl MobileNode {
                 proof: a.key3().map(|k| (k.outbound, association_auth(k, End::First, true))),
                 ..sealed
             },
-            Place::CoLocated { .. } => Draft { flags: wishes.flags, ..sealed },
+            Place::CoLocated { .. } => {
+                let revocable = self.config.revocation && wanted > 0;
+                Draft {
+                    flags: wishes.flags,
+                    revocation: revocable.then(|| identification.seconds()),
+                    ..sealed
+                }
+            }
         })
     }
 
@@ -299,6 +307,7 @@ impl MobileNode {
             challenge,
             flags: draft.flags,
             encapsulating: draft.encapsulating,
+            revocable: draft.revocation.is_some(),
             proved: draft.proof.is_some(),
             hinted: false,
             repeatable: repeatable.then_some(built.bytes),

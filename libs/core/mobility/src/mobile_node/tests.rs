@@ -9,5 +9,6 @@ mod proof;
 mod random;
 mod registering;
 mod replies;
+mod revocations;
 mod shares;
 mod world;

@@ -25,6 +25,8 @@ pub(super) struct Accepted<'m> {
     pub(super) udp: Option<u16>,
     /// The one-time index that the home agent counts from now.
     pub(super) counts_from: Option<u64>,
+    /// The home agent takes part in revocations: its clock.
+    pub(super) revocable: Option<u32>,
     /// The agent's next challenge, under KEY 3.
     pub(super) challenge: Option<&'m [u8]>,
 }
@@ -108,7 +110,8 @@ impl MobileNode {
         } else {
             None
         };
-        Ok(Accepted { associations, udp, counts_from, challenge })
+        let revocable = mobile.revocation.filter(|_| sent.revocable).map(|support| support.timestamp);
+        Ok(Accepted { associations, udp, counts_from, revocable, challenge })
     }
 
     /// The answer to a deregistration: no keys, and no share.
@@ -125,7 +128,7 @@ impl MobileNode {
         self.check_address(reply, parts, sent, &opener)?;
         let challenge = self.relayed(parts, sent)?;
         let counts_from = self.counts_from(parts, sent, &opener);
-        Ok(Accepted { associations: Vec::new(), udp: None, counts_from, challenge })
+        Ok(Accepted { associations: Vec::new(), udp: None, counts_from, revocable: None, challenge })
     }
 
     /// The exchange of key shares that this acceptance completes.
