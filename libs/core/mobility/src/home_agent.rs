@@ -19,7 +19,11 @@ mod subscribers;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::BTreeMap, net::Ipv4Addr, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::Ipv4Addr,
+    time::Duration,
+};
 
 use crypto::{Cipher, Key, Rng};
 use record::{Binding, Change, CommitError, Nai, RealmKey, Seen, State, Subscriber, Tunnel};
@@ -75,6 +79,9 @@ pub struct Config {
     pub timestamp_window: u32,
     /// Most bindings kept.
     pub max_bindings: usize,
+    /// Most bindings that one mobile node may have at a time; with 1 each takes the place of the one before, whatever
+    /// is asked for (RFC 5944 section 3.8.2.2).
+    pub max_simultaneous_bindings: usize,
     /// Time between advertisements on the home link.
     pub advertisement_interval: Duration,
     /// Minimal encapsulation (RFC 2004) is granted to who asks for it.
@@ -140,8 +147,8 @@ pub enum Request {
         nai: Nai,
         /// What was seen of him.
         seen: Option<Seen>,
-        /// His binding.
-        binding: Option<Binding>,
+        /// His bindings.
+        bindings: Vec<Binding>,
     },
     /// An administrator revoked the keys that were issued with one of these indices inbound at the home agent.
     AssociationsRevoked(Vec<Spi>),
@@ -167,20 +174,34 @@ pub struct KeyRequest {
     pub with_agent: Option<((Spi, Spi), (Spi, Spi))>,
 }
 
-/// A change of tunnels and of what the home link is told.
+/// One way to a mobile node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BoundTunnel {
+    /// Where to.
+    pub tunnel: Tunnel,
+    /// Broadcasts of the home link go there too, inside a packet to the home address if a foreign agent unwraps
+    /// them (RFC 5944 section 4.3).
+    pub broadcasts: bool,
+    /// The tunnel ends at a foreign agent.
+    pub served: bool,
+}
+
+impl BoundTunnel {
+    fn of(binding: &Binding) -> Self {
+        let served = binding.foreign_agent.is_some();
+        Self { tunnel: binding.tunnel, broadcasts: binding.broadcasts, served }
+    }
+}
+
+/// A change of tunnels and of what the home link is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TunnelChange {
-    /// Intercept packets for the home address and tunnel them.
+    /// Intercept packets for the home address and tunnel a copy to each of these, and to no others any more.
     Bind {
         /// Home address.
         home_address: Ipv4Addr,
-        /// Where to.
-        tunnel: Tunnel,
-        /// Broadcasts of the home link go there too, inside a packet to the home address if a foreign agent unwraps
-        /// them (RFC 5944 section 4.3).
-        broadcasts: bool,
-        /// The tunnel ends at a foreign agent.
-        served: bool,
+        /// Where to: at least one.
+        tunnels: Vec<BoundTunnel>,
     },
     /// Stop that. `returned` is the mobile node's link address if it is back on the home link.
     Unbind {
@@ -319,19 +340,25 @@ impl HomeAgent {
             self.move_window(&seen.nai, seen.generation, seen.index);
         }
         for binding in state.bindings {
-            self.bindings.insert(Bound::restored(binding, now));
+            self.bindings.replace(Bound::restored(binding, now), true);
         }
     }
 
-    /// The bindings, in order of home address.
+    /// The bindings, in order of home address and care-of address.
     pub fn bindings(&self) -> impl Iterator<Item = &Binding> {
         self.bindings.iter()
     }
 
+    /// The tunnels of each home address that is bound, in order of home address.
+    pub fn tunnels(&self) -> impl Iterator<Item = (Ipv4Addr, Vec<BoundTunnel>)> {
+        let bound: BTreeSet<_> = self.bindings.iter().map(|b| b.home_address).collect();
+        bound.into_iter().map(|home_address| (home_address, self.bindings.tunnels(home_address)))
+    }
+
     /// Seconds until a binding ends; `None` if it never does or is not there.
     #[must_use]
-    pub fn lifetime_left(&self, home_address: Ipv4Addr, now: Now) -> Option<u64> {
-        let ends = self.bindings.find(home_address)?.ends?;
+    pub fn lifetime_left(&self, home_address: Ipv4Addr, care_of: Ipv4Addr, now: Now) -> Option<u64> {
+        let ends = self.bindings.find((home_address, care_of))?.ends?;
         Some(ends.saturating_since(now.mono).as_secs())
     }
 
@@ -416,8 +443,8 @@ impl Machine for HomeAgent {
             Input::Request(Request::Subscribers { changed, realm_keys, cursor, complete }) => {
                 self.take_over(changed, realm_keys, (cursor, complete), now);
             }
-            Input::Request(Request::Refreshed { nai, seen, binding }) => {
-                self.refreshed(&nai, seen, binding);
+            Input::Request(Request::Refreshed { nai, seen, bindings }) => {
+                self.refreshed(&nai, seen, &bindings);
             }
             Input::Request(Request::AssociationsRevoked(spis)) => self.revoke_associations(&spis, now),
             Input::Tick => {}

@@ -1,6 +1,6 @@
 //! From keys to a committed binding: the second half of a registration.
 
-use std::{net::Ipv4Addr, time::Duration};
+use std::{collections::BTreeSet, net::Ipv4Addr, time::Duration};
 
 use record::{Association, Binding, Change, CommitError, Nai, RealmKey, Seen, Subscriber};
 use sansio::{Instant, LinkAddress, Now, Transmit};
@@ -12,7 +12,7 @@ use wire::mip::{
 use super::{
     Effect, HomeAgent, KdcError, Keys, TunnelChange,
     answer::{Repeat, Reply},
-    bindings::Bound,
+    bindings::{BindingId, Bound, id_of},
     intake::Asked,
 };
 use crate::{Event, EventKey, EventKind, Ticket};
@@ -27,10 +27,16 @@ const AGAIN: Duration = Duration::from_secs(1);
 pub(super) enum Step {
     /// Keys are awaited.
     Keys(Box<Asked>),
-    /// The binding is being committed.
-    Bind { binding: Box<Binding>, event: Event },
-    /// The removal of a binding is being committed, for a deregistration or at its end.
-    Unbind { home_address: Ipv4Addr, returned: Option<LinkAddress>, why: &'static str },
+    /// The binding is being committed, beside others of its home address or in their place.
+    Bind { binding: Box<Binding>, beside: bool, event: Event },
+    /// The removal of a binding is being committed, for a deregistration or at its end; of all those of the home
+    /// address if no care-of address is named.
+    Unbind {
+        home_address: Ipv4Addr,
+        care_of: Option<Ipv4Addr>,
+        returned: Option<LinkAddress>,
+        why: &'static str,
+    },
     /// Only the identification is being committed.
     Record,
     /// Subscribers are being committed.
@@ -91,8 +97,17 @@ impl HomeAgent {
             self.discard("key distribution centre broken", "the key distribution centre gave too few keys");
             return;
         };
+        // Another registration may have come first while the keys were made.
+        if self.too_many(&asked) {
+            return self.deny(&asked, Code::HA_TOO_MANY_BINDINGS, None, now);
+        }
+        let beside = self.keeps_others(&asked);
         let reply = Reply {
-            code: if asked.simultaneous { Code::ACCEPTED_NO_SIMULTANEOUS } else { Code::ACCEPTED },
+            code: if asked.simultaneous && !beside {
+                Code::ACCEPTED_NO_SIMULTANEOUS
+            } else {
+                Code::ACCEPTED
+            },
             lifetime: asked.lifetime,
             detail: None,
             keys: infos.for_reply(),
@@ -118,9 +133,49 @@ impl HomeAgent {
             granted: unix,
             associations,
         };
-        let changes = vec![Change::PutBinding(binding.duplicate())];
-        let step = Step::Bind { binding: Box::new(binding), event };
+        let change = if beside { Change::AddBinding } else { Change::PutBinding };
+        let changes = vec![change(binding.duplicate())];
+        let step = Step::Bind { binding: Box::new(binding), beside, event };
         self.commit(&asked, changes, step, Some((transmit, repeat)));
+    }
+
+    /// True if other bindings of this mobile node stay beside the one that it asks for (RFC 5944 section 3.8.2.2).
+    pub(super) const fn keeps_others(&self, asked: &Asked) -> bool {
+        asked.simultaneous && self.config.max_simultaneous_bindings > 1
+    }
+
+    /// True if that would be more than it may have.
+    pub(super) fn too_many(&self, asked: &Asked) -> bool {
+        if !self.keeps_others(asked) {
+            return false;
+        }
+        let mut standing = self.standing(asked.home_address);
+        standing.insert(asked.care_of);
+        standing.len() > self.config.max_simultaneous_bindings
+    }
+
+    /// Care-of addresses at which a home address is bound once all that was sent to the store is committed.
+    fn standing(&self, home_address: Ipv4Addr) -> BTreeSet<Ipv4Addr> {
+        let mut standing: BTreeSet<_> = self.bindings.of(home_address).map(|b| b.care_of).collect();
+        for work in self.work.values() {
+            match &work.step {
+                Step::Bind { binding, beside, .. } if binding.home_address == home_address => {
+                    if !beside {
+                        standing.clear();
+                    }
+                    standing.insert(binding.care_of);
+                }
+                Step::Unbind { home_address: of, care_of, .. } if *of == home_address => {
+                    standing.retain(|standing| care_of.is_some_and(|care_of| care_of != *standing));
+                }
+                Step::Bind { .. }
+                | Step::Unbind { .. }
+                | Step::Keys(_)
+                | Step::Record
+                | Step::Subscribers { .. } => {}
+            }
+        }
+        standing
     }
 
     /// Answers a request that is denied: the identification is recorded all the same.
@@ -145,19 +200,16 @@ impl HomeAgent {
         let Some(reply) = self.reply(asked, reply, now) else {
             return;
         };
-        let current = self.bindings.find(asked.home_address).map(|b| b.binding.care_of);
-        let all = asked.care_of.is_unspecified() || asked.care_of == asked.home_address;
-        let (changes, step) = if current.is_some_and(|c| all || c == asked.care_of) {
-            let step = Step::Unbind {
-                home_address: asked.home_address,
-                returned: asked.returned,
-                why: "deregistered",
-            };
-            (vec![Change::RemoveBinding(asked.home_address)], step)
-        } else {
-            (Vec::new(), Step::Record)
+        let (home_address, care_of) = (asked.home_address, asked.care_of);
+        let all = care_of.is_unspecified() || care_of == home_address;
+        let care_of = (!all).then_some(care_of);
+        // Even where no binding stands: one may be on its way to the store.
+        let change = match care_of {
+            Some(care_of) => Change::RemoveBinding { home_address, care_of },
+            None => Change::RemoveBindings(home_address),
         };
-        self.commit(asked, changes, step, Some(reply));
+        let step = Step::Unbind { home_address, care_of, returned: asked.returned, why: "deregistered" };
+        self.commit(asked, vec![change], step, Some(reply));
     }
 
     /// Sends changes to the store with the compare-and-set on (subscriber, last identification).
@@ -210,8 +262,10 @@ impl HomeAgent {
         }
         match work.step {
             Step::Keys(_) | Step::Record => {}
-            Step::Bind { binding, event } => self.bound(*binding, event, now),
-            Step::Unbind { home_address, returned, why } => self.unbind(home_address, returned, why),
+            Step::Bind { binding, beside, event } => self.bound(*binding, beside, event, now),
+            Step::Unbind { home_address, care_of, returned, why } => {
+                self.unbind(home_address, care_of, returned, why);
+            }
             Step::Subscribers { changed, realm_keys, cursor } => {
                 self.taken_over(changed, realm_keys, cursor, now);
             }
@@ -232,8 +286,8 @@ impl HomeAgent {
         {
             known.sent = known.stored;
         }
-        if let (Step::Unbind { home_address, .. }, None) = (&work.step, &work.of) {
-            self.bindings.look_again(*home_address, now.mono + AGAIN);
+        if let (Step::Unbind { home_address, care_of: Some(care_of), .. }, None) = (&work.step, &work.of) {
+            self.bindings.look_again((*home_address, *care_of), now.mono + AGAIN);
         }
         if *error == CommitError::Conflict
             && let Some((nai, _)) = &work.of
@@ -247,7 +301,7 @@ impl HomeAgent {
 
     /// Another home agent on the same store was quicker. What it wrote counts: replays are measured against it, and a
     /// binding that it made is its to serve, so ours of that mobile node is taken down.
-    pub(super) fn refreshed(&mut self, nai: &Nai, seen: Option<Seen>, binding: Option<Binding>) {
+    pub(super) fn refreshed(&mut self, nai: &Nai, seen: Option<Seen>, bindings: &[Binding]) {
         // Whoever was quicker has left what he saw: without it the store could not be read, and nothing is known.
         let (Some(known), Some(seen)) = (self.known.get_mut(nai), seen) else {
             return;
@@ -261,19 +315,17 @@ impl HomeAgent {
             known.seen = Some(stored);
         }
         self.move_window(nai, seen.generation, seen.index);
-        let ours = self.bindings.find(home_address).map(|bound| &bound.binding);
-        let same = |ours: &Binding| {
-            binding.as_ref().is_some_and(|b| {
-                let spis = |b: &Binding| b.associations.iter().map(|a| a.inbound).collect::<Vec<_>>();
-                (b.care_of, b.granted) == (ours.care_of, ours.granted) && spis(b) == spis(ours)
-            })
+        // One home agent at a time answers ARP for a home address: a binding of theirs beside ours is theirs to serve.
+        let told = |b: &Binding| {
+            (b.care_of, b.granted, b.associations.iter().map(|a| a.inbound).collect::<Vec<_>>())
         };
-        if ours.is_some_and(|ours| !same(ours)) {
-            self.unbind(home_address, None, "another home agent serves it");
+        let held: BTreeSet<_> = bindings.iter().map(told).collect();
+        if self.bindings.of(home_address).map(told).collect::<BTreeSet<_>>() != held {
+            self.unbind(home_address, None, None, "another home agent serves it");
         }
     }
 
-    fn bound(&mut self, binding: Binding, mut event: Event, now: Now) {
+    fn bound(&mut self, binding: Binding, beside: bool, mut event: Event, now: Now) {
         let home_address = binding.home_address;
         event.home_address = Some(home_address);
         event.care_of = Some(binding.care_of);
@@ -283,45 +335,77 @@ impl HomeAgent {
         event.code = Some(0);
         let through = binding.foreign_agent.as_deref().unwrap_or("a co-located care-of address");
         event.text = format!("{} is at {} through {through}", binding.nai, binding.care_of);
-        self.outbox.effect(Effect::Tunnel(TunnelChange::Bind {
-            home_address,
-            tunnel: binding.tunnel,
-            broadcasts: binding.broadcasts,
-            served: binding.foreign_agent.is_some(),
-        }));
-        self.bindings.insert(Bound::granted(binding, now));
+        for left in self.replace(binding, beside, now) {
+            event.text.push_str(&format!(", no longer at {}", left.care_of));
+        }
+        for other in self.bindings.of(home_address).filter(|b| Some(b.care_of) != event.care_of) {
+            event.text.push_str(&format!(", still at {}", other.care_of));
+        }
         self.count("code 0");
         self.notify(event);
     }
 
-    /// Takes a binding down: what was committed is done.
-    pub(super) fn unbind(&mut self, home_address: Ipv4Addr, returned: Option<LinkAddress>, why: &str) {
-        let Some(binding) = self.bindings.remove(home_address) else {
-            return;
-        };
-        self.outbox.effect(Effect::Tunnel(TunnelChange::Unbind { home_address, returned }));
-        let mut event = Event::new(EventKind::BindingRemoved, format!("{}: {why}", binding.nai));
-        event.home_address = Some(home_address);
-        event.care_of = Some(binding.care_of);
-        event.agent = binding.foreign_agent;
-        self.notify(event);
+    /// Puts a binding that was committed in the place of others, or beside them if the mobile node asked for that.
+    /// Hands back those at other care-of addresses that ended so: the mobile node moved.
+    fn replace(&mut self, binding: Binding, beside: bool, now: Now) -> Vec<Binding> {
+        let (home_address, care_of) = id_of(&binding);
+        let mut left = self.bindings.replace(Bound::granted(binding, now), beside);
+        left.retain(|before| before.care_of != care_of);
+        self.retunnel(home_address, None);
+        left
     }
 
-    /// Removes a binding by our own will: commit first, then take it down. Not while a new one of the same
-    /// home address is on its way to the store, which would be removed in its place: then it is looked at again.
-    pub(super) fn end(&mut self, home_address: Ipv4Addr, why: &'static str, now: Now) {
-        let renewing =
-            |w: &Work| matches!(&w.step, Step::Bind { binding, .. } if binding.home_address == home_address);
-        if self.work.values().any(renewing) {
-            return self.bindings.look_again(home_address, now.mono + AGAIN);
+    /// Tells where packets of a home address go now.
+    fn retunnel(&mut self, home_address: Ipv4Addr, returned: Option<LinkAddress>) {
+        let tunnels = self.bindings.tunnels(home_address);
+        let change = if tunnels.is_empty() {
+            TunnelChange::Unbind { home_address, returned }
+        } else {
+            TunnelChange::Bind { home_address, tunnels }
+        };
+        self.outbox.effect(Effect::Tunnel(change));
+    }
+
+    /// Takes a binding down, or all of a home address if no care-of address is named: what was committed is done.
+    pub(super) fn unbind(
+        &mut self,
+        home_address: Ipv4Addr,
+        care_of: Option<Ipv4Addr>,
+        returned: Option<LinkAddress>,
+        why: &str,
+    ) {
+        let gone = match care_of {
+            Some(care_of) => self.bindings.remove((home_address, care_of)).into_iter().collect(),
+            None => self.bindings.remove_all(home_address),
+        };
+        if gone.is_empty() {
+            return;
         }
-        if !self.bindings.begin_ending(home_address) {
+        self.retunnel(home_address, returned);
+        for binding in gone {
+            let mut event = Event::new(EventKind::BindingRemoved, format!("{}: {why}", binding.nai));
+            event.home_address = Some(home_address);
+            event.care_of = Some(binding.care_of);
+            event.agent = binding.foreign_agent;
+            self.notify(event);
+        }
+    }
+
+    /// Removes a binding by our own will: commit first, then take it down. Not while a new one with the same
+    /// care-of address is on its way to the store, which would be removed in its place: then it is looked at again.
+    pub(super) fn end(&mut self, id: BindingId, why: &'static str, now: Now) {
+        let renewing = |w: &Work| matches!(&w.step, Step::Bind { binding, .. } if id_of(binding) == id);
+        if self.work.values().any(renewing) {
+            return self.bindings.look_again(id, now.mono + AGAIN);
+        }
+        if !self.bindings.begin_ending(id) {
             return;
         }
         let ticket = self.ticket();
-        let step = Step::Unbind { home_address, returned: None, why };
+        let (home_address, care_of) = id;
+        let step = Step::Unbind { home_address, care_of: Some(care_of), returned: None, why };
         self.work.insert(ticket, Work { deadline: None, step, of: None, reply: None });
-        let changes = vec![Change::RemoveBinding(home_address)];
+        let changes = vec![Change::RemoveBinding { home_address, care_of }];
         self.outbox.effect(Effect::Persist { ticket, changes });
     }
 
@@ -332,8 +416,8 @@ impl HomeAgent {
 
     /// Ends bindings whose lifetime is over and gives up requests whose keys never came.
     pub(super) fn expire(&mut self, now: Now) {
-        for home_address in self.bindings.take_due(now.mono) {
-            self.end(home_address, "its lifetime is over", now);
+        for id in self.bindings.take_due(now.mono) {
+            self.end(id, "its lifetime is over", now);
         }
         let late: Vec<_> = self
             .work

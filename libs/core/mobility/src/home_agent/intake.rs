@@ -70,6 +70,7 @@ pub(super) struct Asked {
     pub(super) care_of: Ipv4Addr,
     pub(super) tunnel: Tunnel,
     pub(super) reverse_tunnel: bool,
+    /// S: the bindings before are to stay.
     pub(super) simultaneous: bool,
     /// B, and granted.
     pub(super) broadcasts: bool,
@@ -461,7 +462,16 @@ impl HomeAgent {
         let known = self.known.get(&asked.nai).ok_or(denial(Code::HA_UNSPECIFIED))?;
         let most = known.subscriber.max_lifetime.unwrap_or(u16::MAX).min(self.config.max_lifetime);
         asked.lifetime = asked.lifetime.min(most);
-        let new = asked.lifetime > 0 && self.bindings.find(asked.home_address).is_none();
+        if asked.lifetime == 0 {
+            return Ok(());
+        }
+        if self.too_many(asked) {
+            return Err(denial(Code::HA_TOO_MANY_BINDINGS));
+        }
+        let new = match self.keeps_others(asked) {
+            true => self.bindings.find((asked.home_address, asked.care_of)).is_none(),
+            false => self.bindings.of(asked.home_address).next().is_none(),
+        };
         if new && self.bindings.len() >= self.config.max_bindings {
             return Err(denial(Code::HA_RESOURCES));
         }

@@ -182,7 +182,7 @@ impl HomeAgent {
         }
         self.count("cookies");
         let (own, payload) = (SocketAddrV4::new(self.config.address, PORT), w.into_bytes());
-        if self.bindings.find(*source.ip()).is_some()
+        if self.bindings.of(*source.ip()).next().is_some()
             && let Ok(packet) = ip::udp_packet(own, source, COOKIE_TTL, &payload)
         {
             // A node that is back home: the host's route leads into its old tunnel, and nobody knows its link

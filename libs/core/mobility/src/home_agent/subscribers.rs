@@ -73,7 +73,7 @@ impl HomeAgent {
         let mut changes: Vec<_> = changed.iter().map(|s| Change::PutSubscriber(s.duplicate())).collect();
         for subscriber in &changed {
             // Even where no binding stands: one may be on its way to the store before this.
-            changes.extend(self.ended_by(subscriber).map(Change::RemoveBinding));
+            changes.extend(self.ended_by(subscriber).map(Change::RemoveBindings));
         }
         if complete {
             let named = |id: Spi| realm_keys.iter().any(|key| key.id == id);
@@ -109,7 +109,7 @@ impl HomeAgent {
         }
         for subscriber in changed {
             if let Some(home_address) = self.ended_by(&subscriber) {
-                self.unbind(home_address, None, "subscriber revoked");
+                self.unbind(home_address, None, None, "subscriber revoked");
             }
             self.learn(subscriber);
         }
@@ -117,7 +117,7 @@ impl HomeAgent {
         self.revision += 1;
     }
 
-    /// The home address whose binding ends with this change: of a revoked subscriber, or of one that was
+    /// The home address whose bindings end with this change: of a revoked subscriber, or of one that was
     /// revoked and enrolled again while we were away, which shows in another KEY 0, index or address.
     fn ended_by(&self, changed: &Subscriber) -> Option<Ipv4Addr> {
         let before = self.known.get(&changed.nai).map(|known| &known.subscriber);
@@ -136,8 +136,8 @@ impl HomeAgent {
     /// Ends the bindings that hold one of these indices inbound.
     pub(super) fn revoke_associations(&mut self, spis: &[Spi], now: Now) {
         for spi in spis {
-            if let Some(home_address) = self.bindings.holder(*spi) {
-                self.end(home_address, "its keys were revoked", now);
+            if let Some(id) = self.bindings.holder(*spi) {
+                self.end(id, "its keys were revoked", now);
             }
         }
     }

@@ -5,6 +5,7 @@ mod privacy;
 mod refusing;
 mod registering;
 mod replaying;
+mod simultaneous;
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 
@@ -232,6 +233,7 @@ fn config() -> Config {
         max_lifetime: 300,
         timestamp_window: 7,
         max_bindings: 10,
+        max_simultaneous_bindings: 3,
         advertisement_interval: Duration::from_secs(1),
         minimal: false,
         gre: false,
@@ -333,6 +335,41 @@ impl Bench {
     fn nothing_changed(&self) -> bool {
         self.sent.is_empty() && self.committed.is_empty() && self.tunnels.is_empty() && self.asked.is_empty()
     }
+}
+
+/// The whole list of ways to the one subscriber.
+fn bound_to<const N: usize>(tunnels: [BoundTunnel; N]) -> TunnelChange {
+    TunnelChange::Bind { home_address: HOME, tunnels: tunnels.into() }
+}
+
+/// What a store holds after these changes, as a start finds it.
+fn stored(changes: &[Change]) -> State {
+    let mut state = State { subscribers: vec![subscriber()], ..State::default() };
+    for change in changes {
+        match change {
+            Change::Identification { nai, next, generation, index, .. } => {
+                state.seen.retain(|seen| seen.nai != *nai);
+                let (nai, generation, index) = (nai.clone(), *generation, *index);
+                state.seen.push(Seen { nai, identification: *next, generation, index });
+            }
+            Change::PutBinding(binding) => {
+                state.bindings.retain(|b| b.home_address != binding.home_address);
+                state.bindings.push(binding.duplicate());
+            }
+            Change::AddBinding(binding) => {
+                state.bindings.retain(|b| (b.home_address, b.care_of) != (binding.home_address, binding.care_of));
+                state.bindings.push(binding.duplicate());
+            }
+            Change::RemoveBinding { home_address, care_of } => {
+                state.bindings.retain(|b| (b.home_address, b.care_of) != (*home_address, *care_of));
+            }
+            Change::RemoveBindings(home_address) => {
+                state.bindings.retain(|b| b.home_address != *home_address);
+            }
+            _ => {}
+        }
+    }
+    state
 }
 
 fn code(reply: &[u8]) -> Code {
