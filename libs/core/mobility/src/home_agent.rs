@@ -7,6 +7,7 @@
 //! It never routes, never opens a store and never talks to the key distribution centre itself: it emits
 //! [`Effect`]s and takes their answers as [`Request`]s.
 
+mod addresses;
 mod advertise;
 mod answer;
 mod bind;
@@ -32,6 +33,7 @@ use sansio::{Datagram, Input, Instant, LinkAddress, LinkId, Machine, Now, Outbox
 use wire::mip::{Spi, registration::Identification};
 
 use self::{
+    addresses::Addresses,
     advertise::Advertiser,
     answer::Repeat,
     bind::Work,
@@ -92,8 +94,22 @@ pub struct Config {
     pub broadcasts: bool,
     /// Seconds between keepalives that a mobile node behind a NAT is told to send (RFC 3519: 110).
     pub keepalive: u16,
+    /// What subscribers that were enrolled without a home address get one from; `None` turns them away.
+    pub home_addresses: Option<Pool>,
     /// Foreign agents.
     pub neighbours: Vec<Neighbour>,
+}
+
+/// Home addresses to give. The home agent's own, and those of the home link's prefix that no host can have, are never
+/// given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pool {
+    /// The first.
+    pub first: Ipv4Addr,
+    /// The last.
+    pub last: Ipv4Addr,
+    /// Others that are never given, such as that of the home link's router.
+    pub never: Vec<Ipv4Addr>,
 }
 
 /// KEY 1, and KEY 2 and KEY 3 through a foreign agent, fresh from the key distribution centre.
@@ -149,6 +165,8 @@ pub enum Request {
         seen: Option<Seen>,
         /// His bindings.
         bindings: Vec<Binding>,
+        /// The home address that was assigned to him.
+        assigned: Option<Ipv4Addr>,
     },
     /// An administrator revoked the keys that were issued with one of these indices inbound at the home agent.
     AssociationsRevoked(Vec<Spi>),
@@ -226,8 +244,6 @@ pub enum Effect {
     Refresh {
         /// Whose.
         nai: Nai,
-        /// His home address.
-        home_address: Ipv4Addr,
     },
     /// Ask for keys and answer [`Request::Keys`].
     AskKdc {
@@ -280,6 +296,7 @@ pub struct HomeAgent {
     realm: Realm,
     reused: Reused,
     bindings: Bindings,
+    addresses: Addresses,
     work: BTreeMap<Ticket, Work>,
     last_ticket: u64,
     advertiser: Advertiser,
@@ -306,6 +323,7 @@ impl HomeAgent {
         let mut rng = Rng::from_seed(seed);
         let mut agent = Self {
             advertiser: Advertiser::new(now),
+            addresses: Addresses::new(&config),
             config,
             realm: Realm::new(Vec::new(), &mut rng, now),
             rng,
@@ -327,6 +345,9 @@ impl HomeAgent {
     fn restore(&mut self, state: State, now: Now) {
         for key in state.realm_keys {
             self.realm.learn(key);
+        }
+        for (nai, home_address) in state.assigned {
+            self.addresses.restore(nai, home_address);
         }
         for subscriber in state.subscribers {
             self.learn(subscriber);
@@ -443,8 +464,8 @@ impl Machine for HomeAgent {
             Input::Request(Request::Subscribers { changed, realm_keys, cursor, complete }) => {
                 self.take_over(changed, realm_keys, (cursor, complete), now);
             }
-            Input::Request(Request::Refreshed { nai, seen, bindings }) => {
-                self.refreshed(&nai, seen, &bindings);
+            Input::Request(Request::Refreshed { nai, seen, bindings, assigned }) => {
+                self.refreshed(&nai, seen, &bindings, assigned);
             }
             Input::Request(Request::AssociationsRevoked(spis)) => self.revoke_associations(&spis, now),
             Input::Tick => {}

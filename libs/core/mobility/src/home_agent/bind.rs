@@ -46,7 +46,7 @@ pub(super) enum Step {
 /// A piece of work in progress.
 pub(super) struct Work {
     pub(super) deadline: Option<Instant>,
-    step: Step,
+    pub(super) step: Step,
     /// Whose, and with which identification.
     of: Option<(Nai, Identification)>,
     reply: Option<(Transmit, Repeat)>,
@@ -97,6 +97,9 @@ impl HomeAgent {
             self.discard("key distribution centre broken", "the key distribution centre gave too few keys");
             return;
         };
+        if !self.still_has(&asked.nai, asked.home_address) {
+            return self.discard("overtaken", "the home address became another one's while keys were made");
+        }
         // Another registration may have come first while the keys were made.
         if self.too_many(&asked) {
             return self.deny(&asked, Code::HA_TOO_MANY_BINDINGS, None, now);
@@ -134,7 +137,8 @@ impl HomeAgent {
             associations,
         };
         let change = if beside { Change::AddBinding } else { Change::PutBinding };
-        let changes = vec![change(binding.duplicate())];
+        let mut changes: Vec<_> = self.addresses.to_commit(&asked.nai).into_iter().collect();
+        changes.push(change(binding.duplicate()));
         let step = Step::Bind { binding: Box::new(binding), beside, event };
         self.commit(&asked, changes, step, Some((transmit, repeat)));
     }
@@ -293,20 +297,19 @@ impl HomeAgent {
             && let Some((nai, _)) = &work.of
             && let Some(known) = self.known.get(nai)
         {
-            let home_address = known.subscriber.home_address;
-            self.outbox.effect(Effect::Refresh { nai: nai.clone(), home_address });
+            let nai = known.subscriber.nai.clone();
+            self.outbox.effect(Effect::Refresh { nai });
         }
         self.discard("not committed", format!("nothing was answered: {error}"));
     }
 
     /// Another home agent on the same store was quicker. What it wrote counts: replays are measured against it, and a
     /// binding that it made is its to serve, so ours of that mobile node is taken down.
-    pub(super) fn refreshed(&mut self, nai: &Nai, seen: Option<Seen>, bindings: &[Binding]) {
+    pub(super) fn refreshed(&mut self, nai: &Nai, seen: Option<Seen>, bindings: &[Binding], assigned: Option<Ipv4Addr>) {
         // Whoever was quicker has left what he saw: without it the store could not be read, and nothing is known.
         let (Some(known), Some(seen)) = (self.known.get_mut(nai), seen) else {
             return;
         };
-        let home_address = known.subscriber.home_address;
         let stored = Identification(seen.identification);
         let above = |s: Identification| stored.0.wrapping_sub(s.0).cast_signed() > 0;
         known.stored = Some(stored);
@@ -314,7 +317,10 @@ impl HomeAgent {
         if known.seen.is_none_or(above) {
             known.seen = Some(stored);
         }
+        let home_address = self.known.get(nai).map(|known| self.home_address_of(&known.subscriber));
         self.move_window(nai, seen.generation, seen.index);
+        self.addresses.refresh(nai, assigned);
+        let Some(home_address) = home_address else { return };
         // One home agent at a time answers ARP for a home address: a binding of theirs beside ours is theirs to serve.
         let told = |b: &Binding| {
             (b.care_of, b.granted, b.associations.iter().map(|a| a.inbound).collect::<Vec<_>>())
@@ -327,6 +333,7 @@ impl HomeAgent {
 
     fn bound(&mut self, binding: Binding, beside: bool, mut event: Event, now: Now) {
         let home_address = binding.home_address;
+        self.addresses.committed(&binding.nai);
         event.home_address = Some(home_address);
         event.care_of = Some(binding.care_of);
         event.agent.clone_from(&binding.foreign_agent);

@@ -16,6 +16,9 @@ impl HomeAgent {
         if subscriber.state == SubscriberState::Revoked {
             return;
         }
+        if !subscriber.home_address.is_unspecified() {
+            self.addresses.enrolled(subscriber.home_address);
+        }
         let (seen, stored, sent, before) = match before {
             Some(b) => (b.seen, b.stored, b.sent, b.credentials),
             None => (None, None, None, Vec::new()),
@@ -34,6 +37,9 @@ impl HomeAgent {
 
     fn forget(&mut self, nai: &Nai) -> Option<Known> {
         let known = self.known.remove(nai)?;
+        if !known.subscriber.home_address.is_unspecified() {
+            self.addresses.free(known.subscriber.home_address);
+        }
         self.names.remove(known.number, known.credentials.iter().flat_map(Credential::indices));
         self.names.leave(known.number);
         Some(known)
@@ -74,6 +80,10 @@ impl HomeAgent {
         for subscriber in &changed {
             // Even where no binding stands: one may be on its way to the store before this.
             changes.extend(self.ended_by(subscriber).map(Change::RemoveBindings));
+            for nai in self.released_by(subscriber) {
+                changes.extend(self.addresses.of(&nai).map(Change::RemoveBindings));
+                changes.push(Change::ReleaseAddress(nai));
+            }
         }
         if complete {
             let named = |id: Spi| realm_keys.iter().any(|key| key.id == id);
@@ -111,6 +121,12 @@ impl HomeAgent {
             if let Some(home_address) = self.ended_by(&subscriber) {
                 self.unbind(home_address, None, None, "subscriber revoked");
             }
+            for nai in self.released_by(&subscriber) {
+                if let Some(home_address) = self.addresses.of(&nai) {
+                    self.unbind(home_address, None, None, "its home address is another one's, or nobody's");
+                }
+                self.addresses.release(&nai);
+            }
             self.learn(subscriber);
         }
         self.outbox.effect(Effect::Acknowledge(cursor));
@@ -127,10 +143,11 @@ impl HomeAgent {
             let rotated = changed.retiring.as_ref().is_some_and(|old| old.key0 == before.key0);
             (kept || rotated) && before.home_address == changed.home_address
         };
-        match changed.state {
-            SubscriberState::Revoked => Some(before.unwrap_or(changed).home_address),
-            SubscriberState::Active => before.filter(|b| !same(b)).map(|b| b.home_address),
-        }
+        let ended = match changed.state {
+            SubscriberState::Revoked => Some(before.unwrap_or(changed)),
+            SubscriberState::Active => before.filter(|b| !same(b)),
+        };
+        ended.map(|subscriber| self.home_address_of(subscriber)).filter(|a| !a.is_unspecified())
     }
 
     /// Ends the bindings that hold one of these indices inbound.

@@ -1,5 +1,6 @@
 //! A home agent before a scripted mobile node and foreign agent.
 
+mod addresses;
 mod conformance;
 mod privacy;
 mod refusing;
@@ -129,7 +130,12 @@ fn colocated(seconds: u64) -> Ask {
 impl Ask {
     /// The mobile node's part, through 32.
     fn bytes(&self) -> Vec<u8> {
-        let (keys, mut rng) = (keys(), Rng::from_seed([9; 32]));
+        self.bytes_by(&keys())
+    }
+
+    /// The same of another mobile node.
+    fn bytes_by(&self, keys: &MobileHome) -> Vec<u8> {
+        let mut rng = Rng::from_seed([9; 32]);
         let mut w = Writer::default();
         registration::Request {
             flags: Flags(self.flags),
@@ -239,6 +245,7 @@ fn config() -> Config {
         gre: false,
         broadcasts: true,
         keepalive: 110,
+        home_addresses: None,
         neighbours: vec![neighbour(0), neighbour(1)],
     }
 }
@@ -311,7 +318,7 @@ impl Bench {
                     self.order.push("tunnel");
                     self.tunnels.push(change);
                 }
-                Output::Effect(Effect::Refresh { nai, .. }) => self.refreshes.push(nai),
+                Output::Effect(Effect::Refresh { nai }) => self.refreshes.push(nai),
                 Output::Effect(Effect::Notify(_)) => {}
             }
         }
@@ -366,6 +373,11 @@ fn stored(changes: &[Change]) -> State {
             Change::RemoveBindings(home_address) => {
                 state.bindings.retain(|b| b.home_address != *home_address);
             }
+            Change::AssignAddress { nai, home_address } => {
+                assert!(state.assigned.iter().all(|(other, taken)| other != nai && taken != home_address));
+                state.assigned.push((nai.clone(), *home_address));
+            }
+            Change::ReleaseAddress(nai) => state.assigned.retain(|(other, _)| other != nai),
             _ => {}
         }
     }
