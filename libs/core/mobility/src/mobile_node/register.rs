@@ -188,15 +188,18 @@ impl MobileNode {
         purpose: Purpose,
         naming: Naming,
         identification: Identification,
+        now: Now,
     ) -> Option<Draft> {
         let link_address = self.links.get(&a.target.link())?.address;
         let reverse = if self.config.reverse_tunnel || a.force_reverse { Flags::REVERSE_TUNNEL } else { 0 };
         let wanted = if purpose == Purpose::Register { self.config.lifetime.min(a.most) } else { 0 };
+        let both = if wanted > 0 && self.wants_both(a, now) { Flags::SIMULTANEOUS } else { 0 };
         let sealed = Draft {
-            flags: Flags(reverse),
+            flags: Flags(reverse | both),
             lifetime: wanted,
             home_address: Ipv4Addr::UNSPECIFIED,
-            care_of: a.care_of().unwrap_or(self.config.home_address),
+            wanted: if self.ask_any { Ipv4Addr::UNSPECIFIED } else { self.home_address },
+            care_of: a.care_of().unwrap_or(self.home_address),
             identification,
             link_address,
             naming,
@@ -206,7 +209,8 @@ impl MobileNode {
         Some(match &a.place {
             Place::Home { .. } => {
                 // Only here the home address is no secret: this is its own link.
-                Draft { flags: Flags(0), home_address: self.config.home_address, ..sealed }
+                let own = self.home_address;
+                Draft { flags: Flags(0), home_address: own, wanted: own, ..sealed }
             }
             Place::Agent(agent) => Draft {
                 lifetime: wanted.min(agent.lifetime),
@@ -215,7 +219,7 @@ impl MobileNode {
                 ..sealed
             },
             Place::CoLocated { .. } => {
-                Draft { flags: Flags(Flags::DECAPSULATION | Flags::REVERSE_TUNNEL), ..sealed }
+                Draft { flags: Flags(Flags::DECAPSULATION | Flags::REVERSE_TUNNEL | both), ..sealed }
             }
         })
     }
@@ -232,7 +236,7 @@ impl MobileNode {
         let low = self.rng.u32();
         let identification = Identification::new(self.clock.next(now), low);
         let fresh_port = self.fresh_port();
-        let draft = self.attachment.as_ref().and_then(|a| self.draft(a, purpose, naming, identification));
+        let draft = self.attachment.as_ref().and_then(|a| self.draft(a, purpose, naming, identification, now));
         let Some(draft) = draft else { return };
         let built = self.build(&draft);
         let Some(a) = &mut self.attachment else { return };
@@ -287,6 +291,8 @@ impl MobileNode {
             agent,
             challenge,
             reverse_tunnel: draft.flags.has(Flags::REVERSE_TUNNEL),
+            simultaneous: draft.flags.has(Flags::SIMULTANEOUS),
+            wanted: draft.wanted,
             proved: draft.proof.is_some(),
             hinted: false,
             repeatable: repeatable.then_some(built.bytes),
@@ -316,7 +322,7 @@ impl MobileNode {
             payload: bytes.to_vec(),
         };
         match &a.place {
-            Place::Home { .. } => Some(by_host(self.config.home_address)),
+            Place::Home { .. } => Some(by_host(self.home_address)),
             Place::CoLocated { care_of, .. } => Some(by_host(care_of.address)),
             Place::Agent(agent) => {
                 let source = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, port);

@@ -1,5 +1,6 @@
 //! The mobile node against agents that do right, wrong, or nothing.
 
+mod addresses;
 mod conformance;
 mod discovering;
 mod moving;
@@ -9,4 +10,5 @@ mod random;
 mod registering;
 mod replies;
 mod shares;
+mod simultaneous;
 mod world;

@@ -410,6 +410,8 @@ pub(super) struct World {
     pub(super) solicited: Vec<(LinkId, Instant)>,
     pub(super) keepalives: Vec<(Instant, SocketAddrV4, Vec<u8>)>,
     pub(super) routes: Vec<Route>,
+    /// Home addresses that it was given.
+    pub(super) given: Vec<Ipv4Addr>,
     pub(super) events: Vec<Event>,
     pub(super) deregistered: Vec<Result<(), String>>,
     /// The last state that was to be kept.
@@ -436,6 +438,7 @@ pub(super) fn config() -> Config {
         numbers: NUMBERS,
         lifetime: 600,
         reverse_tunnel: true,
+        simultaneous: false,
         keepalive: Duration::from_secs(110),
     }
 }
@@ -459,6 +462,7 @@ impl World {
             solicited: Vec::new(),
             keepalives: Vec::new(),
             routes: Vec::new(),
+            given: Vec::new(),
             events: Vec::new(),
             deregistered: Vec::new(),
             kept: None,
@@ -492,6 +496,7 @@ impl World {
             match self.node.poll() {
                 Output::Send(transmit) => self.take(transmit),
                 Output::Effect(Effect::Route(route)) => self.routes.push(route),
+                Output::Effect(Effect::HomeAddress(address)) => self.given.push(address),
                 Output::Effect(Effect::Persist { ticket, state }) => {
                     self.kept = Some(state);
                     self.writing.push((ticket, state));
