@@ -107,7 +107,7 @@ async fn all(
         + bindings.iter().map(|b| associations(&b.associations)).sum::<usize>()
         + visitors.iter().map(|v| associations(&v.associations)).sum::<usize>();
     let subscribers = subscribers.into_iter().map(Change::PutSubscriber);
-    let bindings = bindings.into_iter().map(Change::PutBinding);
+    let bindings = bindings.into_iter().map(Change::AddBinding);
     let visitors = visitors.into_iter().map(Change::PutVisitor);
     let realm_keys = realm_keys.into_iter().map(Change::PutRealmKey);
     let sealed = new.seal_check(rng);

@@ -6,9 +6,10 @@ use sqlx::{
 };
 
 /// Every schema: number, name, statements; the same numbers as the files in migrations/sqlite.
-const MIGRATIONS: [(i64, &str, &str); 2] = [
+const MIGRATIONS: [(i64, &str, &str); 3] = [
     (1, "initial", include_str!("../../../../migrations/sqlite/0001_initial.sql")),
     (2, "rotation", include_str!("../../../../migrations/sqlite/0002_rotation.sql")),
+    (3, "addresses", include_str!("../../../../migrations/sqlite/0003_addresses.sql")),
 ];
 
 /// The newest schema known.
