@@ -119,6 +119,12 @@ impl Shell<MobileNode> for World {
 
     async fn apply(&mut self, effect: Effect) -> anyhow::Result<Applied<Request>> {
         match effect {
+            Effect::HomeAddress(address) => {
+                self.home_address = address;
+                if let Err(error) = self.plan.set_home_address(address).await {
+                    return Ok(Applied::Refused(Request::RouteFailed { reason: format!("{error:#}") }));
+                }
+            }
             Effect::Route(route) => {
                 self.now.route = Some(route);
                 if let Err(error) = self.install(route).await {
@@ -168,10 +174,14 @@ impl World {
 
     /// Opens the port, fills the tunnel's table and sets the routes.
     async fn install(&mut self, route: Route) -> anyhow::Result<()> {
-        let entry = match route {
-            Route::CoLocated { peer, .. } => Some(Entry::new(self.home_address, peer)),
+        // The first is the one that is sent by.
+        let entries: Vec<_> = match route {
+            Route::CoLocated { peer, previous, .. } => {
+                let all = std::iter::once(peer).chain(previous);
+                all.map(|peer| Entry::new(self.home_address, peer)).collect()
+            }
             Route::Detached | Route::Home { .. } | Route::CareOf { .. } | Route::ViaForeignAgent { .. } => {
-                None
+                Vec::new()
             }
         };
         match route {
@@ -185,7 +195,9 @@ impl World {
             }
         }
         // First the table: a packet that finds the new way finds its tunnel too.
-        self.tunnel.swap(Table::new(Side::Visited, entry));
+        let mut table = Table::new(Side::Visited, []);
+        table.set(self.home_address, &entries);
+        self.tunnel.swap(table);
         self.settle(route).await
     }
 

@@ -245,6 +245,12 @@ pub(crate) struct MobileNode {
     pub(crate) nai: Spanned<String>,
     pub(crate) home_agent: Spanned<String>,
     pub(crate) home_address: Spanned<Ipv4Addr>,
+    /// It is enrolled without it: its home agent gives it out.
+    #[serde(default)]
+    pub(crate) unnumbered: bool,
+    /// It asks for simultaneous bindings.
+    #[serde(default)]
+    pub(crate) simultaneous: bool,
     /// By link: what a DHCP server there would hand out.
     #[serde(default)]
     pub(crate) assigned: BTreeMap<Spanned<String>, Assigned>,

@@ -28,6 +28,7 @@ impl Disk {
             subscriber_cursor: s.subscriber_cursor,
             seen: s.seen.clone(),
             realm_keys: s.realm_keys.iter().map(record::RealmKey::duplicate).collect(),
+            assigned: s.assigned.clone(),
             bindings: s.bindings.iter().map(record::Binding::duplicate).collect(),
             visitors: s.visitors.iter().map(record::Visitor::duplicate).collect(),
             sequences: s.sequences.clone(),
@@ -39,8 +40,9 @@ impl Disk {
         self.state.seen.iter().find(|seen| seen.nai == *nai).map(|seen| seen.identification)
     }
 
-    pub(crate) fn binding(&self, home_address: Ipv4Addr) -> Option<&record::Binding> {
-        self.state.bindings.iter().find(|b| b.home_address == home_address)
+    /// The bindings of a home address.
+    pub(crate) fn bindings(&self, home_address: Ipv4Addr) -> impl Iterator<Item = &record::Binding> {
+        self.state.bindings.iter().filter(move |b| b.home_address == home_address)
     }
 
     /// A disk on which every visitor is gone, as after a loss of the file.
@@ -51,14 +53,25 @@ impl Disk {
 
     /// Commits a list as a whole.
     pub(crate) fn commit(&mut self, changes: Vec<Change>) -> Result<(), CommitError> {
-        for change in &changes {
+        self.accepts(&changes)?;
+        changes.into_iter().for_each(|change| self.apply(change));
+        Ok(())
+    }
+
+    /// Whether a list would be committed.
+    pub(crate) fn accepts(&self, changes: &[Change]) -> Result<(), CommitError> {
+        for change in changes {
             if let Change::Identification { nai, previous, .. } = change
                 && self.identification(nai) != *previous
             {
                 return Err(CommitError::Conflict);
             }
+            if let Change::AssignAddress { nai, home_address } = change
+                && self.state.assigned.iter().any(|(n, a)| (n == nai) != (a == home_address))
+            {
+                return Err(CommitError::Conflict);
+            }
         }
-        changes.into_iter().for_each(|change| self.apply(change));
         Ok(())
     }
 
@@ -83,7 +96,20 @@ impl Disk {
                 s.bindings.retain(|b| b.home_address != binding.home_address);
                 s.bindings.push(binding);
             }
-            Change::RemoveBinding(address) => s.bindings.retain(|b| b.home_address != address),
+            Change::AddBinding(binding) => {
+                let id = (binding.home_address, binding.care_of);
+                s.bindings.retain(|b| (b.home_address, b.care_of) != id);
+                s.bindings.push(binding);
+            }
+            Change::RemoveBinding { home_address, care_of } => {
+                s.bindings.retain(|b| (b.home_address, b.care_of) != (home_address, care_of));
+            }
+            Change::RemoveBindings(address) => s.bindings.retain(|b| b.home_address != address),
+            Change::AssignAddress { nai, home_address } => {
+                s.assigned.retain(|(other, _)| *other != nai);
+                s.assigned.push((nai, home_address));
+            }
+            Change::ReleaseAddress(nai) => s.assigned.retain(|(other, _)| *other != nai),
             Change::PutVisitor(visitor) => {
                 s.visitors.retain(|v| v.home_address != visitor.home_address);
                 s.visitors.push(visitor);

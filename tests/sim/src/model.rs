@@ -15,8 +15,8 @@ use wire::mip::{
 
 use crate::{
     disk::Disk,
-    nodes::{agent_nai, care_of, home_address, nai, names, node_link},
-    plan::Place,
+    nodes::{POOL, SIMULTANEOUS, agent_nai, care_of, home_address, nai, names, node_link},
+    plan::{Place, Plan},
 };
 
 /// A request that a mobile node really sent.
@@ -43,6 +43,8 @@ pub(crate) struct Model {
     /// How often a node lost or got back an old state file: then it may show an index again.
     forgotten: BTreeSet<usize>,
     issued: BTreeMap<String, Issued>,
+    /// Nodes with a home address of their enrolment, and those that were given one: for good.
+    homes: BTreeMap<usize, Ipv4Addr>,
 }
 
 /// A broken promise, in words.
@@ -52,11 +54,41 @@ fn must(holds: bool, words: impl FnOnce() -> String) -> Verdict {
     if holds { Ok(()) } else { Err(words()) }
 }
 
-pub(crate) fn node_of(address: Ipv4Addr) -> Option<usize> {
-    (0..16).find(|n| home_address(*n) == address)
-}
-
 impl Model {
+    pub(crate) fn of(plan: &Plan) -> Self {
+        let numbered = (0..plan.mobile_nodes).filter(|node| !plan.is_unnumbered(*node));
+        Self { homes: numbered.map(|node| (node, home_address(node))).collect(), ..Self::default() }
+    }
+
+    /// The home address of a node, if it has one.
+    pub(crate) fn home(&self, node: usize) -> Option<Ipv4Addr> {
+        self.homes.get(&node).copied()
+    }
+
+    fn node_of(&self, address: Ipv4Addr) -> Option<usize> {
+        self.homes.iter().find(|(_, home)| **home == address).map(|(node, _)| *node)
+    }
+
+    /// Addresses that are given: by the pool, never to two, and never a second one.
+    pub(crate) fn assigns(&mut self, changes: &[Change]) -> Verdict {
+        for change in changes {
+            let Change::AssignAddress { nai: name, home_address } = change else {
+                continue;
+            };
+            let node = (0..16).find(|n| nai(*n) == *name).ok_or("an address is given to nobody")?;
+            let (first, last) = POOL;
+            // The last one is the broadcast address of the home link.
+            must((first..last).contains(home_address), || format!("{name}: {home_address} is nobody's to have"))?;
+            let owner = self.node_of(*home_address).filter(|owner| *owner != node);
+            must(owner.is_none(), || format!("{home_address} is given to {name}, and {owner:?} has it"))?;
+            let before = self.homes.insert(node, *home_address);
+            must(before.is_none_or(|before| before == *home_address), || {
+                format!("{name} had {before:?} and is given {home_address}")
+            })?;
+        }
+        Ok(())
+    }
+
     /// A mobile node sends a request: its identification has never been used by it, unless it answers a cookie. It
     /// names itself by an index that is on its disk, and by a one-time one at one place only.
     pub(crate) fn request(&mut self, node: usize, payload: &[u8], place: Place, durable: u64) -> Verdict {
@@ -124,9 +156,18 @@ impl Model {
         }
         for change in changes {
             match change {
-                Change::PutBinding(binding) => self.binding(binding, identified.map(|(_, id)| id))?,
-                Change::RemoveBinding(address) => {
-                    self.removal(disk, *address, identified.map(|(_, id)| id), unix)?;
+                Change::PutBinding(binding) => self.binding(binding, false, identified.map(|(_, id)| id))?,
+                Change::AddBinding(binding) => {
+                    self.binding(binding, true, identified.map(|(_, id)| id))?;
+                    let others = disk.bindings(binding.home_address).filter(|b| b.care_of != binding.care_of);
+                    must(others.count() < SIMULTANEOUS, || format!("{}: too many bindings", binding.nai))?;
+                }
+                Change::RemoveBindings(address) => {
+                    self.removal(disk, *address, None, identified.map(|(_, id)| id), unix)?;
+                }
+                Change::RemoveBinding { home_address, care_of } => {
+                    let by = identified.map(|(_, id)| id);
+                    self.removal(disk, *home_address, Some(*care_of), by, unix)?;
                 }
                 _ => {}
             }
@@ -134,12 +175,15 @@ impl Model {
         Ok(())
     }
 
-    fn binding(&self, binding: &Binding, identification: Option<u64>) -> Verdict {
-        let node = node_of(binding.home_address).filter(|n| nai(*n) == binding.nai);
+    fn binding(&self, binding: &Binding, beside: bool, identification: Option<u64>) -> Verdict {
+        let node = self.node_of(binding.home_address).filter(|n| nai(*n) == binding.nai);
         let node = node.ok_or_else(|| format!("a binding of {} for another's address", binding.nai))?;
         let sent = identification.and_then(|id| self.sent.get(&(node, id)));
         let sent = sent.ok_or_else(|| format!("{}: a binding that nobody asked for", binding.nai))?;
         let request = sent.request;
+        must(request.flags.has(Flags::SIMULTANEOUS) == beside, || {
+            format!("{}: others stay though not asked for, or go", binding.nai)
+        })?;
         must(
             request.care_of == binding.care_of
                 && binding.lifetime > 0
@@ -156,21 +200,33 @@ impl Model {
         self.associations(node, expected.as_deref(), &binding.associations)
     }
 
-    fn removal(&self, disk: &Disk, address: Ipv4Addr, identification: Option<u64>, unix: u64) -> Verdict {
-        let node = node_of(address).ok_or("a binding of nobody is removed")?;
-        match identification {
-            Some(id) => {
-                let asked = self.sent.get(&(node, id)).is_some_and(|s| s.request.lifetime == 0);
-                must(asked, || format!("mobile node {node}: deregistered without asking"))
-            }
-            None => {
-                let ends = disk.binding(address).and_then(Binding::ends);
-                // Monotonic and wall time are rounded apart by up to a second.
-                must(ends.is_none_or(|e| e <= unix + 1), || {
-                    format!("mobile node {node}: ended before its time")
-                })
-            }
+    /// Of one binding, or of all if no care-of address is named.
+    fn removal(
+        &self,
+        disk: &Disk,
+        address: Ipv4Addr,
+        care_of: Option<Ipv4Addr>,
+        identification: Option<u64>,
+        unix: u64,
+    ) -> Verdict {
+        if let Some(id) = identification {
+            // Who has no address yet has no binding to give up.
+            let author = self.author(id).filter(|node| self.home(*node).is_none_or(|home| home == address));
+            let sent = author.and_then(|node| self.sent.get(&(node, id)));
+            let named = |s: &&Sent| {
+                let all = s.request.care_of.is_unspecified() || s.request.care_of == address;
+                s.request.lifetime == 0 && care_of == (!all).then_some(s.request.care_of)
+            };
+            return must(sent.as_ref().is_some_and(named), || {
+                format!("{address} at {care_of:?}: deregistered without asking")
+            });
         }
+        let node = self.node_of(address).ok_or("a binding of nobody is removed")?;
+        let removed = disk.bindings(address).filter(|b| care_of.is_none_or(|care_of| care_of == b.care_of));
+        // Monotonic and wall time are rounded apart by up to a second.
+        must(removed.filter_map(Binding::ends).all(|ends| ends <= unix + 1), || {
+            format!("mobile node {node}: ended before its time")
+        })
     }
 
     /// Keys stand only with those for whom they were made.
@@ -196,7 +252,7 @@ impl Model {
 
     /// A foreign agent commits a visitor: one that it relayed for, with its own keys.
     pub(crate) fn visitor(&self, agent: usize, visitor: &Visitor) -> Verdict {
-        let node = node_of(visitor.home_address).ok_or("a visitor of nobody")?;
+        let node = self.node_of(visitor.home_address).ok_or("a visitor of nobody")?;
         must(visitor.link_address == node_link(node), || {
             format!("mobile node {node}: visitor at another's link address")
         })?;
@@ -221,7 +277,9 @@ impl Model {
         let last = disk.identification(&nai(node)).ok_or("acknowledged before anything was durable")?;
         let ahead = last.wrapping_sub(identification).cast_signed();
         must(ahead >= 0, || format!("mobile node {node}: acknowledged before it was durable"))?;
-        let bound = disk.binding(home_address(node)).is_some();
+        let asked = self.sent.get(&(node, identification)).map(|sent| sent.request.care_of);
+        let mut bindings = self.home(node).into_iter().flat_map(|home| disk.bindings(home));
+        let bound = bindings.any(|binding| Some(binding.care_of) == asked);
         let ended = ahead > 0 || lifetime == 0;
         must(bound || ended, || format!("mobile node {node}: acknowledged without a durable binding"))
     }

@@ -72,6 +72,10 @@ pub struct Plan {
     pub foreign_agents: usize,
     /// Lifetime asked for, in seconds.
     pub lifetime: u16,
+    /// Which mobile nodes ask for simultaneous bindings after a move: a bit each, that of the first one lowest.
+    pub simultaneous: u8,
+    /// Which are enrolled without a home address: a bit each.
+    pub unnumbered: u8,
     /// Links until [`calm`](Self::calm).
     pub weather: Weather,
     /// What happens, by time.
@@ -111,15 +115,30 @@ impl Plan {
             actions.push((calm, Action::Move(node, Self::place(rng, foreign_agents))));
         }
         let lifetime = [40, 600, u16::MAX][rng.below(3) as usize];
+        let (simultaneous, unnumbered) = (rng.below(256) as u8, rng.below(256) as u8);
         Self {
             mobile_nodes,
             foreign_agents,
             lifetime,
+            simultaneous,
+            unnumbered,
             weather,
             actions,
             calm,
             end: calm + Duration::from_secs(150),
         }
+    }
+
+    /// True if this mobile node asks for simultaneous bindings after a move.
+    #[must_use]
+    pub const fn asks_for_both(&self, node: usize) -> bool {
+        self.simultaneous >> (node % 8) & 1 == 1
+    }
+
+    /// True if this mobile node is enrolled without a home address.
+    #[must_use]
+    pub const fn is_unnumbered(&self, node: usize) -> bool {
+        self.unnumbered >> (node % 8) & 1 == 1
     }
 
     fn place(rng: &mut Rng, foreign_agents: usize) -> Place {

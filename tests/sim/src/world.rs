@@ -16,7 +16,7 @@ use crate::{
     check,
     model::{Model, Verdict},
     network::Message,
-    nodes::{self, ForeignAgent, HomeAgent, LINK, MobileNode, home_address, nai, translated_address},
+    nodes::{self, ForeignAgent, HomeAgent, LINK, MobileNode, nai, translated_address},
     plan::{Action, Place, Plan},
 };
 
@@ -151,7 +151,7 @@ impl World {
             core_cut_until: Duration::ZERO,
             nat: BTreeMap::new(),
             captured: VecDeque::new(),
-            model: Model::default(),
+            model: Model::of(&plan),
             trace: traced.then(Vec::new),
             violation: None,
             healed_before: None,
@@ -412,8 +412,8 @@ impl World {
                 self.write(Party::HomeAgent, self.home_agent.life, ticket, changes);
             }
             home_agent::Effect::AskKdc { ticket, request } => self.kdc(ticket, &request),
-            home_agent::Effect::Tunnel(home_agent::TunnelChange::Bind { home_address, .. }) => {
-                self.home_agent.tunnels.insert(home_address);
+            home_agent::Effect::Tunnel(home_agent::TunnelChange::Bind { home_address, tunnels }) => {
+                self.home_agent.tunnels.insert(home_address, tunnels);
             }
             home_agent::Effect::Tunnel(home_agent::TunnelChange::Unbind { home_address, .. }) => {
                 self.home_agent.tunnels.remove(&home_address);
@@ -544,9 +544,10 @@ impl World {
     fn mobile_effect(&mut self, node: usize, effect: mobile_node::Effect) {
         match effect {
             mobile_node::Effect::Route(route) => {
+                let machine = self.mobile_nodes[node].machine.as_ref();
                 self.mobile_nodes[node].bound = match route {
                     mobile_node::Route::Home { port, .. } => {
-                        Some(SocketAddrV4::new(home_address(node), port))
+                        machine.map(|machine| SocketAddrV4::new(machine.home_address(), port))
                     }
                     mobile_node::Route::CareOf { care_of, port, .. }
                     | mobile_node::Route::CoLocated { care_of, port, .. } => {
@@ -568,7 +569,7 @@ impl World {
                 }
                 self.say(|| format!("MN{node}  {}: {}", event.kind.word(), event.text));
             }
-            mobile_node::Effect::Deregistered(_) => {}
+            mobile_node::Effect::Deregistered(_) | mobile_node::Effect::HomeAddress(_) => {}
         }
     }
 
@@ -614,12 +615,14 @@ impl World {
         let unix = self.clock(party).unix.as_secs();
         match party {
             Party::HomeAgent => {
-                let verdict = self.model.home_commits(&self.home_agent.disk, &changes, unix);
-                let result = self.home_agent.disk.commit(changes);
-                if result.is_ok() {
-                    self.verdict(verdict);
+                if let Err(refused) = self.home_agent.disk.accepts(&changes) {
+                    return Err(refused);
                 }
-                result
+                let assigned = self.model.assigns(&changes);
+                self.verdict(assigned);
+                let verdict = self.model.home_commits(&self.home_agent.disk, &changes, unix);
+                self.verdict(verdict);
+                self.home_agent.disk.commit(changes)
             }
             Party::ForeignAgent(agent) => {
                 for change in &changes {

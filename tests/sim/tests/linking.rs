@@ -23,6 +23,8 @@ fn roaming(node: usize) -> Vec<Recorded> {
         mobile_nodes: 3,
         foreign_agents: AGENTS,
         lifetime: 600,
+        simultaneous: 0,
+        unnumbered: 0,
         weather: Weather { loss: 0, duplicates: 0, delay: Duration::from_millis(2) },
         actions: (0..REGISTRATIONS).map(|n| (at(n), to(n))).collect(),
         calm: at(REGISTRATIONS),

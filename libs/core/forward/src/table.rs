@@ -220,7 +220,8 @@ pub struct Table {
     /// Entries by the last octet of the home address, each shard in order of address, those of one address as they
     /// were given.
     shards: Vec<Arc<Vec<Entry>>>,
-    /// How many home addresses there are.
+    /// How many entries, and how many home addresses, there are.
+    entries: usize,
     length: usize,
     /// Those of the entries that have broadcasts, in the same order.
     listeners: Arc<Vec<Entry>>,
@@ -234,7 +235,7 @@ impl Table {
     pub fn new(side: Side, entries: impl IntoIterator<Item = Entry>) -> Self {
         let empty = Arc::new(Vec::new());
         let shards = vec![Arc::clone(&empty); SHARDS];
-        let mut table = Self { side, shards, length: 0, listeners: empty, broadcast: None };
+        let mut table = Self { side, shards, entries: 0, length: 0, listeners: empty, broadcast: None };
         for entry in entries {
             table.insert(entry);
         }
@@ -298,20 +299,21 @@ impl Table {
     /// Makes `entries` those of `home_address`, which all of them have; returns the first before. Those of another
     /// home address are left out.
     pub fn set(&mut self, home_address: Ipv4Addr, entries: &[Entry]) -> Option<Entry> {
-        let before = self.find(home_address);
+        let (before, many) = (self.find(home_address), self.of(home_address).len());
         let own = || entries.iter().copied().filter(|entry| entry.home_address == home_address);
         let shard = self.shards.get_mut(shard_of(home_address))?;
         put(shard, home_address, own());
         put(&mut self.listeners, home_address, own().filter(|entry| entry.broadcasts != Broadcasts::No));
         self.length -= usize::from(before.is_some());
         self.length += usize::from(own().next().is_some());
+        self.entries = self.entries - many + own().count();
         before
     }
 
     /// True if a mobile node at its own end of several tunnels may get each packet more than once.
     #[must_use]
     pub fn brings_duplicates(&self) -> bool {
-        self.side == Side::Visited && self.shards.iter().map(|shard| shard.len()).sum::<usize>() > self.length
+        self.side == Side::Visited && self.entries > self.length
     }
 
     /// How many home addresses it holds.

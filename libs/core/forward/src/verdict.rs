@@ -178,6 +178,14 @@ impl Table {
         }
     }
 
+    /// True if [`further`](Self::further) yields something for this packet.
+    #[must_use]
+    pub fn has_further(&self, packet: &[u8]) -> bool {
+        let destination = Packet::parse(packet).map(Packet::destination);
+        self.side() == Side::HomeAgent
+            && destination.is_ok_and(|home_address| self.of(home_address).len() > 1)
+    }
+
     /// Judges a packet that [`outbound`](Self::outbound) has judged for the first tunnel of its home address, once for
     /// each further one: a mobile node with simultaneous bindings gets a copy at each of its care-of addresses (RFC 5944
     /// §4.2.3). A mobile node itself sends by one tunnel only.

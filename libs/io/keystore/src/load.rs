@@ -64,7 +64,8 @@ pub(crate) async fn held(
 ) -> Result<Held, ReadError> {
     let mut snapshot = connection.begin().await?;
     let of = |sql| sqlx::query(sql).bind(nai.as_str());
-    let row = of("SELECT rowid, * FROM identifications WHERE nai = ?1").fetch_optional(&mut *snapshot).await?;
+    let row =
+        of("SELECT rowid, * FROM identifications WHERE nai = ?1").fetch_optional(&mut *snapshot).await?;
     let seen = row.map(|row| seen(&Reading::new("identifications", &row))).transpose()?;
     let row = of("SELECT rowid, * FROM home_addresses WHERE nai = ?1").fetch_optional(&mut *snapshot).await?;
     let assigned = row.map(|row| assigned(&Reading::new("home_addresses", &row))).transpose()?;

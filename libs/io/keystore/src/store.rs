@@ -123,10 +123,7 @@ impl Store {
     ///
     /// # Errors
     /// [`ReadError`]: as [`Self::load`].
-    pub fn held(
-        &self,
-        nai: Nai,
-    ) -> impl Future<Output = Result<Held, ReadError>> + Send + use<> {
+    pub fn held(&self, nai: Nai) -> impl Future<Output = Result<Held, ReadError>> + Send + use<> {
         let (reading, vault) = (Arc::clone(&self.reading), Arc::clone(&self.vault));
         async move { load::held(open(&mut *reading.lock().await)?, &vault, &nai).await }
     }

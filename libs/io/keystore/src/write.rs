@@ -208,7 +208,8 @@ impl Changes<'_> {
             .bind(of.broadcasts)
             .bind(of.revocation.map(i64::from));
         self.run(query).await?;
-        self.put_associations("visitor_associations", PUT_VISITOR_ASSOCIATION, &[&home], &of.associations).await
+        self.put_associations("visitor_associations", PUT_VISITOR_ASSOCIATION, &[&home], &of.associations)
+            .await
     }
 
     async fn put_associations(
@@ -316,7 +317,8 @@ const NEXT_IDENTIFICATION: &str = "UPDATE identifications
     SET identification = ?2, generation = ?3, highest_index = ?4
     WHERE nai = ?1 AND identification = ?5";
 
-const ADD_BINDING: &str = "INSERT INTO bindings (home_address, nai, care_of, tunnel, tunnel_address, tunnel_port,
+const ADD_BINDING: &str =
+    "INSERT INTO bindings (home_address, nai, care_of, tunnel, tunnel_address, tunnel_port,
         reverse_tunnel, foreign_agent, lifetime, granted, broadcasts, revocation)
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
 
@@ -330,7 +332,8 @@ const ASSIGN_ADDRESS: &str = "INSERT INTO home_addresses (home_address, nai)
     SELECT ?1, ?2 WHERE NOT EXISTS (SELECT 1 FROM home_addresses WHERE (home_address = ?1) <> (nai = ?2))
     ON CONFLICT (home_address) DO UPDATE SET nai = ?2";
 
-const PUT_BINDING_ASSOCIATION: &str = "INSERT INTO binding_associations (home_address, care_of, position, kind,
+const PUT_BINDING_ASSOCIATION: &str =
+    "INSERT INTO binding_associations (home_address, care_of, position, kind,
         inbound_spi, outbound_spi, sealed_key, own, peer, made, ends, confirmed, retires)
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
 

@@ -166,9 +166,11 @@ impl HomeAgent {
     /// Home addresses of subscribers that are on their way to the store.
     fn coming(&self) -> BTreeSet<Ipv4Addr> {
         let of = |step: &Step| match step {
-            Step::Subscribers { changed, .. } => {
-                changed.iter().filter(|s| s.state == SubscriberState::Active).map(|s| s.home_address).collect()
-            }
+            Step::Subscribers { changed, .. } => changed
+                .iter()
+                .filter(|s| s.state == SubscriberState::Active)
+                .map(|s| s.home_address)
+                .collect(),
             Step::Keys(_) | Step::Bind { .. } | Step::Unbind { .. } | Step::Record => Vec::new(),
         };
         self.work.values().flat_map(|work| of(&work.step)).collect()

@@ -106,11 +106,7 @@ impl HomeAgent {
         }
         let beside = self.keeps_others(&asked);
         let reply = Reply {
-            code: if asked.simultaneous && !beside {
-                Code::ACCEPTED_NO_SIMULTANEOUS
-            } else {
-                Code::ACCEPTED
-            },
+            code: if asked.simultaneous && !beside { Code::ACCEPTED_NO_SIMULTANEOUS } else { Code::ACCEPTED },
             lifetime: asked.lifetime,
             detail: None,
             keys: infos.for_reply(),
@@ -305,7 +301,13 @@ impl HomeAgent {
 
     /// Another home agent on the same store was quicker. What it wrote counts: replays are measured against it, and a
     /// binding that it made is its to serve, so ours of that mobile node is taken down.
-    pub(super) fn refreshed(&mut self, nai: &Nai, seen: Option<Seen>, bindings: &[Binding], assigned: Option<Ipv4Addr>) {
+    pub(super) fn refreshed(
+        &mut self,
+        nai: &Nai,
+        seen: Option<Seen>,
+        bindings: &[Binding],
+        assigned: Option<Ipv4Addr>,
+    ) {
         // Whoever was quicker has left what he saw: without it the store could not be read, and nothing is known.
         let (Some(known), Some(seen)) = (self.known.get_mut(nai), seen) else {
             return;

@@ -364,7 +364,9 @@ fn stored(changes: &[Change]) -> State {
                 state.bindings.push(binding.duplicate());
             }
             Change::AddBinding(binding) => {
-                state.bindings.retain(|b| (b.home_address, b.care_of) != (binding.home_address, binding.care_of));
+                state
+                    .bindings
+                    .retain(|b| (b.home_address, b.care_of) != (binding.home_address, binding.care_of));
                 state.bindings.push(binding.duplicate());
             }
             Change::RemoveBinding { home_address, care_of } => {

@@ -236,7 +236,8 @@ impl MobileNode {
         let low = self.rng.u32();
         let identification = Identification::new(self.clock.next(now), low);
         let fresh_port = self.fresh_port();
-        let draft = self.attachment.as_ref().and_then(|a| self.draft(a, purpose, naming, identification, now));
+        let draft =
+            self.attachment.as_ref().and_then(|a| self.draft(a, purpose, naming, identification, now));
         let Some(draft) = draft else { return };
         let built = self.build(&draft);
         let Some(a) = &mut self.attachment else { return };

@@ -223,7 +223,8 @@ impl MobileNode {
         });
         let home_agent = self.config.home_agent;
         self.take_home_address(accepted.home_address);
-        let previous = if sent.simultaneous && reply.code == Code::ACCEPTED { self.previous_tunnel() } else { None };
+        let previous =
+            if sent.simultaneous && reply.code == Code::ACCEPTED { self.previous_tunnel() } else { None };
         let keys = accepted.associations.iter().map(EventKey::of).collect();
         let Some(a) = &mut self.attachment else { return };
         let first = a.registration.is_none();

@@ -4,7 +4,8 @@ use record::{AssociationKind, Change, HomeAgent, Seen, State};
 use wire::mip::Spi;
 
 use crate::sample::{
-    association, audit, beside, binding, count, grant, home, nai, open, place, realm_key, show, subscriber, visitor,
+    association, audit, beside, binding, count, grant, home, nai, open, place, realm_key, show, subscriber,
+    visitor,
 };
 
 fn home_agents() -> Vec<HomeAgent> {

@@ -137,7 +137,14 @@ pub(crate) fn beside(n: u8) -> Binding {
     let care_of = Ipv4Addr::new(10, 52, 1, 2);
     let associations = vec![association(AssociationKind::Key1, n ^ 0x80)];
     let granted = 1_790_000_500;
-    Binding { care_of, tunnel: tunnel(n + 1, care_of), foreign_agent: None, granted, associations, ..binding(n) }
+    Binding {
+        care_of,
+        tunnel: tunnel(n + 1, care_of),
+        foreign_agent: None,
+        granted,
+        associations,
+        ..binding(n)
+    }
 }
 
 pub(crate) fn visitor(n: u8) -> Visitor {

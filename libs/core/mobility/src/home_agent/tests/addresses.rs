@@ -198,7 +198,8 @@ fn at_home_it_deregisters_by_the_address_that_it_got() {
     register(&mut bench, 0, 0, NONE);
     bench.now = at(1);
     let own = at_home(128);
-    let home = Ask { flags: 0, lifetime: 0, home_address: own, care_of: own, heard: None, wanted: own, ..ask(1) };
+    let home =
+        Ask { flags: 0, lifetime: 0, home_address: own, care_of: own, heard: None, wanted: own, ..ask(1) };
     bench.receive(SocketAddrV4::new(own, 5000), &of(0, home));
     let reply = registration::Reply::parse(&bench.sent.last().unwrap().1).unwrap();
     assert_eq!((reply.code, reply.lifetime, reply.home_address), (Code::ACCEPTED, 0, own));
@@ -257,10 +258,9 @@ fn an_enrolment_that_comes_first_wins() {
     let destination = SocketAddrV4::new(HA, 434);
     let changed = vec![Subscriber { home_address: at_home(128), ..subscriber() }];
     let enrolled = Request::Subscribers { changed, realm_keys: vec![], cursor: 9, complete: false };
-    for input in [
-        Input::Datagram(Datagram::Udp { source, destination, payload: &payload }),
-        Input::Request(enrolled),
-    ] {
+    for input in
+        [Input::Datagram(Datagram::Udp { source, destination, payload: &payload }), Input::Request(enrolled)]
+    {
         agent.handle(input, at(0));
         loop {
             match agent.poll() {
@@ -282,6 +282,7 @@ fn an_enrolment_that_comes_first_wins() {
             Output::Send(_) | Output::Effect(_) => {}
         }
     }
-    let assigned = persisted.iter().any(|c| matches!(c, Change::AssignAddress { .. } | Change::PutBinding(_)));
+    let assigned =
+        persisted.iter().any(|c| matches!(c, Change::AssignAddress { .. } | Change::PutBinding(_)));
     assert!(!assigned, "never given to two");
 }

@@ -64,7 +64,8 @@ fn a_quicker_home_agent_on_the_same_store_is_believed() {
     let stored = Seen { nai: nai(), identification: ask(6).identification.0, generation: 0, index: 0 };
     let mut theirs = bench.agent.bindings().next().unwrap().duplicate();
     theirs.care_of = FA[1];
-    let refreshed = Request::Refreshed { nai: nai(), seen: Some(stored), bindings: vec![theirs], assigned: None };
+    let refreshed =
+        Request::Refreshed { nai: nai(), seen: Some(stored), bindings: vec![theirs], assigned: None };
     bench.input(Input::Request(refreshed));
     assert_eq!(bench.agent.bindings().count(), 0, "one home agent serves a node at a time");
     let unbound = TunnelChange::Unbind { home_address: HOME, returned: None };
@@ -88,6 +89,11 @@ fn a_quicker_home_agent_that_changed_no_binding_leaves_ours() {
     bench.through(0, ask(0).bytes(), 1).unwrap();
     let ours = bench.agent.bindings().next().unwrap().duplicate();
     let seen = Seen { nai: nai(), identification: ask(3).identification.0, generation: 0, index: 0 };
-    bench.input(Input::Request(Request::Refreshed { nai: nai(), seen: Some(seen), bindings: vec![ours], assigned: None }));
+    bench.input(Input::Request(Request::Refreshed {
+        nai: nai(),
+        seen: Some(seen),
+        bindings: vec![ours],
+        assigned: None,
+    }));
     assert_eq!(bench.agent.bindings().count(), 1);
 }

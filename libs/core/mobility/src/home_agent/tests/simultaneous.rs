@@ -254,7 +254,8 @@ fn a_binding_of_another_home_agent_beside_ours_is_its_to_serve() {
     let ours = bench.agent.bindings().next().unwrap().duplicate();
     let theirs = Binding { care_of: FA[1], ..ours.duplicate() };
     let seen = Seen { nai: nai(), identification: ask(3).identification.0, generation: 0, index: 0 };
-    let refreshed = Request::Refreshed { nai: nai(), seen: Some(seen), bindings: vec![ours, theirs], assigned: None };
+    let refreshed =
+        Request::Refreshed { nai: nai(), seen: Some(seen), bindings: vec![ours, theirs], assigned: None };
     bench.input(Input::Request(refreshed));
     assert!(care_ofs(&bench).is_empty(), "one home agent at a time answers for a home address");
 }

@@ -185,7 +185,9 @@ impl MobileNode {
         };
         match reply.code {
             Code::HA_TOO_MANY_BINDINGS if sent.simultaneous && !a.alone => a.alone = true,
-            Code::HA_PROHIBITED if assigned && !wanted.is_unspecified() && !self.ask_any => self.ask_any = true,
+            Code::HA_PROHIBITED if assigned && !wanted.is_unspecified() && !self.ask_any => {
+                self.ask_any = true
+            }
             _ => return false,
         }
         if let Some(attempt) = &mut a.attempt {

@@ -86,13 +86,7 @@ fn an_address_that_no_host_can_have_is_refused() {
     let mut world = world();
     world.link_up();
     world.hear(&fa_a());
-    for wrong in [
-        NONE,
-        Ipv4Addr::BROADCAST,
-        Ipv4Addr::LOCALHOST,
-        Ipv4Addr::new(224, 0, 0, 1),
-        HOME_AGENT,
-    ] {
+    for wrong in [NONE, Ipv4Addr::BROADCAST, Ipv4Addr::LOCALHOST, Ipv4Addr::new(224, 0, 0, 1), HOME_AGENT] {
         give(&mut world, Some(&fa_a()), wrong);
         assert_eq!(world.state(), State::Registering, "{wrong}");
     }

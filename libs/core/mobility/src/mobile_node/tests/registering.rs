@@ -98,7 +98,10 @@ fn with_an_address_of_our_own() {
 
     world.accept(None);
     let peer = forward::Peer::IpInIp { local: CARE_OF, remote: HOME_AGENT };
-    assert_eq!(world.routes.last(), Some(&Route::CoLocated { link: LINK, care_of, port, peer, previous: None }));
+    assert_eq!(
+        world.routes.last(),
+        Some(&Route::CoLocated { link: LINK, care_of, port, peer, previous: None })
+    );
     assert_eq!(world.node.associations().count(), 1);
 }
 

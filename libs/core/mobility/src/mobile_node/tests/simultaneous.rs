@@ -103,12 +103,7 @@ fn two_addresses(udp: Option<UdpTunnelReply>) -> World {
     world.reply(&asked, &answer.bytes(&asked));
     world.request(Request::LinkUp { link: OTHER_LINK, address: [2, 0, 0, 0, 0, 0x51] });
     let gateway = Some(Ipv4Addr::new(172, 16, 5, 1));
-    world.request(Request::AddressAppeared {
-        link: OTHER_LINK,
-        address: OTHER,
-        prefix_length: 24,
-        gateway,
-    });
+    world.request(Request::AddressAppeared { link: OTHER_LINK, address: OTHER, prefix_length: 24, gateway });
     for _ in 0..600 {
         if world.last().fixed.care_of == OTHER {
             return world;
