@@ -60,7 +60,9 @@ fn bindings_stand_beside_each_other_until_there_are_too_many_or_it_is_home() {
     // A restart of both loses neither the bindings nor the address.
     for node in ["ha", "mn"] {
         testbed.run(&["kill", node]).unwrap();
+        testbed.run(&["start", node]).unwrap();
     }
+    assert_eq!(bound(&testbed), places([a, b, c]));
     testbed.run(&["move", "mn", "--to", "visited-b"]).unwrap();
     assert!(bound(&testbed).contains(b));
     testbed.run(&["move", "mn", "--to", "home"]).unwrap();
