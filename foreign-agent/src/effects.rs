@@ -42,6 +42,8 @@ pub(crate) struct World {
     pub(crate) tunnel: tunnel::Tunnel,
     pub(crate) table: Table,
     pub(crate) datagrams: mpsc::Receiver<udp::Received>,
+    /// What ICMP says about relayed requests.
+    pub(crate) refusals: mpsc::Receiver<tunnel::Refusal>,
     pub(crate) events: EventLog,
     pub(crate) publisher: Publisher,
     pub(crate) stop: Pin<Box<dyn Future<Output = ()>>>,
@@ -69,6 +71,11 @@ impl Shell<ForeignAgent> for World {
                     return Ok(Event::Request(request));
                 }
                 Some(datagram) = self.datagrams.recv() => return Ok(Event::Udp(datagram)),
+                Some(refusal) = self.refusals.recv() => {
+                    let kind = unreachable(Some(refusal.kind));
+                    let home_agent = refusal.destination;
+                    return Ok(Event::Request(Request::Unreachable { home_agent, kind }));
+                }
                 heard = hear(&self.links, self.turn) => {
                     let (link, frame) = heard?;
                     self.turn = self.turn.wrapping_add(1);
@@ -93,7 +100,8 @@ impl Shell<ForeignAgent> for World {
             Transmit::Udp { destination, payload, .. } => {
                 if let Err(error) = self.port.send(destination, &payload) {
                     tracing::warn!("a request was not relayed: {error}");
-                    let kind = unreachable(&error);
+                    let kind = error.errno().map(|number| Error::from_raw_os_error(number).kind());
+                    let kind = unreachable(kind);
                     self.troubles.push_back(Request::Unreachable { home_agent: *destination.ip(), kind });
                 }
             }
@@ -197,9 +205,9 @@ impl World {
     }
 }
 
-/// What a refused send says of the way to a home agent.
-fn unreachable(error: &net::Error) -> Unreachable {
-    match error.errno().map(|number| Error::from_raw_os_error(number).kind()) {
+/// What a refused send, or ICMP, says of the way to a home agent.
+const fn unreachable(kind: Option<ErrorKind>) -> Unreachable {
+    match kind {
         Some(ErrorKind::NetworkUnreachable) => Unreachable::Network,
         Some(ErrorKind::HostUnreachable) => Unreachable::Host,
         Some(ErrorKind::ConnectionRefused) => Unreachable::Port,

@@ -7,6 +7,7 @@ mod effects;
 use std::{net::SocketAddrV4, process::ExitCode, sync::Arc};
 
 use ::admin::{Agent, AgentSnapshot, EventLog, unix::Socket};
+use anyhow::Context as _;
 use clap::Parser;
 use crypto::Key;
 use forward::{Side, Table};
@@ -70,7 +71,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         .collect::<Result<Vec<_>, _>>()?;
     let table = Table::new(Side::Visited, core.tunnels().map(|v| effects::entry(&v)));
     let device = config.tunnel.device.as_str();
-    let (tunnel, datagrams) = tunnel::Tunnel::open(tunnel::Config {
+    let (mut tunnel, datagrams) = tunnel::Tunnel::open(tunnel::Config {
         device: device.to_owned(),
         mark: None,
         ports: vec![port.clone()],
@@ -78,6 +79,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         encapsulations: tunnel::Encapsulations::default(),
         links: tunnel::Links::None,
     })?;
+    let refusals = tunnel.refusals().context("the tunnel has just been opened")?;
     let names: Vec<&str> = interfaces.iter().map(String::as_str).collect();
     let visitors: Vec<_> =
         core.tunnels().filter_map(|visitor| effects::delivery(&interfaces, &visitor)).collect();
@@ -106,6 +108,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         tunnel,
         table,
         datagrams,
+        refusals,
         events,
         publisher,
         stop: Box::pin(async {

@@ -1,13 +1,15 @@
 """Bytes with a comment on every field, and the checksums, keys and seals of Mobile IPv4 messages.
 
 Written from the RFCs and docs/wire.md, not from the Rust code, so that each finds the other's mistakes.
-Needs the Python package `cryptography` for the three ciphers.
+Needs the Python package `cryptography` for the three ciphers and X25519.
 """
 import hashlib
 import hmac
 import ipaddress
 import struct
 
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
 
 VENDOR = 32473
@@ -41,6 +43,28 @@ def hkdf(salt, secret, info, length):
 
 def kdf(key, label, context, length=32, shared=bytes(32)):
     return hkdf(key, shared, b"sojourn-1" + lp(label.encode()) + lp(context), length)
+
+
+def exchange(secret, public):
+    """X25519 (RFC 7748)."""
+    theirs = X25519PublicKey.from_public_bytes(public)
+    return X25519PrivateKey.from_private_bytes(secret).exchange(theirs)
+
+
+def public_value(secret):
+    public = X25519PrivateKey.from_private_bytes(secret).public_key()
+    return public.public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw)
+
+
+def one_time_spi(key, n):
+    """The first word above 511 of a stream of HMACs over the number and the count of blocks."""
+    block = 0
+    while True:
+        stream = hmac.digest(key, struct.pack("!QB", n, block), "sha256")
+        for (word,) in struct.iter_unpack("!I", stream):
+            if word > 511:
+                return word
+        block += 1
 
 
 CIPHERS = {
@@ -136,6 +160,25 @@ class Message:
                                 "covered": offset + 6})
         self.put(f"{kind}: {name}, SPI {spi}", head)
         return self.put("HMAC-SHA-256", mac)
+
+
+def sealed_nai(user, index=0):
+    size = 72 if len(user) <= 63 else 264
+    return (struct.pack("!QB", index, len(user)) + user.encode()).ljust(size, b"\0")
+
+
+def sealed_link(data, kind=0):
+    return (bytes([kind, len(data)]) + data).ljust(16, b"\0")
+
+
+def sa(receiver_in, receiver_out, key, own, peer, lifetime=600):
+    return struct.pack("!BIIBHHIH", 1, receiver_in, receiver_out, 2, 20, 256, lifetime, len(key)) + key + \
+        bytes([len(own)]) + own.encode() + bytes([len(peer)]) + peer.encode()
+
+
+def sa_means(receiver_in, receiver_out, key, own, peer, lifetime=600):
+    return {"mode": 1, "inbound": receiver_in, "outbound": receiver_out, "protocol": 2, "transform": 20,
+            "key_bits": 256, "lifetime": lifetime, "key": key.hex(), "own": own, "peer": peer}
 
 
 def request(flags, lifetime, home, agent, care_of, identification):

@@ -1,20 +1,25 @@
 #!/usr/bin/env python3
 """Writes the vectors beside this file and the seeds of the fuzz corpora in ../fuzz/corpus.
 
-usage: make.py            (needs: pip install cryptography)
+usage: make.py [ROOT]            (needs: pip install cryptography)
 
-Each vector is a .hex file, bytes with comments, and a .json file that says what they mean. Running this again
-gives the same files; a change of the wire shows as a change of the vectors.
+Each vector is a .hex file, bytes with comments, and a .json file that says what they mean. docs/registrations.md
+is written too. Running this again gives the same files; a change of the wire shows as a change of the vectors.
+ROOT is the folder to write below, the project's own by default.
 """
 import hashlib
 import json
 import pathlib
 import struct
+import sys
 
-from build import (Message, address, checksum, gre, icmp, ipv4, kdf, lp, minimal, reply, request, udp)
+import worked
+from build import (Message, address, checksum, gre, icmp, ipv4, kdf, lp, minimal, reply, request, sa, sa_means,
+                   sealed_link, sealed_nai, udp)
 
-HERE = pathlib.Path(__file__).resolve().parent
-CORPUS = HERE.parent / "fuzz" / "corpus"
+ROOT = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else pathlib.Path(__file__).resolve().parents[2])
+HERE = ROOT / "tests" / "vectors"
+CORPUS = ROOT / "tests" / "fuzz" / "corpus"
 
 NAI, REALM, USER = "traveller-one@home.example", "home.example", "traveller-one"
 HA, FA = "ha@home.example", "fa-a@visited-a.example"
@@ -64,9 +69,15 @@ def registration(name, m, **more):
     short = name.split("/")[-1]
     seed(m.expected["message"].replace(" ", "_"), short, m)
     seed("parts", short, m)
+    if name == "worked/3-cookie":
+        seed("cookie_reply", short, m)
     seed("extensions", short, m.bytes()[m.fixed:])
     for e in m.extensions:
-        if "subtype" in e:
+        if name.startswith("worked/"):
+            target = {9: "key_share", 10: "cookie"}.get(e.get("subtype"))
+            if target:
+                seed(target, f"{short}-{e['offset']}", bytes.fromhex(e["body"]))
+        elif "subtype" in e:
             seed("ours", f"{short}-{e['offset']}", m.bytes()[e["offset"]:])
             body = bytes.fromhex(e["body"])
             target = {6: "agent_heard", 8: "handle"}.get(e["subtype"], "protected")
@@ -76,25 +87,6 @@ def registration(name, m, **more):
                       7: "error_detail"}.get(e["subtype"])
             if plain and target:
                 seed(target, f"{short}-{e['offset']}", plain)
-
-
-def sealed_nai(user, index=0):
-    size = 72 if len(user) <= 63 else 264
-    return (struct.pack("!QB", index, len(user)) + user.encode()).ljust(size, b"\0")
-
-
-def sealed_link(data, kind=0):
-    return (bytes([kind, len(data)]) + data).ljust(16, b"\0")
-
-
-def sa(receiver_in, receiver_out, key, own, peer, lifetime=600):
-    return struct.pack("!BIIBHHIH", 1, receiver_in, receiver_out, 2, 20, 256, lifetime, len(key)) + key + \
-        bytes([len(own)]) + own.encode() + bytes([len(peer)]) + peer.encode()
-
-
-def sa_means(receiver_in, receiver_out, key, own, peer, lifetime=600):
-    return {"mode": 1, "inbound": receiver_in, "outbound": receiver_out, "protocol": 2, "transform": 20,
-            "key_bits": 256, "lifetime": lifetime, "key": key.hex(), "own": own, "peer": peer}
 
 
 # ------------------------------------------------------------------ registration requests
@@ -143,7 +135,7 @@ on_link.short(132, "challenge", CHALLENGE)
 key3_auth = derive("KEY 3", KEYS[3], "auth mn>fa",
                    lp(VISIT.encode()) + lp(FA.encode()) + struct.pack("!I", KEY3_AT_FA))
 on_link.authentication(33, "mobile-foreign", KEY3_AT_FA, key3_auth)
-registration("wire-reserved/request-with-mobile-foreign", on_link, keys=keys_used())
+registration("wire-registration/request-with-mobile-foreign", on_link, keys=keys_used())
 
 first = mobile.copy()
 first.short(132, "challenge", CHALLENGE)
@@ -225,7 +217,7 @@ handed_on.short(132, "challenge", bytes(range(8, 16)))
 handed_on.authentication(33, "mobile-foreign", KEY3_AT_MN,
                          derive("KEY 3", KEYS[3], "auth fa>mn",
                                 lp(VISIT.encode()) + lp(FA.encode()) + struct.pack("!I", KEY3_AT_MN)))
-registration("wire-reserved/reply-with-mobile-foreign", handed_on, answers="wire-registration/request-relayed",
+registration("wire-registration/reply-with-mobile-foreign", handed_on, answers="wire-registration/request-relayed",
              keys=keys_used())
 
 colocated_reply = mobile_reply(reply(0, 600, "0.0.0.0", HOME_AGENT, IDENTIFICATION + (1 << 32)), "aes-128-gcm",
@@ -258,6 +250,10 @@ registration("wire-registration/reply-deregistration", left, answers="wire-regis
 clock = reply(133, 0, "0.0.0.0", HOME_AGENT, 0xEEAA0100DEADBEEF).short(131, "NAI", b"@" + REALM.encode())
 registration("wire-registration/reply-identification", finish_mobile(clock),
              answers="wire-registration/request-co-located", keys=keys_used())
+
+page = worked.write(registration)
+(ROOT / "docs").mkdir(parents=True, exist_ok=True)
+(ROOT / "docs" / "registrations.md").write_text(page)
 
 registration("rfc5944-3.4/reply-identification", reply(133, 0, "10.0.0.1", "10.0.0.2", 0xEEAA0100DEADBEEF))
 registration("rfc5944-3.4/reply-from-foreign-agent", reply(77, 0, "0.0.0.0", "10.0.0.2", 1))

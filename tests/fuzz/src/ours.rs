@@ -8,6 +8,8 @@ use wire::{
             self, AgentHeard, AssociationInfo, ErrorDetail, Handle, Numbers, Protected, SealedLayer2,
             SealedNai, Subtype,
         },
+        registration::Reply,
+        share::{Cookie, KeyShare},
     },
 };
 
@@ -75,6 +77,32 @@ pub fn handle(data: &[u8]) {
         let mut w = Writer::default();
         handle.emit(&mut w, EXPERIMENTAL).expect("it was parsed");
         assert_eq!(&w.bytes()[HEADER..], data);
+    }
+}
+
+/// The body of a key share.
+pub fn key_share(data: &[u8]) {
+    if let Ok(share) = KeyShare::parse(data) {
+        let mut w = Writer::default();
+        share.emit(&mut w, EXPERIMENTAL).expect("it was parsed");
+        assert_eq!(&w.bytes()[HEADER..], data);
+    }
+}
+
+/// The body of a cookie.
+pub fn cookie(data: &[u8]) {
+    if let Ok(cookie) = Cookie::parse(data) {
+        assert_eq!(cookie.0, data);
+    }
+}
+
+/// A reply that only asks for a cookie.
+pub fn cookie_reply(data: &[u8]) {
+    if let Some((cookie, numbers)) = Cookie::alone_in(data, ours::DOCUMENTATION_VENDOR) {
+        let mut w = Writer::default();
+        cookie.emit(&mut w, numbers).expect("it was parsed");
+        // Padding may stand on both sides.
+        assert!(data[Reply::LEN..].windows(w.len()).any(|extension| extension == w.bytes()));
     }
 }
 

@@ -79,12 +79,17 @@ pub struct Offer {
     value: [u8; 32],
 }
 
+impl From<Secret> for Offer {
+    fn from(secret: Secret) -> Self {
+        Self { value: secret.public(), secret }
+    }
+}
+
 impl Offer {
     /// A fresh one.
     #[must_use]
     pub fn new(rng: &mut Rng) -> Self {
-        let secret = Secret::new(rng);
-        Self { value: secret.public(), secret }
+        Self::from(Secret::new(rng))
     }
 
     /// The public value.

@@ -17,7 +17,7 @@ mod outbound;
 mod thread;
 mod trouble;
 
-use std::{net::Ipv4Addr, sync::Arc, time::Duration};
+use std::{io::ErrorKind, net::Ipv4Addr, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use forward::{Table, mtu::Paths};
@@ -38,6 +38,8 @@ use thread::Thread;
 
 /// Datagrams that wait for control before further ones are dropped; a mobile node repeats its requests.
 const CONTROL_QUEUE: usize = 4096;
+/// Refusals that wait for control; one for each home agent says it all.
+const REFUSALS: usize = 64;
 /// Octets of room for one packet and its headroom. Longer packets come from nobody who knows our MTU.
 const SLOT: usize = 9 * 1024 + 256;
 
@@ -113,6 +115,15 @@ impl Links {
     }
 }
 
+/// The network would not carry a message of control, as far as ICMP can be believed: anybody can send it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// Where the message was going.
+    pub destination: Ipv4Addr,
+    /// No way to the network or the host, nobody at the port, or something else.
+    pub kind: ErrorKind,
+}
+
 /// What control and the two threads share.
 struct Shared {
     tun: Tun,
@@ -125,6 +136,7 @@ struct Shared {
     ports: ArcSwap<Vec<udp::Port>>,
     paths: ArcSwap<Paths>,
     tally: Tally,
+    refusals: mpsc::Sender<Refusal>,
 }
 
 impl Shared {
@@ -144,6 +156,7 @@ fn now() -> Duration {
 pub struct Tunnel {
     shared: Arc<Shared>,
     threads: Vec<Thread>,
+    refusals: Option<mpsc::Receiver<Refusal>>,
 }
 
 impl Tunnel {
@@ -158,6 +171,7 @@ impl Tunnel {
         let (visited, home) = config.links.open()?;
         let mtu = if minimal { forward::MINIMAL_MTU } else { forward::IPIP_MTU };
         let tun = Tun::open(&config.device, mtu)?;
+        let (refused, refusals) = mpsc::channel(REFUSALS);
         let shared = Arc::new(Shared {
             tun,
             raw,
@@ -167,6 +181,7 @@ impl Tunnel {
             ports: ArcSwap::from_pointee(config.ports),
             paths: ArcSwap::from_pointee(Paths::default()),
             tally: Tally::default(),
+            refusals: refused,
         });
         let (control, datagrams) = mpsc::channel(CONTROL_QUEUE);
         let inbound = inbound::Inbound::new(Arc::clone(&shared), control);
@@ -175,7 +190,7 @@ impl Tunnel {
             Thread::spawn("tunnel-in", move |bell| inbound.run(&bell))?,
             Thread::spawn("tunnel-out", move |bell| outbound.run(&bell))?,
         ];
-        Ok((Self { shared, threads }, datagrams))
+        Ok((Self { shared, threads, refusals: Some(refusals) }, datagrams))
     }
 
     /// Puts another table in place of the present one.
@@ -188,6 +203,11 @@ impl Tunnel {
     pub fn set_ports(&self, ports: Vec<udp::Port>) {
         self.shared.ports.store(Arc::new(ports));
         self.threads.iter().for_each(Thread::ring);
+    }
+
+    /// What ICMP says about messages that control sent from the ports; whoever asks first gets it.
+    pub const fn refusals(&mut self) -> Option<mpsc::Receiver<Refusal>> {
+        self.refusals.take()
     }
 
     /// What was carried and dropped since the start.

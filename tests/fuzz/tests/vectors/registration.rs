@@ -13,10 +13,14 @@ use wire::{
         },
         part::{Held, Parts},
         registration::{Reply, Request},
+        share::{Cookie, KeyShare},
     },
 };
 
-use super::{Vector, hex, schedule::Keys};
+use super::{
+    Vector, hex,
+    schedule::{Keys, Known, visit_auth},
+};
 
 fn parts<'a>(bytes: &'a [u8], fixed: usize) -> Result<Parts<'a>, String> {
     Parts::parse(bytes, fixed, DOCUMENTATION_VENDOR).map_err(|e| format!("{e:?}"))
@@ -81,35 +85,36 @@ struct Opened<'a> {
 
 impl<'a> Opened<'a> {
     fn new(vector: &'a Vector, fixed: usize) -> Result<Self, String> {
-        let keys = Keys::read();
-        let cipher = |name: &str| {
-            let text = vector.expected["keys"][name].as_str().expect("a cipher");
-            Cipher::from_name(text).expect("a known cipher")
-        };
-        let (mobile_cipher, agents_cipher) = (cipher("mobile_cipher"), cipher("agents_cipher"));
-        let (mobile, agents) = (keys.mobile(mobile_cipher), keys.agents(agents_cipher));
+        let known = Known::of(vector);
+        let (mobile, agents) = (&known.mobile, &known.agents);
         let is_request = fixed == Request::LEN;
         let direction = if is_request { Direction::ToHome } else { Direction::FromHome };
         let parts = parts(&vector.bytes, fixed)?;
         let message = Unverified::new(parts.clone());
-        assert!(mobile.verify(direction, mobile.spi(), &message).is_some(), "{}: 32", vector.name);
+        assert!(mobile.verify(direction, known.spi, &message).is_some(), "{}: 32", vector.name);
         if parts.foreign_home.is_some() {
             assert!(agents.matches(direction, &parts), "{}: 34", vector.name);
         }
         if let Some(claim) = parts.foreign.mobile_foreign {
             let label = if is_request { "auth mn>fa" } else { "auth fa>mn" };
-            let key = keys.visit_auth(label, claim.spi);
+            let (name, key3) = &known.visit;
+            let key = visit_auth((name, key3), "fa-a@visited-a.example", label, claim.spi);
             let covered = parts.covered(&claim);
             assert!(crypto::verify_hmac(&key, &[covered], claim.authenticator), "{}: 33", vector.name);
         }
         let (t1, t2) = transcripts(vector, &parts);
+        let (mobile_key, label) = match (is_request, known.realm_key(&parts)) {
+            (true, None) => (mobile.request_key().duplicate(), "seal mn>ha"),
+            (true, Some(key)) => (key, "seal realm"),
+            (false, _) => (mobile.reply_key(&t1, known.mobile_exchange.as_ref()), "seal ha>mn"),
+        };
         Ok(Self {
             parts,
-            mobile: if is_request { mobile.request_key().duplicate() } else { mobile.reply_key(&t1, None) },
-            mobile_cipher,
-            agents: agents.reply_key(&t2, None),
-            agents_cipher,
-            under: if is_request { ("seal mn>ha", "") } else { ("seal ha>mn", "seal ha>fa") },
+            mobile: mobile_key,
+            mobile_cipher: mobile.cipher(),
+            agents: agents.reply_key(&t2, known.agents_exchange.as_ref()),
+            agents_cipher: agents.cipher(),
+            under: (label, if is_request { "" } else { "seal ha>fa" }),
         })
     }
 
@@ -192,6 +197,16 @@ fn meaning(e: &Extension<'_>, ours: &ours::Ours<'_>, w: &mut Writer, opened: Opt
             let handle = Handle::parse(ours.body).expect("a handle");
             handle.emit(w, ours.numbers).expect("it was parsed");
             json!({ "handle": format!("{:016x}", handle.handle), "key2": handle.key2.0, "key3": handle.key3.0 })
+        }
+        Subtype::KEY_SHARE => {
+            let share = KeyShare::parse(ours.body).expect("a key share");
+            share.emit(w, ours.numbers).expect("it was parsed");
+            json!({ "group": share.group.0, "value": hex(share.value) })
+        }
+        Subtype::COOKIE => {
+            let cookie = Cookie::parse(ours.body).expect("a cookie");
+            cookie.emit(w, ours.numbers).expect("it was parsed");
+            json!({ "cookie": hex(&cookie.0) })
         }
         subtype => {
             let protected = Protected::parse(ours.body).expect("content-type, flags, SPI");

@@ -246,10 +246,7 @@ pub(super) const fn counter(code: Code) -> &'static str {
         Code::FA_UNKNOWN_CHALLENGE => "code 104",
         Code::FA_MISSING_CHALLENGE => "code 105",
         Code::FA_STALE_CHALLENGE => "code 106",
-        INVALID_HOME_AGENT => "code 194",
+        Code::FA_INVALID_HOME_AGENT => "code 194",
         _ => "other code",
     }
 }
-
-/// The home agent field names the foreign agent itself (RFC 5944 section 3.7.2).
-pub(super) const INVALID_HOME_AGENT: Code = Code(194);

@@ -19,7 +19,7 @@ use wire::{
 use super::{
     ForeignAgent, ReverseTunnel, Station, Unreachable,
     challenge::{Spender, Standing},
-    pending::{Asker, INVALID_HOME_AGENT, PER_STATION, Pending, Progress, Purpose, WAIT},
+    pending::{Asker, PER_STATION, Pending, Progress, Purpose, WAIT},
     proof::Proof,
 };
 
@@ -134,7 +134,7 @@ impl ForeignAgent {
             return Err(Code::FA_MISSING_HOME_AGENT);
         }
         if home_agent == self.config.care_of || self.config.links.iter().any(|l| l.address == home_agent) {
-            return Err(INVALID_HOME_AGENT);
+            return Err(Code::FA_INVALID_HOME_AGENT);
         }
         if !self.homes.contains_key(&home_agent) {
             return Err(Code::FA_PROHIBITED);

@@ -6,27 +6,30 @@ use std::fmt;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Code(pub u8);
 
-macro_rules! codes {
-    ($($(#[$doc:meta])* $name:ident = $value:literal, $text:literal;)*) => {
-        impl Code {
+/// Names and words for the values of a registry, each said once.
+macro_rules! registry {
+    ($kind:ident, $unknown:literal; $($(#[$doc:meta])* $name:ident = $value:literal, $text:literal;)*) => {
+        impl $kind {
             $($(#[$doc])* pub const $name: Self = Self($value);)*
 
-            /// All codes with a name, in rising order.
+            /// All that have a name, in rising order.
             pub const NAMED: &'static [Self] = &[$(Self::$name),*];
 
-            /// What the code means, in words for a log line.
+            /// What it means, in words for a log line.
             #[must_use]
             pub const fn meaning(self) -> &'static str {
                 match self.0 {
                     $($value => $text,)*
-                    _ => "unknown code",
+                    _ => $unknown,
                 }
             }
         }
     };
 }
+pub(super) use registry;
 
-codes! {
+registry! {
+    Code, "unknown code";
     /// Accepted (RFC 5944).
     ACCEPTED = 0, "registration accepted";
     /// Accepted, simultaneous bindings unsupported (RFC 5944).
@@ -123,6 +126,8 @@ codes! {
     HA_UDP_UNAVAILABLE = 142, "home agent: UDP encapsulation unavailable";
     /// Home agent: experimental (RFC 4064).
     HA_EXPERIMENTAL = 192, "home agent: experimental, see the error detail";
+    /// Foreign agent: the home agent field cannot be a home agent's (RFC 5944).
+    FA_INVALID_HOME_AGENT = 194, "foreign agent: invalid home agent address";
 }
 
 impl Code {
@@ -155,42 +160,26 @@ impl fmt::Display for Code {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct DetailCode(pub u16);
 
-impl DetailCode {
+registry! {
+    DetailCode, "unknown detail";
     /// A key share is missing.
-    pub const SHARE_MISSING: Self = Self(1);
+    SHARE_MISSING = 1, "a key share is missing";
     /// A key share was refused.
-    pub const SHARE_REFUSED: Self = Self(2);
+    SHARE_REFUSED = 2, "a key share was refused";
     /// The roaming policy forbids this agent.
-    pub const ROAMING_POLICY: Self = Self(3);
+    ROAMING_POLICY = 3, "the roaming policy forbids this agent";
     /// A counter-proposal follows.
-    pub const COUNTER_PROPOSAL: Self = Self(4);
+    COUNTER_PROPOSAL = 4, "a counter-proposal follows";
     /// No proposal was chosen.
-    pub const NO_PROPOSAL: Self = Self(5);
+    NO_PROPOSAL = 5, "no proposal was chosen";
     /// The rounds of a negotiation are used up.
-    pub const ROUNDS_EXHAUSTED: Self = Self(6);
+    ROUNDS_EXHAUSTED = 6, "the rounds of the negotiation are used up";
     /// The path is not secured.
-    pub const PATH_NOT_SECURED: Self = Self(7);
+    PATH_NOT_SECURED = 7, "the path between the agents is not secured";
     /// The key distribution centre cannot be reached.
-    pub const KDC_UNAVAILABLE: Self = Self(8);
+    KDC_UNAVAILABLE = 8, "the key distribution centre cannot be reached";
     /// The agent that relayed is not the one that the mobile node heard.
-    pub const AGENT_MISMATCH: Self = Self(9);
-
-    /// What the detail means, in words for a log line.
-    #[must_use]
-    pub const fn meaning(self) -> &'static str {
-        match self.0 {
-            1 => "a key share is missing",
-            2 => "a key share was refused",
-            3 => "the roaming policy forbids this agent",
-            4 => "a counter-proposal follows",
-            5 => "no proposal was chosen",
-            6 => "the rounds of the negotiation are used up",
-            7 => "the path between the agents is not secured",
-            8 => "the key distribution centre cannot be reached",
-            9 => "the relaying agent is not the one that was heard",
-            _ => "unknown detail",
-        }
-    }
+    AGENT_MISMATCH = 9, "the relaying agent is not the one that was heard";
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 //! Types 0 to 127 may not be skipped when unknown, 128 to 255 may. A walk over a message never trusts a
 //! length: each is checked against the bytes that are there.
 
-use super::Spi;
+use super::{Spi, revocation};
 use crate::{Error, Reader, Writer};
 
 /// Mobile–home authentication.
@@ -65,6 +65,7 @@ pub const fn known(kind: u8) -> bool {
             | DELIVERY_STYLE
             | MN_NAI
             | MN_FA_CHALLENGE
+            | revocation::SUPPORT
             | UDP_TUNNEL_REQUEST
     )
 }

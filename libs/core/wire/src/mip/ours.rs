@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 
 use super::{
     Spi,
-    code::DetailCode,
+    code::{DetailCode, registry},
     extension::{CRITICAL_VENDOR, EXPERIMENTAL, Extension},
 };
 use crate::{Error, Reader, Writer};
@@ -38,27 +38,28 @@ impl Numbers {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Subtype(pub u16);
 
-impl Subtype {
+registry! {
+    Subtype, "unknown sub-type";
     /// Network access identifier.
-    pub const NAI: Self = Self(1);
+    NAI = 1, "NAI";
     /// IP address.
-    pub const IP: Self = Self(2);
+    IP = 2, "IP";
     /// Layer 2 address.
-    pub const LAYER_2: Self = Self(3);
+    LAYER_2 = 3, "layer 2";
     /// Security association.
-    pub const ASSOCIATION: Self = Self(4);
+    ASSOCIATION = 4, "security association";
     /// Negotiation; reserved, not yet in use.
-    pub const NEGOTIATION: Self = Self(5);
+    NEGOTIATION = 5, "negotiation";
     /// Agent heard.
-    pub const AGENT_HEARD: Self = Self(6);
+    AGENT_HEARD = 6, "agent heard";
     /// Error detail.
-    pub const ERROR_DETAIL: Self = Self(7);
+    ERROR_DETAIL = 7, "error detail";
     /// Handle.
-    pub const HANDLE: Self = Self(8);
+    HANDLE = 8, "handle";
     /// Key share.
-    pub const KEY_SHARE: Self = Self(9);
+    KEY_SHARE = 9, "key share";
     /// Cookie.
-    pub const COOKIE: Self = Self(10);
+    COOKIE = 10, "cookie";
 }
 
 /// One of our extensions: its sub-type and body.

@@ -1,14 +1,15 @@
 //! What comes back from inside the tunnels: smaller paths, and hosts that cannot be reached (RFC 2003 §4, §5).
 
-use std::{net::Ipv4Addr, ops::Range, sync::Arc};
+use std::{io::ErrorKind, net::Ipv4Addr, ops::Range, sync::Arc};
 
 use forward::{
     Entry, decap,
+    encap::TUNNEL_DATA,
     icmp_error::{Bucket, Kind, Reaction, reaction},
     mtu::{Paths, plateau_below},
 };
 
-use super::{Shared, counters::Count, now, outbound::send_error};
+use super::{Refusal, Shared, counters::Count, now, outbound::send_error};
 use crate::error_queue::{Cause, Reader, Trouble};
 
 /// Reads error queues and says what to do.
@@ -46,9 +47,26 @@ pub(super) fn drain(shared: &Shared, troubles: &mut Troubles) {
     }
     for port in shared.ports.load().iter() {
         while let Some(trouble) = reader.next(port) {
+            if trouble.quoted.first().is_some_and(|first| *first != TUNNEL_DATA) {
+                refuse(shared, trouble.remote, trouble.cause);
+                continue;
+            }
             act(|quoted| decap::udp(quoted).ok(), false, trouble);
         }
     }
+}
+
+/// Tells control that a message of its own did not arrive. Whether a report is to be believed is its decision.
+fn refuse(shared: &Shared, destination: Ipv4Addr, cause: Cause) {
+    let kind = match cause {
+        Cause::Icmp { icmp_type: 3, code: 0 | 6 | 11, .. } => ErrorKind::NetworkUnreachable,
+        Cause::Icmp { icmp_type: 3, code: 1 | 7 | 12, .. } => ErrorKind::HostUnreachable,
+        Cause::Icmp { icmp_type: 3, code: 3, .. } => ErrorKind::ConnectionRefused,
+        Cause::Icmp { icmp_type: 3, code, .. } if code != 4 => ErrorKind::Other,
+        _ => return,
+    };
+    // More than control can take say nothing new.
+    let _ = shared.refusals.try_send(Refusal { destination, kind });
 }
 
 /// What was said of an outer packet.

@@ -1,6 +1,10 @@
 //! Rules of RFC 5944 that no other test shows (docs/conformance.md).
 
-use std::{io::Read as _, net::Ipv4Addr};
+use std::{
+    io::{ErrorKind, Read as _},
+    net::{Ipv4Addr, SocketAddrV4},
+    time::Duration,
+};
 
 use forward::{Side, Table};
 use net::{
@@ -8,8 +12,10 @@ use net::{
     netlink::Netlink,
     plan::{HomeAgent, MobileNode, home_agent::Binding, mobile_node::Home},
     sysctl,
-    tunnel::{Config, Encapsulations, Links, Tunnel},
+    tunnel::{Config, Encapsulations, Links, Refusal, Tunnel},
+    udp::Port,
 };
+use tokio::sync::mpsc;
 
 use crate::{
     lab::{Host, Switch},
@@ -82,4 +88,52 @@ fn a_first_binding_is_told_to_the_home_link() {
         }
     }
     assert_eq!((&packet[SENDER.0], &packet[TARGET]), (&own[..], &HOME.octets()[..]));
+}
+
+/// Section 3.7.2.3: what the agent learns of a home agent that cannot be reached.
+#[test]
+fn what_icmp_says_of_a_message_of_control_reaches_control() {
+    let Some(switch) = Switch::new(&["far"]) else { return };
+    let (agent, router) = (Host::new().unwrap(), Host::new().unwrap());
+    switch.connect(&agent, "eth0", "far");
+    switch.connect(&router, "eth0", "far");
+    agent.address("eth0", "10.51.1.2", 24);
+    router.address("eth0", "10.51.1.1", 24);
+    router.forward();
+    agent.route("0.0.0.0", 0, "10.51.1.1");
+    let nobody_listens = Ipv4Addr::new(10, 51, 1, 1);
+    let no_way = Ipv4Addr::new(10, 50, 1, 2);
+    agent.act(move || async move {
+        let port = Port::open(SocketAddrV4::new(Ipv4Addr::new(10, 51, 1, 2), 434), None).unwrap();
+        let config = Config {
+            device: "sojourn0".to_owned(),
+            mark: None,
+            ports: vec![port.clone()],
+            table: Table::new(Side::Visited, []),
+            encapsulations: Encapsulations::default(),
+            links: Links::None,
+        };
+        let (mut tunnel, _datagrams) = Tunnel::open(config).unwrap();
+        let mut refusals = tunnel.refusals().unwrap();
+        assert!(tunnel.refusals().is_none());
+        for (destination, kind) in
+            [(nobody_listens, ErrorKind::ConnectionRefused), (no_way, ErrorKind::NetworkUnreachable)]
+        {
+            assert_eq!(refusal(&port, &mut refusals, destination).await, Refusal { destination, kind });
+            while refusals.try_recv().is_ok() {}
+        }
+        // What travels in the tunnel is not control's.
+        port.send(SocketAddrV4::new(nobody_listens, 434), &[4, 4, 0, 0]).unwrap();
+        assert_eq!(refusal(&port, &mut refusals, no_way).await.destination, no_way);
+    });
+}
+
+/// The first refusal of what is sent there. Routers limit how often they say so: asked again, as mobile nodes do.
+async fn refusal(port: &Port, refusals: &mut mpsc::Receiver<Refusal>, destination: Ipv4Addr) -> Refusal {
+    loop {
+        port.send(SocketAddrV4::new(destination, 434), &[1, 2, 3]).unwrap();
+        if let Ok(refusal) = tokio::time::timeout(Duration::from_secs(1), refusals.recv()).await {
+            return refusal.unwrap();
+        }
+    }
 }
