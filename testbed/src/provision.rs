@@ -66,7 +66,8 @@ impl Provision<'_> {
         })?;
         let prefix = self.scenario.link(agent.link.get_ref())?.prefix.get_ref();
         let lifetime = self.scenario.registration.lifetime_s.get_ref();
-        let given = self.scenario.mobile_nodes.iter().filter(|it| it.unnumbered && it.home_agent == agent.name);
+        let given =
+            self.scenario.mobile_nodes.iter().filter(|it| it.unnumbered && it.home_agent == agent.name);
         // What a scenario says is what the home agent gives: it has nothing else.
         let given: Vec<_> = given.map(|it| *it.home_address.get_ref()).collect();
         let home_addresses = match (given.iter().min(), given.iter().max()) {

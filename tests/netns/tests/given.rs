@@ -66,5 +66,8 @@ fn bindings_stand_beside_each_other_until_there_are_too_many_or_it_is_home() {
     testbed.run(&["move", "mn", "--to", "visited-b"]).unwrap();
     assert!(bound(&testbed).contains(b));
     testbed.run(&["move", "mn", "--to", "home"]).unwrap();
-    assert_eq!((bound(&testbed), testbed.node("mn").unwrap()["state"].clone()), (places([]), "at home".into()));
+    assert_eq!(
+        (bound(&testbed), testbed.node("mn").unwrap()["state"].clone()),
+        (places([]), "at home".into())
+    );
 }

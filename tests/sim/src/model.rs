@@ -78,7 +78,9 @@ impl Model {
             let node = (0..16).find(|n| nai(*n) == *name).ok_or("an address is given to nobody")?;
             let (first, last) = POOL;
             // The last one is the broadcast address of the home link.
-            must((first..last).contains(home_address), || format!("{name}: {home_address} is nobody's to have"))?;
+            must((first..last).contains(home_address), || {
+                format!("{name}: {home_address} is nobody's to have")
+            })?;
             let owner = self.node_of(*home_address).filter(|owner| *owner != node);
             must(owner.is_none(), || format!("{home_address} is given to {name}, and {owner:?} has it"))?;
             let before = self.homes.insert(node, *home_address);

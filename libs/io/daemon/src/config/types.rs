@@ -369,6 +369,31 @@ mod tests {
     use super::*;
 
     #[test]
+    fn ranges_of_addresses() {
+        let at = |last| Ipv4Addr::new(10, 11, 1, last);
+        for (text, first, last) in [
+            ("10.11.1.128/26", 128, 191),
+            ("10.11.1.128-10.11.1.191", 128, 191),
+            ("10.11.1.7 - 10.11.1.7", 7, 7),
+            ("10.11.1.7/32", 7, 7),
+        ] {
+            let range: AddressRange = text.parse().unwrap();
+            assert_eq!((range.first(), range.last()), (at(first), at(last)), "{text}");
+            assert_eq!(range.to_string().parse(), Ok(range));
+        }
+        let all: AddressRange = "0.0.0.0/0".parse().unwrap();
+        assert_eq!((all.first(), all.last()), (Ipv4Addr::UNSPECIFIED, Ipv4Addr::BROADCAST));
+        for wrong in ["", "10.11.1.1", "10.11.1.1-", "-", "10.11.1.1-2", "10.11.1.1-10.11.1.256", "a-b"] {
+            assert_eq!(wrong.parse::<AddressRange>(), Err(AddressRangeError::Syntax), "{wrong}");
+        }
+        assert_eq!(
+            "10.11.1.9-10.11.1.8".parse::<AddressRange>(),
+            Err(AddressRangeError::Order(at(9), at(8)))
+        );
+        assert!(matches!("10.11.1.129/26".parse::<AddressRange>(), Err(AddressRangeError::Prefix(_))));
+    }
+
+    #[test]
     fn prefixes() {
         let prefix: Prefix = "10.11.1.0/24".parse().unwrap();
         assert_eq!((prefix.address(), prefix.length()), (Ipv4Addr::new(10, 11, 1, 0), 24));

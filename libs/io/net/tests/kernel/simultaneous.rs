@@ -15,10 +15,11 @@ const SENT: u64 = 200;
 
 /// Both tunnels, the first as `encapsulation` has it, as the home agent or the mobile node knows them.
 fn both(side: Side, encapsulation: Encapsulation) -> Table {
-    let peers = [(encapsulation, CARE_OF), (Encapsulation::IpInIp, SECOND)].map(|(how, care_of)| match side {
-        Side::HomeAgent => how.peer(HOME_AGENT, care_of),
-        Side::Visited => how.peer(care_of, HOME_AGENT),
-    });
+    let peers =
+        [(encapsulation, CARE_OF), (Encapsulation::IpInIp, SECOND)].map(|(how, care_of)| match side {
+            Side::HomeAgent => how.peer(HOME_AGENT, care_of),
+            Side::Visited => how.peer(care_of, HOME_AGENT),
+        });
     let mut table = Table::new(side, []).with_broadcast(BROADCAST);
     table.set(HOME_ADDRESS, &peers.map(entry));
     table
