@@ -212,9 +212,20 @@ fn plain_mobile_nodes_are_warned_of() {
     let out = centre.file("mn.toml");
     let enrol = centre.enrol(MOBILE_NODE, "10.11.1.50", out.to_str().unwrap());
     assert_eq!(centre.sojourn(&[&enrol[..], &["--md5"]].concat()).status.code(), Some(2));
+    assert_eq!(centre.sojourn(&[&enrol[..], &["--nonces"]].concat()).status.code(), Some(2));
+    let sealed = ["--plain", "--cipher", "aes-128-gcm"];
+    assert_eq!(centre.sojourn(&[&enrol[..], &sealed].concat()).status.code(), Some(2));
     let output = centre.sojourn(&[&enrol[..], &["--plain", "--nonces", "--md5"]].concat());
     assert!(output.status.success());
-    assert!(String::from_utf8(output.stderr).unwrap().contains("HMAC-MD5 is weak"));
+    let (said, warned) =
+        (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+    assert!(warned.contains("HMAC-MD5 is weak") && warned.contains("can be followed"), "{warned}");
+    assert!(said.contains("Tell its software what stands at the top of"), "{said}");
+    let text = fs::read_to_string(&out).unwrap();
+    let key = text.lines().find_map(|line| line.strip_prefix("#   key (hex)")).unwrap().trim();
+    assert_eq!(key.len(), 32);
+    assert!(!said.contains(key) && !warned.contains(key));
+    assert_eq!(fs::metadata(&out).unwrap().permissions().mode() & 0o777, 0o600);
     let enrolment = Enrolment::load(&out).unwrap();
     assert!(!enrolment.one_time && enrolment.no_fs);
     assert!(enrolment.plain.is_some_and(|plain| plain.nonces && plain.md5));

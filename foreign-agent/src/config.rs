@@ -5,7 +5,7 @@ use std::{net::Ipv4Addr, path::PathBuf, time::Duration};
 use anyhow::Context as _;
 use crypto::{Cipher, Key};
 use daemon::config::{self, AdminSection, Check, Interface, Nai, PathKind};
-use mobility::foreign_agent::{self, Encapsulation, HomeAgent, ReverseTunnel};
+use mobility::foreign_agent::{self, Encapsulation, HomeAgent, PlainNode, ReverseTunnel};
 use sansio::LinkId;
 use serde::Deserialize;
 use wire::mip::{
@@ -35,6 +35,8 @@ pub(crate) struct Config {
     pub(crate) admin: AdminSection,
     #[serde(default)]
     pub(crate) home_agents: Vec<Neighbour>,
+    #[serde(default)]
+    pub(crate) mobile_nodes: Vec<MobileNode>,
 }
 
 const fn documentation_vendor() -> u32 {
@@ -59,6 +61,7 @@ pub(crate) struct Registration {
     pub(crate) max_pending: usize,
     pub(crate) reverse_tunnel: Reverse,
     pub(crate) required: bool,
+    pub(crate) plain_nodes: bool,
 }
 
 impl Default for Registration {
@@ -69,6 +72,7 @@ impl Default for Registration {
             max_pending: 1000,
             reverse_tunnel: Reverse::Optional,
             required: false,
+            plain_nodes: false,
         }
     }
 }
@@ -129,10 +133,30 @@ pub(crate) struct Neighbour {
     pub(crate) cipher: config::Cipher,
 }
 
+/// A mobile node without our extensions that shares an association with this agent.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct MobileNode {
+    pub(crate) home_address: Ipv4Addr,
+    pub(crate) spi: u32,
+    pub(crate) key: PathBuf,
+    pub(crate) algorithm: Algorithm,
+}
+
+/// How the authenticators of such a node are made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+pub(crate) enum Algorithm {
+    #[serde(rename = "hmac-sha-256")]
+    HmacSha256,
+    #[serde(rename = "hmac-md5")]
+    HmacMd5,
+}
+
 impl config::Config for Config {
     fn paths(&mut self) -> Vec<&mut PathBuf> {
         let mut paths = vec![&mut self.state, &mut self.state_key, &mut self.admin.socket];
         paths.extend(self.home_agents.iter_mut().map(|home| &mut home.key));
+        paths.extend(self.mobile_nodes.iter_mut().map(|node| &mut node.key));
         paths
     }
 
@@ -154,6 +178,7 @@ impl config::Config for Config {
         check.range("registration.max_pending", registration.max_pending, 1..=1_000_000);
         self.check_advertisement(check);
         self.check_home_agents(check);
+        self.check_mobile_nodes(check);
     }
 }
 
@@ -216,6 +241,23 @@ impl Config {
         check.unique(homes().map(|(i, home)| (format!("home_agents[{i}].nai"), home.nai.clone())));
     }
 
+    fn check_mobile_nodes(&self, check: &mut Check) {
+        if !self.mobile_nodes.is_empty() && !self.registration.plain_nodes {
+            check.problem("mobile_nodes", "nobody is served by them without registration.plain_nodes = true");
+        }
+        for (i, node) in self.mobile_nodes.iter().enumerate() {
+            let key = |name: &str| format!("mobile_nodes[{i}].{name}");
+            if !host(node.home_address) {
+                let message = format!("{} is no address of a host", node.home_address);
+                check.problem(key("home_address"), message);
+            }
+            check.range(key("spi"), node.spi, 256..=u32::MAX);
+            check.short_key_file(key("key"), &node.key);
+        }
+        let nodes = self.mobile_nodes.iter().enumerate();
+        check.unique(nodes.map(|(i, node)| (format!("mobile_nodes[{i}].home_address"), node.home_address)));
+    }
+
     /// What the core is told.
     pub(crate) fn core(&self) -> anyhow::Result<foreign_agent::Config> {
         let numbered = (0..).zip(&self.links);
@@ -245,6 +287,10 @@ impl Config {
                 config::Encapsulation::Udp => Encapsulation::Udp,
             },
             home_agents: self.home_agents.iter().map(Neighbour::core).collect::<anyhow::Result<_>>()?,
+            plain_nodes: match self.registration.plain_nodes {
+                true => Some(self.mobile_nodes.iter().map(MobileNode::core).collect::<anyhow::Result<_>>()?),
+                false => None,
+            },
         })
     }
 
@@ -273,6 +319,17 @@ impl Neighbour {
             key: Key::new(*key.expose()),
             no_fs: self.no_fs,
         })
+    }
+}
+
+impl MobileNode {
+    fn core(&self) -> anyhow::Result<PlainNode> {
+        let key = Key::new(*daemon::secret_file::read_short_key(&self.key)?.expose());
+        let md5 = self.algorithm == Algorithm::HmacMd5;
+        if md5 {
+            tracing::warn!(home_address = %self.home_address, "HMAC-MD5 is weak: replace this mobile node's software");
+        }
+        Ok(PlainNode { home_address: self.home_address, spi: Spi(self.spi), key, md5 })
     }
 }
 
@@ -395,6 +452,36 @@ mod tests {
             assert!(message.contains(words), "{words}: {message}");
             assert!(message.contains("foreign-agent.toml:"), "{message}");
         }
+    }
+
+    #[test]
+    fn nodes_without_our_extensions_are_served_by_policy_only() {
+        let folder = Folder::new("plain");
+        assert!(folder.load(EXAMPLE).unwrap().core().unwrap().plain_nodes.is_none());
+        let served = EXAMPLE.replace("plain_nodes = false", "plain_nodes = true");
+        assert!(folder.load(&served).unwrap().core().unwrap().plain_nodes.is_some_and(|it| it.is_empty()));
+
+        let shown: Vec<&str> = EXAMPLE.lines().collect();
+        let from = shown.iter().position(|line| line.starts_with("# [[mobile_nodes]]")).unwrap();
+        let table: String = shown[from..].iter().map(|line| format!("{}\n", &line[2..])).collect();
+        let table = table.replace("traveller-two.key", "fa-a.key");
+        let core = folder.load(&format!("{served}{table}")).unwrap().core().unwrap();
+        let nodes = core.plain_nodes.unwrap();
+        assert_eq!((nodes[0].home_address, nodes[0].spi), (Ipv4Addr::new(10, 11, 1, 60), Spi(700)));
+        assert!(nodes[0].key == Key::new([0xab; 32]) && !nodes[0].md5);
+        for (right, wrong, key, words) in [
+            ("10.11.1.60", "0.0.0.0", "mobile_nodes[0].home_address", "host"),
+            ("spi = 700", "spi = 255", "mobile_nodes[0].spi", "from 256"),
+            ("fa-a.key", "nowhere.key", "mobile_nodes[0].key", "does not exist"),
+            ("\"hmac-sha-256\"", "\"md5\"", "mobile_nodes[0].algorithm", "hmac-md5"),
+        ] {
+            let message = folder.load(&format!("{served}{}", table.replace(right, wrong))).unwrap_err();
+            assert!(message.contains(&format!(": {key}: ")) && message.contains(words), "{message}");
+        }
+        let message = folder.load(&format!("{served}{table}{table}")).unwrap_err();
+        assert!(message.contains("mobile_nodes[1].home_address"), "{message}");
+        let message = folder.load(&format!("{EXAMPLE}{table}")).unwrap_err();
+        assert!(message.contains("plain_nodes = true"), "{message}");
     }
 
     #[test]

@@ -139,13 +139,13 @@ impl World {
     }
 
     fn notify(&self, event: &mobility::Event) {
-        use mobility::EventKind::{BindingAdded, BindingRemoved, Denied, Discarded};
+        use mobility::EventKind::{BindingAdded, BindingRemoved, Denied, Discarded, WeakAlgorithm};
         let word = event.kind.word();
         let agent = event.agent.as_deref().unwrap_or("no agent");
         match event.kind {
             BindingAdded | BindingRemoved => tracing::info!(word, "{}", event.text),
             Denied => tracing::warn!(word, agent, "{}", event.text),
-            Discarded => tracing::warn!(word, "{}", event.text),
+            Discarded | WeakAlgorithm => tracing::warn!(word, "{}", event.text),
             _ => tracing::debug!(word, "{}", event.text),
         }
         self.events.push(shown::event(event, self.clock.now()));

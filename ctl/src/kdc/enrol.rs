@@ -62,15 +62,18 @@ pub(crate) struct Enrol {
     #[arg(long)]
     no_forward_secrecy: bool,
 
-    /// It does not know our extensions: it registers as RFC 5944 has it, in clear, and can be followed.
-    #[arg(long)]
+    /// It is of another make and does not know our extensions: it registers as RFC 5944 has it. Everybody on its way
+    /// reads its home address and can follow it, nothing is sealed, and no keys are made. The file says at its top what
+    /// to tell its software: index, algorithm, key, replay protection.
+    #[arg(long, conflicts_with_all = ["cipher", "static_spi", "no_forward_secrecy"])]
     plain: bool,
 
-    /// With --plain: replays are kept out by nonces instead of timestamps.
+    /// With --plain: replays are kept out by nonces instead of timestamps, for a node without a clock.
     #[arg(long, requires = "plain")]
     nonces: bool,
 
-    /// With --plain: HMAC-MD5 instead of HMAC-SHA-256. Weak; only for nodes that know nothing else.
+    /// With --plain: HMAC-MD5 with the first 128 bits of the key instead of HMAC-SHA-256 with all. Weak; only for nodes
+    /// that know nothing else. The home agent logs its use.
     #[arg(long, requires = "plain")]
     md5: bool,
 
@@ -119,6 +122,11 @@ impl Enrol {
             no_fs: self.no_forward_secrecy,
             plain: self.plain.then_some(kdc::Plain { nonces: self.nonces, md5: self.md5 }),
         };
+        if self.plain {
+            warn(
+                "without our extensions this mobile node can be followed: replace its software when you can",
+            );
+        }
         if self.md5 {
             warn("HMAC-MD5 is weak: replace this mobile node's software when you can");
         }
@@ -134,8 +142,12 @@ impl Enrol {
                 ))
             })?;
             let who = show::taken_over(&reply.taken_over_by, &reply.not_yet_at);
+            let how = match self.plain {
+                true => "Tell its software what stands at the top of",
+                false => "Bring to it",
+            };
             let sentence = format!(
-                "{} is enrolled with SPI {spi}. Bring {file} to it, and leave no copy behind.\n{who}",
+                "{} is enrolled with SPI {spi}. {how} {file}, and leave no copy behind.\n{who}",
                 self.nai
             );
             let value = json!({

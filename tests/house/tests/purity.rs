@@ -17,7 +17,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("errors", &["thiserror"]),
     ("wiping of secrets", &["zeroize"]),
     ("comparison in constant time", &["subtle", "ctutils", "cmov"]),
-    ("hashes", &["sha2", "digest", "block-buffer", "crypto-common", "hybrid-array", "typenum", "const-oid"]),
+    (
+        "hashes",
+        &["sha2", "md-5", "digest", "block-buffer", "crypto-common", "hybrid-array", "typenum", "const-oid"],
+    ),
     ("message authentication and key derivation", &["hmac", "hkdf"]),
     (
         "sealing",

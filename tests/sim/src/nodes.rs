@@ -234,6 +234,7 @@ impl ForeignAgent {
                 key: agent_key(agent),
                 no_fs: false,
             }],
+            plain_nodes: None,
         };
         self.machine = Some(foreign_agent::ForeignAgent::new(config, rng.array(), self.disk.load(), now));
         self.visitors.clear();

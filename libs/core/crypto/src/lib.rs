@@ -1,6 +1,6 @@
 //! Typed doors over audited cryptography.
 //!
-//! No algorithm is implemented here: HMAC, SHA-256, HKDF, AES-GCM, ChaCha20-Poly1305 and X25519 come from the
+//! No algorithm is implemented here: HMAC, SHA-256, MD5, HKDF, AES-GCM, ChaCha20-Poly1305 and X25519 come from the
 //! RustCrypto crates. This crate gives them the few shapes that the protocol needs (docs/wire.md), keeps
 //! secrets out of logs, wipes them on drop and compares in constant time. It takes no randomness from the
 //! operating system: a seed comes in from outside.
@@ -9,6 +9,7 @@
 pub mod aead;
 pub mod exchange;
 pub mod kdf;
+pub mod legacy;
 pub mod mac;
 pub mod rng;
 mod secret;

@@ -56,6 +56,14 @@ impl Key {
         Self(self.0)
     }
 
+    /// Its first 16 bytes, which the zeros behind them leave the same key for HMAC: a key of 128 bits.
+    #[must_use]
+    pub fn first_half(&self) -> Self {
+        let mut half = Self([0; 32]);
+        half.0[..16].copy_from_slice(&self.0[..16]);
+        half
+    }
+
     /// 8 bytes that name the key and reveal nothing of it.
     #[must_use]
     pub fn fingerprint(&self) -> [u8; 8] {

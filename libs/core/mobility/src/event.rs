@@ -40,6 +40,8 @@ pub enum EventKind {
     VisitorRemoved,
     /// A message was discarded in silence.
     Discarded,
+    /// A weak algorithm is in use, by policy.
+    WeakAlgorithm,
 }
 
 impl EventKind {
@@ -63,6 +65,7 @@ impl EventKind {
             Self::VisitorAdded => "visitor_added",
             Self::VisitorRemoved => "visitor_removed",
             Self::Discarded => "discarded",
+            Self::WeakAlgorithm => "weak_algorithm",
         }
     }
 }

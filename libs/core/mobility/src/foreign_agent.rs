@@ -15,6 +15,7 @@ mod dismiss;
 mod grant;
 mod limit;
 mod pending;
+mod plain;
 mod proof;
 mod relay;
 mod reply;
@@ -31,11 +32,10 @@ use std::{collections::BTreeMap, net::Ipv4Addr, time::Duration};
 
 use crypto::{Cipher, Key, Rng};
 use record::{Change, CommitError, State, Tunnel};
-use sa::AgentPath;
+use sa::{AgentPath, PlainAssociation};
 use sansio::{Datagram, Input, Instant, LinkAddress, LinkId, Machine, Now, Outbox, Output, earliest};
 use wire::mip::Spi;
 
-pub use self::visitors::Visit;
 use self::{
     advertise::Beacon,
     dismiss::Dismissals,
@@ -46,6 +46,7 @@ use self::{
     shares::Shares,
     visitors::Visitors,
 };
+pub use self::{plain::PlainNode, visitors::Visit};
 use crate::{Event, EventKind, Ticket};
 
 /// Notices of refused requests and discarded messages that are given in a burst, and how fast more may follow.
@@ -128,6 +129,9 @@ pub struct Config {
     pub encapsulation: Encapsulation,
     /// Home agents whose mobile nodes may visit.
     pub home_agents: Vec<HomeAgent>,
+    /// Mobile nodes without our extensions may visit too; those named here share an association with us. `None`:
+    /// they may not.
+    pub plain_nodes: Option<Vec<PlainNode>>,
 }
 
 /// How a home agent proved unreachable (RFC 5944 section 3.7.3).
@@ -230,8 +234,10 @@ struct Home {
 
 /// The foreign agent: a [`Machine`].
 pub struct ForeignAgent {
-    /// As given, without the home agents.
+    /// As given, without the home agents and the associations of mobile nodes.
     config: Config,
+    /// Associations by home address, where nodes without our extensions are served.
+    plain_nodes: Option<BTreeMap<Ipv4Addr, PlainAssociation>>,
     homes: BTreeMap<Ipv4Addr, Home>,
     beacons: BTreeMap<LinkId, Beacon>,
     pendings: Pendings,
@@ -261,7 +267,10 @@ impl ForeignAgent {
                 (home.address, Home { nai: home.nai, path, no_fs: home.no_fs, shares })
             })
             .collect();
+        let nodes = config.plain_nodes.take();
+        let plain_nodes = nodes.map(|nodes| nodes.into_iter().map(PlainNode::associated).collect());
         let mut agent = Self {
+            plain_nodes,
             homes,
             beacons: BTreeMap::new(),
             pendings: Pendings::default(),
@@ -311,7 +320,7 @@ impl ForeignAgent {
         self.revision
     }
 
-    /// The configuration, without the home agents and their keys.
+    /// The configuration, without the home agents, the associations of mobile nodes, and their keys.
     #[must_use]
     pub const fn config(&self) -> &Config {
         &self.config

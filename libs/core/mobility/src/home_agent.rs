@@ -14,6 +14,7 @@ mod bind;
 mod bindings;
 mod credential;
 mod intake;
+mod plain;
 mod realm;
 mod shares;
 mod subscribers;
@@ -39,6 +40,7 @@ use self::{
     bind::Work,
     bindings::{Bindings, Bound},
     credential::{Credential, Names},
+    plain::PlainNodes,
     realm::Realm,
     shares::Reused,
 };
@@ -273,6 +275,8 @@ struct Known {
     stored: Option<Identification>,
     /// What the store will hold once all that was sent to it is committed.
     sent: Option<Identification>,
+    /// That is of its way to keep replays out: requests can be compared with it.
+    comparable: bool,
     repeat: Option<Repeat>,
     /// Transcripts that were answered with code 133 lately: each is answered once.
     refused: Vec<[u8; 32]>,
@@ -294,6 +298,7 @@ pub struct HomeAgent {
     known: BTreeMap<Nai, Known>,
     names: Names,
     realm: Realm,
+    plain_nodes: PlainNodes,
     reused: Reused,
     bindings: Bindings,
     addresses: Addresses,
@@ -326,6 +331,7 @@ impl HomeAgent {
             addresses: Addresses::new(&config),
             config,
             realm: Realm::new(Vec::new(), &mut rng, now),
+            plain_nodes: PlainNodes::default(),
             rng,
             outbox: Outbox::default(),
             paths,
@@ -352,11 +358,13 @@ impl HomeAgent {
         for subscriber in state.subscribers {
             self.learn(subscriber);
         }
+        let window = self.config.timestamp_window;
         for seen in state.seen {
             if let Some(known) = self.known.get_mut(&seen.nai) {
-                known.seen = Some(Identification(seen.identification));
-                known.stored = known.seen;
-                known.sent = known.seen;
+                known.stored = Some(Identification(seen.identification));
+                known.sent = known.stored;
+                known.comparable = known.compares(&seen, now.unix.as_secs(), window);
+                known.seen = known.stored.filter(|_| known.comparable);
             }
             self.move_window(&seen.nai, seen.generation, seen.index);
         }
@@ -465,7 +473,7 @@ impl Machine for HomeAgent {
                 self.take_over(changed, realm_keys, (cursor, complete), now);
             }
             Input::Request(Request::Refreshed { nai, seen, bindings, assigned }) => {
-                self.refreshed(&nai, seen, &bindings, assigned);
+                self.refreshed(&nai, seen, (&bindings, assigned), now);
             }
             Input::Request(Request::AssociationsRevoked(spis)) => self.revoke_associations(&spis, now),
             Input::Tick => {}

@@ -8,6 +8,8 @@ mod agents;
 mod association;
 mod issue;
 mod mobile;
+mod nonce;
+mod plain;
 mod proof;
 mod replay;
 mod schedule;
@@ -19,6 +21,8 @@ pub use issue::{
     KeyInfo, LIFETIME_FOREVER, SUITE, Suite, key_extension, open_keys, put_key, take_key, visit_name,
 };
 pub use mobile::MobileHome;
+pub use nonce::{Nonces, check_nonce};
+pub use plain::{Algorithm, PlainAssociation};
 pub use proof::{Unverified, Verified};
 pub use replay::{Replay, check_identification};
 pub use schedule::{Direction, Transcript, put_sealed, sealed_plain};

@@ -11,6 +11,8 @@ pub enum Replay {
     NotAbove,
     /// The clock it was made by is off by this many seconds, more than the window (negative: behind).
     OutOfWindow(i64),
+    /// Its high half is not the nonce that was given last (RFC 5944 section 5.7.2).
+    OtherNonce,
 }
 
 /// Checks an identification against the last one that passed and the wall clock.

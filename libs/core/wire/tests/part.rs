@@ -266,3 +266,27 @@ fn every_byte_changed() {
         }
     }
 }
+
+/// 36 (RFC 4721 section 6) stands behind 32 of a request, once, and nowhere else.
+#[test]
+fn no_reply_has_36() {
+    let generalized = |subtype: u8| [&[36, subtype, 0, 20, 0, 0, 3, 0][..], &[9; 16]].concat();
+    let message = |fixed: usize, pieces: &[Vec<u8>]| [vec![0; fixed], pieces.concat()].concat();
+    let own = || authentication(MN_HA_AUTHENTICATION);
+    let good = message(FIXED, &[own(), generalized(1)]);
+    let parts = Parts::parse(&good, FIXED, VENDOR).unwrap();
+    let claim = parts.foreign.mobile_aaa.unwrap();
+    assert_eq!((claim.spi, claim.covered, claim.authenticator), (Spi(768), good.len() - 16, &[9; 16][..]));
+    for (bytes, fixed, error) in [
+        (message(20, &[own(), generalized(1)]), 20, Error::Misplaced(36)),
+        (message(FIXED, &[generalized(1), own()]), FIXED, Error::Misplaced(36)),
+        (message(FIXED, &[own(), generalized(1), generalized(1)]), FIXED, Error::Misplaced(36)),
+        (message(FIXED, &[own(), generalized(2)]), FIXED, Error::UnknownCritical(36)),
+        (message(FIXED, &[own(), generalized(1)[..7].to_vec()]), FIXED, Error::Truncated),
+    ] {
+        assert_eq!(Parts::parse(&bytes, fixed, VENDOR).unwrap_err(), error);
+    }
+    let short = [&[36, 1, 0, 19, 0, 0, 3, 0][..], &[9; 15]].concat();
+    let short = message(FIXED, &[own(), short]);
+    assert_eq!(Parts::parse(&short, FIXED, VENDOR).unwrap_err(), Error::Length("authenticator"));
+}

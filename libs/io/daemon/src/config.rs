@@ -76,6 +76,13 @@ impl Check {
         }
     }
 
+    /// The key of a mobile node of another make, 128 to 256 bits, must stand in the file at `path`.
+    pub fn short_key_file(&mut self, key: impl Into<String>, path: &Path) {
+        if let Err(error) = secret_file::read_short_key(path) {
+            self.problem(key, error.to_string());
+        }
+    }
+
     /// A file that can be read must stand at `path`.
     pub fn readable(&mut self, key: impl Into<String>, path: &Path) {
         if let Err(error) = fs::File::open(path) {

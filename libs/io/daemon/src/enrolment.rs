@@ -181,7 +181,7 @@ impl Enrolment {
     #[must_use]
     pub fn to_toml(&self) -> Zeroizing<String> {
         // Room for all of it: growing would leave copies of the key behind.
-        let mut text = Zeroizing::new(String::with_capacity(2048 + 128 * self.realm_keys.len()));
+        let mut text = Zeroizing::new(String::with_capacity(4096 + 128 * self.realm_keys.len()));
         let line = |key, address: Option<Ipv4Addr>| {
             address.map_or(String::new(), |address| format!("{key} = \"{address}\"\n"))
         };
@@ -189,10 +189,11 @@ impl Enrolment {
         // Writing to a String cannot fail.
         let _ = write!(
             text,
-            "# Enrolment of a mobile node. Secret: whoever reads this file can be this node.\n\
+            "# Enrolment of a mobile node. Secret: whoever reads this file can be this node.\n{}\
              nai = \"{}\"\nhome_realm = \"{}\"\n{}home_prefix_length = {}\n{gateway}\
              home_agent = \"{}\"\nspi = {}\ncipher = \"{}\"\nkey0 = \"{}\"\nvendor = {}\nnumbers = \"vendor\"\n\
              one_time = {}\nno_fs = {}\ngeneration = {}\n",
+            *self.instructions(),
             self.nai,
             self.home_realm,
             line("home_address", self.home_address),
@@ -210,6 +211,31 @@ impl Enrolment {
             let _ = write!(text, "\n[plain]\nnonces = {nonces}\nmd5 = {md5}\n");
         }
         text.push_str(&realm_keys_toml(&self.realm_keys));
+        text
+    }
+
+    /// What the software of a mobile node of another make has to be told (RFC 5944 section 3.5.1), as comments.
+    fn instructions(&self) -> Zeroizing<String> {
+        let mut text = Zeroizing::new(String::with_capacity(1024));
+        let Some(Plain { nonces, md5 }) = self.plain else {
+            return text;
+        };
+        let whole = self.key0.to_hex();
+        let (algorithm, key) =
+            if md5 { ("HMAC-MD5, 128 bits", &whole[..32]) } else { ("HMAC-SHA-256, 256 bits", &whole[..]) };
+        let style = if nonces { "nonces" } else { "timestamps, within 7 s" };
+        let _ = write!(
+            text,
+            "#\n# It is of another make and does not know our extensions. Its software has to be told:\n\
+             #   home address        {}\n#   home agent          {}\n\
+             #   SPI                 {spi} (0x{spi:08x}), in both directions\n\
+             #   algorithm           {algorithm}\n#   key (hex)           {key}\n\
+             #   replay protection   {style}\n\
+             # Our own mobile node refuses this file.\n#\n",
+            self.home_address.map_or("0.0.0.0, until it is given one".to_owned(), |it| it.to_string()),
+            self.home_agent,
+            spi = self.spi,
+        );
         text
     }
 }
@@ -256,6 +282,27 @@ mod tests {
             ],
             plain: None,
         }
+    }
+
+    #[test]
+    fn a_node_of_another_make_is_told_what_its_software_asks_for() {
+        let key = "ab".repeat(32);
+        let plain = |nonces, md5| {
+            let mut it = example();
+            (it.one_time, it.no_fs, it.plain) = (false, true, Some(Plain { nonces, md5 }));
+            it
+        };
+        let text = plain(false, false).to_toml();
+        assert!(text.contains(&format!("#   key (hex)           {key}\n")), "{}", *text);
+        assert!(text.contains("SPI                 512 (0x00000200)") && text.contains("timestamps"));
+        let text = plain(true, true).to_toml();
+        assert!(text.contains(&format!("#   key (hex)           {}\n", &key[..32])), "{}", *text);
+        assert!(text.contains("HMAC-MD5, 128 bits") && text.contains("nonces\n"));
+        assert!(text.len() < 4096 && !example().to_toml().contains("key (hex)"));
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("plain.toml");
+        plain(true, true).write(&path).unwrap();
+        assert_eq!(Enrolment::load(&path).unwrap().plain, Some(Plain { nonces: true, md5: true }));
     }
 
     fn refusal(change: impl FnOnce(&mut Enrolment)) -> String {

@@ -55,6 +55,21 @@ impl KeyBytes {
         text
     }
 
+    /// From 32 to 64 hex digits: a key of 128 to 256 bits, with zeros behind it, which HMAC takes for the same key.
+    #[must_use]
+    pub fn from_short_hex(text: &str) -> Option<Self> {
+        if !(DIGITS / 2..=DIGITS).contains(&text.len()) || !text.len().is_multiple_of(2) {
+            return None;
+        }
+        // Room for all of it: growing would leave a copy behind.
+        let mut whole = Zeroizing::new(String::with_capacity(DIGITS));
+        whole.push_str(text);
+        while whole.len() < DIGITS {
+            whole.push('0');
+        }
+        Self::from_hex(&whole)
+    }
+
     fn random() -> io::Result<Self> {
         let mut key = Self([0; 32]);
         getrandom::fill(&mut key.0).map_err(|error| io::Error::other(error.to_string()))?;
@@ -106,6 +121,16 @@ pub enum SecretError {
         /// What it holds instead, told without showing it.
         found: String,
     },
+    /// It does not hold 32 to 64 hex digits.
+    #[error(
+        "{path} holds {found}: the key of a mobile node has 32 to 64 hex digits on one line and nothing else"
+    )]
+    Short {
+        /// The file.
+        path: PathBuf,
+        /// What it holds instead, told without showing it.
+        found: String,
+    },
     /// A new file was to be made but one is there.
     #[error("{0} exists already and is not overwritten")]
     Exists(PathBuf),
@@ -134,10 +159,26 @@ pub enum Created {
 /// See [`SecretError`].
 pub fn read_key(path: &Path) -> Result<KeyBytes, SecretError> {
     let text = read_private(path)?;
-    let line = text.strip_suffix('\n').unwrap_or(&text);
-    let line = line.strip_suffix('\r').unwrap_or(line);
+    let line = line_of(&text);
     KeyBytes::from_hex(line)
         .ok_or_else(|| SecretError::Content { path: path.to_owned(), found: what_is_wrong(line) })
+}
+
+/// Reads a key of 128 to 256 bits that another make of software was given too: 32 to 64 hex digits, with zeros behind
+/// them, which leave it the same key for HMAC.
+///
+/// # Errors
+/// See [`SecretError`].
+pub fn read_short_key(path: &Path) -> Result<KeyBytes, SecretError> {
+    let text = read_private(path)?;
+    let line = line_of(&text);
+    KeyBytes::from_short_hex(line)
+        .ok_or_else(|| SecretError::Short { path: path.to_owned(), found: what_is_wrong(line) })
+}
+
+fn line_of(text: &str) -> &str {
+    let line = text.strip_suffix('\n').unwrap_or(text);
+    line.strip_suffix('\r').unwrap_or(line)
 }
 
 /// Reads a text file after making sure that only its owner can.
@@ -278,6 +319,24 @@ mod tests {
             assert_eq!(key.expose()[31], 31);
             assert_eq!(*key.to_hex(), HEX);
         }
+    }
+
+    #[test]
+    fn a_shorter_key_has_zeros_behind_it() {
+        for (digits, last) in [(32, 15), (34, 16), (64, 31)] {
+            let (_folder, path) = file(&format!("{}\n", &HEX[..digits]), 0o600);
+            let key = read_short_key(&path).unwrap_or_else(|error| panic!("{error}"));
+            assert_eq!(key.expose()[last], u8::try_from(last).unwrap());
+            assert!(key.expose()[last + 1..].iter().all(|byte| *byte == 0));
+        }
+        for wrong in [&HEX[..30], &HEX[..33], &format!("{HEX}ab"), "", &HEX.replace('0', "x")] {
+            let (_folder, path) = file(wrong, 0o600);
+            let Err(error) = read_short_key(&path) else { panic!("accepted") };
+            assert!(error.to_string().contains("32 to 64 hex digits"), "{error}");
+            assert!(!error.to_string().contains("0405"), "{error}");
+        }
+        let (_folder, path) = file(&HEX[..32], 0o640);
+        assert!(matches!(read_short_key(&path), Err(SecretError::Exposed { .. })));
     }
 
     #[test]

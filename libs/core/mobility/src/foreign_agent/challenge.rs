@@ -1,6 +1,9 @@
 //! Challenges in advertisements, and which of them a mobile node has used (RFC 4721 section 3.2).
 
-use std::collections::{BTreeSet, VecDeque};
+use std::{
+    collections::{BTreeSet, VecDeque},
+    net::Ipv4Addr,
+};
 
 use crypto::Rng;
 use sansio::LinkAddress;
@@ -10,11 +13,12 @@ use wire::mip::{Spi, part::Parts};
 pub(super) type Challenge = [u8; 16];
 
 /// Who uses a challenge up: the index of 32, or, where that names a key of a whole realm, the key share (as its
-/// SHA-256).
+/// SHA-256). A node without our extensions has the same index for ever, and other realms may give it too.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(super) enum Spender {
     Index(Spi),
     Share([u8; 32]),
+    Node(Spi, Ipv4Addr),
 }
 
 impl Spender {

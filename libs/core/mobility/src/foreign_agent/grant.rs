@@ -41,7 +41,23 @@ impl ForeignAgent {
         if !names || key2.inbound != handle.key2 || key3.inbound != handle.key3 || key2.key == key3.key {
             return Err(Code::FA_BAD_REPLY);
         }
-        let address = granted.home_address;
+        let associations = [key2, key3].map(|key| key.into_association(now.unix.as_secs()));
+        let mut visiting =
+            self.visitor(pending, reply, granted.home_address, &message, associations.into(), now)?;
+        self.take_associations(&mut visiting, now);
+        Ok(visiting)
+    }
+
+    /// The visitor with this home address, of what the home agent said.
+    pub(super) fn visitor(
+        &self,
+        pending: &Pending,
+        reply: &Reply,
+        address: Ipv4Addr,
+        message: &Parts<'_>,
+        associations: Vec<Association>,
+        now: Now,
+    ) -> Result<Visiting, Code> {
         let usable = !(address.is_unspecified()
             || address.is_broadcast()
             || address.is_multicast()
@@ -69,18 +85,16 @@ impl ForeignAgent {
             revocation: message.foreign.revocation.map(|support| support.timestamp),
             lifetime: reply.lifetime,
             granted: granted_at,
-            associations: [key2, key3].map(|key| key.into_association(granted_at)).into(),
+            associations,
         };
         let ends = record.ends().map(|_| now.mono + Duration::from_secs(u64::from(record.lifetime)));
-        let mut visiting = Visiting {
+        Ok(Visiting {
             changeover: Changeover::default(),
             spender: Some(pending.spender),
             identification: Some(request.identification),
             ends,
             record,
-        };
-        self.take_associations(&mut visiting, now);
-        Ok(visiting)
+        })
     }
 
     /// The tunnel that the home agent uses: UDP only if we asked for it and it agreed (RFC 3519 section 3.2).
@@ -99,6 +113,10 @@ impl ForeignAgent {
     pub(super) fn take_associations(&self, visiting: &mut Visiting, made: Now) -> bool {
         let record = &mut visiting.record;
         let stood = mem::take(&mut record.associations);
+        if stood.is_empty() {
+            // Without our extensions there are none, whoever had the address before.
+            return false;
+        }
         let known = self.visitors.find(record.home_address);
         let known = known.filter(|known| known.record.home_agent == record.home_agent);
         let (mut list, mut changeover) = known.map_or_else(Default::default, |known| {

@@ -11,7 +11,7 @@ use std::{
 use sansio::Instant;
 use wire::mip::{Spi, code::Code, ours::Handle, registration::Request};
 
-use super::{Station, challenge::Spender};
+use super::{Station, challenge::Spender, plain::Clear};
 
 /// How long a request waits for its home agent (RFC 5944 section 3.7.1).
 pub(super) const WAIT: Duration = Duration::from_secs(7);
@@ -61,6 +61,8 @@ pub(super) struct Pending {
     pub(super) challenge: Vec<u8>,
     /// Home address of the visitor that it proved to be by 33.
     pub(super) visitor: Option<Ipv4Addr>,
+    /// Of a request without our extensions.
+    pub(super) clear: Option<Clear>,
     /// Public value of the key share in our part.
     pub(super) share: Option<[u8; 32]>,
     pub(super) handle: Handle,
@@ -165,11 +167,17 @@ impl Pendings {
         let who = (accepted.asker.station, accepted.home_agent(), accepted.spender);
         let visitor = accepted.visitor;
         let at = accepted.asker.request.identification.0;
+        // Without our extensions an identification may be a nonce: then the order in which they came counts.
+        let came = accepted.clear.is_some().then_some(accepted.deadline);
         for pending in self.by_handle.values_mut() {
             let same = (pending.asker.station, pending.home_agent(), pending.spender) == who
                 || visitor.is_some() && pending.visitor == visitor;
             let identification = pending.asker.request.identification.0;
-            pending.overtaken |= same && identification.wrapping_sub(at).cast_signed() < 0;
+            let earlier = match came {
+                Some(came) => pending.deadline < came,
+                None => identification.wrapping_sub(at).cast_signed() < 0,
+            };
+            pending.overtaken |= same && earlier;
         }
     }
 
@@ -240,7 +248,10 @@ pub(super) const fn counter(code: Code) -> &'static str {
         Code::FA_HOME_AGENT_HOST => "code 81",
         Code::FA_HOME_AGENT_PORT => "code 82",
         Code::FA_HOME_AGENT_UNREACHABLE => "code 88",
+        Code::FA_HOME_ADDRESS => "code 96",
+        Code::FA_MISSING_NAI => "code 97",
         Code::FA_MISSING_HOME_AGENT => "code 98",
+        Code::FA_MISSING_HOME_ADDRESS => "code 99",
         Code::FA_VENDOR_FROM_MN => "code 100",
         Code::FA_VENDOR_FROM_HA => "code 101",
         Code::FA_UNKNOWN_CHALLENGE => "code 104",

@@ -3,22 +3,21 @@
 
 use std::net::Ipv4Addr;
 
-use crypto::Key;
 use record::{Association, AssociationKind, Change};
-use sa::{End, association_auth};
+use sa::{Algorithm, End, PlainAssociation, association_auth};
 use sansio::Now;
 use wire::{
     Writer,
     mip::{
         Spi,
         code::Code,
-        extension::{self, MN_FA_AUTHENTICATION, MN_FA_CHALLENGE, open_authentication},
+        extension::{self, MN_FA_AUTHENTICATION, MN_FA_CHALLENGE},
         part::Parts,
         registration::Request,
     },
 };
 
-use super::{ForeignAgent, Work, pending::Asker, relay::AUTHENTICATOR, visitors::Visiting};
+use super::{ForeignAgent, Work, pending::Asker, visitors::Visiting};
 use crate::changeover;
 
 /// The sender of a request holds this visitor's KEY 3.
@@ -31,14 +30,17 @@ pub(super) struct Proof {
 }
 
 /// What 33 of a reply is made with.
-pub(super) struct Signature {
-    index: Spi,
-    key: Key,
-}
+pub(super) struct Signature(PlainAssociation);
 
 impl Signature {
     fn under(association: &Association) -> Self {
-        Self { index: association.outbound, key: association_auth(association, End::Second, true) }
+        let key = association_auth(association, End::Second, true);
+        Self(PlainAssociation::new(association.outbound, Algorithm::HmacSha256, key))
+    }
+
+    /// Under an association that the operator typed in.
+    pub(super) const fn of_plain(association: PlainAssociation) -> Self {
+        Self(association)
     }
 
     /// Under the KEY 3 that we receive with this index.
@@ -106,9 +108,7 @@ impl ForeignAgent {
         // The challenge has a fixed length that fits.
         let _ = extension::put(&mut w, MN_FA_CHALLENGE, &challenge);
         if let Some(signature) = signature {
-            open_authentication(&mut w, MN_FA_AUTHENTICATION, signature.index, AUTHENTICATOR);
-            let authenticator = crypto::hmac(&signature.key, &[w.bytes()]);
-            w.put(&authenticator);
+            signature.0.sign(&mut w, MN_FA_AUTHENTICATION);
         }
         w.into_bytes()
     }

@@ -28,7 +28,7 @@ use crate::{Event, EventKind};
 const TTL: u8 = 255;
 
 /// Bytes of a SHA-256 authenticator.
-pub(super) const AUTHENTICATOR: u8 = 32;
+const AUTHENTICATOR: u8 = 32;
 
 impl ForeignAgent {
     /// The mobile node's bytes through 32, unchanged, and our part: with 34 and the key share, except for
@@ -43,7 +43,7 @@ impl ForeignAgent {
     ) -> Result<Vec<u8>, Error> {
         let Admitted { purpose, mobile, numbers, .. } = *asked;
         let mut w = Writer::with_capacity(mobile.len() + 256);
-        w.put(mobile);
+        w.put(mobile).put(&asked.behind);
         plain(nai_owner::FOREIGN_AGENT, self.config.nai.as_bytes()).emit(&mut w, numbers, Subtype::NAI)?;
         if purpose == Purpose::Visit {
             let care_of = self.config.care_of.octets();
@@ -54,9 +54,11 @@ impl ForeignAgent {
             KeyShare { group: Group::X25519, value }.emit(&mut w, numbers)?;
         }
         if purpose == Purpose::Visit {
-            // The home agent may revoke this registration, and leaves to us whom we tell.
-            let timestamp = ntp_seconds(now.unix.as_secs());
-            Support { inform: false, timestamp }.emit(&mut w);
+            if asked.clear.is_none() {
+                // The home agent may revoke this registration by KEY 2, and leaves to us whom we tell.
+                let timestamp = ntp_seconds(now.unix.as_secs());
+                Support { inform: false, timestamp }.emit(&mut w);
+            }
             if self.config.encapsulation == Encapsulation::Udp {
                 let asked = UdpTunnelRequest { forced: true, through_foreign_agent: false, encapsulation: 0 };
                 asked.emit(&mut w);
@@ -116,7 +118,11 @@ impl ForeignAgent {
         event.code = Some(code.0);
         event.agent = self.homes.get(&request.home_agent).map(|home| home.nai.clone());
         self.notice(event, now);
-        self.send_to_station(asker, request.home_address, w.bytes());
+        let answer = match self.plain_signature(asker) {
+            Some(signature) => self.with_our_proof(asker, &[], w.into_bytes(), Some(&signature)),
+            None => w.into_bytes(),
+        };
+        self.send_to_station(asker, request.home_address, &answer);
     }
 }
 

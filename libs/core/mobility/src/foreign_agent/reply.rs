@@ -121,6 +121,9 @@ impl ForeignAgent {
         if reply.identification.low() != pending.asker.request.identification.low() {
             return Err("reply: identification does not fit the request");
         }
+        if pending.clear.as_ref().is_some_and(|clear| !clear.fits(&pending.asker.request, &reply, &parts)) {
+            return Err("reply: home address or challenge does not fit the request");
+        }
         let message = Unverified::new(parts);
         let verified =
             home.path.verify(Direction::FromHome, &message).ok_or("reply: 34 is missing or wrong")?;
@@ -166,9 +169,12 @@ impl ForeignAgent {
             return Ok(Outcome::Relay(answer));
         }
         if reply.lifetime == 0 {
-            return Ok(self.leave(pending, answer));
+            return Ok(self.leave(pending, reply, answer));
         }
-        let visiting = self.visit(pending, home, reply, message, now)?;
+        let visiting = match pending.clear.as_ref() {
+            Some(clear) => self.visit_plainly(pending, clear, reply, message, now)?,
+            None => self.visit(pending, home, reply, message, now)?,
+        };
         if self.is_outdated(&visiting) {
             return Ok(Outcome::Relay(answer));
         }
@@ -243,13 +249,16 @@ impl ForeignAgent {
     }
 
     /// The removal of the visitor that a deregistration means, if we still have it.
-    fn leave(&self, pending: &Pending, answer: Vec<u8>) -> Outcome {
+    fn leave(&self, pending: &Pending, reply: &Reply, answer: Vec<u8>) -> Outcome {
         let (station, home_agent) = (pending.asker.station, pending.home_agent());
         let of_this = |v: &&Visiting| v.record.home_agent == home_agent;
         let proved = pending.visitor.and_then(|address| self.visitors.find(address)).filter(of_this);
-        let meant = proved
-            .map(|visiting| visiting.record.home_address)
-            .or_else(|| self.visitors.leaving(station, home_agent, pending.spender, self.arriving()));
+        let meant = match pending.clear {
+            Some(_) => self.leaving_plainly(pending, reply),
+            None => proved
+                .map(|visiting| visiting.record.home_address)
+                .or_else(|| self.visitors.leaving(station, home_agent, pending.spender, self.arriving())),
+        };
         match meant {
             Some(home_address) => {
                 Outcome::Commit(Work::Leave { handle: pending.handle.handle, home_address, answer })
@@ -267,7 +276,8 @@ impl ForeignAgent {
         if accepted && let Some(beacon) = self.beacons.get_mut(&asker.station.link) {
             beacon.challenges.spend(&challenge, pending.spender, asker.station.address);
         }
-        let answer = self.with_our_proof(&asker, &challenge, answer, signature);
+        let plain = pending.clear.is_some().then(|| self.plain_signature(&asker)).flatten();
+        let answer = self.with_our_proof(&asker, &challenge, answer, plain.as_ref().or(signature));
         self.count("replies relayed");
         self.send_answer(&asker, &answer);
         self.pendings.answered(handle, answer, self.config.max_pending);

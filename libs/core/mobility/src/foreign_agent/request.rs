@@ -20,11 +20,15 @@ use super::{
     ForeignAgent, ReverseTunnel, Station, Unreachable,
     challenge::{Spender, Standing},
     pending::{Asker, PER_STATION, Pending, Progress, Purpose, WAIT},
+    plain::{Answered, Clear},
     proof::Proof,
 };
 
+/// An unknown extension below 128, or one that is not for nodes with our extensions.
+const UNKNOWN: &str = "request: unknown extension that may not be skipped";
+
 /// Why a request is not relayed.
-enum Refusal {
+pub(super) enum Refusal {
     /// The mobile node is told.
     Code(Code),
     /// Nobody is.
@@ -46,6 +50,10 @@ pub(super) struct Admitted<'a> {
     pub(super) spender: Spender,
     pub(super) challenge: &'a [u8],
     pub(super) proof: Option<Proof>,
+    /// Of a request without our extensions.
+    pub(super) clear: Option<Clear>,
+    /// What stands behind 32 and is relayed too.
+    pub(super) behind: Vec<u8>,
 }
 
 impl ForeignAgent {
@@ -102,9 +110,7 @@ impl ForeignAgent {
             return Err(Code::FA_TOO_DISTANT.into());
         }
         let parts = Parts::parse(udp.payload, Request::LEN, self.config.vendor).map_err(|e| match e {
-            Error::UnknownCritical(_) => {
-                Refusal::Silence("request: unknown extension that may not be skipped")
-            }
+            Error::UnknownCritical(_) => Refusal::Silence(UNKNOWN),
             _ => Code::FA_BAD_REQUEST.into(),
         })?;
         check_form(&asker.request, &parts)?;
@@ -112,18 +118,41 @@ impl ForeignAgent {
         if parts.mobile.revocation.is_some() || parts.foreign.revocation.is_some() {
             return Err(Refusal::Silence("request: 137 is not the mobile node's to send"));
         }
+        let mobile = parts.mobile_bytes();
+        let digest = crypto::digest(&[mobile]);
+        if self.serves_plainly(&parts) {
+            let purpose = self.check_offer(&asker.request, &parts)?;
+            let Answered { challenge, spender, clear, behind } = self.check_plain(&asker.request, &parts)?;
+            let numbers = Numbers::Vendor(self.config.vendor);
+            let clear = Some(clear);
+            return Ok(Admitted {
+                purpose,
+                mobile,
+                digest,
+                numbers,
+                spender,
+                challenge,
+                proof: None,
+                clear,
+                behind,
+            });
+        }
+        if parts.foreign.mobile_aaa.is_some() {
+            return Err(Refusal::Silence(UNKNOWN));
+        }
         let proof = self.prove(&asker.request, &parts)?;
         let purpose = self.check_offer(&asker.request, &parts)?;
         let (challenge, numbers) = self.check_agent_heard(&parts)?;
-        let mobile = parts.mobile_bytes();
         Ok(Admitted {
             purpose,
             mobile,
-            digest: crypto::digest(&[mobile]),
+            digest,
             numbers,
             spender: Spender::of(&parts),
             challenge,
             proof,
+            clear: None,
+            behind: Vec::new(),
         })
     }
 
@@ -193,7 +222,8 @@ impl ForeignAgent {
             return self.refuse(&asker, code, now);
         }
         let handle = self.new_handle();
-        let share = self.share(home_agent, admitted.purpose, now);
+        let keyed = admitted.clear.is_none();
+        let share = keyed.then(|| self.share(home_agent, admitted.purpose, now)).flatten();
         let Some(home) = self.homes.get(&home_agent) else {
             return;
         };
@@ -208,6 +238,7 @@ impl ForeignAgent {
             spender: admitted.spender,
             challenge: admitted.challenge.to_vec(),
             visitor: admitted.proof.map(|proof| proof.visitor),
+            clear: admitted.clear.clone(),
             share,
             handle,
             relayed: relayed.clone(),

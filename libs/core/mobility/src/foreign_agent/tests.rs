@@ -3,6 +3,7 @@
 mod advertisements;
 mod conformance;
 mod limits;
+mod plain;
 mod proof;
 mod replies;
 mod requests;
@@ -73,6 +74,7 @@ fn config() -> Config {
             home_agent(HOME_NAI, HOME_AGENT, 1001, 8),
             home_agent("ha@other.example", OTHER_HOME_AGENT, 1002, 9),
         ],
+        plain_nodes: None,
     }
 }
 

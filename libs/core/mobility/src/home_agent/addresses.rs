@@ -12,7 +12,7 @@ use std::{
 use record::{Change, Nai, Subscriber, SubscriberState};
 use wire::mip::code::Code;
 
-use super::{Config, HomeAgent, Pool, bind::Step, intake::Denial};
+use super::{Config, HomeAgent, Pool, bind::Step, intake::{Asked, Denial}};
 
 /// An address that was given to a subscriber.
 struct Assigned {
@@ -139,7 +139,7 @@ impl HomeAgent {
     /// the first binding.
     ///
     /// Denied with 129 without a pool and for a wanted one that it cannot have, with 130 if none is free.
-    pub(super) fn assign(&mut self, nai: &Nai, wanted: Ipv4Addr) -> Result<Ipv4Addr, Denial> {
+    fn assign(&mut self, nai: &Nai, wanted: Ipv4Addr) -> Result<Ipv4Addr, Denial> {
         let denied = |code| (code, None);
         if let Some(home_address) = self.addresses.of(nai) {
             let same = wanted.is_unspecified() || wanted == home_address;
@@ -155,6 +155,14 @@ impl HomeAgent {
         };
         self.revision += 1;
         Ok(home_address)
+    }
+
+    /// The same for a request that is to be accepted and whose sender has no address yet.
+    pub(super) fn give_address(&mut self, asked: &mut Asked) -> Result<(), Denial> {
+        if asked.home_address.is_unspecified() {
+            asked.home_address = self.assign(&asked.nai, asked.wanted)?;
+        }
+        Ok(())
     }
 
     /// True if a registration may still be granted for this address: meanwhile somebody else may have been enrolled with

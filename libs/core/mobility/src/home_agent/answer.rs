@@ -45,6 +45,7 @@ pub(super) struct ReplyKeys {
 }
 
 /// All views of the keys of one registration.
+#[derive(Default)]
 pub(super) struct KeyInfos {
     mobile: Vec<KeyInfo>,
     agent: Vec<KeyInfo>,
@@ -132,6 +133,7 @@ struct AgentContent {
     keys: Vec<KeyInfo>,
     home_address: Option<Ipv4Addr>,
     udp: Option<UdpTunnelReply>,
+    challenge: Option<Vec<u8>>,
 }
 
 impl HomeAgent {
@@ -150,6 +152,7 @@ impl HomeAgent {
         self.count(format!("code {}", code.0));
         let why = match replay {
             Replay::OutOfWindow(off) => format!("the clock of the mobile node is off by {off} s"),
+            Replay::OtherNonce => "a nonce that is not the one given last".to_owned(),
             Replay::NotAbove | Replay::Fresh => "an identification not above the last one".to_owned(),
         };
         let mut event = Event::new(EventKind::Denied, format!("{code}: {why}"));
@@ -182,7 +185,10 @@ impl HomeAgent {
             identification,
         };
         let granted = (!mobile_keys.is_empty()).then_some(asked.home_address);
-        let mobile_part = self.mobile_part(asked, fixed, &t1, &mobile_keys, granted, reply.detail)?;
+        let mobile_part = match &asked.clear {
+            Some(clear) => self.clear_part(asked, clear, fixed)?,
+            None => self.mobile_part(asked, fixed, &t1, &mobile_keys, granted, reply.detail)?,
+        };
         let agent = asked.agent.as_ref().map(|agent| RepeatAgent {
             path: agent.path,
             handle: agent.handle,
@@ -190,6 +196,7 @@ impl HomeAgent {
                 keys: agent_keys,
                 home_address: granted.filter(|_| !asked.co_located),
                 udp: asked.agent_udp,
+                challenge: asked.clear.as_ref().and_then(|clear| clear.challenge.clone()),
             },
         });
         let message = match &agent {
@@ -209,7 +216,7 @@ impl HomeAgent {
     /// lead into the tunnel.
     pub(super) fn transmit(&self, asked: &Asked, payload: Vec<u8>) -> Transmit {
         let (source, destination) = (SocketAddrV4::new(self.config.address, PORT), asked.source);
-        if let Some(to) = asked.returned
+        if let Some(to) = asked.returned.or(asked.plain_at_home().then_some([0xff; 6]))
             && let Ok(packet) = ip::udp_packet(source, destination, REPLY_TTL, &payload)
         {
             let link = self.config.home_link;
@@ -282,6 +289,9 @@ impl HomeAgent {
         let (len, rng) = (registration::Reply::LEN, &mut self.rng);
         let mut w = Writer::after(mobile_part);
         handle.emit(&mut w, numbers)?;
+        if let Some(challenge) = &agent.content.challenge {
+            extension::put(&mut w, extension::MN_FA_CHALLENGE, challenge)?;
+        }
         for info in &agent.content.keys {
             put_key(&mut w, len, numbers, spi, (cipher, &key), rng, info)?;
         }

@@ -11,7 +11,7 @@ use wire::mip::{
 
 use super::{
     Effect, HomeAgent, KdcError, Keys, TunnelChange,
-    answer::{Repeat, Reply},
+    answer::{KeyInfos, Repeat, Reply},
     bindings::{BindingId, Bound, id_of},
     intake::Asked,
 };
@@ -48,7 +48,7 @@ pub(super) struct Work {
     pub(super) deadline: Option<Instant>,
     pub(super) step: Step,
     /// Whose, and with which identification.
-    of: Option<(Nai, Identification)>,
+    pub(super) of: Option<(Nai, Identification)>,
     reply: Option<(Transmit, Repeat)>,
 }
 
@@ -75,7 +75,7 @@ impl HomeAgent {
             return;
         };
         match result {
-            Ok(keys) => self.bind(*asked, keys, now),
+            Ok(keys) => self.bind(*asked, Some(keys), now),
             Err(KdcError::Unavailable(why)) => {
                 self.count("key distribution centre unavailable");
                 self.notify(Event::new(EventKind::Denied, format!("no keys: {why}")));
@@ -91,9 +91,11 @@ impl HomeAgent {
         }
     }
 
-    fn bind(&mut self, asked: Asked, keys: Keys, now: Now) {
+    /// Binds with keys, or without for a node without our extensions.
+    pub(super) fn bind(&mut self, asked: Asked, keys: Option<Keys>, now: Now) {
         let unix = now.unix.as_secs();
-        let Some(infos) = asked.key_infos(keys, &self.config.nai) else {
+        let infos = keys.map_or_else(|| Some(KeyInfos::default()), |k| asked.key_infos(k, &self.config.nai));
+        let Some(infos) = infos else {
             self.discard("key distribution centre broken", "the key distribution centre gave too few keys");
             return;
         };
@@ -220,16 +222,18 @@ impl HomeAgent {
         step: Step,
         reply: Option<(Transmit, Repeat)>,
     ) {
-        let (nai, identification) = (&asked.nai, asked.identification);
+        let (nai, identification) = (&asked.nai, asked.recorded());
         let Some(known) = self.known.get_mut(nai) else {
             return;
         };
-        if known.sent.is_some_and(|s| identification.0.wrapping_sub(s.0).cast_signed() <= 0) {
+        let late = |s: Identification| identification.0.wrapping_sub(s.0).cast_signed() <= 0;
+        if known.comparable && !known.has_nonces() && known.sent.is_some_and(late) {
             // A later request of the same mobile node overtook this one while its keys were made.
             self.count("overtaken");
             return;
         }
         let previous = known.sent.replace(identification).map(|i| i.0);
+        known.comparable = true;
         changes.insert(
             0,
             Change::Identification {
@@ -305,9 +309,10 @@ impl HomeAgent {
         &mut self,
         nai: &Nai,
         seen: Option<Seen>,
-        bindings: &[Binding],
-        assigned: Option<Ipv4Addr>,
+        (bindings, assigned): (&[Binding], Option<Ipv4Addr>),
+        now: Now,
     ) {
+        let window = self.config.timestamp_window;
         // Whoever was quicker has left what he saw: without it the store could not be read, and nothing is known.
         let (Some(known), Some(seen)) = (self.known.get_mut(nai), seen) else {
             return;
@@ -316,7 +321,8 @@ impl HomeAgent {
         let above = |s: Identification| stored.0.wrapping_sub(s.0).cast_signed() > 0;
         known.stored = Some(stored);
         known.sent = Some(stored);
-        if known.seen.is_none_or(above) {
+        known.comparable = known.compares(&seen, now.unix.as_secs(), window);
+        if known.comparable && (known.has_nonces() || known.seen.is_none_or(above)) {
             known.seen = Some(stored);
         }
         let home_address = self.known.get(nai).map(|known| self.home_address_of(&known.subscriber));

@@ -7,8 +7,10 @@ use std::{
 };
 
 use record::{Nai, Subscriber};
-use sa::MobileHome;
+use sa::{MobileHome, PlainAssociation};
 use wire::mip::Spi;
+
+use super::plain::algorithm;
 
 /// One-time indices are accepted from this many below the highest seen,
 const BELOW: u64 = 2;
@@ -18,6 +20,8 @@ const ABOVE: u64 = 13;
 /// One KEY 0.
 pub(super) struct Credential {
     pub(super) keys: MobileHome,
+    /// What a node without our extensions authenticates by; then nothing else counts.
+    pub(super) plain: Option<PlainAssociation>,
     pub(super) generation: u32,
     one_time: bool,
     /// Number of the highest one-time index whose 32 verified; 0 before the first.
@@ -29,7 +33,10 @@ pub(super) struct Credential {
 impl Credential {
     /// Those of a subscriber, the current one first.
     pub(super) fn all_of(subscriber: &Subscriber) -> Vec<Self> {
+        let plain =
+            |spi, key0| subscriber.plain.map(|plain| PlainAssociation::of_key0(spi, algorithm(plain), key0));
         let current = Self {
+            plain: plain(subscriber.spi, &subscriber.key0),
             keys: MobileHome::of(subscriber),
             generation: subscriber.generation,
             one_time: subscriber.one_time,
@@ -37,6 +44,7 @@ impl Credential {
             ends: None,
         };
         let retiring = subscriber.retiring.as_ref().map(|old| Self {
+            plain: plain(old.spi, &old.key0),
             keys: MobileHome::new(
                 &subscriber.nai,
                 subscriber.nai.realm(),

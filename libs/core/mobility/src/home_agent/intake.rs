@@ -23,6 +23,7 @@ use super::{
     CANDIDATES, Effect, HomeAgent, KeyRequest, Known,
     answer::Repeated,
     bind::Work,
+    plain::Clear,
     realm::{self, Named},
 };
 
@@ -38,11 +39,11 @@ pub(super) struct Agent {
 pub(super) struct Author {
     pub(super) nai: Nai,
     /// Generation of the KEY 0 that 32 is made with.
-    generation: u32,
+    pub(super) generation: u32,
     /// Number of the one-time index; 0 with a static one.
-    index: u64,
+    pub(super) index: u64,
     /// What the request is sealed with, if not with KEY 0 but to a realm key.
-    realm_seal: Option<(Cipher, Key)>,
+    pub(super) realm_seal: Option<(Cipher, Key)>,
 }
 
 /// A request whose 32 verified, with all that an answer needs.
@@ -88,6 +89,8 @@ pub(super) struct Asked {
     /// KEY 2 inbound at the home agent, KEY 3 inbound at the mobile node.
     pub(super) key2_key3: (Spi, Spi),
     pub(super) visit_name: String,
+    /// It came from a node without our extensions.
+    pub(super) clear: Option<Clear>,
 }
 
 impl Asked {
@@ -130,8 +133,11 @@ impl HomeAgent {
             self.author(&parts, now)
         };
         let Some((author, parts)) = author else {
-            return self.discard("not authenticated", "unknown index, or 32 is wrong");
+            return self.take_plain(fixed, &parts, (source, (path, relayed)), now);
         };
+        if parts.foreign.mobile_aaa.is_some() {
+            return self.discard("malformed", "36 of a mobile node with our extensions");
+        }
         self.authenticated(author, fixed, parts, source, (path, relayed), now);
     }
 
@@ -151,7 +157,8 @@ impl HomeAgent {
         let spi = parts.peek().mobile_home.spi;
         let unix = now.unix.as_secs();
         self.names.candidates(spi).take(CANDIDATES).find_map(|nai| {
-            let credentials = self.known.get(nai)?.credentials.iter().filter(|c| c.counts(unix));
+            let credentials = self.known.get(nai)?.credentials.iter();
+            let credentials = credentials.filter(|c| c.counts(unix) && c.plain.is_none());
             let mut named = credentials.filter_map(|c| Some((c, c.number_of(spi)?)));
             named.find_map(|(credential, index)| {
                 let verified = credential.keys.verify(Direction::ToHome, spi, parts)?;
@@ -170,7 +177,8 @@ impl HomeAgent {
     ) -> Option<(Author, Verified<&'m Parts<'a>>)> {
         let spi = parts.peek().mobile_home.spi;
         let known = self.known.get(&named.nai)?;
-        let mut credentials = known.credentials.iter().filter(|c| c.counts(now.unix.as_secs()));
+        let unix = now.unix.as_secs();
+        let mut credentials = known.credentials.iter().filter(|c| c.counts(unix) && c.plain.is_none());
         let found = credentials.find_map(|c| Some((c, c.keys.verify(Direction::ToHome, spi, parts)?)));
         let (credential, verified) = found?;
         let Named { nai, index, seal } = named;
@@ -243,15 +251,13 @@ impl HomeAgent {
 
     /// What costs something once all policy is passed: a home address, and key shares.
     fn grant(&mut self, asked: &mut Asked, parts: &Parts<'_>, now: Now) -> Result<(), Denial> {
-        if asked.home_address.is_unspecified() {
-            asked.home_address = self.assign(&asked.nai, asked.wanted)?;
-        }
+        self.give_address(asked)?;
         self.exchange(asked, parts, now)
     }
 
     /// What is known of a request before any policy. Silence if an agent relayed it without a handle: no
     /// answer could find back.
-    fn asked(
+    pub(super) fn asked(
         &mut self,
         author: Author,
         fixed: Request,
@@ -310,6 +316,7 @@ impl HomeAgent {
             key1: (self.free_spi(), self.free_spi()),
             key2_key3: (self.free_spi(), self.free_spi()),
             visit_name: sa::visit_name(&mut self.rng, &self.config.realm),
+            clear: None,
         })
     }
 
@@ -329,7 +336,7 @@ impl HomeAgent {
     }
 
     /// The foreign agent: authenticated, and the one that the mobile node heard.
-    fn check_agent(
+    pub(super) fn check_agent(
         &self,
         asked: &Asked,
         fixed: Request,
@@ -352,7 +359,7 @@ impl HomeAgent {
             !p.sealed && p.content == nai_owner::FOREIGN_AGENT && p.info == agent.nai.as_bytes()
         });
         let heard = parts.mobile.agent_heard.is_some_and(|heard| heard.agent == agent.nai);
-        if !named || !heard {
+        if !named || !heard && asked.clear.is_none() {
             return Err(mismatch);
         }
         let address = self.paths[agent.path].address;
@@ -364,7 +371,7 @@ impl HomeAgent {
         Ok(())
     }
 
-    fn check_form(&self, fixed: Request, parts: &Parts<'_>) -> Result<(), Denial> {
+    pub(super) fn check_form(&self, fixed: Request, parts: &Parts<'_>) -> Result<(), Denial> {
         if !parts.mobile.understood() {
             return Err(denial(Code::HA_VENDOR_FROM_MN));
         }
@@ -416,7 +423,7 @@ impl HomeAgent {
     }
 
     /// How it can be reached (RFC 2003, RFC 3519).
-    fn check_encapsulation(
+    pub(super) fn check_encapsulation(
         &self,
         asked: &mut Asked,
         fixed: Request,
@@ -473,7 +480,7 @@ impl HomeAgent {
         Ok(())
     }
 
-    fn check_limits(&self, asked: &mut Asked) -> Result<(), Denial> {
+    pub(super) fn check_limits(&self, asked: &mut Asked) -> Result<(), Denial> {
         let known = self.known.get(&asked.nai).ok_or(denial(Code::HA_UNSPECIFIED))?;
         let most = known.subscriber.max_lifetime.unwrap_or(u16::MAX).min(self.config.max_lifetime);
         asked.lifetime = asked.lifetime.min(most);
@@ -538,7 +545,7 @@ fn link_address(parts: &Parts<'_>, (cipher, key): &(Cipher, Key)) -> Option<Link
 
 impl Known {
     /// True the first time this transcript is refused for its identification.
-    fn first_refusal(&mut self, t1: &Transcript) -> bool {
+    pub(super) fn first_refusal(&mut self, t1: &Transcript) -> bool {
         const KEPT: usize = 8;
         if self.refused.contains(&t1.0) {
             return false;

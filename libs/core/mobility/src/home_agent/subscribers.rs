@@ -19,8 +19,11 @@ impl HomeAgent {
         if !subscriber.home_address.is_unspecified() {
             self.addresses.enrolled(subscriber.home_address);
         }
+        // Another way to keep replays out begins anew, under another KEY 0.
+        let same_way = before.as_ref().is_none_or(|b| b.subscriber.plain == subscriber.plain);
+        let comparable = same_way && before.as_ref().is_none_or(|b| b.comparable);
         let (seen, stored, sent, before) = match before {
-            Some(b) => (b.seen, b.stored, b.sent, b.credentials),
+            Some(b) => (b.seen.filter(|_| same_way), b.stored, b.sent, b.credentials),
             None => (None, None, None, Vec::new()),
         };
         let mut credentials = Credential::all_of(&subscriber);
@@ -30,8 +33,17 @@ impl HomeAgent {
         }
         let number = self.names.enter(nai.clone());
         self.names.add(number, credentials.iter().flat_map(Credential::indices));
-        let known =
-            Known { subscriber, number, credentials, seen, stored, sent, repeat: None, refused: Vec::new() };
+        let known = Known {
+            subscriber,
+            number,
+            credentials,
+            seen,
+            stored,
+            sent,
+            comparable,
+            repeat: None,
+            refused: Vec::new(),
+        };
         self.known.insert(nai, known);
     }
 

@@ -2,6 +2,7 @@
 
 mod addresses;
 mod conformance;
+mod plain;
 mod privacy;
 mod refusing;
 mod registering;

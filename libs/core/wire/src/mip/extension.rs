@@ -13,6 +13,8 @@ pub const MN_HA_AUTHENTICATION: u8 = 32;
 pub const MN_FA_AUTHENTICATION: u8 = 33;
 /// Foreign–home authentication.
 pub const FA_HA_AUTHENTICATION: u8 = 34;
+/// Generalized authentication (RFC 4721 section 5).
+pub const GENERALIZED_AUTHENTICATION: u8 = 36;
 /// Critical vendor extension (RFC 3115), the carrier of ours.
 pub const CRITICAL_VENDOR: u8 = 38;
 /// UDP tunnel reply (RFC 3519).
@@ -48,7 +50,7 @@ pub struct Extension<'a> {
 
 /// True for the types that have a sub-type byte and a 16-bit length.
 const fn long_form(kind: u8) -> bool {
-    matches!(kind, 36 | 37 | 38 | 40..=43 | 48 | 127)
+    matches!(kind, GENERALIZED_AUTHENTICATION | 37 | 38 | 40..=43 | 48 | 127)
 }
 
 /// True for the types that this crate's users understand in registration messages.
@@ -59,6 +61,7 @@ pub const fn known(kind: u8) -> bool {
         MN_HA_AUTHENTICATION
             | MN_FA_AUTHENTICATION
             | FA_HA_AUTHENTICATION
+            | GENERALIZED_AUTHENTICATION
             | CRITICAL_VENDOR
             | UDP_TUNNEL_REPLY
             | EXPERIMENTAL
@@ -92,7 +95,7 @@ impl<'a> Extension<'a> {
     }
 }
 
-/// An authentication extension: 32, 33 or 34.
+/// An authentication extension: 32, 33, 34 or 36.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Authentication<'a> {
     /// Names the association.

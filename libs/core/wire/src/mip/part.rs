@@ -5,12 +5,19 @@
 //! Nothing may follow the foreign–home authentication. Nothing is verified here.
 
 use super::{
-    extension::{self, Authentication, Extension, UdpTunnelReply, UdpTunnelRequest},
+    extension::{
+        self, Authentication, Extension, FA_HA_AUTHENTICATION, GENERALIZED_AUTHENTICATION,
+        MN_FA_AUTHENTICATION, UdpTunnelReply, UdpTunnelRequest,
+    },
     ours::{self, AgentHeard, Handle, Numbers, Protected, Subtype},
+    registration::Request,
     revocation::{self, Support},
     share::{Cookie, KeyShare},
 };
 use crate::Error;
+
+/// Sub-type of 36: mobile–AAA authentication (RFC 4721 section 6).
+pub const MOBILE_AAA: u8 = 1;
 
 /// A protected extension with its place, which sealing needs.
 #[derive(Clone, Copy, Debug)]
@@ -64,6 +71,8 @@ pub struct Part<'a> {
     pub revocation: Option<Support>,
     /// 33.
     pub mobile_foreign: Option<Authentication<'a>>,
+    /// 36 with sub-type 1: mobile–AAA authentication.
+    pub mobile_aaa: Option<Authentication<'a>>,
 }
 
 /// A registration message taken apart.
@@ -103,7 +112,11 @@ impl<'a> Part<'a> {
             extension::UDP_TUNNEL_REPLY => once(&mut self.udp_reply, UdpTunnelReply::parse(e.data)?, kind),
             extension::MN_FA_CHALLENGE => once(&mut self.challenge, e.data, kind),
             revocation::SUPPORT => once(&mut self.revocation, Support::parse(e.data)?, kind),
-            extension::MN_FA_AUTHENTICATION => once(&mut self.mobile_foreign, e.authentication()?, kind),
+            MN_FA_AUTHENTICATION => once(&mut self.mobile_foreign, e.authentication()?, kind),
+            GENERALIZED_AUTHENTICATION if e.subtype == MOBILE_AAA => {
+                once(&mut self.mobile_aaa, e.authentication()?, kind)
+            }
+            GENERALIZED_AUTHENTICATION => Err(Error::UnknownCritical(kind)),
             extension::DELIVERY_STYLE => {
                 let repeated = std::mem::replace(&mut self.delivery_style, true);
                 if repeated { Err(Error::Misplaced(kind)) } else { Ok(()) }
@@ -174,16 +187,18 @@ impl<'a> Parts<'a> {
         let at = at.ok_or(Error::Value("no mobile-home authentication"))?;
         let (mut mobile, mut foreign, mut foreign_home) = (Part::default(), Part::default(), None);
         for e in &extensions[..at] {
-            if matches!(e.kind, extension::FA_HA_AUTHENTICATION | extension::MN_FA_AUTHENTICATION) {
+            if matches!(e.kind, FA_HA_AUTHENTICATION | MN_FA_AUTHENTICATION | GENERALIZED_AUTHENTICATION) {
                 return Err(Error::Misplaced(e.kind));
             }
             mobile.take(e, vendor)?;
         }
         for e in &extensions[at + 1..] {
-            if foreign_home.is_some() || e.kind == extension::MN_HA_AUTHENTICATION {
+            // No reply has one (RFC 4721 section 6).
+            let replied = e.kind == GENERALIZED_AUTHENTICATION && fixed != Request::LEN;
+            if foreign_home.is_some() || e.kind == extension::MN_HA_AUTHENTICATION || replied {
                 return Err(Error::Misplaced(e.kind));
             }
-            if e.kind == extension::FA_HA_AUTHENTICATION {
+            if e.kind == FA_HA_AUTHENTICATION {
                 foreign_home = Some(e.authentication()?);
             } else {
                 foreign.take(e, vendor)?;
