@@ -206,7 +206,7 @@ impl Config {
 
     /// Where broadcasts for mobile nodes come from; prefixes of 31 and 32 bits have none.
     pub(crate) fn broadcasts(&self) -> Links {
-        let HomeLink { interface, prefix } = &self.home_link;
+        let HomeLink { interface, prefix, .. } = &self.home_link;
         let length = prefix.length();
         if !self.tunnel.broadcasts || length > 30 {
             return Links::None;

@@ -189,6 +189,23 @@ mod tests {
     }
 
     #[test]
+    fn random_bytes_never_panic_and_pass_when_they_are_new() {
+        let (mut filter, mut random) = (Duplicates::default(), Random::new(3));
+        let mut seen = std::collections::BTreeSet::new();
+        for _ in 0..50_000 {
+            let length = random.below(90) as usize;
+            let mut bytes = random.bytes(length);
+            if let Some(first) = bytes.first_mut() {
+                // Half of them look like a header.
+                *first = if *first & 1 == 0 { 0x45 } else { *first };
+            }
+            let passed = filter.pass(via(if random.below(2) == 0 { A } else { B }), &bytes, at(0));
+            let new = seen.insert(bytes);
+            assert!(passed || !new, "it was never there");
+        }
+    }
+
+    #[test]
     fn through_five_tunnels_it_passes_rather_than_not() {
         let mut filter = Duplicates::default();
         let bytes = packet().build();

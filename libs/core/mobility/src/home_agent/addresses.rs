@@ -12,7 +12,11 @@ use std::{
 use record::{Change, Nai, Subscriber, SubscriberState};
 use wire::mip::code::Code;
 
-use super::{Config, HomeAgent, Pool, bind::Step, intake::{Asked, Denial}};
+use super::{
+    Config, HomeAgent, Pool,
+    bind::Step,
+    intake::{Asked, Denial},
+};
 
 /// An address that was given to a subscriber.
 struct Assigned {

@@ -423,7 +423,12 @@ fn a_quicker_home_agent_gives_the_nonce_that_counts() {
     let theirs = Identification::new(5, 9).0;
     let seen = Seen { nai: Nai::parse(CLEAR_NAI).unwrap(), identification: theirs, generation: 0, index: 0 };
     let nai = seen.nai.clone();
-    bench.input(Input::Request(Request::Refreshed { nai, seen: Some(seen), bindings: vec![], assigned: None }));
+    bench.input(Input::Request(Request::Refreshed {
+        nai,
+        seen: Some(seen),
+        bindings: vec![],
+        assigned: None,
+    }));
     assert_eq!(code(&bench.direct(&with_nonce(5, 3).bytes()).unwrap()), Code::ACCEPTED);
     let previous = bench.committed.iter().find_map(|c| match c {
         Change::Identification { previous, .. } => Some(*previous),
@@ -557,9 +562,7 @@ fn a_node_that_names_itself_is_given_a_home_address() {
     let unnumbered = Subscriber { home_address: Ipv4Addr::UNSPECIFIED, ..plain_subscriber(TIMESTAMPS) };
     let state = State { subscribers: vec![unnumbered], ..State::default() };
     let mut bench = Bench::of(Config { home_addresses: Some(pool), ..config() }, state, at(0));
-    let ask = |seconds, home_address| {
-        Wish { home_address, nai: Some("traveller-one@home.example"), ..wish(seconds) }.bytes()
-    };
+    let ask = |seconds, home_address| Wish { home_address, nai: Some(CLEAR_NAI), ..wish(seconds) }.bytes();
     let reply = bench.direct(&ask(0, Ipv4Addr::UNSPECIFIED)).unwrap();
     let fixed = answer(&reply, Algorithm::HmacSha256);
     assert_eq!((fixed.code, fixed.home_address), (Code::ACCEPTED, given));
@@ -570,5 +573,5 @@ fn a_node_that_names_itself_is_given_a_home_address() {
     bench.now = at(2);
     let fixed = answer(&bench.direct(&ask(2, HOME)).unwrap(), Algorithm::HmacSha256);
     assert_eq!(fixed.code, Code::HA_PROHIBITED);
-    assert_eq!(super::stored(&bench.committed).assigned.len(), 1);
+    assert_eq!(stored(&bench.committed).assigned.len(), 1);
 }
