@@ -1,11 +1,12 @@
 //! The configuration of a foreign agent: `foreign-agent.toml` beside this crate shows every key.
 
-use std::{net::Ipv4Addr, path::PathBuf, time::Duration};
+use std::{collections::BTreeSet, net::Ipv4Addr, path::PathBuf, time::Duration};
 
 use anyhow::Context as _;
 use crypto::{Cipher, Key};
 use daemon::config::{self, AdminSection, Check, Interface, Nai, PathKind};
 use mobility::foreign_agent::{self, Encapsulation, HomeAgent, PlainNode, ReverseTunnel};
+use net::tunnel::{Encapsulations, Links};
 use sansio::LinkId;
 use serde::Deserialize;
 use wire::mip::{
@@ -106,6 +107,13 @@ impl Default for Advertisement {
 pub(crate) struct Tunnel {
     pub(crate) device: Interface,
     pub(crate) encapsulation: config::Encapsulation,
+    /// Minimal encapsulation for who asks for it; not over UDP.
+    pub(crate) minimal: bool,
+    /// GRE for who asks for it; not over UDP.
+    pub(crate) gre: bool,
+    /// Visitors may hand their packets over encapsulated.
+    pub(crate) encapsulating_delivery: bool,
+    pub(crate) keepalive_s: u64,
 }
 
 impl Default for Tunnel {
@@ -114,6 +122,10 @@ impl Default for Tunnel {
         Self {
             device: device.unwrap_or_else(|_| unreachable!("sojourn0 is an interface name")),
             encapsulation: config::Encapsulation::IpIp,
+            minimal: true,
+            gre: true,
+            encapsulating_delivery: true,
+            keepalive_s: 110,
         }
     }
 }
@@ -176,6 +188,7 @@ impl config::Config for Config {
         check.range("registration.max_lifetime", registration.max_lifetime, 1..=u16::MAX);
         check.range("registration.max_visitors", registration.max_visitors, 1..=1_000_000);
         check.range("registration.max_pending", registration.max_pending, 1..=1_000_000);
+        check.range("tunnel.keepalive_s", self.tunnel.keepalive_s, 10..=3600);
         self.check_advertisement(check);
         self.check_home_agents(check);
         self.check_mobile_nodes(check);
@@ -286,6 +299,10 @@ impl Config {
                 config::Encapsulation::IpIp => Encapsulation::IpInIp,
                 config::Encapsulation::Udp => Encapsulation::Udp,
             },
+            minimal: self.tunnel.minimal,
+            gre: self.tunnel.gre,
+            encapsulating_delivery: self.tunnel.encapsulating_delivery,
+            keepalive: Duration::from_secs(self.tunnel.keepalive_s),
             home_agents: self.home_agents.iter().map(Neighbour::core).collect::<anyhow::Result<_>>()?,
             plain_nodes: match self.registration.plain_nodes {
                 true => Some(self.mobile_nodes.iter().map(MobileNode::core).collect::<anyhow::Result<_>>()?),
@@ -294,12 +311,30 @@ impl Config {
         })
     }
 
-    /// Largest packet for the tunnels, in bytes.
-    pub(crate) const fn mtu(&self) -> u16 {
+    /// The encapsulations beside IP in IP and UDP.
+    pub(crate) fn encapsulations(&self) -> Encapsulations {
+        // What asks for UDP everywhere grants nothing else.
+        let own = self.tunnel.encapsulation == config::Encapsulation::IpIp;
+        Encapsulations { minimal: own && self.tunnel.minimal, gre: own && self.tunnel.gre }
+    }
+
+    /// Largest packet for the tunnels, in bytes: that of the roomiest, for each tunnel sees to its own.
+    pub(crate) fn mtu(&self) -> u16 {
         match self.tunnel.encapsulation {
+            config::Encapsulation::IpIp if self.tunnel.minimal => forward::MINIMAL_MTU,
             config::Encapsulation::IpIp => forward::IPIP_MTU,
             config::Encapsulation::Udp => forward::UDP_MTU,
         }
+    }
+
+    /// Where packets are taken from that visitors hand over encapsulated.
+    pub(crate) fn handed_over(&self) -> Links {
+        if !self.tunnel.encapsulating_delivery {
+            return Links::None;
+        }
+        let on_links = self.links.iter().map(|link| link.address);
+        let addresses: BTreeSet<Ipv4Addr> = on_links.chain([self.care_of]).collect();
+        Links::Visited { interfaces: self.interfaces(), addresses: addresses.into_iter().collect() }
     }
 
     /// The names of the visited interfaces, by number of the link.
@@ -388,7 +423,11 @@ mod tests {
         assert!(core.home_agents[0].key == Key::new([0xab; 32]));
         assert!(!core.home_agents[0].no_fs);
         assert_eq!((core.links[0].id, core.links[0].prefix_length), (LinkId(0), 24));
-        assert_eq!((config.mtu(), config.interfaces()), (1480, vec!["eth1".to_owned()]));
+        assert_eq!((config.mtu(), config.interfaces()), (1488, vec!["eth1".to_owned()]));
+        assert_eq!(config.encapsulations(), Encapsulations { minimal: true, gre: true });
+        let addresses = vec![Ipv4Addr::new(10, 21, 1, 1), Ipv4Addr::new(10, 51, 1, 2)];
+        let handed_over = Links::Visited { interfaces: config.interfaces(), addresses };
+        assert_eq!(config.handed_over(), handed_over);
         assert!(config.state.is_absolute());
     }
 
@@ -407,6 +446,27 @@ mod tests {
         assert!(!config.home_agents[0].no_fs, "forward secrecy is the rule");
         assert_eq!(config.registration.max_lifetime, 1800);
         assert_eq!(config.tunnel.device.as_str(), "sojourn0");
+    }
+
+    #[test]
+    fn what_is_not_offered_is_not_opened() {
+        let folder = Folder::new("closed");
+        let load = |from: &str, to: &str| {
+            assert!(EXAMPLE.contains(from), "{from}");
+            folder.load(&EXAMPLE.replacen(from, to, 1)).unwrap()
+        };
+        let both = Encapsulations { minimal: true, gre: true };
+        let config = load("minimal = true", "minimal = false");
+        assert_eq!(
+            (config.mtu(), config.encapsulations()),
+            (1480, Encapsulations { minimal: false, ..both })
+        );
+        let config = load("gre = true", "gre = false");
+        assert_eq!((config.mtu(), config.encapsulations()), (1488, Encapsulations { gre: false, ..both }));
+        let config = load("encapsulation = \"ipip\"", "encapsulation = \"udp\"");
+        assert_eq!((config.mtu(), config.encapsulations()), (1468, Encapsulations::default()));
+        let config = load("encapsulating_delivery = true", "encapsulating_delivery = false");
+        assert_eq!(config.handed_over(), Links::None);
     }
 
     /// Each key wrong in turn: what stands there, what is put in its place, and what the message must hold.
@@ -437,6 +497,15 @@ mod tests {
             ("lifetime_s = 3 ", "lifetime_s = 0", "advertisement.lifetime_s", "1 to 9000"),
             ("device = \"sojourn0\"", "device = \"\"", "tunnel.device", "interface"),
             ("encapsulation = \"ipip\"", "encapsulation = \"gre\"", "tunnel.encapsulation", "udp"),
+            ("minimal = true", "minimal = 1", "tunnel.minimal", "true or false"),
+            ("gre = true", "gre = \"on\"", "tunnel.gre", "true or false"),
+            (
+                "encapsulating_delivery = true",
+                "encapsulating_delivery = 1",
+                "tunnel.encapsulating_delivery",
+                "true or false",
+            ),
+            ("keepalive_s = 110", "keepalive_s = 9", "tunnel.keepalive_s", "10 to 3600"),
             ("socket = \"fa.sock\"", "sock = \"x\"", "admin.sock", "socket"),
             ("nai = \"ha@home.example\"", "nai = 7", "home_agents[0].nai", "text"),
             ("address = \"10.11.1.2\"", "address = \"10.51.1.2\"", "home_agents[0].address", "another host"),

@@ -1,7 +1,7 @@
 //! Carries out what the core wants, in order, and brings it what happens.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::VecDeque,
     future::Future,
     io::{Error, ErrorKind},
     net::Ipv4Addr,
@@ -9,12 +9,13 @@ use std::{
 };
 
 use ::admin::{EventLog, shown};
-use forward::{Entry, Peer, Table};
+use forward::{Delivery, Entry, Peer, Station};
 use futures_util::{FutureExt as _, StreamExt as _, future::select_all, stream::FuturesOrdered};
 use keystore::Store;
 use mobility::foreign_agent::{Effect, ForeignAgent, Request, TunnelChange, Unreachable, VisitorTunnel};
 use net::{
     clock::Clock,
+    deliveries::Deliveries,
     drive::{Applied, Event, Shell},
     link::{Frame, LinkSocket},
     netlink::{Change, Watch},
@@ -30,17 +31,13 @@ use crate::admin::Publisher;
 pub(crate) struct World {
     pub(crate) clock: Clock,
     pub(crate) store: Store,
-    /// Names of the visited interfaces, by number of the link.
-    pub(crate) interfaces: Vec<String>,
+    pub(crate) visited: Visited,
     pub(crate) links: Vec<LinkSocket>,
     pub(crate) port: udp::Port,
     /// Registrations are taken from the link: these keep the kernel from refusing them.
     #[expect(dead_code, reason = "held, not used")]
     pub(crate) silent: Vec<udp::Silent>,
-    pub(crate) plan: plan::ForeignAgent,
     pub(crate) changes: Watch,
-    pub(crate) tunnel: tunnel::Tunnel,
-    pub(crate) table: Table,
     pub(crate) datagrams: mpsc::Receiver<udp::Received>,
     /// What ICMP says about relayed requests.
     pub(crate) refusals: mpsc::Receiver<tunnel::Refusal>,
@@ -51,8 +48,8 @@ pub(crate) struct World {
     pub(crate) commits: FuturesOrdered<Pin<Box<dyn Future<Output = Request>>>>,
     /// What sending found out about home agents.
     pub(crate) troubles: VecDeque<Request>,
-    /// How visitors are reached, to be said again when an interface was away.
-    pub(crate) deliveries: BTreeMap<Ipv4Addr, plan::foreign_agent::Visitor>,
+    /// How visitors are reached, and the tunnel.
+    pub(crate) deliveries: Deliveries,
     /// Which link is asked first next time, so that none starves the others.
     pub(crate) turn: usize,
 }
@@ -65,6 +62,7 @@ impl Shell<ForeignAgent> for World {
             if let Some(request) = self.troubles.pop_front() {
                 return Ok(Event::Request(request));
             }
+            self.deliveries.settle().await;
             let change = tokio::select! {
                 () = &mut self.stop => return Ok(Event::Stop),
                 Some(request) = self.commits.next(), if !self.commits.is_empty() => {
@@ -82,8 +80,9 @@ impl Shell<ForeignAgent> for World {
                     return Ok(Event::Link { link, frame });
                 }
                 change = self.changes.next() => change?,
+                () = self.deliveries.retry() => continue,
             };
-            self.link_changed(change).await;
+            self.link_changed(change);
         }
     }
 
@@ -124,7 +123,7 @@ impl Shell<ForeignAgent> for World {
     }
 
     fn settled(&mut self, core: &ForeignAgent) {
-        let counters = self.tunnel.counters();
+        let counters = self.deliveries.tunnel().counters();
         let counters = counters.entries().map(|(name, value)| (name.to_owned(), value)).collect();
         self.publisher.publish(core, counters, self.clock.now());
     }
@@ -143,54 +142,27 @@ async fn hear(links: &[LinkSocket], first: usize) -> Result<(LinkId, Frame), net
 
 impl World {
     async fn change_tunnel(&mut self, change: TunnelChange) {
-        let done = match change {
+        match change {
             TunnelChange::VisitorAdded(visitor) => {
                 tracing::debug!(home_address = %visitor.home_address, home_agent = %visitor.home_agent, "visitor");
-                let Some(delivery) = delivery(&self.interfaces, &visitor) else {
-                    return;
-                };
-                let done = self.plan.visitor_add(&delivery).await;
-                self.deliveries.insert(visitor.home_address, delivery);
-                // Only now: what comes out of the tunnel before the route stands would leave by the default route,
-                // with the home address in the open.
-                self.table.insert(entry(&visitor));
-                self.tunnel.swap(self.table.clone());
-                done
+                if let Some((delivery, entry)) = self.visited.visitor(&visitor) {
+                    self.deliveries.add(delivery, entry).await;
+                }
             }
             TunnelChange::VisitorRemoved { home_address } => {
                 tracing::debug!(%home_address, "visitor gone");
-                // The other way round, for the same reason.
-                self.table.remove(home_address);
-                self.tunnel.swap(self.table.clone());
-                self.deliveries.remove(&home_address);
-                self.plan.visitor_remove(home_address).await
+                self.deliveries.remove(home_address).await;
             }
-        };
-        if let Err(error) = done {
-            tracing::error!("a visitor's packets may not flow: {error}");
         }
     }
 
-    /// The kernel forgets routes and neighbours of an interface that goes down or loses its address.
-    async fn link_changed(&mut self, change: Change) {
-        let index = match change {
-            Change::LinkUp { index } | Change::AddressAdded { index, .. } => index,
-            Change::LinkDown { index } => {
-                if let Some(link) = self.links.iter().find(|link| link.index() == index) {
-                    tracing::warn!("{} is down: its visitors cannot be reached", link.name());
-                }
-                return;
-            }
-            Change::AddressRemoved { .. } | Change::GatewayChanged { .. } => return,
-        };
-        let Some(link) = self.links.iter().find(|link| link.index() == index) else {
-            return;
-        };
-        for delivery in self.deliveries.values().filter(|d| d.interface == link.name()) {
-            if let Err(error) = self.plan.visitor_add(delivery).await {
-                tracing::error!("a visitor's packets may not flow: {error}");
-            }
+    fn link_changed(&mut self, change: Change) {
+        if let Change::LinkDown { index } = change
+            && let Some(link) = self.links.iter().find(|link| link.index() == index)
+        {
+            tracing::warn!("{} is down: its visitors cannot be reached", link.name());
         }
+        self.deliveries.interface_changed(change);
     }
 
     fn notify(&self, event: &mobility::Event) {
@@ -215,27 +187,35 @@ const fn unreachable(kind: Option<ErrorKind>) -> Unreachable {
     }
 }
 
-/// The tunnel of a visitor as the packet path needs it.
-pub(crate) const fn entry(visitor: &VisitorTunnel) -> Entry {
-    let local = visitor.care_of;
-    let peer = match visitor.tunnel {
-        Tunnel::IpInIp(remote) => Peer::IpInIp { local, remote },
-        Tunnel::Minimal(remote) => Peer::Minimal { local, remote },
-        Tunnel::Gre(remote) => Peer::Gre { local, remote },
-        Tunnel::Udp(remote) => Peer::Udp { remote },
-    };
-    Entry::new(visitor.home_address, peer)
-}
+/// The visited links, in the order of their numbers: name and index of the interface, and our address there.
+#[derive(Default)]
+pub(crate) struct Visited(pub(crate) Vec<(String, u32, Ipv4Addr)>);
 
-/// The way to a visitor on its link; `None` if the link has no number here.
-pub(crate) fn delivery(
-    interfaces: &[String],
-    visitor: &VisitorTunnel,
-) -> Option<plan::foreign_agent::Visitor> {
-    Some(plan::foreign_agent::Visitor {
-        home_address: visitor.home_address,
-        interface: interfaces.get(visitor.link.0 as usize)?.clone(),
-        link_address: visitor.link_address,
-        reverse_tunnel: visitor.reverse_tunnel,
-    })
+impl Visited {
+    /// The way to a visitor on its link, and its tunnel; `None` if the link has no number here.
+    pub(crate) fn visitor(&self, visitor: &VisitorTunnel) -> Option<(plan::foreign_agent::Visitor, Entry)> {
+        let (interface, index, agent) = self.0.get(visitor.link.0 as usize)?;
+        let delivery = plan::foreign_agent::Visitor {
+            home_address: visitor.home_address,
+            interface: interface.clone(),
+            link_address: visitor.link_address,
+            // What is not handed over encapsulated takes the ordinary routes then (RFC 3024 section 5.2.1).
+            reverse_tunnel: visitor.reverse_tunnel && !visitor.encapsulating_delivery,
+        };
+        let local = visitor.care_of;
+        let peer = match visitor.tunnel {
+            Tunnel::IpInIp(remote) => Peer::IpInIp { local, remote },
+            Tunnel::Minimal(remote) => Peer::Minimal { local, remote },
+            Tunnel::Gre(remote) => Peer::Gre { local, remote },
+            Tunnel::Udp(remote) => Peer::Udp { remote },
+        };
+        let entry = Entry::new(visitor.home_address, peer);
+        let station = Station { interface: *index, link_address: visitor.link_address };
+        let entry = if visitor.encapsulating_delivery {
+            entry.with_delivery(Delivery { station, agent: *agent })
+        } else {
+            entry
+        };
+        Some((delivery, entry))
+    }
 }

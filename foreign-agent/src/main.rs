@@ -15,6 +15,7 @@ use keystore::Store;
 use mobility::foreign_agent::ForeignAgent;
 use net::{
     clock::Clock,
+    deliveries::Deliveries,
     link::{Hears, LinkSocket},
     netlink::{Netlink, Watch},
     plan, tunnel, udp,
@@ -22,7 +23,11 @@ use net::{
 use tokio::sync::watch;
 use wire::mip::PORT;
 
-use self::{admin::Publisher, config::Config, effects::World};
+use self::{
+    admin::Publisher,
+    config::Config,
+    effects::{Visited, World},
+};
 
 /// Serves mobile nodes that visit its links: relays their registrations to their home agents, and tunnels.
 ///
@@ -55,12 +60,12 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let mut core = ForeignAgent::new(config.core()?, daemon::seed()?, state, started);
 
     let netlink = Netlink::connect()?;
-    check_links(&netlink, &config).await?;
+    let visited = check_links(&netlink, &config).await?;
     let events = EventLog::default();
     let (snapshots, watched) = watch::channel(Arc::new(AgentSnapshot::default()));
     let socket = Socket::bind(&config.admin.socket)?;
 
-    // Ports and tunnel first, with what was restored: nothing may leave untunnelled meanwhile.
+    // Ports and tunnel first: nothing may leave untunnelled meanwhile.
     let interfaces = config.interfaces();
     let port = udp::Port::open(SocketAddrV4::new(config.care_of, PORT), None)?;
     let silent = config
@@ -69,21 +74,21 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         .filter(|link| link.address != config.care_of)
         .map(|link| udp::Silent::open(SocketAddrV4::new(link.address, PORT)))
         .collect::<Result<Vec<_>, _>>()?;
-    let table = Table::new(Side::Visited, core.tunnels().map(|v| effects::entry(&v)));
     let device = config.tunnel.device.as_str();
     let (mut tunnel, datagrams) = tunnel::Tunnel::open(tunnel::Config {
         device: device.to_owned(),
         mark: None,
         ports: vec![port.clone()],
-        table: table.clone(),
-        encapsulations: tunnel::Encapsulations::default(),
-        links: tunnel::Links::None,
+        // Nothing comes out before the ways to the visitors stand.
+        table: Table::new(Side::Visited, []),
+        encapsulations: config.encapsulations(),
+        links: config.handed_over(),
     })?;
     let refusals = tunnel.refusals().context("the tunnel has just been opened")?;
     let names: Vec<&str> = interfaces.iter().map(String::as_str).collect();
-    let visitors: Vec<_> =
-        core.tunnels().filter_map(|visitor| effects::delivery(&interfaces, &visitor)).collect();
-    let plan = plan::ForeignAgent::start(netlink, &names, device, config.mtu(), &visitors).await?;
+    let visitors: Vec<_> = core.tunnels().filter_map(|visitor| visited.visitor(&visitor)).collect();
+    let planned: Vec<_> = visitors.iter().map(|(visitor, _)| visitor.clone()).collect();
+    let plan = plan::ForeignAgent::start(netlink, &names, device, config.mtu(), &planned).await?;
     let mut links = Vec::new();
     for name in &names {
         links.push(LinkSocket::open(name, Hears::ForeignAgent)?);
@@ -94,19 +99,15 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     publisher.publish(&core, Vec::new(), started);
     tokio::spawn(socket.serve(Agent::new(watched, events.clone()).routes()));
     let restored = visitors.len();
-    let deliveries = visitors.into_iter().map(|visitor| (visitor.home_address, visitor));
     let mut world = World {
-        deliveries: deliveries.collect(),
+        deliveries: Deliveries::new(plan, tunnel, visitors),
+        visited,
         clock,
         store,
-        interfaces: interfaces.clone(),
         links,
         port,
         silent,
-        plan,
         changes,
-        tunnel,
-        table,
         datagrams,
         refusals,
         events,
@@ -127,9 +128,11 @@ async fn serve(config: Config) -> anyhow::Result<()> {
 }
 
 /// The interfaces must be there; an address that is not is told, for it may come later.
-async fn check_links(netlink: &Netlink, config: &Config) -> anyhow::Result<()> {
+async fn check_links(netlink: &Netlink, config: &Config) -> anyhow::Result<Visited> {
+    let mut visited = Visited::default();
     for link in &config.links {
         let index = netlink.link(link.interface.as_str()).await?.index;
+        visited.0.push((link.interface.to_string(), index, link.address));
         let addresses = netlink.addresses(index).await?;
         if !addresses.iter().any(|held| held.address == link.address) {
             tracing::warn!(
@@ -139,5 +142,5 @@ async fn check_links(netlink: &Netlink, config: &Config) -> anyhow::Result<()> {
             );
         }
     }
-    Ok(())
+    Ok(visited)
 }

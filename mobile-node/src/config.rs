@@ -9,6 +9,7 @@ use daemon::{
     enrolment::{Enrolment, Numbers as Carried},
 };
 use mobility::mobile_node;
+use net::tunnel::Encapsulations;
 use record::Nai;
 use serde::Deserialize;
 use wire::mip::{
@@ -46,12 +47,39 @@ pub(crate) struct Registration {
     pub(crate) lifetime: u16,
     pub(crate) reverse_tunnel: bool,
     pub(crate) simultaneous: bool,
+    pub(crate) encapsulation: Encapsulation,
+    pub(crate) delivery: Delivery,
+    pub(crate) broadcasts: bool,
 }
 
 impl Default for Registration {
     fn default() -> Self {
-        Self { lifetime: 600, reverse_tunnel: true, simultaneous: false }
+        Self {
+            lifetime: 600,
+            reverse_tunnel: true,
+            simultaneous: false,
+            encapsulation: Encapsulation::IpIp,
+            delivery: Delivery::Direct,
+            broadcasts: false,
+        }
     }
+}
+
+/// The tunnel that is wished for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Encapsulation {
+    IpIp,
+    Minimal,
+    Gre,
+}
+
+/// How packets are handed to foreign agents.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Delivery {
+    Direct,
+    Encapsulating,
 }
 
 /// The tunnel device.
@@ -83,6 +111,16 @@ impl config::Config for Config {
         check.unique(names.map(|(i, l)| (format!("links[{i}].interface"), l.interface.as_str().to_owned())));
         // Shorter ones would be renewed all the time.
         check.range("registration.lifetime", self.registration.lifetime, 30..=u16::MAX);
+        let registration = &self.registration;
+        let wanted = if registration.broadcasts { "broadcasts" } else { "delivery" };
+        if !registration.reverse_tunnel
+            && (registration.broadcasts || registration.delivery == Delivery::Encapsulating)
+        {
+            check.problem(
+                format!("registration.{wanted}"),
+                "needs reverse_tunnel = true: packets are handed over encapsulated into a reverse tunnel",
+            );
+        }
         check.range("tunnel.keepalive_s", self.tunnel.keepalive_s, 5..=3600);
         match Enrolment::load(&self.enrolment) {
             Ok(enrolment) if enrolment.vendor == DOCUMENTATION_VENDOR && !self.testbed => check.problem(
@@ -118,8 +156,24 @@ impl Config {
             lifetime: self.registration.lifetime,
             reverse_tunnel: self.registration.reverse_tunnel,
             simultaneous: self.registration.simultaneous,
+            encapsulation: match self.registration.encapsulation {
+                Encapsulation::IpIp => mobile_node::Encapsulation::IpInIp,
+                Encapsulation::Minimal => mobile_node::Encapsulation::Minimal,
+                Encapsulation::Gre => mobile_node::Encapsulation::Gre,
+            },
+            delivery: match self.registration.delivery {
+                Delivery::Direct => mobile_node::Delivery::Direct,
+                Delivery::Encapsulating => mobile_node::Delivery::Encapsulating,
+            },
+            broadcasts: self.registration.broadcasts,
             keepalive: Duration::from_secs(self.tunnel.keepalive_s),
         })
+    }
+
+    /// The encapsulations beside IP in IP and UDP that may come to be used.
+    pub(crate) fn encapsulations(&self) -> Encapsulations {
+        let wished = |encapsulation| self.registration.encapsulation == encapsulation;
+        Encapsulations { minimal: wished(Encapsulation::Minimal), gre: wished(Encapsulation::Gre) }
     }
 
     /// Names of the interfaces, in the order of their links.
@@ -196,12 +250,39 @@ mod tests {
     }
 
     #[test]
+    fn wishes_reach_the_core_and_need_a_reverse_tunnel() {
+        let folder = tempfile::tempdir().unwrap();
+        let wish = |text: String| {
+            let text = text.replace("broadcasts = false", "broadcasts = true");
+            text.replace("\"ipip\"", "\"gre\"").replace("\"direct\"", "\"encapsulating\"")
+        };
+        let config = load(folder.path(), wish).unwrap();
+        assert_eq!(config.encapsulations(), Encapsulations { minimal: false, gre: true });
+        let core = config.core(&Enrolment::load(&config.enrolment).unwrap()).unwrap();
+        let wished = (core.encapsulation, core.delivery, core.broadcasts);
+        assert_eq!(wished, (mobile_node::Encapsulation::Gre, mobile_node::Delivery::Encapsulating, true));
+        for (from, to, key) in [
+            ("broadcasts = false", "broadcasts = true", "registration.broadcasts"),
+            ("\"direct\"", "\"encapsulating\"", "registration.delivery"),
+        ] {
+            let message = load(folder.path(), |text| {
+                text.replace("reverse_tunnel = true", "reverse_tunnel = false").replace(from, to)
+            });
+            let message = message.err().unwrap();
+            assert!(message.contains(key) && message.contains("reverse_tunnel = true"), "{message}");
+        }
+    }
+
+    #[test]
     fn every_wrong_key_is_named() {
         for (right, wrong, key) in [
             ("lifetime = 600", "lifetime = 29", "registration.lifetime"),
             ("lifetime = 600", "lifetime = 65536", "lifetime"),
             ("reverse_tunnel = true", "reverse_tunnel = 1", "reverse_tunnel"),
             ("simultaneous = false", "simultaneous = 2", "simultaneous"),
+            ("encapsulation = \"ipip\"", "encapsulation = \"udp\"", "registration.encapsulation"),
+            ("delivery = \"direct\"", "delivery = \"plain\"", "registration.delivery"),
+            ("broadcasts = false", "broadcasts = \"no\"", "registration.broadcasts"),
             ("keepalive_s = 110", "keepalive_s = 0", "tunnel.keepalive_s"),
             ("device = \"sojourn0\"", "device = \"a name that is too long\"", "device"),
             ("interface = \"eth0\"", "interface = \"\"", "interface"),

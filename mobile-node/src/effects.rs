@@ -8,11 +8,11 @@ use std::{
 };
 
 use ::admin::{AgentRequest, EventLog, shown};
-use forward::{Entry, Side, Table};
+use forward::{Broadcasts, Entry, Peer, Side, Table};
 use futures_util::future::select_all;
 use mobility::{
     EventKind, Ticket,
-    mobile_node::{CareOf, Effect, MobileNode, Request, Route},
+    mobile_node::{CareOf, Delivery, Effect, MobileNode, Request, Route},
 };
 use net::{
     clock::Clock,
@@ -34,7 +34,8 @@ use crate::{
 
 /// Everything that a mobile node touches.
 pub(crate) struct World {
-    pub(crate) home_address: Ipv4Addr,
+    pub(crate) home: plan::mobile_node::Home,
+    pub(crate) home_agent: Ipv4Addr,
     pub(crate) plan: plan::mobile_node::MobileNode,
     pub(crate) tunnel: tunnel::Tunnel,
     pub(crate) sockets: BTreeMap<LinkId, LinkSocket>,
@@ -120,7 +121,7 @@ impl Shell<MobileNode> for World {
     async fn apply(&mut self, effect: Effect) -> anyhow::Result<Applied<Request>> {
         match effect {
             Effect::HomeAddress(address) => {
-                self.home_address = address;
+                self.home.address = address;
                 if let Err(error) = self.plan.set_home_address(address).await {
                     return Ok(Applied::Refused(Request::RouteFailed { reason: format!("{error:#}") }));
                 }
@@ -174,18 +175,8 @@ impl World {
 
     /// Opens the port, fills the tunnel's table and sets the routes.
     async fn install(&mut self, route: Route) -> anyhow::Result<()> {
-        // The first is the one that is sent by.
-        let entries: Vec<_> = match route {
-            Route::CoLocated { peer, previous, .. } => {
-                let all = std::iter::once(peer).chain(previous);
-                all.map(|peer| Entry::new(self.home_address, peer)).collect()
-            }
-            Route::Detached | Route::Home { .. } | Route::CareOf { .. } | Route::ViaForeignAgent { .. } => {
-                Vec::new()
-            }
-        };
         match route {
-            Route::Home { port, .. } => self.open(SocketAddrV4::new(self.home_address, port), None)?,
+            Route::Home { port, .. } => self.open(SocketAddrV4::new(self.home.address, port), None)?,
             Route::CareOf { care_of, port, .. } | Route::CoLocated { care_of, port, .. } => {
                 self.open(SocketAddrV4::new(care_of.address, port), Some(MARK))?;
             }
@@ -196,9 +187,41 @@ impl World {
         }
         // First the table: a packet that finds the new way finds its tunnel too.
         let mut table = Table::new(Side::Visited, []);
-        table.set(self.home_address, &entries);
-        self.tunnel.swap(table);
+        table.set(self.home.address, &self.entries(route));
+        self.tunnel.swap(match self.home.broadcast() {
+            Some(broadcast) => table.with_broadcast(broadcast),
+            None => table,
+        });
         self.settle(route).await
+    }
+
+    /// The tunnel of our own that a way takes: to the home agent, or to a foreign agent that wants our packets
+    /// encapsulated and brings broadcasts in a wrapping by the home agent.
+    fn entry(&self, route: Route) -> Option<Entry> {
+        let (peer, broadcasts) = match route {
+            Route::CoLocated { peer, broadcasts, .. } => (peer, broadcasts.then_some(Broadcasts::Plain)),
+            Route::ViaForeignAgent { agent, delivery: Delivery::Encapsulating, broadcasts, .. } => {
+                let nested = Broadcasts::Nested { home_agent: self.home_agent };
+                let peer = Peer::IpInIp { local: self.home.address, remote: agent };
+                (peer, broadcasts.then_some(nested))
+            }
+            Route::Detached | Route::Home { .. } | Route::CareOf { .. } | Route::ViaForeignAgent { .. } => {
+                return None;
+            }
+        };
+        Some(Entry::new(self.home.address, peer).with_broadcasts(broadcasts.unwrap_or(Broadcasts::No)))
+    }
+
+    /// The tunnels of a route; the first is the one that is sent by.
+    fn entries(&self, route: Route) -> Vec<Entry> {
+        let previous = match route {
+            Route::CoLocated { previous, .. } => previous,
+            Route::Detached | Route::Home { .. } | Route::CareOf { .. } | Route::ViaForeignAgent { .. } => {
+                None
+            }
+        };
+        let previous = previous.map(|peer| Entry::new(self.home.address, peer));
+        self.entry(route).into_iter().chain(previous).collect()
     }
 
     fn open(&mut self, local: SocketAddrV4, mark: Option<u32>) -> anyhow::Result<()> {
@@ -223,10 +246,16 @@ impl World {
                 self.plan.care_of(socket(&link)?.name(), &planned(care_of)).await?;
             }
             Route::ViaForeignAgent { link, agent, agent_link, .. } => {
-                self.plan.via_foreign_agent(socket(&link)?.name(), agent, agent_link).await?;
+                let name = socket(&link)?.name();
+                match self.entry(route) {
+                    None => self.plan.via_foreign_agent(name, agent, agent_link).await?,
+                    Some(Entry { mtu, .. }) => {
+                        self.plan.via_foreign_agent_encapsulating(name, agent, agent_link, mtu).await?;
+                    }
+                }
             }
             Route::CoLocated { link, care_of, peer, .. } => {
-                let mtu = Entry::new(self.home_address, peer).mtu;
+                let mtu = Entry::new(self.home.address, peer).mtu;
                 self.plan.co_located(socket(&link)?.name(), &planned(care_of), mtu).await?;
             }
         }

@@ -71,7 +71,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         mark: Some(plan::MARK),
         ports: Vec::new(),
         table: Table::new(Side::Visited, []),
-        encapsulations: tunnel::Encapsulations::default(),
+        encapsulations: config.encapsulations(),
         links: tunnel::Links::None,
     })?;
     let netlink = Netlink::connect()?;
@@ -97,7 +97,8 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let (done, written) = mpsc::channel(4);
     let keeper = tokio::spawn(file.clone().keep(newest, done));
     let mut world = World {
-        home_address: core.home_address(),
+        home,
+        home_agent: enrolment.home_agent,
         plan,
         tunnel,
         interfaces: Interfaces::new(&sockets),

@@ -117,8 +117,12 @@ impl Provision<'_> {
             "nai = \"{nai}\"\ncare_of = \"{care_of}\"\nstate = \"fa.db\"\nstate_key = \"fa.kek\"\ntestbed = true\n\n\
              [[links]]\ninterface = \"eth1\"\naddress = \"{address}\"\nprefix_length = {length}\n\n\
              [registration]\nmax_lifetime = {lifetime}\nreverse_tunnel = \"{reverse_tunnel}\"\n\n\
-             [tunnel]\ndevice = \"sojourn0\"\nencapsulation = \"{encapsulation}\"\n\n\
+             [tunnel]\ndevice = \"sojourn0\"\nencapsulation = \"{encapsulation}\"\nminimal = {minimal}\ngre = {gre}\n\
+             encapsulating_delivery = {encapsulating_delivery}\n\n\
              [admin]\nsocket = \"fa.sock\"\n",
+            minimal = agent.minimal,
+            gre = agent.gre,
+            encapsulating_delivery = agent.encapsulating_delivery,
             nai = agent.nai(),
             care_of = agent.core.address.get_ref(),
             address = agent.visited.address.get_ref(),
@@ -144,10 +148,14 @@ impl Provision<'_> {
         let text = format!(
             "enrolment = \"mn.enrolment.toml\"\nstate = \"mn.state\"\ntestbed = true\n\n\
              [[links]]\ninterface = \"eth0\"\n\n\
-             [registration]\nlifetime = {}\nreverse_tunnel = true\nsimultaneous = {}\n\n\
+             [registration]\nlifetime = {}\nreverse_tunnel = true\nsimultaneous = {}\n\
+             encapsulation = \"{}\"\ndelivery = \"{}\"\nbroadcasts = {}\n\n\
              [tunnel]\ndevice = \"sojourn0\"\n\n[admin]\nsocket = \"mn.sock\"\n",
             self.scenario.registration.lifetime_s.get_ref(),
             node.simultaneous,
+            node.encapsulation.word(),
+            node.delivery.word(),
+            node.broadcasts,
         );
         self.daemon("mobile-node", &directory, &text, "mn.sock")
     }

@@ -225,6 +225,56 @@ pub(crate) struct ForeignAgent {
     pub(crate) encapsulation: Encapsulation,
     #[serde(default)]
     pub(crate) reverse_tunnel: ReverseTunnel,
+    #[serde(default = "offered")]
+    pub(crate) minimal: bool,
+    #[serde(default = "offered")]
+    pub(crate) gre: bool,
+    #[serde(default = "offered")]
+    pub(crate) encapsulating_delivery: bool,
+}
+
+fn offered() -> bool {
+    true
+}
+
+/// Tunnel that a mobile node asks for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Wish {
+    #[default]
+    Ipip,
+    Minimal,
+    Gre,
+}
+
+impl Wish {
+    /// The word of configurations.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Ipip => "ipip",
+            Self::Minimal => "minimal",
+            Self::Gre => "gre",
+        }
+    }
+}
+
+/// How a mobile node hands its packets to foreign agents.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Delivery {
+    #[default]
+    Direct,
+    Encapsulating,
+}
+
+impl Delivery {
+    /// The word of configurations.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Direct => "direct",
+            Self::Encapsulating => "encapsulating",
+        }
+    }
 }
 
 /// A node that mobile nodes talk to.
@@ -251,6 +301,13 @@ pub(crate) struct MobileNode {
     /// It asks for simultaneous bindings.
     #[serde(default)]
     pub(crate) simultaneous: bool,
+    #[serde(default)]
+    pub(crate) encapsulation: Wish,
+    #[serde(default)]
+    pub(crate) delivery: Delivery,
+    /// It wants broadcasts and multicasts of its home link.
+    #[serde(default)]
+    pub(crate) broadcasts: bool,
     /// By link: what a DHCP server there would hand out.
     #[serde(default)]
     pub(crate) assigned: BTreeMap<Spanned<String>, Assigned>,

@@ -160,8 +160,7 @@ class Node:
             return struct.pack(">I", self.state["nonce"]) + secrets.token_bytes(4)
         seconds = int(time.time()) + NTP_TO_UNIX + self.options.clock + self.state.get("offset", 0)
         if not self.options.clock or "offset" in self.state:
-            seconds = max(seconds, self.state.get("last", 0) + 1)
-        self.state["last"] = seconds
+            seconds = self.state["last"] = max(seconds, self.state.get("last", 0) + 1)
         return struct.pack(">I", seconds & 0xFFFFFFFF) + secrets.token_bytes(4)
 
     def request(self, care_of, challenge):
@@ -249,7 +248,8 @@ class Node:
         elif code == 133:
             sent = struct.unpack_from(">I", message, 16)[0]
             self.state["offset"] = self.state.get("offset", 0) + high - sent
-            self.state["last"] = high
+            # Whatever its clock said, it never goes below what it used.
+            self.state["last"] = max(self.state.get("last", 0), high)
         if code in (0, 1) and self.options.action != "replay":
             self.state["sent"].append(message.hex())
         return answer

@@ -6,6 +6,7 @@
 pub mod drawing;
 pub mod imports;
 pub mod licence;
+pub mod page;
 
 use std::{
     fs,

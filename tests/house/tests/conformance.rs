@@ -2,7 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use house::text;
+use house::{
+    page::{Files, cells, tables, tests_named},
+    text,
+};
 
 const PAGE: &str = "docs/conformance.md";
 
@@ -23,14 +26,13 @@ impl Row {
 
     /// Short name of the file and name of the test of every test named.
     fn tests(&self) -> impl Iterator<Item = (&str, &str)> {
-        code_spans(self.shown_by()).filter_map(|span| span.split_once("::"))
+        tests_named(self.shown_by())
     }
 }
 
 struct Page {
     rows: Vec<Row>,
-    /// Path by short name.
-    files: BTreeMap<String, String>,
+    files: Files,
     /// Rules, of them shown by tests, open, by RFC.
     counts: BTreeMap<String, [usize; 3]>,
     /// Rows open, as the top says.
@@ -39,25 +41,12 @@ struct Page {
 
 fn page() -> Page {
     let text = text(PAGE.as_ref());
-    let mut page = Page { rows: Vec::new(), files: BTreeMap::new(), counts: BTreeMap::new(), open: None };
-    let mut header = String::new();
-    let mut inside = false;
-    for line in text.lines() {
-        if page.open.is_none() {
-            page.open = line.strip_suffix(" rows open.").and_then(|n| n.trim_matches('*').parse().ok());
-        }
-        let Some(cells) = cells(line) else {
-            inside = false;
-            continue;
-        };
-        if !inside {
-            inside = true;
-            header = cells.join(" | ");
-        } else if cells.iter().all(|cell| cell.chars().all(|c| c == '-')) {
-            // The line under a header.
-        } else {
-            page.take(&header, cells);
-        }
+    let open = text
+        .lines()
+        .find_map(|line| line.strip_suffix(" rows open.").and_then(|n| n.trim_matches('*').parse().ok()));
+    let mut page = Page { rows: Vec::new(), files: Files::default(), counts: BTreeMap::new(), open };
+    for table in tables(&text) {
+        table.rows.into_iter().for_each(|cells| page.take(&table.header, cells));
     }
     page
 }
@@ -68,11 +57,7 @@ impl Page {
             "id | role | rule | shown by" => {
                 self.rows.push(Row { id: cells.first().cloned().unwrap_or_default(), cells });
             }
-            "name | file" => {
-                let (name, file) =
-                    (cells[0].trim_matches('`').to_owned(), cells[1].trim_matches('`').to_owned());
-                assert!(self.files.insert(name.clone(), file).is_none(), "{name} names two files");
-            }
+            Files::HEADER => self.files.take(&cells),
             "RFC | rules | shown by tests | open" => {
                 let number = |i: usize| cells[i].parse().unwrap_or(usize::MAX);
                 self.counts.insert(cells[0].clone(), [1, 2, 3].map(number));
@@ -80,36 +65,6 @@ impl Page {
             _ => panic!("{PAGE} has a table of another kind: {header}"),
         }
     }
-}
-
-/// The cells of a line of a table.
-fn cells(line: &str) -> Option<Vec<String>> {
-    let inner = line.strip_prefix('|')?.strip_suffix('|')?;
-    Some(inner.split('|').map(|cell| cell.trim().to_owned()).collect())
-}
-
-/// What stands between backticks.
-fn code_spans(text: &str) -> impl Iterator<Item = &str> {
-    text.split('`').skip(1).step_by(2)
-}
-
-/// The names of the functions with an attribute `#[test]` or `#[tokio::test…]` in a Rust file.
-fn tests_in(source: &str) -> BTreeSet<&str> {
-    let mut found = BTreeSet::new();
-    let mut marked = false;
-    for line in source.lines().map(str::trim_start) {
-        if line.starts_with("#[test]") || line.starts_with("#[tokio::test") {
-            marked = true;
-        } else if let Some(rest) = line.strip_prefix("async ").unwrap_or(line).strip_prefix("fn ") {
-            if marked {
-                found.extend(rest.split(['(', '<']).next());
-            }
-            marked = false;
-        } else if !line.starts_with("#[") && !line.starts_with("//") {
-            marked = false;
-        }
-    }
-    found
 }
 
 /// The letters of the departures in section 16 of docs/wire.md.
@@ -150,26 +105,7 @@ fn ids_are_unique_and_say_where_the_rule_stands() {
 #[test]
 fn every_named_test_is_there() {
     let page = page();
-    let sources: BTreeMap<&str, String> =
-        page.files.iter().map(|(name, file)| (name.as_str(), text(file.as_ref()))).collect();
-    let tests: BTreeMap<&str, BTreeSet<&str>> =
-        sources.iter().map(|(name, source)| (*name, tests_in(source))).collect();
-    let mut wrong = Vec::new();
-    let mut used = BTreeSet::new();
-    for row in &page.rows {
-        for (file, test) in row.tests() {
-            used.insert(file);
-            match tests.get(file) {
-                None => wrong.push(format!("{}: {file} names no file", row.id)),
-                Some(there) if !there.contains(test) => {
-                    wrong.push(format!("{}: no test {test} in {}", row.id, page.files[file]));
-                }
-                Some(_) => {}
-            }
-        }
-    }
-    wrong
-        .extend(page.files.keys().filter(|f| !used.contains(f.as_str())).map(|f| format!("{f}: never used")));
+    let wrong = page.files.faults(page.rows.iter().map(|row| (row.id.as_str(), row.shown_by())));
     assert!(wrong.is_empty(), "{PAGE}:\n  {}", wrong.join("\n  "));
 }
 
@@ -204,10 +140,4 @@ fn the_page_counts_itself_rightly() {
     }
     counted.insert("all".to_owned(), all);
     assert_eq!(page.counts, counted, "the table at the end");
-}
-
-#[test]
-fn tests_are_found() {
-    let source = "#[test]\nfn a() {}\n\nfn b() {}\n    #[tokio::test(flavor = \"x\")]\n    // why\n    async fn c() {}\n";
-    assert_eq!(tests_in(source), BTreeSet::from(["a", "c"]));
 }

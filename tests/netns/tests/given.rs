@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use netns_tests::{Testbed, text};
 use serde_json::Value;
 
-const SCENARIO: &str = "70-given-address.toml";
+const SCENARIO: &str = "80-given-address.toml";
 
 /// The lines that `sojourn` prints in a node, each a JSON value; a list counts as its elements.
 fn sojourn(testbed: &Testbed, node: &str, words: &[&str]) -> Vec<Value> {

@@ -1,6 +1,6 @@
 //! What must hold of every message, and of a world that has had time to heal.
 
-use mobility::mobile_node::State;
+use mobility::mobile_node::{Delivery, Encapsulation, Route, State};
 use record::{AssociationKind, Tunnel};
 
 use crate::{
@@ -30,18 +30,22 @@ pub(crate) fn healed(world: &World) -> Verdict {
     })
 }
 
-fn at_rest(world: &World, node: usize) -> Verdict {
+pub(crate) fn at_rest(world: &World, node: usize) -> Verdict {
     let here = &world.mobile_nodes[node];
     let machine = here.machine.as_ref().ok_or("its daemon is down")?;
     let state = machine.status().state;
     let home = world.model.home(node);
     // Whoever lost the address that it was given gets it back at its next registration.
     let knows = home.is_some_and(|home| machine.home_address() == home);
-    let bindings: Vec<_> = home.into_iter().flat_map(|home| world.home_agent.disk.bindings(home)).collect();
-    let tunnels = home.and_then(|home| world.home_agent.tunnels.get(&home));
+    let bindings: Vec<_> = home.into_iter().flat_map(|home| world.home_disk.bindings(home)).collect();
+    let serving: Vec<_> = world.home_agents.iter().filter_map(|agent| agent.tunnels.get(&home?)).collect();
     let expect = |holds: bool, words: &str| {
         if holds { Ok(()) } else { Err(format!("{words} ({state:?})")) }
     };
+    expect(serving <= 1, "two home agents serve it")?;
+    if world.model.is_revoked(node) {
+        return expect(binding.is_none() && serving == 0, "is bound though it was revoked");
+    }
     match here.place {
         Place::Nowhere => Ok(()),
         Place::Home if !knows => {
@@ -50,7 +54,7 @@ fn at_rest(world: &World, node: usize) -> Verdict {
         }
         Place::Home => {
             expect(state == State::AtHome, "does not know that it is at home")?;
-            expect(bindings.is_empty() && tunnels.is_none(), "still has a binding at home")
+            expect(bindings.is_empty() && serving.is_empty(), "still has a binding at home")
         }
         Place::Visited(_) | Place::Translated => {
             expect(state == State::Registered, "is not registered")?;
@@ -63,8 +67,9 @@ fn at_rest(world: &World, node: usize) -> Verdict {
             let binding = binding.ok_or("the home agent has no binding there")?;
             let alone = bindings.len() == 1 || world.plan.asks_for_both(node);
             expect(alone, "is bound elsewhere too, and did not ask for that")?;
+            expect(serving.len() == 1, "not one home agent has tunnels")?;
             let wanted = bindings.iter().map(|binding| binding.tunnel);
-            let there: Vec<_> = tunnels.into_iter().flatten().map(|bound| bound.tunnel).collect();
+            let there: Vec<_> = serving.into_iter().flatten().map(|bound| bound.tunnel).collect();
             let both = wanted.clone().all(|tunnel| there.contains(&tunnel)) && there.len() == bindings.len();
             expect(both, "the home agent's tunnels are not those of its bindings")?;
             agreed(world, node, binding)
@@ -82,7 +87,9 @@ fn agreed(world: &World, node: usize, binding: &record::Binding) -> Verdict {
     let expect = |holds: bool, words: &str| if holds { Ok(()) } else { Err(words.to_owned()) };
     let key1 = fingerprint(binding.associations.iter().collect(), AssociationKind::Key1);
     expect(key1.is_some() && mine(AssociationKind::Key1) == key1, "KEY 1 differs from the home agent's")?;
+    let (wish, offered) = (world.plan.wish(node), world.plan.home);
     let Place::Visited(agent) = here.place else {
+        expect(binding.broadcasts == (wish.broadcasts && offered.broadcasts), "broadcasts not as wished")?;
         expect(binding.care_of == translated_address(node), "bound elsewhere")?;
         let tunnel = world.translated(node).map(Tunnel::Udp);
         return expect(Some(binding.tunnel) == tunnel, "the tunnel does not end at the NAT");
@@ -96,10 +103,46 @@ fn agreed(world: &World, node: usize, binding: &record::Binding) -> Verdict {
     let visitors = visited.disk.load().visitors;
     let visitor = visitors.iter().find(|v| v.home_address == home);
     let visitor = visitor.ok_or("the foreign agent's store has no visitor")?;
+    style_agreed(world, node, agent, (binding, visitor))?;
     // The newest stands last, behind those that still receive.
     let theirs = |kind| fingerprint(visitor.associations.iter().rev().collect(), kind);
     let key2 = fingerprint(binding.associations.iter().collect(), AssociationKind::Key2);
     expect(key2.is_some() && theirs(AssociationKind::Key2) == key2, "KEY 2 differs between the agents")?;
     let key3 = mine(AssociationKind::Key3);
     expect(key3.is_some() && theirs(AssociationKind::Key3) == key3, "KEY 3 differs from the foreign agent's")
+}
+
+/// Tunnel, broadcasts and delivery: the same to all three, and what was wished for wherever both agents offer it.
+fn style_agreed(
+    world: &World,
+    node: usize,
+    agent: usize,
+    (binding, visitor): (&record::Binding, &record::Visitor),
+) -> Verdict {
+    let (wish, offer, home) = (world.plan.wish(node), world.plan.offer(agent), world.plan.home);
+    let name = binding.tunnel.name();
+    let expect = |holds: bool, words: &str| if holds { Ok(()) } else { Err(format!("{words} ({name})")) };
+    expect(visitor.tunnel.name() == name, "the tunnel has two kinds of ends")?;
+    expect(binding.broadcasts == (visitor.broadcasts && home.broadcasts), "broadcasts come to nobody")?;
+    if !world.plan.untouched() {
+        // What 32 does not cover can be spoiled at the first contact, and codes of agents can be forged.
+        return Ok(());
+    }
+    let granted = offer.gives(wish.encapsulation) && home.gives(wish.encapsulation);
+    let expected = match wish.encapsulation {
+        _ if offer.udp => "udp",
+        Encapsulation::Minimal if granted => "minimal",
+        Encapsulation::Gre if granted => "gre",
+        _ => "ipip",
+    };
+    expect(name == expected, "not the tunnel that was wished for and offered")?;
+    let wanted = wish.broadcasts || wish.delivery == Delivery::Encapsulating;
+    let encapsulating = wanted && offer.broadcasts;
+    expect(visitor.encapsulating_delivery == encapsulating, "not the delivery that was wished for")?;
+    expect(visitor.broadcasts == (wish.broadcasts && encapsulating), "broadcasts not as wished")?;
+    let Some(Route::ViaForeignAgent { delivery, broadcasts, .. }) = world.mobile_nodes[node].route else {
+        return Err("no route through the agent".to_owned());
+    };
+    expect((delivery == Delivery::Encapsulating) == encapsulating, "node and agent differ in the delivery")?;
+    expect(broadcasts == visitor.broadcasts, "node and agent differ in the broadcasts")
 }

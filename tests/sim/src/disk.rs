@@ -1,14 +1,16 @@
 //! A store in memory with the semantics of the real one: all or nothing, compare-and-set, and a crash that
 //! may or may not have written what was not yet acknowledged.
 
-use std::net::Ipv4Addr;
+use std::{collections::BTreeMap, net::Ipv4Addr};
 
-use record::{Change, CommitError, Nai, State, Subscriber};
+use record::{Change, CommitError, HomeAgent, Nai, State, Subscriber};
 
-/// What survives a crash.
+/// What survives a crash. Several home agents may share one: whose a binding is stands there too.
 #[derive(Default)]
 pub(crate) struct Disk {
     state: State,
+    /// Who wrote the binding of a home address and care-of address.
+    writers: BTreeMap<(Ipv4Addr, Ipv4Addr), usize>,
 }
 
 impl Disk {
@@ -20,7 +22,18 @@ impl Disk {
         self.state.realm_keys.push(key);
     }
 
-    /// A copy, as a start reads it.
+    pub(crate) fn register(&mut self, home_agent: HomeAgent) {
+        self.state.home_agents.push(home_agent);
+    }
+
+    /// As a start of one of those who share it reads it: bindings are those it wrote itself.
+    pub(crate) fn load_as(&self, reader: usize) -> State {
+        let mut state = self.load();
+        state.bindings.retain(|b| self.writers.get(&(b.home_address, b.care_of)) == Some(&reader));
+        state
+    }
+
+    /// A copy of everything.
     pub(crate) fn load(&self) -> State {
         let s = &self.state;
         State {
@@ -32,7 +45,9 @@ impl Disk {
             bindings: s.bindings.iter().map(record::Binding::duplicate).collect(),
             visitors: s.visitors.iter().map(record::Visitor::duplicate).collect(),
             sequences: s.sequences.clone(),
-            ..State::default()
+            grants: s.grants.clone(),
+            last_audit: s.last_audit,
+            home_agents: s.home_agents.clone(),
         }
     }
 
@@ -40,9 +55,27 @@ impl Disk {
         self.state.seen.iter().find(|seen| seen.nai == *nai).map(|seen| seen.identification)
     }
 
+    pub(crate) fn seen(&self, nai: &Nai) -> Option<&record::Seen> {
+        self.state.seen.iter().find(|seen| seen.nai == *nai)
+    }
+
+    /// The number of the change that this subscriber stands at.
+    pub(crate) fn change_of(&self, nai: &Nai) -> Option<u64> {
+        self.state.subscribers.iter().find(|s| s.nai == *nai).map(|s| s.change)
+    }
+
     /// The bindings of a home address.
     pub(crate) fn bindings(&self, home_address: Ipv4Addr) -> impl Iterator<Item = &record::Binding> {
         self.state.bindings.iter().filter(move |b| b.home_address == home_address)
+    }
+
+    pub(crate) fn bindings_of(&self, nai: &Nai) -> Vec<record::Binding> {
+        self.state.bindings.iter().filter(|b| b.nai == *nai).map(record::Binding::duplicate).collect()
+    }
+
+    /// The address that was given to a subscriber.
+    pub(crate) fn assigned(&self, nai: &Nai) -> Option<Ipv4Addr> {
+        self.state.assigned.iter().find(|(of, _)| of == nai).map(|(_, address)| *address)
     }
 
     /// A disk on which every visitor is gone, as after a loss of the file.
@@ -52,9 +85,14 @@ impl Disk {
     }
 
     /// Commits a list as a whole.
-    pub(crate) fn commit(&mut self, changes: Vec<Change>) -> Result<(), CommitError> {
+    pub(crate) fn commit(&mut self, writer: usize, changes: Vec<Change>) -> Result<(), CommitError> {
         self.accepts(&changes)?;
-        changes.into_iter().for_each(|change| self.apply(change));
+        for change in changes {
+            if let Change::PutBinding(binding) | Change::AddBinding(binding) = &change {
+                self.writers.insert((binding.home_address, binding.care_of), writer);
+            }
+            self.apply(change);
+        }
         Ok(())
     }
 
@@ -79,6 +117,10 @@ impl Disk {
         let s = &mut self.state;
         match change {
             Change::PutSubscriber(subscriber) => {
+                // Whoever is behind takes nothing back.
+                if s.subscribers.iter().any(|x| x.nai == subscriber.nai && x.change > subscriber.change) {
+                    return;
+                }
                 s.subscribers.retain(|x| x.nai != subscriber.nai);
                 s.subscribers.push(subscriber);
             }
@@ -119,7 +161,12 @@ impl Disk {
                 s.sequences.retain(|(l, _)| *l != link);
                 s.sequences.push((link, below));
             }
-            Change::PutGrant(_) | Change::Audit(_) | Change::PutHomeAgent(_) => {}
+            Change::PutGrant(grant) => {
+                s.grants.retain(|g| g.id != grant.id);
+                s.grants.push(grant);
+            }
+            Change::Audit(entry) => s.last_audit = entry.number,
+            Change::PutHomeAgent(home_agent) => self.register(home_agent),
         }
     }
 }

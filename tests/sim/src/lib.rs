@@ -4,13 +4,20 @@
 //!
 //! One seed is one world: it always gives the same trace. `cargo run -p sim -- --seed N` prints it.
 
+mod centre;
 mod check;
 mod disk;
+mod home;
 mod model;
 mod network;
 mod nodes;
 mod plan;
+pub mod rogue;
+mod scene;
 mod world;
 
-pub use plan::{Action, Place, Plan, Weather};
+pub use network::Message;
+pub use nodes::{agent_nai, care_of, home_address};
+pub use plan::{Action, Offer, Place, Plan, Weather, Wish};
+pub use scene::{Fate, Scene};
 pub use world::{Outcome, Recorded, Way, record, run};

@@ -5,7 +5,7 @@ use std::{
     net::Ipv4Addr,
 };
 
-use record::{Association, AssociationKind, Binding, Change, Visitor};
+use record::{Association, AssociationKind, Binding, Change, Tunnel, Visitor};
 use wire::mip::{
     Spi,
     ours::DOCUMENTATION_VENDOR,
@@ -24,6 +24,22 @@ use crate::{
 struct Sent {
     request: Request,
     place: Place,
+    /// 130 stood there.
+    encapsulating: bool,
+}
+
+impl Sent {
+    /// True if this tunnel with these broadcasts is what it asked for; UDP is given without being asked for by flags.
+    fn asked_for(&self, tunnel: Tunnel, broadcasts: bool) -> bool {
+        let flags = self.request.flags;
+        let same = match tunnel {
+            Tunnel::Udp(_) => true,
+            Tunnel::Minimal(_) => flags.has(Flags::MINIMAL),
+            Tunnel::Gre(_) => flags.has(Flags::GRE),
+            Tunnel::IpInIp(_) => !flags.has(Flags::MINIMAL) && !flags.has(Flags::GRE),
+        };
+        same && (flags.has(Flags::BROADCAST) || !broadcasts)
+    }
 }
 
 /// A key that the key distribution centre really made.
@@ -42,9 +58,14 @@ pub(crate) struct Model {
     shown: BTreeMap<(usize, Spi), Place>,
     /// How often a node lost or got back an old state file: then it may show an index again.
     forgotten: BTreeSet<usize>,
+    revoked: BTreeSet<usize>,
+    /// The last change of each node's subscriber at the key distribution centre.
+    changed: BTreeMap<usize, u64>,
     issued: BTreeMap<String, Issued>,
     /// Nodes with a home address of their enrolment, and those that were given one: for good.
     homes: BTreeMap<usize, Ipv4Addr>,
+    /// Several home agents share the store.
+    several: bool,
 }
 
 /// A broken promise, in words.
@@ -57,7 +78,8 @@ fn must(holds: bool, words: impl FnOnce() -> String) -> Verdict {
 impl Model {
     pub(crate) fn of(plan: &Plan) -> Self {
         let numbered = (0..plan.mobile_nodes).filter(|node| !plan.is_unnumbered(*node));
-        Self { homes: numbered.map(|node| (node, home_address(node))).collect(), ..Self::default() }
+        let homes = numbered.map(|node| (node, home_address(node))).collect();
+        Self { homes, several: plan.home_agents > 1, ..Self::default() }
     }
 
     /// The home address of a node, if it has one.
@@ -81,7 +103,8 @@ impl Model {
             must((first..last).contains(home_address), || {
                 format!("{name}: {home_address} is nobody's to have")
             })?;
-            let owner = self.node_of(*home_address).filter(|owner| *owner != node);
+            let others = |owner: &usize| *owner != node && !self.is_revoked(*owner);
+            let owner = self.node_of(*home_address).filter(others);
             must(owner.is_none(), || format!("{home_address} is given to {name}, and {owner:?} has it"))?;
             let before = self.homes.insert(node, *home_address);
             must(before.is_none_or(|before| before == *home_address), || {
@@ -112,7 +135,9 @@ impl Model {
                 format!("mobile node {node} shows number {number} at {place:?} after {before:?}")
             })?;
         }
-        let before = self.sent.insert((node, request.identification.0), Sent { request, place });
+        let encapsulating = parts.foreign.delivery_style;
+        let before =
+            self.sent.insert((node, request.identification.0), Sent { request, place, encapsulating });
         must(before.is_none() || parts.foreign.cookie.is_some(), || {
             format!("mobile node {node} used an identification twice")
         })
@@ -121,6 +146,32 @@ impl Model {
     /// A mobile node has an old state file, or none.
     pub(crate) fn forgets(&mut self, node: usize) {
         self.forgotten.insert(node);
+    }
+
+    /// The key distribution centre changed this node's subscriber.
+    pub(crate) fn changes(&mut self, node: usize, change: u64, revoked: bool) {
+        self.changed.insert(node, change);
+        if revoked {
+            self.revoked.insert(node);
+        }
+    }
+
+    pub(crate) fn is_changed(&self, node: usize) -> bool {
+        self.changed.contains_key(&node)
+    }
+
+    pub(crate) fn is_revoked(&self, node: usize) -> bool {
+        self.revoked.contains(&node)
+    }
+
+    /// A home agent says, or its store, that it has all changes up to this number: each of them is durable.
+    pub(crate) fn followed(&self, disk: &Disk, cursor: u64) -> Verdict {
+        self.changed.iter().filter(|(_, change)| **change <= cursor).try_for_each(|(node, change)| {
+            let stands = disk.change_of(&nai(*node));
+            must(stands >= Some(*change), || {
+                format!("up to change {cursor}, but mobile node {node} stands at {stands:?}, not at {change}")
+            })
+        })
     }
 
     /// The key distribution centre makes a key: no key is ever made twice.
@@ -143,7 +194,10 @@ impl Model {
     /// The home agent commits: only what a mobile node asked for, never backwards.
     pub(crate) fn home_commits(&self, disk: &Disk, changes: &[Change], unix: u64) -> Verdict {
         let identified = changes.iter().find_map(|c| match c {
-            Change::Identification { nai, next, .. } => Some((nai, *next)),
+            // One that stays as it is only guards the rest.
+            Change::Identification { nai, next, previous, .. } if *previous != Some(*next) => {
+                Some((nai, *next))
+            }
             _ => None,
         });
         if let Some((name, next)) = identified {
@@ -162,7 +216,9 @@ impl Model {
                 Change::AddBinding(binding) => {
                     self.binding(binding, true, identified.map(|(_, id)| id))?;
                     let others = disk.bindings(binding.home_address).filter(|b| b.care_of != binding.care_of);
-                    must(others.count() < SIMULTANEOUS, || format!("{}: too many bindings", binding.nai))?;
+                    must(self.several || others.count() < SIMULTANEOUS, || {
+                        format!("{}: too many bindings", binding.nai)
+                    })?;
                 }
                 Change::RemoveBindings(address) => {
                     self.removal(disk, *address, None, identified.map(|(_, id)| id), unix)?;
@@ -189,7 +245,8 @@ impl Model {
         must(
             request.care_of == binding.care_of
                 && binding.lifetime > 0
-                && binding.lifetime <= request.lifetime,
+                && binding.lifetime <= request.lifetime
+                && sent.asked_for(binding.tunnel, binding.broadcasts),
             || format!("{}: the binding is not what was asked for", binding.nai),
         )?;
         let expected = match sent.place {
@@ -224,9 +281,14 @@ impl Model {
             });
         }
         let node = self.node_of(address).ok_or("a binding of nobody is removed")?;
+        // Of several home agents one takes its own down where another one has a newer one.
+        let taken_down = self.several && disk.bindings(address).count() > 1;
+        if self.is_revoked(node) || taken_down {
+            return Ok(());
+        }
         let removed = disk.bindings(address).filter(|b| care_of.is_none_or(|care_of| care_of == b.care_of));
         // Monotonic and wall time are rounded apart by up to a second.
-        must(removed.filter_map(Binding::ends).all(|ends| ends <= unix + 1), || {
+        must(removed.into_iter().all(|b| b.ends().is_some_and(|ends| ends <= unix + 1)), || {
             format!("mobile node {node}: ended before its time")
         })
     }
@@ -263,6 +325,8 @@ impl Model {
                 && s.place == Place::Visited(agent)
                 && s.request.care_of == care_of(agent)
                 && s.request.lifetime > 0
+                && s.asked_for(visitor.tunnel, visitor.broadcasts)
+                && (s.encapsulating || !visitor.encapsulating_delivery)
         });
         must(asked, || format!("mobile node {node}: visitor at {agent} without asking"))?;
         self.associations(node, Some(&agent_nai(agent)), &visitor.associations)
@@ -282,7 +346,8 @@ impl Model {
         let asked = self.sent.get(&(node, identification)).map(|sent| sent.request.care_of);
         let mut bindings = self.home(node).into_iter().flat_map(|home| disk.bindings(home));
         let bound = bindings.any(|binding| Some(binding.care_of) == asked);
-        let ended = ahead > 0 || lifetime == 0;
+        // A home agent that has not heard of a revocation yet may repeat an answer of before.
+        let ended = ahead > 0 || lifetime == 0 || self.is_revoked(node);
         must(bound || ended, || format!("mobile node {node}: acknowledged without a durable binding"))
     }
 }

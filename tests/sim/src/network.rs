@@ -23,12 +23,80 @@ use crate::{
 /// Messages kept for the attacker.
 const CAPTURED: usize = 256;
 
+/// How long a message takes where no weather is.
+const TRANSIT: Duration = Duration::from_micros(500);
+
+/// Who stands on every way: what becomes of a message at a time, and how much later than without him.
+pub(crate) type OnTheWay = Box<dyn FnMut(&Message, Duration) -> Vec<(Duration, Message)>>;
+
 /// A message under way.
-#[derive(Clone)]
-pub(crate) enum Message {
-    Link { place: Place, from: LinkAddress, to: LinkAddress, packet: Vec<u8> },
-    Udp { source: SocketAddrV4, destination: SocketAddrV4, payload: Vec<u8> },
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Message {
+    /// A frame.
+    Link {
+        /// On which link.
+        place: Place,
+        /// Link address of its sender.
+        from: LinkAddress,
+        /// Link address that it is for.
+        to: LinkAddress,
+        /// The IP packet in it.
+        packet: Vec<u8>,
+    },
+    /// A datagram that routers carry.
+    Udp {
+        /// Address and port of its sender.
+        source: SocketAddrV4,
+        /// Address and port that it is for.
+        destination: SocketAddrV4,
+        /// What UDP carries.
+        payload: Vec<u8>,
+    },
 }
+
+impl Message {
+    /// Which way a registration message goes; `None` for anything else, and for what is said on the home link.
+    #[must_use]
+    pub fn way(&self) -> Option<Way> {
+        match self {
+            Self::Link { place: Place::Visited(_), packet, .. } => match ip::parse_udp(packet) {
+                Ok(udp) if udp.destination.port() == PORT => Some(Way::FromMobileNode),
+                Ok(_) => Some(Way::ToMobileNode),
+                Err(_) => None,
+            },
+            Self::Link { .. } => None,
+            Self::Udp { destination, .. } if *destination.ip() == HOME_AGENT => Some(Way::ToHomeAgent),
+            Self::Udp { .. } => Some(Way::FromHomeAgent),
+        }
+    }
+
+    /// What UDP carries; empty if it is no UDP.
+    #[must_use]
+    pub fn payload(&self) -> &[u8] {
+        match self {
+            Self::Link { packet, .. } => ip::parse_udp(packet).map(|udp| udp.payload).unwrap_or_default(),
+            Self::Udp { payload, .. } => payload,
+        }
+    }
+
+    /// The same message with something else in it; as it is if it is no UDP.
+    #[must_use]
+    pub fn carrying(&self, payload: Vec<u8>) -> Self {
+        let mut other = self.clone();
+        match &mut other {
+            Self::Link { packet, .. } => {
+                let again = ip::parse_udp(packet)
+                    .map(|udp| ip::udp_packet(udp.source, udp.destination, udp.ttl, &payload));
+                if let Ok(Ok(again)) = again {
+                    *packet = again;
+                }
+            }
+            Self::Udp { payload: carried, .. } => *carried = payload,
+        }
+        other
+    }
+}
+
 impl World {
     pub(crate) fn attack(&mut self, action: Action) {
         if self.captured.is_empty() {
@@ -78,7 +146,7 @@ impl World {
 
     fn place(&self, party: Party) -> Place {
         match party {
-            Party::HomeAgent => Place::Home,
+            Party::HomeAgent(_) => Place::Home,
             Party::ForeignAgent(a) => Place::Visited(a),
             Party::MobileNode(n) => self.mobile_nodes[n].place,
         }
@@ -90,7 +158,7 @@ impl World {
         let message = match transmit {
             Transmit::Link { to, packet, .. } => {
                 let from = match party {
-                    Party::HomeAgent => HOME_AGENT_LINK,
+                    Party::HomeAgent(_) => HOME_AGENT_LINK,
                     Party::ForeignAgent(a) => agent_link(a),
                     Party::MobileNode(n) => node_link(n),
                 };
@@ -106,8 +174,20 @@ impl World {
         self.verdict(verdict);
         self.capture(&message);
         self.record(&message);
-        if place != Place::Nowhere {
-            self.deliver(message);
+        if let Some(seen) = &mut self.seen {
+            seen.push((self.now, message.clone()));
+        }
+        if place == Place::Nowhere {
+            return;
+        }
+        match self.on_the_way.take() {
+            None => self.deliver(message),
+            Some(mut meets) => {
+                for (later, message) in meets(&message, self.now) {
+                    self.route(message, self.now + TRANSIT + later);
+                }
+                self.on_the_way = Some(meets);
+            }
         }
     }
 
@@ -141,18 +221,8 @@ impl World {
 
     fn record(&mut self, message: &Message) {
         let Some(recorded) = &mut self.recorded else { return };
-        let (way, bytes) = match message {
-            Message::Link { place: Place::Visited(_), packet, .. } => match ip::parse_udp(packet) {
-                Ok(udp) if udp.destination.port() == PORT => (Way::FromMobileNode, packet),
-                Ok(_) => (Way::ToMobileNode, packet),
-                Err(_) => return,
-            },
-            Message::Link { .. } => return,
-            Message::Udp { destination, payload, .. } if *destination.ip() == HOME_AGENT => {
-                (Way::ToHomeAgent, payload)
-            }
-            Message::Udp { payload, .. } => (Way::FromHomeAgent, payload),
-        };
+        let Some(way) = message.way() else { return };
+        let (Message::Link { packet: bytes, .. } | Message::Udp { payload: bytes, .. }) = message;
         // What a node at home says there is no business of theirs on the way.
         if is_core(message) || matches!(message, Message::Link { .. }) {
             recorded.push(Recorded { way, bytes: bytes.clone() });
@@ -191,12 +261,12 @@ impl World {
         }
     }
 
-    fn route(&mut self, message: Message, at: Duration) {
+    pub(crate) fn route(&mut self, message: Message, at: Duration) {
         match message {
             Message::Link { place, from, to, packet } => {
                 for party in self.parties_at(place) {
                     let own = match party {
-                        Party::HomeAgent => HOME_AGENT_LINK,
+                        Party::HomeAgent(_) => HOME_AGENT_LINK,
                         Party::ForeignAgent(a) => agent_link(a),
                         Party::MobileNode(n) => node_link(n),
                     };
@@ -210,7 +280,7 @@ impl World {
                 if self.now < self.core_cut_until && !local {
                     return;
                 }
-                if let Some((party, destination)) = self.receiver(destination) {
+                if let Some((party, destination)) = self.receiver(source, destination) {
                     self.at(at, Happening::Udp { party, source, destination, payload });
                 }
             }
@@ -222,17 +292,17 @@ impl World {
     }
 
     /// Who gets a datagram, and at which of its own addresses.
-    fn receiver(&self, destination: SocketAddrV4) -> Option<(Party, SocketAddrV4)> {
+    fn receiver(&mut self, source: SocketAddrV4, destination: SocketAddrV4) -> Option<(Party, SocketAddrV4)> {
         let ip = *destination.ip();
         if ip == HOME_AGENT {
-            return Some((Party::HomeAgent, destination));
+            return Some((self.some_home_agent(source), destination));
         }
         if let Some(agent) = (0..self.foreign_agents.len()).find(|a| care_of(*a) == ip) {
             return Some((Party::ForeignAgent(agent), destination));
         }
         let inside = if ip == NAT {
             self.nat.iter().find(|(_, port)| **port == destination.port()).map(|(inside, _)| *inside)?
-        } else if self.home_agent.tunnels.contains_key(&ip) {
+        } else if self.home_agents.iter().any(|agent| agent.tunnels.contains_key(&ip)) {
             // The home agent's own host would send it into the tunnel.
             return None;
         } else {
@@ -244,13 +314,13 @@ impl World {
     }
 
     fn parties_at(&self, place: Place) -> Vec<Party> {
-        let agent = match place {
-            Place::Home => Some(Party::HomeAgent),
-            Place::Visited(a) => Some(Party::ForeignAgent(a)),
-            Place::Translated | Place::Nowhere => None,
+        let agents = match place {
+            Place::Home => (0..self.home_agents.len()).map(Party::HomeAgent).collect(),
+            Place::Visited(a) => vec![Party::ForeignAgent(a)],
+            Place::Translated | Place::Nowhere => vec![],
         };
         let nodes = self.mobile_nodes.iter().enumerate().filter(|(_, n)| n.place == place);
-        agent.into_iter().chain(nodes.map(|(n, _)| Party::MobileNode(n))).collect()
+        agents.into_iter().chain(nodes.map(|(n, _)| Party::MobileNode(n))).collect()
     }
 
     /// The public side of a mobile node behind the NAT.

@@ -8,7 +8,7 @@ use std::{
 
 use crypto::{Cipher, Key, Rng, exchange::Secret};
 use mobility::{foreign_agent, home_agent, mobile_node};
-use record::{MobileNodeState, Nai, RealmKey, Subscriber, SubscriberState};
+use record::{MobileNodeState, Nai, RealmKey, State, Subscriber, SubscriberState};
 use sa::MobileHome;
 use sansio::{LinkAddress, LinkId, Now};
 use wire::mip::{
@@ -29,16 +29,21 @@ pub(crate) const LINK: LinkId = LinkId(0);
 pub(crate) const NAT: Ipv4Addr = Ipv4Addr::new(10, 99, 1, 2);
 const NAT_INSIDE: Ipv4Addr = Ipv4Addr::new(192, 168, 77, 1);
 
-pub(crate) fn care_of(agent: usize) -> Ipv4Addr {
+/// The care-of address of a foreign agent.
+#[must_use]
+pub fn care_of(agent: usize) -> Ipv4Addr {
     Ipv4Addr::new(10, 51 + agent as u8, 1, 2)
 }
 
-pub(crate) fn agent_nai(agent: usize) -> String {
+/// The name of a foreign agent.
+#[must_use]
+pub fn agent_nai(agent: usize) -> String {
     format!("fa-{agent}@visited-{agent}.example")
 }
 
-/// That of a node which is enrolled with one.
-pub(crate) fn home_address(node: usize) -> Ipv4Addr {
+/// The home address of a mobile node that is enrolled with one.
+#[must_use]
+pub fn home_address(node: usize) -> Ipv4Addr {
     Ipv4Addr::new(10, 11, 1, 50 + node as u8)
 }
 
@@ -70,14 +75,21 @@ pub(crate) fn nai(node: usize) -> Nai {
     Nai::parse(&format!("traveller-{node}@{REALM}")).unwrap_or_else(|e| unreachable!("{e}"))
 }
 
-fn agent_key(agent: usize) -> Key {
+/// Index of the association of a foreign agent with the home agent.
+pub(crate) const fn agent_spi(agent: usize) -> Spi {
+    Spi(600 + agent as u32)
+}
+
+pub(crate) fn agent_key(agent: usize) -> Key {
     Key::new([0xa0 + agent as u8; 32])
 }
 
 pub(crate) struct HomeAgent {
     pub(crate) machine: Option<home_agent::HomeAgent>,
-    pub(crate) disk: Disk,
+    /// Its way to the store, which all home agents share.
     pub(crate) store_fails_until: Duration,
+    /// It was handed all changes of subscribers up to this number.
+    pub(crate) followed: u64,
     /// Home addresses that the host intercepts, and where their packets go: it outlives the process.
     pub(crate) tunnels: BTreeMap<Ipv4Addr, Vec<home_agent::BoundTunnel>>,
     /// Number of starts: answers to an earlier life are lost with it.
@@ -117,19 +129,20 @@ const fn old_fashioned(node: usize) -> bool {
 /// Id of the realm's key.
 pub(crate) const REALM_KEY: Spi = Spi(300);
 
-fn realm_secret() -> Key {
+pub(crate) fn realm_secret() -> Key {
     Key::new([0xd0; 32])
 }
 
-/// The indices by which a node may name itself up to this number of one-time ones.
+/// The indices by which a node may name itself up to this number of one-time ones, the latest of those first.
 pub(crate) fn names(node: usize, up_to: u64) -> impl Iterator<Item = Spi> {
     let keys = MobileHome::new(&nai(node), REALM, spi(node), Cipher::Aes256Gcm, key0(node));
     let fixed = if old_fashioned(node) { spi(node) } else { REALM_KEY };
     let one_time = if old_fashioned(node) { 0 } else { up_to };
-    (1..=one_time).rev().map(move |n| keys.one_time_spi(n)).chain([fixed])
+    std::iter::once(fixed).chain((1..=one_time).rev().map(move |n| keys.one_time_spi(n)))
 }
 
-pub(crate) fn home_agent(plan: &Plan) -> HomeAgent {
+/// What the key distribution centre and the home agents' store begin with.
+pub(crate) fn enrolled(plan: &Plan) -> Disk {
     let mut disk = Disk::default();
     disk.keep(RealmKey { id: REALM_KEY, secret: realm_secret(), made: 0, ends: None, change: 1 });
     for node in 0..plan.mobile_nodes {
@@ -149,24 +162,33 @@ pub(crate) fn home_agent(plan: &Plan) -> HomeAgent {
             no_fs: old_fashioned(node),
             state: SubscriberState::Active,
             max_lifetime: None,
-            change: 1 + node as u64,
+            change: 2 + node as u64,
         });
     }
-    let tunnels = BTreeMap::new();
-    HomeAgent { machine: None, disk, store_fails_until: Duration::ZERO, tunnels, life: 0 }
+    disk
 }
 
 /// Two nodes share each index, so that candidates are tried.
-fn spi(node: usize) -> Spi {
+pub(crate) const fn spi(node: usize) -> Spi {
     Spi(1000 + node as u32 / 2)
 }
 
+pub(crate) const fn home_agent() -> HomeAgent {
+    HomeAgent {
+        machine: None,
+        store_fails_until: Duration::ZERO,
+        followed: 0,
+        tunnels: BTreeSet::new(),
+        life: 0,
+    }
+}
+
 impl HomeAgent {
-    pub(crate) fn start(&mut self, plan: &Plan, rng: &mut Rng, now: Now) {
+    pub(crate) fn start(&mut self, plan: &Plan, state: State, rng: &mut Rng, now: Now) {
         let neighbours = (0..plan.foreign_agents).map(|agent| home_agent::Neighbour {
             nai: agent_nai(agent),
             address: care_of(agent),
-            spi: Spi(600 + agent as u32),
+            spi: agent_spi(agent),
             key: agent_key(agent),
             cipher: Cipher::Aes256Gcm,
             no_fs: false,
@@ -184,13 +206,14 @@ impl HomeAgent {
             max_simultaneous_bindings: SIMULTANEOUS,
             home_addresses: Some(home_agent::Pool { first: POOL.0, last: POOL.1, never: vec![] }),
             advertisement_interval: Duration::from_secs(2),
-            minimal: true,
-            gre: true,
-            broadcasts: true,
+            minimal: plan.home.minimal,
+            gre: plan.home.gre,
+            broadcasts: plan.home.broadcasts,
             keepalive: 110,
             neighbours: neighbours.collect(),
         };
-        let machine = home_agent::HomeAgent::new(config, rng.array(), self.disk.load(), now);
+        self.followed = state.subscriber_cursor;
+        let machine = home_agent::HomeAgent::new(config, rng.array(), state, now);
         self.tunnels = machine.tunnels().collect();
         self.machine = Some(machine);
         self.life += 1;
@@ -208,7 +231,8 @@ pub(crate) fn foreign_agent() -> ForeignAgent {
 }
 
 impl ForeignAgent {
-    pub(crate) fn start(&mut self, agent: usize, rng: &mut Rng, now: Now) {
+    pub(crate) fn start(&mut self, agent: usize, plan: &Plan, rng: &mut Rng, now: Now) {
+        let offer = plan.offer(agent);
         let config = foreign_agent::Config {
             nai: agent_nai(agent),
             care_of: care_of(agent),
@@ -225,11 +249,19 @@ impl ForeignAgent {
             registration_required: false,
             interval: Duration::from_secs(2),
             advertisement_lifetime: 6,
-            encapsulation: foreign_agent::Encapsulation::IpInIp,
+            encapsulation: if offer.udp {
+                foreign_agent::Encapsulation::Udp
+            } else {
+                foreign_agent::Encapsulation::IpInIp
+            },
+            minimal: offer.minimal,
+            gre: offer.gre,
+            encapsulating_delivery: offer.broadcasts,
+            keepalive: Duration::from_secs(50),
             home_agents: vec![foreign_agent::HomeAgent {
                 nai: HOME_AGENT_NAI.to_owned(),
                 address: HOME_AGENT,
-                spi: Spi(600 + agent as u32),
+                spi: agent_spi(agent),
                 cipher: Cipher::Aes256Gcm,
                 key: agent_key(agent),
                 no_fs: false,
@@ -265,6 +297,7 @@ pub(crate) const fn mobile_node() -> MobileNode {
 
 impl MobileNode {
     pub(crate) fn start(&mut self, node: usize, plan: &Plan, rng: &mut Rng, now: Now) {
+        let wish = plan.wish(node);
         let config = mobile_node::Config {
             nai: nai(node),
             home_realm: REALM.to_owned(),
@@ -280,6 +313,9 @@ impl MobileNode {
             lifetime: plan.lifetime,
             reverse_tunnel: true,
             simultaneous: plan.asks_for_both(node),
+            encapsulation: wish.encapsulation,
+            delivery: wish.delivery,
+            broadcasts: wish.broadcasts,
             keepalive: Duration::from_secs(110),
         };
         self.machine = Some(mobile_node::MobileNode::new(config, rng.array(), self.state, now));

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crypto::Rng;
+use mobility::mobile_node::{Delivery, Encapsulation};
 
 /// Where a mobile node can be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -22,18 +23,23 @@ pub enum Place {
 pub enum Action {
     /// This mobile node moves there.
     Move(usize, Place),
-    /// The home agent crashes and starts again after this time.
-    CrashHomeAgent(Duration),
+    /// This home agent crashes and starts again after this time.
+    CrashHomeAgent(usize, Duration),
     /// This foreign agent crashes and starts again after this time; `true` if its store is lost.
     CrashForeignAgent(usize, Duration, bool),
     /// This mobile node's daemon crashes and starts again after this time.
     CrashMobileNode(usize, Duration),
     /// The same, and its state file is rolled back by so many writings meanwhile, or lost if there were fewer.
     RollBack(usize, Duration, usize),
-    /// The key distribution centre is away for this time.
+    /// The key distribution centre is away for this time, and starts again.
     KdcAway(Duration),
-    /// The home agent's store refuses for this time.
-    HomeStoreFails(Duration),
+    /// This home agent cannot write to its store for this time.
+    HomeStoreFails(usize, Duration),
+    /// This mobile node is given another KEY 0, once; the one that it has is accepted beside it for longer than the
+    /// world lasts.
+    Rotate(usize),
+    /// This mobile node is a subscriber no more.
+    Revoke(usize),
     /// This foreign agent's store refuses for this time.
     ForeignStoreFails(usize, Duration),
     /// Nothing passes between the agents for this time.
@@ -63,6 +69,63 @@ pub struct Weather {
     pub delay: Duration,
 }
 
+/// What an agent offers beside IP in IP and direct delivery.
+#[derive(Clone, Copy, Debug)]
+pub struct Offer {
+    /// Minimal encapsulation.
+    pub minimal: bool,
+    /// GRE.
+    pub gre: bool,
+    /// At a foreign agent encapsulating delivery, at the home agent broadcasts.
+    pub broadcasts: bool,
+    /// A foreign agent asks for UDP.
+    pub udp: bool,
+}
+
+impl Default for Offer {
+    fn default() -> Self {
+        Self { minimal: true, gre: true, broadcasts: true, udp: false }
+    }
+}
+
+impl Offer {
+    fn draw(rng: &mut Rng) -> Self {
+        let mut mostly = || rng.below(4) != 0;
+        Self { minimal: mostly(), gre: mostly(), broadcasts: mostly(), udp: !mostly() }
+    }
+
+    /// True if it gives this encapsulation.
+    pub(crate) const fn gives(&self, encapsulation: Encapsulation) -> bool {
+        match encapsulation {
+            Encapsulation::IpInIp => true,
+            Encapsulation::Minimal => self.minimal,
+            Encapsulation::Gre => self.gre,
+        }
+    }
+}
+
+/// What a mobile node asks for where it is offered.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Wish {
+    /// Its tunnel.
+    pub encapsulation: Encapsulation,
+    /// How it hands packets to foreign agents.
+    pub delivery: Delivery,
+    /// Broadcasts of the home link.
+    pub broadcasts: bool,
+}
+
+impl Wish {
+    fn draw(rng: &mut Rng) -> Self {
+        Self {
+            encapsulation: [Encapsulation::IpInIp, Encapsulation::Minimal, Encapsulation::Gre]
+                [rng.below(3) as usize],
+            delivery: [Delivery::Direct, Delivery::Encapsulating][rng.below(2) as usize],
+            broadcasts: rng.below(2) == 0,
+        }
+    }
+}
+
 /// A whole world.
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -70,6 +133,14 @@ pub struct Plan {
     pub mobile_nodes: usize,
     /// Foreign agents.
     pub foreign_agents: usize,
+    /// Home agents with one address and one store: each datagram reaches one of them.
+    pub home_agents: usize,
+    /// What the home agent offers.
+    pub home: Offer,
+    /// What each foreign agent offers; those that are not listed offer all.
+    pub offers: Vec<Offer>,
+    /// What each mobile node asks for; those that are not listed ask for nothing.
+    pub wishes: Vec<Wish>,
     /// Lifetime asked for, in seconds.
     pub lifetime: u16,
     /// Which mobile nodes ask for simultaneous bindings after a move: a bit each, that of the first one lowest.
@@ -96,6 +167,7 @@ impl Plan {
         let rng = &mut Rng::from_seed(bytes);
         let mobile_nodes = 1 + rng.below(3) as usize;
         let foreign_agents = 1 + rng.below(3) as usize;
+        let home_agents = if rng.below(4) == 0 { 2 } else { 1 };
         let calm = Duration::from_secs(20 + rng.below(40));
         let weather = Weather {
             loss: [0, 20, 100, 300][rng.below(4) as usize],
@@ -106,7 +178,7 @@ impl Plan {
         let mut actions: Vec<_> = (0..count)
             .map(|_| {
                 let at = Duration::from_millis(rng.below(calm.as_millis() as u64));
-                (at, Self::action(rng, mobile_nodes, foreign_agents))
+                (at, Self::action(rng, mobile_nodes, foreign_agents, home_agents))
             })
             .collect();
         actions.sort_by_key(|(at, _)| *at);
@@ -116,9 +188,15 @@ impl Plan {
         }
         let lifetime = [40, 600, u16::MAX][rng.below(3) as usize];
         let (simultaneous, unnumbered) = (rng.below(256) as u8, rng.below(256) as u8);
+        // A pool that two home agents give from is for stores to come.
+        let unnumbered = if home_agents == 1 { unnumbered } else { 0 };
         Self {
             mobile_nodes,
             foreign_agents,
+            home_agents,
+            home: Offer::draw(rng),
+            offers: (0..foreign_agents).map(|_| Offer::draw(rng)).collect(),
+            wishes: (0..mobile_nodes).map(|_| Wish::draw(rng)).collect(),
             lifetime,
             simultaneous,
             unnumbered,
@@ -141,6 +219,23 @@ impl Plan {
         self.unnumbered >> (node % 8) & 1 == 1
     }
 
+    /// What this foreign agent offers.
+    pub(crate) fn offer(&self, agent: usize) -> Offer {
+        self.offers.get(agent).copied().unwrap_or_default()
+    }
+
+    /// What this mobile node asks for.
+    pub(crate) fn wish(&self, node: usize) -> Wish {
+        self.wishes.get(node).copied().unwrap_or_default()
+    }
+
+    /// True if nobody changes, cuts or leads astray what is not authenticated.
+    pub(crate) fn untouched(&self) -> bool {
+        let touches =
+            |action: &Action| matches!(action, Action::Forge(..) | Action::Truncate(..) | Action::Divert(..));
+        !self.actions.iter().any(|(_, action)| touches(action))
+    }
+
     fn place(rng: &mut Rng, foreign_agents: usize) -> Place {
         match rng.below(8) {
             0 | 1 => Place::Home,
@@ -149,24 +244,29 @@ impl Plan {
         }
     }
 
-    fn action(rng: &mut Rng, mobile_nodes: usize, foreign_agents: usize) -> Action {
+    fn action(rng: &mut Rng, mobile_nodes: usize, foreign_agents: usize, home_agents: usize) -> Action {
         let node = rng.below(mobile_nodes as u64) as usize;
         let agent = rng.below(foreign_agents as u64) as usize;
+        let home_agent = rng.below(home_agents as u64) as usize;
         let some = Duration::from_millis(1 + rng.below(8_000));
-        match rng.below(27) {
+        match rng.below(30) {
             0..=8 => Action::Move(node, Self::place(rng, foreign_agents)),
             9 => Action::Move(node, Place::Nowhere),
-            10 => Action::CrashHomeAgent(some),
+            10 => Action::CrashHomeAgent(home_agent, some),
             11 => Action::CrashForeignAgent(agent, some, rng.below(3) == 0),
             12 => Action::CrashMobileNode(node, some),
             13 => Action::KdcAway(some),
-            14 => Action::HomeStoreFails(some),
+            14 => Action::HomeStoreFails(home_agent, some),
             15 => Action::ForeignStoreFails(agent, some),
             16 => Action::CutCore(some),
             17 => Action::ClockJump(node, [-86_400, -30, -3, 3, 30, 86_400][rng.below(6) as usize]),
             18..=20 => Action::Replay(rng.u64()),
             21 | 22 => Action::Forge(rng.u64(), rng.u64(), 1 << rng.below(8)),
             23 => Action::Truncate(rng.u64(), rng.u64()),
+            27 | 28 => Action::Rotate(node),
+            // Seldom: a world of strangers would show nothing else.
+            29 if rng.below(8) == 0 => Action::Revoke(node),
+            29 => Action::CrashHomeAgent(home_agent, some),
             26 => Action::RollBack(node, some, rng.below(30) as usize),
             _ => Action::Divert(rng.u64(), rng.u64()),
         }

@@ -8,15 +8,17 @@ use std::{
 
 use crypto::Rng;
 use mobility::{Ticket, foreign_agent, home_agent, mobile_node};
-use record::{AssociationKind, Change, CommitError, MobileNodeState};
+use record::{Change, CommitError, MobileNodeState, Nai};
 use sansio::{Datagram, Input, Instant, LinkAddress, Machine, Now, Output, Transmit};
-use wire::{ip, mip::registration};
+use wire::ip;
 
 use crate::{
+    centre::Centre,
     check,
+    disk::Disk,
     model::{Model, Verdict},
-    network::Message,
-    nodes::{self, ForeignAgent, HomeAgent, LINK, MobileNode, nai, translated_address},
+    network::{Message, OnTheWay},
+    nodes::{self, ForeignAgent, HomeAgent, LINK, MobileNode, translated_address},
     plan::{Action, Place, Plan},
 };
 
@@ -64,7 +66,7 @@ pub struct Recorded {
 /// A party.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Party {
-    HomeAgent,
+    HomeAgent(usize),
     ForeignAgent(usize),
     MobileNode(usize),
 }
@@ -73,11 +75,46 @@ pub(crate) enum Party {
 pub(crate) enum Happening {
     Act(Action),
     Tick(Party),
-    Link { party: Party, place: Place, from: LinkAddress, packet: Vec<u8> },
-    Udp { party: Party, source: SocketAddrV4, destination: SocketAddrV4, payload: Vec<u8> },
-    Commit { party: Party, life: u64, ticket: Ticket, changes: Vec<Change> },
-    Home(u64, home_agent::Request),
-    Keep { node: usize, life: u64, ticket: Ticket, state: MobileNodeState },
+    Link {
+        party: Party,
+        place: Place,
+        from: LinkAddress,
+        packet: Vec<u8>,
+    },
+    Udp {
+        party: Party,
+        source: SocketAddrV4,
+        destination: SocketAddrV4,
+        payload: Vec<u8>,
+    },
+    Commit {
+        party: Party,
+        life: u64,
+        ticket: Ticket,
+        changes: Vec<Change>,
+    },
+    Home {
+        agent: usize,
+        life: u64,
+        request: home_agent::Request,
+    },
+    /// A home agent reads what its store holds of a subscriber.
+    Read {
+        agent: usize,
+        life: u64,
+        nai: Nai,
+    },
+    /// A home agent asks the key distribution centre what changed.
+    Follow {
+        agent: usize,
+        life: u64,
+    },
+    Keep {
+        node: usize,
+        life: u64,
+        ticket: Ticket,
+        state: MobileNodeState,
+    },
     Mobile(usize, mobile_node::Request),
     Start(Party),
 }
@@ -89,10 +126,13 @@ pub(crate) struct World {
     queue: BTreeMap<(Duration, u64), Happening>,
     order: u64,
     wakes: BTreeMap<Party, Instant>,
-    pub(crate) home_agent: HomeAgent,
+    pub(crate) home_agents: Vec<HomeAgent>,
+    /// All home agents share it.
+    pub(crate) home_disk: Disk,
+    pub(crate) centre: Centre,
     pub(crate) foreign_agents: Vec<ForeignAgent>,
     pub(crate) mobile_nodes: Vec<MobileNode>,
-    kdc_away_until: Duration,
+    pub(crate) kdc_away_until: Duration,
     pub(crate) core_cut_until: Duration,
     pub(crate) nat: BTreeMap<SocketAddrV4, u16>,
     pub(crate) captured: VecDeque<Message>,
@@ -102,6 +142,10 @@ pub(crate) struct World {
     healed_before: Option<Verdict>,
     pub(crate) sent: [u8; 32],
     pub(crate) recorded: Option<Vec<Recorded>>,
+    /// Who decides what becomes of each message, instead of the weather.
+    pub(crate) on_the_way: Option<OnTheWay>,
+    /// Everything that was sent, if it is kept.
+    pub(crate) seen: Option<Vec<(Duration, Message)>>,
 }
 
 /// Runs the world of a plan and hands back every registration message that passed off the home link, and the first
@@ -135,16 +179,19 @@ fn run_plan(plan: Plan, seed: u64, traced: bool) -> Outcome {
 }
 
 impl World {
-    fn new(plan: Plan, seed: u64, traced: bool) -> Self {
+    pub(crate) fn new(plan: Plan, seed: u64, traced: bool) -> Self {
         let mut bytes = [0; 32];
         bytes[..8].copy_from_slice(&seed.to_be_bytes());
+        let mut rng = Rng::from_seed(bytes);
         Self {
-            rng: Rng::from_seed(bytes),
+            centre: Centre::new(nodes::enrolled(&plan), &mut rng),
+            rng,
             now: Duration::ZERO,
             queue: BTreeMap::new(),
             order: 0,
             wakes: BTreeMap::new(),
-            home_agent: nodes::home_agent(&plan),
+            home_agents: (0..plan.home_agents).map(|_| nodes::home_agent()).collect(),
+            home_disk: nodes::enrolled(&plan),
             foreign_agents: (0..plan.foreign_agents).map(|_| nodes::foreign_agent()).collect(),
             mobile_nodes: (0..plan.mobile_nodes).map(|_| nodes::mobile_node()).collect(),
             kdc_away_until: Duration::ZERO,
@@ -157,14 +204,20 @@ impl World {
             healed_before: None,
             sent: [0; 32],
             recorded: None,
+            on_the_way: None,
+            seen: None,
             plan,
         }
     }
 
-    fn begin(&mut self) {
-        self.start(Party::HomeAgent);
+    pub(crate) fn start_all(&mut self) {
+        (0..self.home_agents.len()).for_each(|h| self.start(Party::HomeAgent(h)));
         (0..self.foreign_agents.len()).for_each(|a| self.start(Party::ForeignAgent(a)));
         (0..self.mobile_nodes.len()).for_each(|n| self.start(Party::MobileNode(n)));
+    }
+
+    fn begin(&mut self) {
+        self.start_all();
         for node in 0..self.mobile_nodes.len() {
             self.at(Duration::ZERO, Happening::Act(Action::Move(node, Place::Home)));
         }
@@ -199,6 +252,20 @@ impl World {
         }
     }
 
+    /// Everything that happens up to this time.
+    pub(crate) fn go_until(&mut self, until: Duration) {
+        while let Some(first) = self.queue.first_entry().filter(|first| first.key().0 <= until) {
+            let ((at, _), happening) = first.remove_entry();
+            self.now = at;
+            self.happen(happening);
+        }
+        self.now = until;
+    }
+
+    pub(crate) fn violation(&self) -> Option<&str> {
+        self.violation.as_deref()
+    }
+
     pub(crate) fn at(&mut self, at: Duration, happening: Happening) {
         self.order += 1;
         self.queue.insert((at, self.order), happening);
@@ -220,20 +287,31 @@ impl World {
         }
     }
 
-    fn clock(&self, party: Party) -> Now {
+    pub(crate) fn clock(&self, party: Party) -> Now {
         let offset = match party {
             Party::MobileNode(n) => self.mobile_nodes[n].clock_offset,
-            Party::HomeAgent | Party::ForeignAgent(_) => 0,
+            Party::HomeAgent(_) | Party::ForeignAgent(_) => 0,
         };
         let unix = Duration::from_secs(EPOCH.saturating_add_signed(offset)) + self.now;
         Now { mono: Instant::new(self.now), unix }
     }
 
-    fn start(&mut self, party: Party) {
+    pub(crate) fn start(&mut self, party: Party) {
         let now = self.clock(party);
         match party {
-            Party::HomeAgent => self.home_agent.start(&self.plan, &mut self.rng, now),
-            Party::ForeignAgent(a) => self.foreign_agents[a].start(a, &mut self.rng, now),
+            Party::HomeAgent(h) => {
+                let state = self.home_disk.load_as(h);
+                self.home_agents[h].start(&self.plan, state, &mut self.rng, now);
+                let life = self.home_agents[h].life;
+                self.at(self.now, Happening::Follow { agent: h, life });
+                if self.home_agents.len() > 1 {
+                    // Before anything else it is told of what the others serve.
+                    for node in 0..self.mobile_nodes.len() {
+                        self.hand_over(h, nodes::nai(node));
+                    }
+                }
+            }
+            Party::ForeignAgent(a) => self.foreign_agents[a].start(a, &self.plan, &mut self.rng, now),
             Party::MobileNode(n) => {
                 self.mobile_nodes[n].start(n, &self.plan, &mut self.rng, now);
                 for request in self.mobile_nodes[n].link_requests(n) {
@@ -247,7 +325,7 @@ impl World {
 
     fn tick(&mut self, party: Party) {
         match party {
-            Party::HomeAgent => self.home(Input::Tick),
+            Party::HomeAgent(h) => self.home(h, Input::Tick),
             Party::ForeignAgent(a) => self.foreign(a, Input::Tick),
             Party::MobileNode(n) => self.mobile(n, Input::Tick),
         }
@@ -270,7 +348,7 @@ impl World {
             Happening::Link { party, place, from, packet } => {
                 let datagram = Datagram::Link { link: LINK, from, packet: &packet };
                 match party {
-                    Party::HomeAgent => self.home(Input::Datagram(datagram)),
+                    Party::HomeAgent(h) => self.home(h, Input::Datagram(datagram)),
                     Party::ForeignAgent(a) => self.foreign(a, Input::Datagram(datagram)),
                     Party::MobileNode(n) if self.mobile_nodes[n].place == place => {
                         // What is addressed to the host's own address goes up its IP stack as well.
@@ -289,17 +367,19 @@ impl World {
             Happening::Udp { party, source, destination, payload } => {
                 let datagram = Datagram::Udp { source, destination, payload: &payload };
                 match party {
-                    Party::HomeAgent => self.home(Input::Datagram(datagram)),
+                    Party::HomeAgent(h) => self.home(h, Input::Datagram(datagram)),
                     Party::ForeignAgent(a) => self.foreign(a, Input::Datagram(datagram)),
                     Party::MobileNode(n) => self.mobile(n, Input::Datagram(datagram)),
                 }
             }
             Happening::Commit { party, life, ticket, changes } => self.commit(party, life, ticket, changes),
-            Happening::Home(life, request) => {
-                if life == self.home_agent.life {
-                    self.home(Input::Request(request));
+            Happening::Home { agent, life, request } => {
+                if life == self.home_agents[agent].life {
+                    self.home(agent, Input::Request(request));
                 }
             }
+            Happening::Read { agent, life, nai } => self.read(agent, life, nai),
+            Happening::Follow { agent, life } => self.follow(agent, life),
             Happening::Keep { node, life, ticket, state } => {
                 let mobile = &mut self.mobile_nodes[node];
                 // What a crash overtook is not written.
@@ -314,23 +394,23 @@ impl World {
         }
     }
 
-    fn alive(&self, party: Party) -> bool {
+    pub(crate) fn alive(&self, party: Party) -> bool {
         match party {
-            Party::HomeAgent => self.home_agent.machine.is_some(),
+            Party::HomeAgent(h) => self.home_agents[h].machine.is_some(),
             Party::ForeignAgent(a) => self.foreign_agents[a].machine.is_some(),
             Party::MobileNode(n) => self.mobile_nodes[n].machine.is_some(),
         }
     }
 
-    fn act(&mut self, action: Action) {
+    pub(crate) fn act(&mut self, action: Action) {
         self.say(|| format!("-- {action:?}"));
         let until = |d: Duration| self.now + d;
         match action {
             Action::Move(node, place) => self.move_to(node, place),
-            Action::CrashHomeAgent(d) => {
+            Action::CrashHomeAgent(h, d) => {
                 let at = until(d);
-                self.home_agent.machine = None;
-                self.at(at, Happening::Start(Party::HomeAgent));
+                self.home_agents[h].machine = None;
+                self.at(at, Happening::Start(Party::HomeAgent(h)));
             }
             Action::CrashForeignAgent(agent, d, lost) => {
                 let at = until(d);
@@ -352,8 +432,13 @@ impl World {
                 self.model.forgets(node);
                 self.at(at, Happening::Start(Party::MobileNode(node)));
             }
-            Action::KdcAway(d) => self.kdc_away_until = until(d),
-            Action::HomeStoreFails(d) => self.home_agent.store_fails_until = until(d),
+            Action::KdcAway(d) => {
+                self.kdc_away_until = until(d);
+                self.centre.restart(&mut self.rng);
+            }
+            Action::HomeStoreFails(h, d) => self.home_agents[h].store_fails_until = until(d),
+            Action::Rotate(node) => self.subscriber_changes(node, false),
+            Action::Revoke(node) => self.subscriber_changes(node, true),
             Action::ForeignStoreFails(agent, d) => self.foreign_agents[agent].store_fails_until = until(d),
             Action::CutCore(d) => self.core_cut_until = until(d),
             Action::ClockJump(node, seconds) => self.mobile_nodes[node].clock_offset += seconds,
@@ -379,96 +464,13 @@ impl World {
         }
     }
 
-    fn schedule(&mut self, party: Party, deadline: Option<Instant>) {
+    pub(crate) fn schedule(&mut self, party: Party, deadline: Option<Instant>) {
         let Some(deadline) = deadline else { return };
         let at = deadline.since_start().max(self.now);
         if self.wakes.get(&party).is_none_or(|w| w.since_start() > at) {
             self.wakes.insert(party, Instant::new(at));
             self.at(at, Happening::Tick(party));
         }
-    }
-
-    fn home(&mut self, input: Input<'_, home_agent::Request>) {
-        let now = self.clock(Party::HomeAgent);
-        let Some(machine) = &mut self.home_agent.machine else {
-            return;
-        };
-        machine.handle(input, now);
-        loop {
-            let Some(machine) = &mut self.home_agent.machine else {
-                return;
-            };
-            match machine.poll() {
-                Output::Send(transmit) => self.home_sends(transmit),
-                Output::Effect(effect) => self.home_effect(effect),
-                Output::Wait(deadline) => return self.schedule(Party::HomeAgent, deadline),
-            }
-        }
-    }
-
-    fn home_effect(&mut self, effect: home_agent::Effect) {
-        match effect {
-            home_agent::Effect::Persist { ticket, changes } => {
-                self.write(Party::HomeAgent, self.home_agent.life, ticket, changes);
-            }
-            home_agent::Effect::AskKdc { ticket, request } => self.kdc(ticket, &request),
-            home_agent::Effect::Tunnel(home_agent::TunnelChange::Bind { home_address, tunnels }) => {
-                self.home_agent.tunnels.insert(home_address, tunnels);
-            }
-            home_agent::Effect::Tunnel(home_agent::TunnelChange::Unbind { home_address, .. }) => {
-                self.home_agent.tunnels.remove(&home_address);
-            }
-            home_agent::Effect::Acknowledge(_) | home_agent::Effect::Refresh { .. } => {}
-            home_agent::Effect::Notify(event) => {
-                self.say(|| format!("HA   {}: {}", event.kind.word(), event.text));
-            }
-        }
-    }
-
-    fn home_sends(&mut self, transmit: Transmit) {
-        let payload = match &transmit {
-            Transmit::Link { packet, .. } => ip::parse_udp(packet).map(|udp| udp.payload).unwrap_or_default(),
-            Transmit::Udp { payload, .. } => payload,
-        };
-        if let Ok(reply) = registration::Reply::parse(payload)
-            && reply.code.accepted()
-            && let Some(node) = self.model.author(reply.identification.0)
-        {
-            let id = reply.identification.0;
-            let verdict = self.model.acknowledged(&self.home_agent.disk, node, id, reply.lifetime);
-            self.verdict(verdict);
-        }
-        self.transmit(Party::HomeAgent, transmit);
-    }
-
-    fn kdc(&mut self, ticket: Ticket, request: &home_agent::KeyRequest) {
-        let life = self.home_agent.life;
-        if self.now < self.kdc_away_until {
-            let result = Err(home_agent::KdcError::Unavailable("away".into()));
-            return self.at(
-                self.now + Duration::from_secs(3),
-                Happening::Home(life, home_agent::Request::Keys { ticket, result }),
-            );
-        }
-        let Some(node) = (0..self.mobile_nodes.len()).find(|n| nai(*n) == request.nai) else {
-            return;
-        };
-        let agent = request.foreign_agent.clone();
-        let mut make = |kind| {
-            let key = self.rng.key();
-            let verdict = self.model.issue(node, agent.clone(), kind, &key);
-            (key, verdict)
-        };
-        let (key1, one) = make(AssociationKind::Key1);
-        let (key2, two) = make(AssociationKind::Key2);
-        let (key3, three) = make(AssociationKind::Key3);
-        [one, two, three].into_iter().for_each(|v| self.verdict(v));
-        let keys = home_agent::Keys { key1, with_agent: agent.is_some().then_some((key2, key3)) };
-        let delay = Duration::from_micros(300 + self.rng.below(3_000));
-        self.at(
-            self.now + delay,
-            Happening::Home(life, home_agent::Request::Keys { ticket, result: Ok(keys) }),
-        );
     }
 
     fn foreign(&mut self, agent: usize, input: Input<'_, foreign_agent::Request>) {
@@ -508,7 +510,7 @@ impl World {
         }
     }
 
-    fn mobile(&mut self, node: usize, input: Input<'_, mobile_node::Request>) {
+    pub(crate) fn mobile(&mut self, node: usize, input: Input<'_, mobile_node::Request>) {
         let party = Party::MobileNode(node);
         let now = self.clock(party);
         let Some(machine) = &mut self.mobile_nodes[node].machine else {
@@ -573,20 +575,19 @@ impl World {
         }
     }
 
-    fn write(&mut self, party: Party, life: u64, ticket: Ticket, changes: Vec<Change>) {
+    pub(crate) fn write(&mut self, party: Party, life: u64, ticket: Ticket, changes: Vec<Change>) {
         // A group commit answers in the order it was asked, so the delay is one and the same for all.
         let at = self.now + Duration::from_millis(4);
         self.at(at, Happening::Commit { party, life, ticket, changes });
     }
 
     fn commit(&mut self, party: Party, life: u64, ticket: Ticket, changes: Vec<Change>) {
-        let (alive, of, fails) = match party {
-            Party::HomeAgent => (self.alive(party), self.home_agent.life, self.home_agent.store_fails_until),
-            Party::ForeignAgent(a) => {
-                (self.alive(party), self.foreign_agents[a].life, self.foreign_agents[a].store_fails_until)
-            }
+        let (of, fails) = match party {
+            Party::HomeAgent(h) => (self.home_agents[h].life, self.home_agents[h].store_fails_until),
+            Party::ForeignAgent(a) => (self.foreign_agents[a].life, self.foreign_agents[a].store_fails_until),
             Party::MobileNode(_) => return,
         };
+        let alive = self.alive(party);
         // After a crash nobody knows whether the last transaction was written; after a restart it is settled.
         let lost = life != of || !alive && self.rng.below(2) == 0;
         if lost {
@@ -601,8 +602,8 @@ impl World {
             return;
         }
         match party {
-            Party::HomeAgent => {
-                self.home(Input::Request(home_agent::Request::Persisted { ticket, result }));
+            Party::HomeAgent(h) => {
+                self.home(h, Input::Request(home_agent::Request::Persisted { ticket, result }));
             }
             Party::ForeignAgent(a) => {
                 self.foreign(a, Input::Request(foreign_agent::Request::Persisted { ticket, result }));
@@ -612,18 +613,8 @@ impl World {
     }
 
     fn apply(&mut self, party: Party, changes: Vec<Change>) -> Result<(), CommitError> {
-        let unix = self.clock(party).unix.as_secs();
         match party {
-            Party::HomeAgent => {
-                if let Err(refused) = self.home_agent.disk.accepts(&changes) {
-                    return Err(refused);
-                }
-                let assigned = self.model.assigns(&changes);
-                self.verdict(assigned);
-                let verdict = self.model.home_commits(&self.home_agent.disk, &changes, unix);
-                self.verdict(verdict);
-                self.home_agent.disk.commit(changes)
-            }
+            Party::HomeAgent(h) => self.apply_home(h, changes),
             Party::ForeignAgent(agent) => {
                 for change in &changes {
                     if let Change::PutVisitor(visitor) = change {
@@ -631,7 +622,7 @@ impl World {
                         self.verdict(verdict);
                     }
                 }
-                self.foreign_agents[agent].disk.commit(changes)
+                self.foreign_agents[agent].disk.commit(0, changes)
             }
             Party::MobileNode(_) => Ok(()),
         }

@@ -8,7 +8,7 @@
 
 use std::{collections::HashMap, sync::LazyLock, time::Duration};
 
-use sim::{Action, Place, Plan, Recorded, Way, Weather};
+use sim::{Action, Offer, Place, Plan, Recorded, Way, Weather};
 
 const REGISTRATIONS: usize = 10_000;
 const AGENTS: usize = 20;
@@ -22,6 +22,10 @@ fn roaming(node: usize) -> Vec<Recorded> {
     let plan = Plan {
         mobile_nodes: 3,
         foreign_agents: AGENTS,
+        home_agents: 1,
+        home: Offer::default(),
+        offers: vec![],
+        wishes: vec![],
         lifetime: 600,
         simultaneous: 0,
         unnumbered: 0,

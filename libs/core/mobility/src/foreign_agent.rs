@@ -13,7 +13,9 @@ mod advertise;
 mod challenge;
 mod dismiss;
 mod grant;
+mod keepalive;
 mod limit;
+mod offer;
 mod pending;
 mod plain;
 mod proof;
@@ -39,6 +41,7 @@ use wire::mip::Spi;
 use self::{
     advertise::Beacon,
     dismiss::Dismissals,
+    keepalive::Keepalive,
     limit::{Budget, OncePerSecond},
     pending::Pendings,
     reply::Work,
@@ -97,7 +100,7 @@ pub enum Encapsulation {
     /// IP in IP (RFC 2003).
     #[default]
     IpInIp,
-    /// UDP (RFC 3519), asked with flag F whether or not a NAT is on the way.
+    /// UDP (RFC 3519), asked with flag F whether or not a NAT is on the way. It carries IP in IP only.
     Udp,
 }
 
@@ -127,6 +130,14 @@ pub struct Config {
     pub advertisement_lifetime: u16,
     /// How home agents are asked to tunnel.
     pub encapsulation: Encapsulation,
+    /// Minimal encapsulation for who asks for it (flag M); never over UDP.
+    pub minimal: bool,
+    /// GRE for who asks for it (flag G); never over UDP.
+    pub gre: bool,
+    /// Mobile nodes may hand their packets over encapsulated (RFC 3024 section 5.2).
+    pub encapsulating_delivery: bool,
+    /// Longest time between keepalives in a UDP tunnel (RFC 3519 section 4.9: 110 s).
+    pub keepalive: Duration,
     /// Home agents whose mobile nodes may visit.
     pub home_agents: Vec<HomeAgent>,
     /// Mobile nodes without our extensions may visit too; those named here share an association with us. `None`:
@@ -188,6 +199,8 @@ pub struct VisitorTunnel {
     pub tunnel: Tunnel,
     /// Whether its own packets go back through the tunnel.
     pub reverse_tunnel: bool,
+    /// Only those that it hands over encapsulated do; the others take the ordinary routes (RFC 3024 section 5.2.1).
+    pub encapsulating_delivery: bool,
 }
 
 /// A change of tunnels and of deliveries on the visited links.
@@ -230,6 +243,8 @@ struct Home {
     path: AgentPath,
     no_fs: bool,
     shares: Shares,
+    /// While visitors have UDP tunnels to it.
+    keepalive: Option<Keepalive>,
 }
 
 /// The foreign agent: a [`Machine`].
@@ -264,7 +279,7 @@ impl ForeignAgent {
             .map(|home| {
                 let path = AgentPath::new(&config.nai, &home.nai, home.spi, home.cipher, home.key);
                 let shares = Shares::default();
-                (home.address, Home { nai: home.nai, path, no_fs: home.no_fs, shares })
+                (home.address, Home { nai: home.nai, path, no_fs: home.no_fs, shares, keepalive: None })
             })
             .collect();
         let nodes = config.plain_nodes.take();
@@ -365,6 +380,7 @@ impl ForeignAgent {
         self.erase(now);
         self.save_visitors();
         self.send_revocations(now);
+        self.keepalives_due(now);
     }
 
     /// Erases the secrets whose time is over.
@@ -381,6 +397,7 @@ impl ForeignAgent {
         let shares = self.homes.values().filter_map(|home| home.shares.deadline()).min();
         let kept = earliest(self.visitors.deadline(), earliest(shares, self.revoked.deadline()));
         let kept = earliest(kept, self.dismissals.deadline());
+        let kept = earliest(kept, self.keepalive_deadline());
         earliest(beacons, earliest(self.pendings.deadline(), kept))
     }
 }

@@ -43,6 +43,7 @@ use self::{
     plain::PlainNodes,
     realm::Realm,
     shares::Reused,
+    subscribers::{Batch, Following},
 };
 use crate::{Event, EventKind, Ticket};
 
@@ -158,8 +159,8 @@ pub enum Request {
         /// This is everything there is: subscribers and realm keys not named do not exist any more.
         complete: bool,
     },
-    /// What the store holds of a subscriber, after it refused a commit because another home agent's came first:
-    /// answers [`Effect::Refresh`].
+    /// What the store holds of a subscriber: answers [`Effect::Refresh`], and comes by itself whenever another home
+    /// agent on the same store changed something of his.
     Refreshed {
         /// Whose.
         nai: Nai,
@@ -275,6 +276,8 @@ struct Known {
     stored: Option<Identification>,
     /// What the store will hold once all that was sent to it is committed.
     sent: Option<Identification>,
+    /// Generation and highest index that go with it.
+    window: (u32, u64),
     /// That is of its way to keep replays out: requests can be compared with it.
     comparable: bool,
     repeat: Option<Repeat>,
@@ -300,8 +303,11 @@ pub struct HomeAgent {
     realm: Realm,
     plain_nodes: PlainNodes,
     reused: Reused,
+    following: Following,
     bindings: Bindings,
     addresses: Addresses,
+    /// Home addresses that other home agents on the same store serve.
+    elsewhere: BTreeSet<Ipv4Addr>,
     work: BTreeMap<Ticket, Work>,
     last_ticket: u64,
     advertiser: Advertiser,
@@ -338,7 +344,9 @@ impl HomeAgent {
             known: BTreeMap::new(),
             names: Names::default(),
             reused: Reused::default(),
+            following: Following::default(),
             bindings: Bindings::default(),
+            elsewhere: BTreeSet::new(),
             work: BTreeMap::new(),
             last_ticket: 0,
             counters: BTreeMap::new(),
@@ -365,6 +373,7 @@ impl HomeAgent {
                 known.sent = known.stored;
                 known.comparable = known.compares(&seen, now.unix.as_secs(), window);
                 known.seen = known.stored.filter(|_| known.comparable);
+                known.window = (seen.generation, seen.index);
             }
             self.move_window(&seen.nai, seen.generation, seen.index);
         }
@@ -451,7 +460,8 @@ impl HomeAgent {
         // All wait for keys equally long, so the first that waits is the first whose wait is over.
         let work = self.work.values().find_map(|w| w.deadline);
         let first = earliest(self.bindings.next_due(), work);
-        earliest(earliest(first, self.reused.deadline()), Some(self.advertiser.next()))
+        let first = earliest(earliest(first, self.reused.deadline()), self.following.deadline());
+        earliest(first, Some(self.advertiser.next()))
     }
 }
 
@@ -470,7 +480,7 @@ impl Machine for HomeAgent {
             Input::Request(Request::Persisted { ticket, result }) => self.persisted(ticket, result, now),
             Input::Request(Request::Keys { ticket, result }) => self.keys(ticket, result, now),
             Input::Request(Request::Subscribers { changed, realm_keys, cursor, complete }) => {
-                self.take_over(changed, realm_keys, (cursor, complete), now);
+                self.take_over(Batch { changed, realm_keys, cursor, complete }, now);
             }
             Input::Request(Request::Refreshed { nai, seen, bindings, assigned }) => {
                 self.refreshed(&nai, seen, (&bindings, assigned), now);
@@ -480,6 +490,7 @@ impl Machine for HomeAgent {
         }
         self.advertise(now);
         self.expire(now);
+        self.follow(now);
         self.reused.erase(now);
     }
 

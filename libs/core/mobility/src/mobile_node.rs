@@ -11,6 +11,7 @@
 //! right.
 
 mod clock;
+mod delivery;
 mod discovery;
 mod keepalive;
 mod links;
@@ -73,8 +74,38 @@ pub struct Config {
     pub reverse_tunnel: bool,
     /// S: after a move from one place away from home to another, packets are to come to both (RFC 5944 section 3.6.1.2).
     pub simultaneous: bool,
+    /// How packets are to be tunnelled where it is offered; elsewhere, and over UDP, as IP in IP.
+    pub encapsulation: Encapsulation,
+    /// How packets are handed to foreign agents that give a reverse tunnel.
+    pub delivery: Delivery,
+    /// B: broadcasts and multicasts of the home link are wanted, and sent there. Through foreign agents that needs
+    /// [`Delivery::Encapsulating`], which is then asked for (RFC 3024 section 5.3); of those that do not offer it no
+    /// broadcasts are wanted.
+    pub broadcasts: bool,
     /// Longest time between keepalives in a UDP tunnel (RFC 3519 section 4.9: 110 s).
     pub keepalive: Duration,
+}
+
+/// A tunnel that may be wished for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Encapsulation {
+    /// IP in IP (RFC 2003).
+    #[default]
+    IpInIp,
+    /// Minimal encapsulation (RFC 2004), flag M.
+    Minimal,
+    /// GRE (RFC 2784), flag G.
+    Gre,
+}
+
+/// How packets are handed to a foreign agent (RFC 3024 section 5).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Delivery {
+    /// As they are.
+    #[default]
+    Direct,
+    /// In IP in IP packets from the home address to the agent.
+    Encapsulating,
 }
 
 /// What the shell reports or asks.
@@ -169,6 +200,10 @@ pub enum Route {
         agent_link: LinkAddress,
         /// The care-of address that is registered.
         care_of: Ipv4Addr,
+        /// How packets are handed to the agent.
+        delivery: Delivery,
+        /// Broadcasts of the home link come, and may be sent.
+        broadcasts: bool,
     },
     /// Through a tunnel of our own to the home agent.
     CoLocated {
@@ -182,6 +217,8 @@ pub enum Route {
         peer: forward::Peer,
         /// The tunnel at the place before, which still brings a copy of every packet; nothing is sent by it.
         previous: Option<forward::Peer>,
+        /// Broadcasts of the home link come, and may be sent.
+        broadcasts: bool,
     },
 }
 
@@ -244,7 +281,7 @@ pub struct Status<'a> {
     pub agent: Option<&'a str>,
     /// The care-of address, registered or asked for.
     pub care_of: Option<Ipv4Addr>,
-    /// "ipip" or "udp" with a co-located care-of address.
+    /// "ipip", "minimal", "gre" or "udp" with a co-located care-of address.
     pub encapsulation: Option<&'static str>,
     /// When the registration ends; `None` without one and for an infinite lifetime.
     pub ends: Option<Instant>,
@@ -291,6 +328,8 @@ pub struct MobileNode {
     started: Instant,
     /// Routes could not be changed: nothing is begun before this.
     hold: Option<Instant>,
+    /// The home agent refused the encapsulation that is wished for: it is not asked for before this.
+    refused_until: Option<Instant>,
     /// The binding was given up on purpose: quiet until a link comes up.
     dormant: bool,
     /// Someone waits for [`Effect::Deregistered`].
@@ -342,6 +381,7 @@ impl MobileNode {
             route_ends: None,
             started: now.mono,
             hold: None,
+            refused_until: None,
             dormant: false,
             asked_to_deregister: false,
             echo,
@@ -477,6 +517,7 @@ impl MobileNode {
     /// Everything that time or the last input made due.
     fn advance(&mut self, now: Now) {
         self.hold = self.hold.filter(|hold| *hold > now.mono);
+        self.refused_until = self.refused_until.filter(|until| *until > now.mono);
         self.expire_agents(now);
         self.expire_route(now);
         self.expire_retired(now);

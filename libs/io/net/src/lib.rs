@@ -8,6 +8,7 @@
 
 mod batch;
 pub mod clock;
+pub mod deliveries;
 pub mod drive;
 mod error;
 mod error_queue;

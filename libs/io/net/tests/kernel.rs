@@ -7,6 +7,8 @@
 
 #[path = "kernel/conformance.rs"]
 mod conformance;
+#[path = "kernel/deliveries.rs"]
+mod deliveries;
 #[path = "kernel/home_link.rs"]
 mod home_link;
 #[path = "kernel/lab.rs"]

@@ -179,6 +179,8 @@ impl ForeignAgent {
             (config.registration_required, AgentFlags::REGISTRATION_REQUIRED),
             (self.visitors.len() >= config.max_visitors, AgentFlags::BUSY),
             (config.reverse_tunnel != ReverseTunnel::Off, AgentFlags::REVERSE_TUNNEL),
+            (self.offers_minimal(), AgentFlags::MINIMAL),
+            (self.offers_gre(), AgentFlags::GRE),
             (config.encapsulation == Encapsulation::Udp, AgentFlags::UDP_TUNNEL),
         ];
         let set = chosen.iter().filter(|(set, _)| *set).map(|(_, flag)| flag);

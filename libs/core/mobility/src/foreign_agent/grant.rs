@@ -78,10 +78,10 @@ impl ForeignAgent {
             link_address: pending.asker.station.address,
             home_agent,
             care_of: self.config.care_of,
-            tunnel: self.tunnel(home_agent, message.foreign.udp_reply)?,
+            tunnel: self.tunnel(home_agent, request.flags, message.foreign.udp_reply)?,
             reverse_tunnel: request.flags.has(Flags::REVERSE_TUNNEL),
-            encapsulating_delivery: false,
-            broadcasts: false,
+            encapsulating_delivery: pending.encapsulating,
+            broadcasts: request.flags.has(Flags::BROADCAST),
             revocation: message.foreign.revocation.map(|support| support.timestamp),
             lifetime: reply.lifetime,
             granted: granted_at,
@@ -97,13 +97,21 @@ impl ForeignAgent {
         })
     }
 
-    /// The tunnel that the home agent uses: UDP only if we asked for it and it agreed (RFC 3519 section 3.2).
-    fn tunnel(&self, home_agent: Ipv4Addr, reply: Option<UdpTunnelReply>) -> Result<Tunnel, Code> {
+    /// The tunnel that the home agent uses: UDP only if we asked for it and it agreed (RFC 3519 section 3.2). What the
+    /// mobile node asked for otherwise is granted with the acceptance (RFC 3024 section 4.1.2).
+    fn tunnel(
+        &self,
+        home_agent: Ipv4Addr,
+        flags: Flags,
+        reply: Option<UdpTunnelReply>,
+    ) -> Result<Tunnel, Code> {
         match (self.config.encapsulation, reply) {
             (Encapsulation::IpInIp, Some(_)) => Err(Code::FA_BAD_REPLY),
             (Encapsulation::Udp, Some(reply)) if reply.tunnels() => {
                 Ok(Tunnel::Udp(SocketAddrV4::new(home_agent, PORT)))
             }
+            _ if flags.has(Flags::MINIMAL) => Ok(Tunnel::Minimal(home_agent)),
+            _ if flags.has(Flags::GRE) => Ok(Tunnel::Gre(home_agent)),
             _ => Ok(Tunnel::IpInIp(home_agent)),
         }
     }

@@ -55,6 +55,8 @@ pub(super) enum Progress {
 pub(super) struct Pending {
     pub(super) asker: Asker,
     pub(super) purpose: Purpose,
+    /// 130: packets will be handed over encapsulated. A repeat changes nothing of it, since 32 does not cover it.
+    pub(super) encapsulating: bool,
     /// SHA-256 of the mobile node's bytes through 32.
     pub(super) digest: [u8; 32],
     pub(super) spender: Spender,

@@ -11,6 +11,7 @@ use sansio::{LinkId, Now};
 use wire::mip::{
     PORT,
     code::Code,
+    extension::UdpTunnelReply,
     part::Parts,
     registration::Reply,
     revocation::{ACKNOWLEDGEMENT, REVOCATION},
@@ -33,7 +34,7 @@ pub(super) enum Work {
     /// Records of visitors that ended were removed: nobody waits for that.
     Forget,
     /// A visitor was accepted.
-    Visit { handle: u64, visiting: Box<Visiting>, answer: Vec<u8>, decided: Now },
+    Visit { handle: u64, visiting: Box<Visiting>, answer: Vec<u8>, decided: Now, keepalive: Option<u16> },
     /// A visitor left.
     Leave { handle: u64, home_address: Ipv4Addr, answer: Vec<u8> },
     /// A visitor's home agent revoked it.
@@ -183,6 +184,7 @@ impl ForeignAgent {
             visiting: Box::new(visiting),
             answer,
             decided: now,
+            keepalive: message.foreign.udp_reply.filter(UdpTunnelReply::tunnels).map(|reply| reply.keepalive),
         }))
     }
 
@@ -312,9 +314,13 @@ impl ForeignAgent {
             Work::Revoke { .. } | Work::Dismiss { .. } if result.is_err() => {}
             Work::Dismiss { home_address } => self.dismissed(home_address, now),
             Work::Revoke { home_address, answer } => self.revocation_done(home_address, &answer, now),
-            Work::Visit { handle, visiting, answer, decided } => {
-                let home_address = visiting.record.home_address;
+            Work::Visit { handle, visiting, answer, decided, keepalive } => {
+                let (home_address, home_agent) = (visiting.record.home_address, visiting.record.home_agent);
                 self.install(*visiting, decided);
+                if let Some(seconds) = keepalive {
+                    let first = now.mono + self.keepalive_interval(seconds);
+                    self.keep_alive(home_agent, seconds, first);
+                }
                 let index = self.pendings.find(handle).map(|pending| pending.handle.key3);
                 let visiting = self.visitors.find(home_address);
                 let signature = visiting.zip(index).and_then(|(v, index)| Signature::of_new(v, index));

@@ -44,6 +44,8 @@ impl From<Code> for Refusal {
 /// What the checks found in a good request.
 pub(super) struct Admitted<'a> {
     pub(super) purpose: Purpose,
+    /// 130 stood there.
+    pub(super) encapsulating: bool,
     pub(super) mobile: &'a [u8],
     pub(super) digest: [u8; 32],
     pub(super) numbers: Numbers,
@@ -127,6 +129,7 @@ impl ForeignAgent {
             let clear = Some(clear);
             return Ok(Admitted {
                 purpose,
+                encapsulating: parts.foreign.delivery_style,
                 mobile,
                 digest,
                 numbers,
@@ -145,6 +148,7 @@ impl ForeignAgent {
         let (challenge, numbers) = self.check_agent_heard(&parts)?;
         Ok(Admitted {
             purpose,
+            encapsulating: parts.foreign.delivery_style,
             mobile,
             digest,
             numbers,
@@ -171,21 +175,16 @@ impl ForeignAgent {
         if request.lifetime > self.config.max_lifetime {
             return Err(Code::FA_LIFETIME);
         }
-        if parts.foreign.delivery_style || parts.mobile.delivery_style {
-            return Err(Code::FA_DELIVERY_STYLE);
-        }
         if request.lifetime == 0 {
             return Ok(Purpose::Leave);
         }
+        self.check_style(request, parts.foreign.delivery_style)?;
         if request.flags.has(Flags::DECAPSULATION) {
             return if request.care_of == self.config.care_of {
                 Err(Code::FA_CARE_OF)
             } else {
                 Ok(Purpose::CoLocated)
             };
-        }
-        if request.flags.has(Flags::MINIMAL) || request.flags.has(Flags::GRE) {
-            return Err(Code::FA_ENCAPSULATION);
         }
         if request.care_of != self.config.care_of {
             return Err(Code::FA_CARE_OF);
@@ -234,6 +233,7 @@ impl ForeignAgent {
         self.pendings.insert(Pending {
             asker,
             purpose: admitted.purpose,
+            encapsulating: admitted.encapsulating,
             digest: admitted.digest,
             spender: admitted.spender,
             challenge: admitted.challenge.to_vec(),
@@ -368,7 +368,8 @@ fn check_form(request: &Request, parts: &Parts<'_>) -> Result<(), Code> {
     }
     // 34 and our extensions behind 32 are a foreign agent's to write.
     let ours = parts.foreign_home.is_some() || parts.foreign.numbers.is_some();
-    if ours || !request.flags.reserved_clear() {
+    // Under 32 we could not keep 130 from the home agent (RFC 3024 section 3.3).
+    if ours || parts.mobile.delivery_style || !request.flags.reserved_clear() {
         return Err(Code::FA_BAD_REQUEST);
     }
     Ok(())

@@ -2,6 +2,8 @@
 
 mod advertisements;
 mod conformance;
+mod encapsulations;
+mod keepalives;
 mod limits;
 mod plain;
 mod proof;
@@ -70,6 +72,10 @@ fn config() -> Config {
         interval: Duration::from_secs(1),
         advertisement_lifetime: 3,
         encapsulation: Encapsulation::IpInIp,
+        minimal: true,
+        gre: true,
+        encapsulating_delivery: true,
+        keepalive: Duration::from_secs(110),
         home_agents: vec![
             home_agent(HOME_NAI, HOME_AGENT, 1001, 8),
             home_agent("ha@other.example", OTHER_HOME_AGENT, 1002, 9),

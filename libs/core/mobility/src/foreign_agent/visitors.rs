@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use record::{Association, AssociationKind, Change, Visitor};
+use record::{Association, AssociationKind, Change, Tunnel, Visitor};
 use sansio::{Instant, LinkId, Now, earliest};
 use wire::mip::{Spi, registration::Identification};
 
@@ -52,6 +52,7 @@ impl Visiting {
             care_of: self.record.care_of,
             tunnel: self.record.tunnel,
             reverse_tunnel: self.record.reverse_tunnel,
+            encapsulating_delivery: self.record.encapsulating_delivery,
         }
     }
 }
@@ -215,6 +216,7 @@ impl ForeignAgent {
                 .map(|ends| ends.saturating_sub(now.unix.as_secs()).min(u64::from(record.lifetime)));
             let fits = record.care_of == self.config.care_of
                 && self.homes.contains_key(&record.home_agent)
+                && self.still_offers(&record)
                 && self.config.links.iter().any(|link| link.id.0 == record.link);
             if !fits || left == Some(0) {
                 gone.push(Change::RemoveVisitor(record.home_address));
@@ -229,6 +231,10 @@ impl ForeignAgent {
             };
             let added = TunnelChange::VisitorAdded(visiting.tunnel());
             self.outbox.effect(Effect::Tunnel(added));
+            if let Tunnel::Udp(home_agent) = visiting.record.tunnel {
+                // Nobody knows how long the NAT has heard nothing of us, nor what the home agent wanted.
+                self.keep_alive(*home_agent.ip(), 0, now.mono);
+            }
             self.visitors.insert(visiting);
         }
         if !gone.is_empty() {

@@ -178,14 +178,15 @@ impl HomeAgent {
     /// Home addresses of subscribers that are on their way to the store.
     fn coming(&self) -> BTreeSet<Ipv4Addr> {
         let of = |step: &Step| match step {
-            Step::Subscribers { changed, .. } => changed
+            Step::Subscribers(batch) => batch
+                .changed
                 .iter()
                 .filter(|s| s.state == SubscriberState::Active)
                 .map(|s| s.home_address)
                 .collect(),
             Step::Keys(_) | Step::Bind { .. } | Step::Unbind { .. } | Step::Record => Vec::new(),
         };
-        self.work.values().flat_map(|work| of(&work.step)).collect()
+        self.work.values().flat_map(|work| of(&work.step)).chain(self.following.coming()).collect()
     }
 
     /// Whose assigned address ends with a change of subscribers: that of a revoked one, of one that was enrolled with

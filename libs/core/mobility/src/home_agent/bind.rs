@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, net::Ipv4Addr, time::Duration};
 
-use record::{Association, Binding, Change, CommitError, Nai, RealmKey, Seen, Subscriber};
+use record::{Association, Binding, Change, CommitError, Nai, Seen};
 use sansio::{Instant, LinkAddress, Now, Transmit};
 use wire::mip::{
     code::{Code, DetailCode},
@@ -14,6 +14,7 @@ use super::{
     answer::{KeyInfos, Repeat, Reply},
     bindings::{BindingId, Bound, id_of},
     intake::Asked,
+    subscribers::Batch,
 };
 use crate::{Event, EventKey, EventKind, Ticket};
 
@@ -40,7 +41,7 @@ pub(super) enum Step {
     /// Only the identification is being committed.
     Record,
     /// Subscribers are being committed.
-    Subscribers { changed: Vec<Subscriber>, realm_keys: Vec<RealmKey>, cursor: u64 },
+    Subscribers(Batch),
 }
 
 /// A piece of work in progress.
@@ -53,13 +54,8 @@ pub(super) struct Work {
 }
 
 impl Work {
-    pub(super) const fn subscribers(
-        changed: Vec<Subscriber>,
-        realm_keys: Vec<RealmKey>,
-        cursor: u64,
-    ) -> Self {
-        let step = Step::Subscribers { changed, realm_keys, cursor };
-        Self { deadline: None, step, of: None, reply: None }
+    pub(super) const fn subscribers(batch: Batch) -> Self {
+        Self { deadline: None, step: Step::Subscribers(batch), of: None, reply: None }
     }
 
     pub(super) fn awaiting(asked: Asked, now: Now) -> Self {
@@ -174,7 +170,7 @@ impl HomeAgent {
                 | Step::Unbind { .. }
                 | Step::Keys(_)
                 | Step::Record
-                | Step::Subscribers { .. } => {}
+                | Step::Subscribers(_) => {}
             }
         }
         standing
@@ -233,6 +229,7 @@ impl HomeAgent {
             return;
         }
         let previous = known.sent.replace(identification).map(|i| i.0);
+        known.window = (asked.generation, asked.index);
         known.comparable = true;
         changes.insert(
             0,
@@ -270,9 +267,7 @@ impl HomeAgent {
             Step::Unbind { home_address, care_of, returned, why } => {
                 self.unbind(home_address, care_of, returned, why);
             }
-            Step::Subscribers { changed, realm_keys, cursor } => {
-                self.taken_over(changed, realm_keys, cursor, now);
-            }
+            Step::Subscribers(batch) => self.taken_over(batch, now),
         }
         if let Some((transmit, repeat)) = work.reply {
             if let Some(known) = work.of.and_then(|(nai, _)| self.known.get_mut(&nai)) {
@@ -290,12 +285,19 @@ impl HomeAgent {
         {
             known.sent = known.stored;
         }
-        if let (Step::Unbind { home_address, care_of: Some(care_of), .. }, None) = (&work.step, &work.of) {
-            self.bindings.look_again((*home_address, *care_of), now.mono + AGAIN);
+        let mut whose = work.of.map(|(nai, _)| nai);
+        match work.step {
+            Step::Unbind { home_address, care_of: Some(care_of), .. } if whose.is_none() => {
+                let id = (home_address, care_of);
+                self.bindings.look_again(id, now.mono + AGAIN);
+                whose = self.bindings.find(id).map(|bound| bound.binding.nai.clone());
+            }
+            Step::Subscribers(batch) => self.not_taken_over(batch, now),
+            _ => {}
         }
         if *error == CommitError::Conflict
-            && let Some((nai, _)) = &work.of
-            && let Some(known) = self.known.get(nai)
+            && let Some(nai) = whose
+            && let Some(known) = self.known.get(&nai)
         {
             let nai = known.subscriber.nai.clone();
             self.outbox.effect(Effect::Refresh { nai });
@@ -321,6 +323,7 @@ impl HomeAgent {
         let above = |s: Identification| stored.0.wrapping_sub(s.0).cast_signed() > 0;
         known.stored = Some(stored);
         known.sent = Some(stored);
+        known.window = (seen.generation, seen.index);
         known.comparable = known.compares(&seen, now.unix.as_secs(), window);
         if known.comparable && (known.has_nonces() || known.seen.is_none_or(above)) {
             known.seen = Some(stored);
@@ -329,13 +332,29 @@ impl HomeAgent {
         self.move_window(nai, seen.generation, seen.index);
         self.addresses.refresh(nai, assigned);
         let Some(home_address) = home_address else { return };
-        // One home agent at a time answers ARP for a home address: a binding of theirs beside ours is theirs to serve.
+        self.compare(home_address, bindings, now);
+    }
+
+    /// Makes ours what the store says. One home agent at a time answers ARP for a home address: where another one has
+    /// added a binding to ours, who has not the newest ends its own.
+    fn compare(&mut self, home_address: Ipv4Addr, stored: &[Binding], now: Now) {
+        let why = "another home agent serves it, or ended it";
         let told = |b: &Binding| {
-            (b.care_of, b.granted, b.associations.iter().map(|a| a.inbound).collect::<Vec<_>>())
+            (b.granted, b.care_of, b.associations.iter().map(|a| a.inbound).collect::<Vec<_>>())
         };
-        let held: BTreeSet<_> = bindings.iter().map(told).collect();
-        if self.bindings.of(home_address).map(told).collect::<BTreeSet<_>>() != held {
-            self.unbind(home_address, None, None, "another home agent serves it");
+        let held: BTreeSet<_> = stored.iter().map(told).collect();
+        let ours: BTreeSet<_> = self.bindings.of(home_address).map(told).collect();
+        let newest_is_ours = held.last().is_none_or(|newest| ours.contains(newest));
+        for (_, care_of, _) in ours.difference(&held) {
+            self.unbind(home_address, Some(*care_of), None, why);
+        }
+        if held.is_subset(&ours) {
+            self.elsewhere.remove(&home_address);
+            return;
+        }
+        self.elsewhere.insert(home_address);
+        for (_, care_of, _) in ours.intersection(&held).filter(|_| !newest_is_ours) {
+            self.end((home_address, *care_of), why, now);
         }
     }
 
@@ -364,6 +383,9 @@ impl HomeAgent {
     /// Hands back those at other care-of addresses that ended so: the mobile node moved.
     fn replace(&mut self, binding: Binding, beside: bool, now: Now) -> Vec<Binding> {
         let (home_address, care_of) = id_of(&binding);
+        if !beside {
+            self.elsewhere.remove(&home_address);
+        }
         let mut left = self.bindings.replace(Bound::granted(binding, now), beside);
         left.retain(|before| before.care_of != care_of);
         self.retunnel(home_address, None);
@@ -420,8 +442,19 @@ impl HomeAgent {
         let (home_address, care_of) = id;
         let step = Step::Unbind { home_address, care_of: Some(care_of), returned: None, why };
         self.work.insert(ticket, Work { deadline: None, step, of: None, reply: None });
-        let changes = vec![Change::RemoveBinding { home_address, care_of }];
+        let remove = Change::RemoveBinding { home_address, care_of };
+        let changes = self.guard(id).into_iter().chain([remove]).collect();
         self.outbox.effect(Effect::Persist { ticket, changes });
+    }
+
+    /// Refuses the changes beside it if another home agent has heard of the mobile node since: what stands at its home
+    /// address may be that one's binding.
+    fn guard(&self, id: BindingId) -> Option<Change> {
+        let nai = &self.bindings.find(id)?.binding.nai;
+        let known = self.known.get(nai)?;
+        let sent = known.sent?.0;
+        let (generation, index) = known.window;
+        Some(Change::Identification { nai: nai.clone(), previous: Some(sent), next: sent, generation, index })
     }
 
     /// True if this request of the subscriber still waits for keys or for its commit.

@@ -457,8 +457,12 @@ impl HomeAgent {
         if translated && !udp && !served {
             return Err(denial(Code::HA_PROHIBITED));
         }
-        // UDP is asked for and granted by itself; what it carries is IP in IP (RFC 3519 section 3.1).
         let (minimal, gre) = (fixed.flags.has(Flags::MINIMAL), fixed.flags.has(Flags::GRE));
+        // What UDP carries is IP in IP, if 144 asks for that; if it leaves it to M and G, those ask for something else
+        // (RFC 3519 section 4.1).
+        if udp && (minimal || gre) && wish.is_some_and(|w| w.encapsulation == 0) {
+            return Err(denial(Code::HA_UDP_UNAVAILABLE));
+        }
         if !udp {
             asked.tunnel = match (minimal && self.config.minimal, gre && self.config.gre) {
                 (true, _) => Tunnel::Minimal(fixed.care_of),

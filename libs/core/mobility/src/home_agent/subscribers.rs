@@ -1,12 +1,65 @@
 //! Subscribers as the key distribution centre hands them over.
+//!
+//! Changes go to the store one list at a time, in the order in which they came. A list that was refused is sent again
+//! together with what came since: the number up to which all is durable never passes something that is not.
 
-use std::net::Ipv4Addr;
+use std::{net::Ipv4Addr, time::Duration};
 
 use record::{Change, Nai, RealmKey, Subscriber, SubscriberState};
-use sansio::Now;
+use sansio::{Instant, Now};
 use wire::mip::Spi;
 
 use super::{Effect, HomeAgent, Known, bind::Work, credential::Credential};
+
+/// When changes that the store refused are sent to it again.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// Changes of subscribers and realm keys, as they were handed over.
+#[derive(Default)]
+pub(super) struct Batch {
+    /// New or changed ones.
+    pub(super) changed: Vec<Subscriber>,
+    /// New, changed or ended ones.
+    pub(super) realm_keys: Vec<RealmKey>,
+    /// All changes up to this number are included.
+    pub(super) cursor: u64,
+    /// What is not named does not exist any more.
+    pub(super) complete: bool,
+}
+
+impl Batch {
+    /// With what came later, which counts.
+    fn then(mut self, later: Self) -> Self {
+        if later.complete {
+            return later;
+        }
+        self.changed.retain(|s| later.changed.iter().all(|l| l.nai != s.nai));
+        self.realm_keys.retain(|k| later.realm_keys.iter().all(|l| l.id != k.id));
+        self.changed.extend(later.changed);
+        self.realm_keys.extend(later.realm_keys);
+        Self { cursor: later.cursor, ..self }
+    }
+}
+
+/// Changes on their way to the store.
+#[derive(Default)]
+pub(super) struct Following {
+    committing: bool,
+    waiting: Option<Batch>,
+    again: Option<Instant>,
+}
+
+impl Following {
+    pub(super) const fn deadline(&self) -> Option<Instant> {
+        self.again
+    }
+
+    /// Home addresses of subscribers that wait for their turn.
+    pub(super) fn coming(&self) -> impl Iterator<Item = Ipv4Addr> {
+        let active = |s: &&Subscriber| s.state == SubscriberState::Active;
+        self.waiting.iter().flat_map(|batch| &batch.changed).filter(active).map(|s| s.home_address)
+    }
+}
 
 impl HomeAgent {
     /// Inserts or replaces a subscriber in memory; a revoked one is forgotten.
@@ -22,10 +75,11 @@ impl HomeAgent {
         // Another way to keep replays out begins anew, under another KEY 0.
         let same_way = before.as_ref().is_none_or(|b| b.subscriber.plain == subscriber.plain);
         let comparable = same_way && before.as_ref().is_none_or(|b| b.comparable);
-        let (seen, stored, sent, before) = match before {
-            Some(b) => (b.seen.filter(|_| same_way), b.stored, b.sent, b.credentials),
-            None => (None, None, None, Vec::new()),
+        let (marks, before) = match before {
+            Some(b) => ((b.seen.filter(|_| same_way), b.stored, b.sent, b.window), b.credentials),
+            None => ((None, None, None, (subscriber.generation, 0)), Vec::new()),
         };
+        let (seen, stored, sent, window) = marks;
         let mut credentials = Credential::all_of(&subscriber);
         for credential in &mut credentials {
             let same = before.iter().find(|b| b.generation == credential.generation);
@@ -33,6 +87,7 @@ impl HomeAgent {
         }
         let number = self.names.enter(nai.clone());
         self.names.add(number, credentials.iter().flat_map(Credential::indices));
+        let (repeat, refused) = (None, Vec::new());
         let known = Known {
             subscriber,
             number,
@@ -40,9 +95,10 @@ impl HomeAgent {
             seen,
             stored,
             sent,
+            window,
             comparable,
-            repeat: None,
-            refused: Vec::new(),
+            repeat,
+            refused,
         };
         self.known.insert(nai, known);
     }
@@ -71,13 +127,29 @@ impl HomeAgent {
     }
 
     /// Makes changed subscribers durable; they count from the commit on.
-    pub(super) fn take_over(
-        &mut self,
-        changed: Vec<Subscriber>,
-        mut realm_keys: Vec<RealmKey>,
-        (cursor, complete): (u64, bool),
-        now: Now,
-    ) {
+    pub(super) fn take_over(&mut self, batch: Batch, now: Now) {
+        let before = self.following.waiting.take();
+        self.following.waiting = Some(match before {
+            Some(before) => before.then(batch),
+            None => batch,
+        });
+        self.follow(now);
+    }
+
+    /// Sends what waits to the store, unless something is there already or was refused just now.
+    pub(super) fn follow(&mut self, now: Now) {
+        if self.following.committing || self.following.again.is_some_and(|again| again > now.mono) {
+            return;
+        }
+        self.following.again = None;
+        if let Some(batch) = self.following.waiting.take() {
+            self.following.committing = true;
+            self.commit_subscribers(batch, now);
+        }
+    }
+
+    fn commit_subscribers(&mut self, batch: Batch, now: Now) {
+        let Batch { changed, mut realm_keys, cursor, complete } = batch;
         let mut gone = Vec::new();
         if complete {
             let named = |nai: &Nai| changed.iter().any(|s| s.nai == *nai);
@@ -110,18 +182,24 @@ impl HomeAgent {
         }));
         changes.push(Change::SubscriberCursor(cursor));
         let ticket = self.ticket();
-        self.work.insert(ticket, Work::subscribers(changed, realm_keys, cursor));
+        self.work.insert(ticket, Work::subscribers(Batch { changed, realm_keys, cursor, complete }));
         self.outbox.effect(Effect::Persist { ticket, changes });
     }
 
+    /// The store refused: the same again, with what came since.
+    pub(super) fn not_taken_over(&mut self, batch: Batch, now: Now) {
+        let later = self
+            .following
+            .waiting
+            .take()
+            .unwrap_or_else(|| Batch { cursor: batch.cursor, ..Batch::default() });
+        self.following =
+            Following { committing: false, waiting: Some(batch.then(later)), again: Some(now.mono + AGAIN) };
+    }
+
     /// The changes are durable.
-    pub(super) fn taken_over(
-        &mut self,
-        changed: Vec<Subscriber>,
-        realm_keys: Vec<RealmKey>,
-        cursor: u64,
-        now: Now,
-    ) {
+    pub(super) fn taken_over(&mut self, batch: Batch, now: Now) {
+        let Batch { changed, realm_keys, cursor, .. } = batch;
         for key in realm_keys {
             if key.ends.is_some_and(|ends| ends <= now.unix.as_secs()) {
                 self.realm.forget(key.id);
@@ -143,6 +221,8 @@ impl HomeAgent {
         }
         self.outbox.effect(Effect::Acknowledge(cursor));
         self.revision += 1;
+        self.following.committing = false;
+        self.follow(now);
     }
 
     /// The home address whose bindings end with this change: of a revoked subscriber, or of one that was

@@ -2,6 +2,7 @@
 
 mod addresses;
 mod conformance;
+mod following;
 mod plain;
 mod privacy;
 mod refusing;
@@ -218,6 +219,8 @@ struct Bench {
     sent: Vec<(SocketAddrV4, Vec<u8>)>,
     tunnels: Vec<TunnelChange>,
     refreshes: Vec<Nai>,
+    /// Up to which changes of subscribers are durable.
+    acknowledged: Vec<u64>,
     order: Vec<&'static str>,
 }
 
@@ -272,6 +275,7 @@ impl Bench {
             sent: vec![],
             tunnels: vec![],
             refreshes: vec![],
+            acknowledged: vec![],
             order: vec![],
         }
     }
@@ -288,7 +292,7 @@ impl Bench {
                         self.sent.push((udp.destination, udp.payload.to_vec()));
                     }
                 }
-                Output::Effect(Effect::Acknowledge(_)) => {}
+                Output::Effect(Effect::Acknowledge(cursor)) => self.acknowledged.push(cursor),
                 Output::Send(Transmit::Udp { destination, payload, .. }) => {
                     self.order.push("send");
                     self.sent.push((destination, payload));

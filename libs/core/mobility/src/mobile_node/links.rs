@@ -117,8 +117,8 @@ impl MobileNode {
             Some(Route::CareOf { link, port, .. }) => {
                 self.set_route(Route::CareOf { link, care_of, port }, self.route_ends);
             }
-            Some(Route::CoLocated { link, port, peer, previous, .. }) => {
-                let route = Route::CoLocated { link, care_of, port, peer, previous };
+            Some(Route::CoLocated { link, port, peer, previous, broadcasts, .. }) => {
+                let route = Route::CoLocated { link, care_of, port, peer, previous, broadcasts };
                 self.set_route(route, self.route_ends);
             }
             Some(Route::Detached | Route::Home { .. } | Route::ViaForeignAgent { .. }) | None => {}

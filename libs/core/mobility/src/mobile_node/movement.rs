@@ -106,6 +106,10 @@ pub(super) struct Attachment {
     pub(super) most: u16,
     /// The agent insists on a reverse tunnel.
     pub(super) force_reverse: bool,
+    /// The agent gives IP in IP only.
+    pub(super) plain_tunnel: bool,
+    /// The agent takes no encapsulated packets.
+    pub(super) direct_delivery: bool,
     /// The home agent keeps no more bindings of ours: this one takes the place of all others.
     pub(super) alone: bool,
 }
@@ -136,6 +140,8 @@ impl Attachment {
             most: u16::MAX,
             force_reverse: false,
             alone: false,
+            plain_tunnel: false,
+            direct_delivery: false,
         }
     }
 

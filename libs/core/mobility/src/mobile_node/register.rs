@@ -83,6 +83,14 @@ impl Attempt {
         if self.at_once { self.next } else { self.next.max(not_before) }
     }
 
+    /// A hint that something passes: not before `least`. The waits of requests without an acceptance grow by themselves;
+    /// growing them twice would make a lost message or two cost half a minute.
+    pub(super) fn rest(&mut self, least: Duration, now: Now) {
+        self.longest = LONGEST_WAIT;
+        self.wait = self.wait.min(LONGEST_WAIT);
+        self.next = self.next.max(now.mono + least);
+    }
+
     /// A denial: not before `least`, and slower from time to time.
     pub(super) fn back_off(&mut self, least: Duration, longest: Duration, now: Now) {
         self.longest = longest;
@@ -130,8 +138,10 @@ impl MobileNode {
             return;
         };
         if attempt.purpose == Purpose::Deregister {
-            a.attempt = None;
-            let text = "no answer to the deregistration; the registration stands until its lifetime ends";
+            // An answer may have been lost, and the binding be gone: only another one tells.
+            a.attempt = Some(Attempt::new(Purpose::Register, false, now));
+            let text =
+                "no answer to the deregistration; registering again, for the binding may be gone or not";
             self.notify(Event::new(EventKind::Denied, text));
             self.answer_deregistration(Err("the home agent does not answer".into()));
         } else if attempt.sends == PATIENCE {
@@ -191,11 +201,10 @@ impl MobileNode {
         now: Now,
     ) -> Option<Draft> {
         let link_address = self.links.get(&a.target.link())?.address;
-        let reverse = if self.config.reverse_tunnel || a.force_reverse { Flags::REVERSE_TUNNEL } else { 0 };
         let wanted = if purpose == Purpose::Register { self.config.lifetime.min(a.most) } else { 0 };
         let both = if wanted > 0 && self.wants_both(a, now) { Flags::SIMULTANEOUS } else { 0 };
         let sealed = Draft {
-            flags: Flags(reverse | both),
+            flags: Flags(0),
             lifetime: wanted,
             home_address: Ipv4Addr::UNSPECIFIED,
             wanted: if self.ask_any { Ipv4Addr::UNSPECIFIED } else { self.home_address },
@@ -203,24 +212,26 @@ impl MobileNode {
             identification,
             link_address,
             naming,
+            encapsulating: false,
             heard: None,
             proof: None,
         };
+        let wishes = self.wishes(a, purpose);
         Some(match &a.place {
             Place::Home { .. } => {
                 // Only here the home address is no secret: this is its own link.
                 let own = self.home_address;
-                Draft { flags: Flags(0), home_address: own, wanted: own, ..sealed }
+                Draft { home_address: own, wanted: own, ..sealed }
             }
             Place::Agent(agent) => Draft {
+                flags: Flags(wishes.flags.0 | both),
+                encapsulating: wishes.encapsulating,
                 lifetime: wanted.min(agent.lifetime),
                 heard: Some((agent.name.clone()?, agent.challenge.clone()?)),
                 proof: a.key3().map(|k| (k.outbound, association_auth(k, End::First, true))),
                 ..sealed
             },
-            Place::CoLocated { .. } => {
-                Draft { flags: Flags(Flags::DECAPSULATION | Flags::REVERSE_TUNNEL | both), ..sealed }
-            }
+            Place::CoLocated { .. } => Draft { flags: Flags(wishes.flags.0 | both), ..sealed },
         })
     }
 
@@ -291,8 +302,8 @@ impl MobileNode {
             offer: built.offer,
             agent,
             challenge,
-            reverse_tunnel: draft.flags.has(Flags::REVERSE_TUNNEL),
-            simultaneous: draft.flags.has(Flags::SIMULTANEOUS),
+            flags: draft.flags,
+            encapsulating: draft.encapsulating,
             wanted: draft.wanted,
             proved: draft.proof.is_some(),
             hinted: false,

@@ -23,14 +23,15 @@ use wire::{
         code::Code,
         ours::Numbers,
         part::Parts,
-        registration::{REPLY, Reply},
+        registration::{Flags, REPLY, Reply},
         share::Cookie,
     },
 };
 
 use self::open::Accepted;
 use super::{
-    Effect, MobileNode, Route,
+    Delivery, Effect, MobileNode, Route,
+    delivery::granted_tunnel,
     movement::{Away, Place, Registration, Target},
     register::Purpose,
     request::{Sent, vendor},
@@ -223,8 +224,11 @@ impl MobileNode {
         });
         let home_agent = self.config.home_agent;
         self.take_home_address(accepted.home_address);
-        let previous =
-            if sent.simultaneous && reply.code == Code::ACCEPTED { self.previous_tunnel() } else { None };
+        let previous = if sent.flags.has(Flags::SIMULTANEOUS) && reply.code == Code::ACCEPTED {
+            self.previous_tunnel()
+        } else {
+            None
+        };
         let keys = accepted.associations.iter().map(EventKey::of).collect();
         let Some(a) = &mut self.attachment else { return };
         let first = a.registration.is_none();
@@ -239,17 +243,16 @@ impl MobileNode {
                     agent: agent.address,
                     agent_link: agent.link_address,
                     care_of: *care_of,
+                    delivery: if sent.encapsulating { Delivery::Encapsulating } else { Delivery::Direct },
+                    broadcasts: sent.flags.has(Flags::BROADCAST),
                 };
                 (route, None)
             }
             Place::CoLocated { care_of, port } => {
-                let peer = if accepted.udp.is_some() {
-                    forward::Peer::Udp { remote: SocketAddrV4::new(home_agent, PORT) }
-                } else {
-                    forward::Peer::IpInIp { local: care_of.address, remote: home_agent }
-                };
-                let link = a.target.link();
-                (Route::CoLocated { link, care_of: *care_of, port: *port, peer, previous }, Some(peer))
+                let peer = granted_tunnel(care_of.address, home_agent, accepted.udp.is_some(), sent.flags);
+                let (link, broadcasts) = (a.target.link(), sent.flags.has(Flags::BROADCAST));
+                let (care_of, port) = (*care_of, *port);
+                (Route::CoLocated { link, care_of, port, peer, previous, broadcasts }, Some(peer))
             }
         };
         let keepalive = accepted.udp.map(|every| {
@@ -294,9 +297,12 @@ impl MobileNode {
         let link = a.target.link();
         let place = match &a.place {
             Place::CoLocated { care_of, .. } => {
-                let encapsulation = a.registration.as_ref().and_then(|r| r.peer);
-                let by =
-                    if matches!(encapsulation, Some(forward::Peer::Udp { .. })) { "udp" } else { "ip in ip" };
+                let by = match a.registration.as_ref().and_then(|r| r.peer) {
+                    Some(forward::Peer::Udp { .. }) => "udp",
+                    Some(forward::Peer::Minimal { .. }) => "minimal encapsulation",
+                    Some(forward::Peer::Gre { .. }) => "gre",
+                    Some(forward::Peer::IpInIp { .. }) | None => "ip in ip",
+                };
                 format!("with the co-located care-of address {}, tunnel by {by}", care_of.address)
             }
             Place::Agent(_) | Place::Home { .. } => {

@@ -10,8 +10,8 @@ use wire::{
     mip::{
         Spi,
         extension::{
-            self, MN_FA_AUTHENTICATION, MN_FA_CHALLENGE, MN_HA_AUTHENTICATION, MN_NAI, UdpTunnelRequest,
-            open_authentication,
+            self, DELIVERY_STYLE, MN_FA_AUTHENTICATION, MN_FA_CHALLENGE, MN_HA_AUTHENTICATION, MN_NAI,
+            UdpTunnelRequest, open_authentication,
         },
         ours::{AgentHeard, Numbers, SealedLayer2, SealedNai, Subtype, ip_owner, layer_2, nai_owner},
         part::Parts,
@@ -39,9 +39,9 @@ pub(super) struct Sent {
     /// Name of the agent that it named as heard.
     pub(super) agent: Option<String>,
     pub(super) challenge: Option<Vec<u8>>,
-    pub(super) reverse_tunnel: bool,
-    /// It asked that other bindings stay.
-    pub(super) simultaneous: bool,
+    pub(super) flags: Flags,
+    /// 130 stood there.
+    pub(super) encapsulating: bool,
     /// The home address that it asked for; 0.0.0.0 for any.
     pub(super) wanted: Ipv4Addr,
     /// It carried 33.
@@ -66,6 +66,8 @@ pub(super) struct Draft {
     pub(super) identification: Identification,
     pub(super) link_address: LinkAddress,
     pub(super) naming: Naming,
+    /// 130: packets will be handed over encapsulated.
+    pub(super) encapsulating: bool,
     /// Name and challenge of the agent heard.
     pub(super) heard: Option<(String, Vec<u8>)>,
     /// Index and key of 33, if the agent has KEY 3.
@@ -130,6 +132,9 @@ impl MobileNode {
         open_authentication(&mut w, MN_HA_AUTHENTICATION, sealing.spi, 32);
         let authenticator = self.keys.authenticate(Direction::ToHome, w.bytes());
         w.put(&authenticator);
+        if draft.encapsulating {
+            extension::put(&mut w, DELIVERY_STYLE, &[])?;
+        }
         if let Some((_, challenge)) = &draft.heard {
             extension::put(&mut w, MN_FA_CHALLENGE, challenge)?;
         }

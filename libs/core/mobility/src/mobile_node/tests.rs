@@ -3,6 +3,7 @@
 mod addresses;
 mod conformance;
 mod discovering;
+mod encapsulations;
 mod moving;
 mod naming;
 mod proof;

@@ -118,6 +118,9 @@ impl<'a> Part<'a> {
             }
             GENERALIZED_AUTHENTICATION => Err(Error::UnknownCritical(kind)),
             extension::DELIVERY_STYLE => {
+                if !e.data.is_empty() {
+                    return Err(Error::Value("delivery style with data"));
+                }
                 let repeated = std::mem::replace(&mut self.delivery_style, true);
                 if repeated { Err(Error::Misplaced(kind)) } else { Ok(()) }
             }

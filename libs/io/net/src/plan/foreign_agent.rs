@@ -109,6 +109,11 @@ impl ForeignAgent {
         Ok(())
     }
 
+    /// The name of a visited interface by its index.
+    pub(crate) fn interface(&self, index: u32) -> Option<&str> {
+        self.links.iter().find(|(_, known)| *known == index).map(|(name, _)| name.as_str())
+    }
+
     fn index(&self, interface: &str) -> Result<u32, Error> {
         let found = self.links.iter().find(|(name, _)| name == interface).map(|(_, index)| *index);
         found.ok_or_else(|| Error::NoInterface { name: interface.to_owned() })

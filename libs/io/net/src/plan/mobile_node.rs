@@ -181,9 +181,17 @@ impl MobileNode {
         agent_link: LinkAddress,
     ) -> Result<(), Error> {
         let index = self.index(interface)?;
-        let default = self.via(agent, index);
+        let mut routes = self.everything(self.via(agent, index));
+        // What is for many would go to the link itself, from the home address (RFC 5944 §4.4). The agent takes it
+        // only encapsulated (RFC 3024 §5.3): in the tunnel device it ends.
+        let groups = [(Ipv4Addr::new(224, 0, 0, 0), 4), (Ipv4Addr::BROADCAST, 32)];
+        for (destination, prefix_length) in
+            groups.into_iter().chain(self.home.broadcast().map(|address| (address, 32)))
+        {
+            routes.push(Route { destination, prefix_length, ..self.parked() });
+        }
         let neighbour = Some((index, agent, agent_link));
-        self.settle(&State { routes: self.everything(default), neighbour, ..State::default() }).await
+        self.settle(&State { routes, neighbour, ..State::default() }).await
     }
 
     /// The same with the encapsulating delivery style (RFC 3024 §5.2): packets go into the tunnel, whose other end

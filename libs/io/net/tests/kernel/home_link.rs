@@ -6,6 +6,7 @@ use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
 use forward::{Broadcasts, HEADROOM, Peer, Side, Table, encap};
 use net::{
     link::{Hears, LinkSocket},
+    plan::MARK,
     tunnel::{Links, Tunnel},
 };
 use socket2::{Domain, InterfaceIndexOrAddress, Protocol, SockRef, Socket, Type};
@@ -120,6 +121,28 @@ fn plain_packets_of_a_visitor_that_encapsulates_are_not_tunnelled() {
     say(&world.mobile, link_address(&world.foreign_agent, "eth1"), plain);
     let (_, from) = router.recv_from(&mut [0; 64]).unwrap();
     assert_eq!(from.ip(), HOME_ADDRESS);
+    assert_eq!(agent.counters().value("tunnel packets out"), 0);
+}
+
+/// RFC 5944 §4.4, RFC 3024 §5.3: only encapsulated, and never on the link itself with the home address.
+#[test]
+fn by_direct_delivery_nothing_for_many_leaves_the_node() {
+    let Some(world) = World::new() else { return };
+    let nothing = Table::new(Side::Visited, []).with_broadcast(BROADCAST);
+    let (node, _control) = open_with(&world.mobile, HOME_ADDRESS, Some(MARK), nothing, Links::None);
+    let (agent, _) = world.visit(Encapsulation::IpInIp);
+    let neighbour = Host::new().unwrap();
+    world.switch.connect(&neighbour, "eth0", "visited");
+    neighbour.address("eth0", "10.21.1.9", 24);
+    let neighbours = crier(&neighbour, "eth0");
+    let mobile = world.mobile.udp("0.0.0.0:6000");
+    mobile.set_broadcast(true).unwrap();
+    for many in MANY {
+        mobile.send_to(b"from here", (many, PORT)).unwrap();
+    }
+    wait_for(|| node.counters().value("tunnel drop: destination not allowed") == 3);
+    neighbours.set_nonblocking(true).unwrap();
+    assert!(neighbours.recv_from(&mut [0; 64]).is_err(), "it was heard on the link");
     assert_eq!(agent.counters().value("tunnel packets out"), 0);
 }
 

@@ -126,7 +126,17 @@ impl Mobile {
                 routes.push(Route::to(OWNER, HOME.address, 24).dev(self.link_index).source(HOME.address));
                 routes
             }
-            State::ForeignAgent => Self::everything(&link.clone().via(AGENT).onlink()),
+            State::ForeignAgent => {
+                let mut routes = Self::everything(&link.clone().via(AGENT).onlink());
+                // What is for many must not show the home address on the link.
+                let many = [([224, 0, 0, 0], 4), ([255; 4], 32), ([10, 11, 1, 255], 32)];
+                routes.extend(many.map(|(destination, prefix_length)| Route {
+                    destination: destination.into(),
+                    prefix_length,
+                    ..tunnel.clone()
+                }));
+                routes
+            }
             State::Encapsulating => Self::everything(&tunnel.mtu(1480)),
             State::CoLocated => Self::everything(&tunnel.mtu(1468)),
         };
@@ -239,7 +249,8 @@ fn a_plan_applied_again_heals_what_the_kernel_forgot() {
     mobile.host.address("eth0", "192.168.77.10", 24);
     mobile.go(State::ForeignAgent);
     mobile.host.no_address("eth0", "192.168.77.10", 24);
-    assert!(mobile.host.routes(OWNER).is_empty(), "otherwise this test proves nothing");
+    let left = mobile.host.routes(OWNER).len();
+    assert!(left < mobile.expected_routes(State::ForeignAgent).len(), "otherwise this test proves nothing");
     mobile.go(State::ForeignAgent);
     mobile.check(State::ForeignAgent);
 }

@@ -27,8 +27,8 @@ fn an_advertisement_says_what_is_offered() {
         let agent = heard.agent().unwrap();
         assert_eq!((agent.sequence, agent.lifetime), (0, 600));
         assert_eq!(agent.care_of, [CARE_OF]);
-        let offered = AgentFlags::FOREIGN_AGENT | AgentFlags::REVERSE_TUNNEL | AgentFlags::REVOCATION;
-        assert_eq!(agent.flags.0, offered);
+        let tunnels = AgentFlags::REVERSE_TUNNEL | AgentFlags::MINIMAL | AgentFlags::GRE;
+        assert_eq!(agent.flags.0, AgentFlags::FOREIGN_AGENT | AgentFlags::REVOCATION | tunnels);
     }
 }
 
@@ -41,7 +41,16 @@ fn flags_follow_the_configuration() {
     let world = World::with(config);
     let flags = world.advertised(LINK)[0].0.agent().unwrap().flags.0;
     let chosen = AgentFlags::REGISTRATION_REQUIRED | AgentFlags::UDP_TUNNEL;
-    assert_eq!(flags, AgentFlags::FOREIGN_AGENT | AgentFlags::REVOCATION | chosen);
+    assert_eq!(flags, AgentFlags::FOREIGN_AGENT | AgentFlags::REVOCATION | chosen, "over UDP no M and G");
+}
+
+#[test]
+fn flags_m_and_g_say_what_is_granted() {
+    for (minimal, gre) in [(false, false), (true, false), (false, true)] {
+        let world = World::with(Config { minimal, gre, ..config() });
+        let flags = world.advertised(LINK)[0].0.agent().unwrap().flags;
+        assert_eq!((flags.has(AgentFlags::MINIMAL), flags.has(AgentFlags::GRE)), (minimal, gre));
+    }
 }
 
 #[test]

@@ -59,6 +59,7 @@ fn an_accepted_registration_makes_a_visitor_in_the_right_order() {
         care_of: CARE_OF,
         tunnel: Tunnel::IpInIp(HOME_AGENT),
         reverse_tunnel: true,
+        encapsulating_delivery: false,
     });
     let [Did::Persist(1), Did::Tunnel(added), Did::Notify(event), Did::Send(_)] = did.as_slice() else {
         panic!("{did:?}");

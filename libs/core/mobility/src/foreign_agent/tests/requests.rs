@@ -2,7 +2,6 @@
 
 use sa::{Direction, Unverified};
 use wire::mip::{
-    extension::{self, put},
     ours::{Numbers, ip_owner, nai_owner},
     part::Parts,
     registration::{Flags, Request as Fixed},
@@ -14,11 +13,11 @@ use super::{
 };
 
 /// The codes that a request gets which `change` spoiled, and how many were relayed.
-fn codes(change: impl FnOnce(&mut Mobile)) -> Vec<u8> {
+pub(super) fn codes(change: impl FnOnce(&mut Mobile)) -> Vec<u8> {
     codes_with(config(), change)
 }
 
-fn codes_with(config: Config, change: impl FnOnce(&mut Mobile)) -> Vec<u8> {
+pub(super) fn codes_with(config: Config, change: impl FnOnce(&mut Mobile)) -> Vec<u8> {
     let mut world = World::with(config);
     let mut mobile = Mobile::new();
     change(&mut mobile);
@@ -218,18 +217,10 @@ fn what_is_asked_for_must_be_offered() {
     assert_eq!(codes(|m| m.fixed.lifetime = 600), [0]);
     assert_eq!(codes(|m| m.fixed.lifetime = 601), [69]);
     assert_eq!(codes(|m| m.fixed.lifetime = u16::MAX), [69]);
-    assert_eq!(codes(|m| m.fixed.flags.0 |= Flags::MINIMAL), [72]);
-    assert_eq!(codes(|m| m.fixed.flags.0 |= Flags::GRE), [72]);
     assert_eq!(codes(|m| m.fixed.care_of = Ipv4Addr::new(10, 51, 1, 3)), [77]);
     assert_eq!(codes(|m| m.fixed.care_of = ON_LINK), [77]);
     let own = |m: &mut Mobile| m.fixed.flags.0 |= Flags::DECAPSULATION;
     assert_eq!(codes(own), [77], "ours is nobody's own");
-    let delivery = |m: &mut Mobile| {
-        let mut w = wire::Writer::default();
-        put(&mut w, extension::DELIVERY_STYLE, &[]).unwrap();
-        m.tail = Some(w.into_bytes());
-    };
-    assert_eq!(codes(delivery), [79]);
 }
 
 #[test]

@@ -358,6 +358,35 @@ fn an_encapsulation_in_udp_that_is_not_supported_is_denied() {
     }
 }
 
+/// What 144 leaves to M and G has to be what they say (RFC 3519 section 4.1).
+#[test]
+fn minimal_and_gre_in_udp_are_denied_and_never_silently_replaced() {
+    let co_located = Flags::DECAPSULATION | Flags::REVERSE_TUNNEL;
+    for flag in [Flags::MINIMAL, Flags::GRE] {
+        for (encapsulation, granted) in [(0, false), (4, true)] {
+            let mut bench = bench();
+            let asked = Ask { flags: co_located | flag, udp: udp(false, encapsulation), ..colocated(0) };
+            bench.receive(FAR, &asked.bytes());
+            let expected = if granted { Code::ACCEPTED } else { Code::HA_UDP_UNAVAILABLE };
+            assert_eq!(code(&bench.sent[0].1), expected, "{flag:02x} {encapsulation}");
+            assert_eq!(bench.tunnels.len(), usize::from(granted));
+        }
+        // An agent's 144 leaves it to the flags too.
+        let state = State { subscribers: vec![subscriber()], ..State::default() };
+        let mut bench = Bench::of(Config { minimal: true, gre: true, ..config() }, state, at(0));
+        let mut w = Writer::after(Ask { flags: Flags::REVERSE_TUNNEL | flag, ..ask(0) }.bytes());
+        udp(true, 0).unwrap().emit(&mut w);
+        let reply = bench.through(0, w.into_bytes(), 1).unwrap();
+        assert_eq!(code(&reply), Code::HA_UDP_UNAVAILABLE);
+        // Where UDP turns out not to be needed the flags decide.
+        let direct = SocketAddrV4::new(colocated(1).care_of, 40_000);
+        bench.now = at(1);
+        bench.receive(direct, &Ask { flags: co_located | flag, ..colocated(1) }.bytes());
+        let kind = if flag == Flags::GRE { "gre" } else { "minimal" };
+        assert_eq!(bench.agent.bindings().next().unwrap().tunnel.name(), kind);
+    }
+}
+
 #[test]
 fn a_udp_request_in_the_wrong_part_is_denied() {
     // A mobile node's without D, through an agent.

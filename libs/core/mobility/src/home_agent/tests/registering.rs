@@ -272,7 +272,13 @@ fn broadcasts_go_to_who_asks_for_them_if_they_are_offered() {
         let mut bench = Bench::of(Config { broadcasts: offered, ..config() }, state, at(0));
         bench.through(0, Ask { flags, ..ask(0) }.bytes(), 1).unwrap();
         assert_eq!(bench.agent.bindings().next().unwrap().broadcasts, granted);
-        let way = BoundTunnel { tunnel: Tunnel::IpInIp(FA[0]), broadcasts: granted, served: true };
-        assert_eq!(bench.tunnels.last(), Some(&bound_to([way])));
+        let way = |tunnel, served| bound_to([BoundTunnel { tunnel, broadcasts: granted, served }]);
+        assert_eq!(bench.tunnels.last(), Some(&way(Tunnel::IpInIp(FA[0]), true)));
+        // And to who has an address of his own, without the inner wrapping.
+        bench.now = at(1);
+        let own = Flags::DECAPSULATION | Flags::REVERSE_TUNNEL;
+        let direct = SocketAddrV4::new(colocated(1).care_of, 40_000);
+        bench.receive(direct, &Ask { flags: own | flags, ..colocated(1) }.bytes());
+        assert_eq!(bench.tunnels.last(), Some(&way(Tunnel::IpInIp(*direct.ip()), false)));
     }
 }

@@ -247,15 +247,24 @@ fn requests_that_wait_together_get_no_more_than_one_by_one() {
     assert_eq!(agent.bindings().count(), 2);
 }
 
+/// One home agent at a time answers for a home address: who has not the newest binding ends its own, in the store too.
 #[test]
-fn a_binding_of_another_home_agent_beside_ours_is_its_to_serve() {
-    let mut bench = bench();
-    bench.through(0, wish(0, 0, S), 1).unwrap();
-    let ours = bench.agent.bindings().next().unwrap().duplicate();
-    let theirs = Binding { care_of: FA[1], ..ours.duplicate() };
-    let seen = Seen { nai: nai(), identification: ask(3).identification.0, generation: 0, index: 0 };
-    let refreshed =
-        Request::Refreshed { nai: nai(), seen: Some(seen), bindings: vec![ours, theirs], assigned: None };
-    bench.input(Input::Request(refreshed));
-    assert!(care_ofs(&bench).is_empty(), "one home agent at a time answers for a home address");
+fn of_two_home_agents_the_one_with_the_newest_binding_goes_on() {
+    for newer in [true, false] {
+        let mut bench = bench();
+        bench.through(0, wish(0, 0, S), 1).unwrap();
+        let ours = bench.agent.bindings().next().unwrap().duplicate();
+        let granted = if newer { ours.granted + 1 } else { ours.granted - 1 };
+        let theirs = Binding { care_of: FA[1], granted, associations: vec![], ..ours.duplicate() };
+        let seen = Seen { nai: nai(), identification: ask(3).identification.0, generation: 0, index: 0 };
+        bench.input(Input::Request(Request::Refreshed {
+            nai: nai(),
+            seen: Some(seen),
+            bindings: vec![ours, theirs],
+            assigned: None,
+        }));
+        assert_eq!(care_ofs(&bench).is_empty(), newer);
+        let ended = bench.committed.iter().any(|c| matches!(c, Change::RemoveBinding { .. }));
+        assert_eq!((ended, bench.tunnels.len()), (newer, if newer { 2 } else { 1 }));
+    }
 }

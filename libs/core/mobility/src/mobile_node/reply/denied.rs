@@ -7,7 +7,7 @@ use sansio::Now;
 use wire::mip::{
     code::{Code, DetailCode},
     part::Parts,
-    registration::Reply,
+    registration::{Flags, Reply},
 };
 
 use super::super::{
@@ -27,6 +27,9 @@ const LATE: Duration = Duration::from_secs(10);
 /// Longest wait between requests while a person must heal something.
 const LATEST: Duration = Duration::from_secs(300);
 
+/// For how long an encapsulation that the home agent does not give is not asked for.
+const REFUSED: Duration = Duration::from_secs(600);
+
 /// How an unauthenticated denial is taken.
 enum Hint {
     /// Ask again for a shorter lifetime.
@@ -35,6 +38,10 @@ enum Hint {
     NewChallenge,
     /// Ask again with a reverse tunnel.
     ReverseTunnel,
+    /// Ask again for an IP in IP tunnel.
+    PlainTunnel,
+    /// Ask again without 130, and so without broadcasts.
+    DirectDelivery,
     /// Ask again without 33, which the agent does not know any more.
     AsAtFirstContact,
     /// Ask again later; others are preferred for this many seconds.
@@ -52,7 +59,9 @@ fn hint(reply: &Reply, sent: &Sent) -> Hint {
             Hint::NewChallenge
         }
         Code::FA_MN_AUTHENTICATION if sent.proved => Hint::AsAtFirstContact,
-        Code::FA_REVERSE_MANDATORY if !sent.reverse_tunnel => Hint::ReverseTunnel,
+        Code::FA_REVERSE_MANDATORY if !sent.flags.has(Flags::REVERSE_TUNNEL) => Hint::ReverseTunnel,
+        Code::FA_ENCAPSULATION if wished_for_a_tunnel(sent) => Hint::PlainTunnel,
+        Code::FA_DELIVERY_STYLE if sent.encapsulating => Hint::DirectDelivery,
         Code::FA_RESOURCES
         | Code::FA_TIMEOUT
         | Code::FA_HOME_NETWORK
@@ -62,6 +71,11 @@ fn hint(reply: &Reply, sent: &Sent) -> Hint {
         // Among them 96, 97 and 99: an agent that asks for our identity in clear never gets it.
         _ => Hint::Elsewhere(60),
     }
+}
+
+/// True if a request asked for something other than IP in IP.
+const fn wished_for_a_tunnel(sent: &Sent) -> bool {
+    sent.flags.has(Flags::MINIMAL) || sent.flags.has(Flags::GRE)
 }
 
 impl MobileNode {
@@ -89,11 +103,20 @@ impl MobileNode {
             Hint::NewChallenge => {
                 a.spent.clone_from(&sent.challenge);
                 // The next advertisement is what helps; asking again with the same challenge does not.
-                attempt.back_off(SOON, LONGEST_WAIT, now);
+                attempt.rest(SOON, now);
                 self.solicit_soon(target.link(), now);
             }
             Hint::ReverseTunnel => {
                 a.force_reverse = true;
+                attempt.next = soonest;
+            }
+            // Neither shows more of us than what was asked for first.
+            Hint::PlainTunnel => {
+                a.plain_tunnel = true;
+                attempt.next = soonest;
+            }
+            Hint::DirectDelivery => {
+                a.direct_delivery = true;
                 attempt.next = soonest;
             }
             Hint::AsAtFirstContact => {
@@ -101,13 +124,15 @@ impl MobileNode {
                 if a.last_anew.is_none_or(|last| last + ANEW <= now.mono) {
                     a.last_anew = Some(now.mono);
                     a.first_contact = true;
+                    // The agent does answer: what was asked before counts no more, a deregistration is not given up.
+                    attempt.sends = 0;
                     attempt.next = soonest;
                 } else {
-                    attempt.back_off(SOON, LONGEST_WAIT, now);
+                    attempt.rest(SOON, now);
                 }
             }
             Hint::Later(seconds) => {
-                attempt.back_off(SOON, LONGEST_WAIT, now);
+                attempt.rest(SOON, now);
                 self.avoid(target, seconds, now);
             }
             Hint::Elsewhere(seconds) => {
@@ -164,9 +189,15 @@ impl MobileNode {
         if self.asks_for_less(reply, sent) {
             return;
         }
+        let plainer = reply.code == Code::HA_ENCAPSULATION && wished_for_a_tunnel(sent);
+        if plainer {
+            self.refused_until = Some(now.mono + REFUSED);
+        }
         let Some(a) = &mut self.attachment else { return };
         let target = a.target;
-        if let Some(attempt) = &mut a.attempt {
+        if let Some(attempt) = a.attempt.as_mut().filter(|_| plainer) {
+            attempt.next = now.mono;
+        } else if let Some(attempt) = &mut a.attempt {
             let (least, longest) = if passing { (SOON, LONGEST_WAIT) } else { (LATE, LATEST) };
             attempt.back_off(least, longest, now);
         }
@@ -184,7 +215,7 @@ impl MobileNode {
             return false;
         };
         match reply.code {
-            Code::HA_TOO_MANY_BINDINGS if sent.simultaneous && !a.alone => a.alone = true,
+            Code::HA_TOO_MANY_BINDINGS if sent.flags.has(Flags::SIMULTANEOUS) && !a.alone => a.alone = true,
             Code::HA_PROHIBITED if assigned && !wanted.is_unspecified() && !self.ask_any => {
                 self.ask_any = true
             }

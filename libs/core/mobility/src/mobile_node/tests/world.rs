@@ -32,7 +32,7 @@ use wire::{
     },
 };
 
-use super::super::{Config, Effect, MobileNode, Request, Route, State};
+use super::super::{Config, Delivery, Effect, Encapsulation, MobileNode, Request, Route, State};
 use crate::{Event, EventKind, Ticket};
 
 pub(super) const HOME: Ipv4Addr = Ipv4Addr::new(10, 11, 1, 50);
@@ -439,6 +439,9 @@ pub(super) fn config() -> Config {
         lifetime: 600,
         reverse_tunnel: true,
         simultaneous: false,
+        encapsulation: Encapsulation::IpInIp,
+        delivery: Delivery::Direct,
+        broadcasts: false,
         keepalive: Duration::from_secs(110),
     }
 }
