@@ -42,9 +42,9 @@ pub(crate) fn at_rest(world: &World, node: usize) -> Verdict {
     let expect = |holds: bool, words: &str| {
         if holds { Ok(()) } else { Err(format!("{words} ({state:?})")) }
     };
-    expect(serving <= 1, "two home agents serve it")?;
+    expect(serving.len() <= 1, "two home agents serve it")?;
     if world.model.is_revoked(node) {
-        return expect(binding.is_none() && serving == 0, "is bound though it was revoked");
+        return expect(bindings.is_empty() && serving.is_empty(), "is bound though it was revoked");
     }
     match here.place {
         Place::Nowhere => Ok(()),

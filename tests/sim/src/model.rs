@@ -106,6 +106,8 @@ impl Model {
             let others = |owner: &usize| *owner != node && !self.is_revoked(*owner);
             let owner = self.node_of(*home_address).filter(others);
             must(owner.is_none(), || format!("{home_address} is given to {name}, and {owner:?} has it"))?;
+            // It was a revoked one's.
+            self.homes.retain(|other, home| *other == node || home != home_address);
             let before = self.homes.insert(node, *home_address);
             must(before.is_none_or(|before| before == *home_address), || {
                 format!("{name} had {before:?} and is given {home_address}")
@@ -280,7 +282,10 @@ impl Model {
                 format!("{address} at {care_of:?}: deregistered without asking")
             });
         }
-        let node = self.node_of(address).ok_or("a binding of nobody is removed")?;
+        let Some(node) = self.node_of(address) else {
+            // An address that was only thought of.
+            return must(disk.bindings(address).next().is_none(), || "a binding of nobody is removed".into());
+        };
         // Of several home agents one takes its own down where another one has a newer one.
         let taken_down = self.several && disk.bindings(address).count() > 1;
         if self.is_revoked(node) || taken_down {

@@ -178,7 +178,7 @@ pub(crate) const fn home_agent() -> HomeAgent {
         machine: None,
         store_fails_until: Duration::ZERO,
         followed: 0,
-        tunnels: BTreeSet::new(),
+        tunnels: BTreeMap::new(),
         life: 0,
     }
 }

@@ -169,10 +169,22 @@ impl HomeAgent {
         Ok(())
     }
 
-    /// True if a registration may still be granted for this address: meanwhile somebody else may have been enrolled with
-    /// it, whose record is on its way to the store.
+    /// True if a registration may still be granted for this address. Meanwhile its subscriber may have been revoked, or
+    /// somebody else enrolled with the address, and the record of that be on its way to the store.
     pub(super) fn still_has(&self, nai: &Nai, home_address: Ipv4Addr) -> bool {
-        self.addresses.of(nai).is_none_or(|own| own == home_address && !self.coming().contains(&own))
+        !self.is_ending(nai)
+            && self.addresses.of(nai).is_none_or(|own| own == home_address && !self.coming().contains(&own))
+    }
+
+    /// True if a change that ends the bindings of this subscriber is being committed.
+    fn is_ending(&self, nai: &Nai) -> bool {
+        let ends = |step: &Step| match step {
+            Step::Subscribers(batch) => {
+                batch.changed.iter().any(|s| s.nai == *nai && self.ended_by(s).is_some())
+            }
+            Step::Keys(_) | Step::Bind { .. } | Step::Unbind { .. } | Step::Record => false,
+        };
+        self.following.is_committing() && self.work.values().any(|work| ends(&work.step))
     }
 
     /// Home addresses of subscribers that are on their way to the store.

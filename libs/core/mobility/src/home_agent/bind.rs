@@ -96,7 +96,8 @@ impl HomeAgent {
             return;
         };
         if !self.still_has(&asked.nai, asked.home_address) {
-            return self.discard("overtaken", "the home address became another one's while keys were made");
+            return self
+                .discard("overtaken", "its subscriber, or his home address, changed while keys were made");
         }
         // Another registration may have come first while the keys were made.
         if self.too_many(&asked) {

@@ -54,6 +54,11 @@ impl Following {
         self.again
     }
 
+    /// True while something is on its way to the store.
+    pub(super) const fn is_committing(&self) -> bool {
+        self.committing
+    }
+
     /// Home addresses of subscribers that wait for their turn.
     pub(super) fn coming(&self) -> impl Iterator<Item = Ipv4Addr> {
         let active = |s: &&Subscriber| s.state == SubscriberState::Active;
@@ -227,7 +232,7 @@ impl HomeAgent {
 
     /// The home address whose bindings end with this change: of a revoked subscriber, or of one that was
     /// revoked and enrolled again while we were away, which shows in another KEY 0, index or address.
-    fn ended_by(&self, changed: &Subscriber) -> Option<Ipv4Addr> {
+    pub(super) fn ended_by(&self, changed: &Subscriber) -> Option<Ipv4Addr> {
         let before = self.known.get(&changed.nai).map(|known| &known.subscriber);
         let same = |before: &Subscriber| {
             let kept = before.key0 == changed.key0 && before.spi == changed.spi;
