@@ -68,7 +68,7 @@ impl Publisher {
 }
 
 fn binding(core: &HomeAgent, binding: &record::Binding, now: Now) -> Binding {
-    let left = core.lifetime_left(binding.home_address, now);
+    let left = core.lifetime_left(binding.home_address, binding.care_of, now);
     Binding {
         nai: binding.nai.to_string(),
         home_address: binding.home_address.to_string(),

@@ -5,8 +5,8 @@ use std::{net::Ipv4Addr, path::PathBuf, time::Duration};
 use admin::client::Profile;
 use anyhow::Context as _;
 use crypto::{Cipher, Key};
-use daemon::config::{self, AdminSection, Check, Interface, Nai, PathKind, Prefix, Realm};
-use mobility::home_agent::{self, Neighbour};
+use daemon::config::{self, AddressRange, AdminSection, Check, Interface, Nai, PathKind, Prefix, Realm};
+use mobility::home_agent::{self, Neighbour, Pool};
 use net::tunnel::{Encapsulations, Links};
 use sansio::LinkId;
 use serde::Deserialize;
@@ -51,6 +51,8 @@ const fn documentation_vendor() -> u32 {
 pub(crate) struct HomeLink {
     pub(crate) interface: Interface,
     pub(crate) prefix: Prefix,
+    /// The router of the link, whose address nobody is given.
+    pub(crate) gateway: Option<Ipv4Addr>,
 }
 
 /// What it grants.
@@ -60,6 +62,10 @@ pub(crate) struct Registration {
     pub(crate) max_lifetime: u16,
     pub(crate) timestamp_window: u32,
     pub(crate) max_bindings: usize,
+    /// Of one mobile node.
+    pub(crate) max_simultaneous_bindings: usize,
+    /// For subscribers that were enrolled without a home address.
+    pub(crate) home_addresses: Option<AddressRange>,
     pub(crate) keepalive: u16,
     /// Registrations may be revoked, by us and by foreign agents.
     pub(crate) revocation: bool,
@@ -73,6 +79,8 @@ impl Default for Registration {
             max_lifetime: 1800,
             timestamp_window: 7,
             max_bindings: 100_000,
+            max_simultaneous_bindings: 3,
+            home_addresses: None,
             keepalive: 110,
             revocation: true,
             inform: true,
@@ -146,6 +154,19 @@ impl config::Config for Config {
         if !self.home_link.prefix.contains(self.address) {
             check.problem("address", format!("must lie in home_link.prefix, {}", self.home_link.prefix));
         }
+        if let Some(gateway) = self.home_link.gateway.filter(|it| !self.home_link.prefix.contains(*it)) {
+            let prefix = self.home_link.prefix;
+            check.problem(
+                "home_link.gateway",
+                format!("{gateway} does not lie in home_link.prefix, {prefix}"),
+            );
+        }
+        if let Some(range) = self.registration.home_addresses
+            && ![range.first(), range.last()].iter().all(|it| self.home_link.prefix.contains(*it))
+        {
+            let message = format!("must lie in home_link.prefix, {}, as a whole", self.home_link.prefix);
+            check.problem("registration.home_addresses", message);
+        }
         if self.nai.as_str().len() > 64 {
             check.problem("nai", "an agent's name has at most 64 bytes");
         }
@@ -158,6 +179,8 @@ impl config::Config for Config {
         check.range("registration.max_lifetime", self.registration.max_lifetime, 1..=u16::MAX);
         check.range("registration.timestamp_window", self.registration.timestamp_window, 4..=300);
         check.range("registration.max_bindings", self.registration.max_bindings, 1..=10_000_000);
+        let most = self.registration.max_simultaneous_bindings;
+        check.range("registration.max_simultaneous_bindings", most, 1..=16);
         check.range("registration.keepalive", self.registration.keepalive, 5..=3600);
         check.range("advertisement.interval_ms", self.advertisement.interval_ms, 20..=600_000);
         for (key, message) in self.kdc.problems() {
@@ -189,7 +212,7 @@ impl Config {
 
     /// Where broadcasts for mobile nodes come from; prefixes of 31 and 32 bits have none.
     pub(crate) fn broadcasts(&self) -> Links {
-        let HomeLink { interface, prefix } = &self.home_link;
+        let HomeLink { interface, prefix, .. } = &self.home_link;
         let length = prefix.length();
         if !self.tunnel.broadcasts || length > 30 {
             return Links::None;
@@ -210,6 +233,12 @@ impl Config {
             max_lifetime: self.registration.max_lifetime,
             timestamp_window: self.registration.timestamp_window,
             max_bindings: self.registration.max_bindings,
+            max_simultaneous_bindings: self.registration.max_simultaneous_bindings,
+            home_addresses: self.registration.home_addresses.map(|range| Pool {
+                first: range.first(),
+                last: range.last(),
+                never: self.home_link.gateway.into_iter().collect(),
+            }),
             advertisement_interval: Duration::from_millis(self.advertisement.interval_ms),
             minimal: self.tunnel.minimal,
             gre: self.tunnel.gre,

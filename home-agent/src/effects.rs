@@ -1,6 +1,6 @@
 //! Carries out what the core wants, in order, and brings it what happens.
 
-use std::{collections::BTreeMap, future::Future, net::Ipv4Addr, pin::Pin};
+use std::{future::Future, net::Ipv4Addr, pin::Pin};
 
 use ::admin::{AgentRequest, EventLog, shown};
 use forward::{Broadcasts, Entry, Peer, Table};
@@ -11,7 +11,7 @@ use futures_util::{
 use keystore::Store;
 use mobility::{
     Ticket,
-    home_agent::{Effect, HomeAgent, Request, TunnelChange},
+    home_agent::{BoundTunnel, Effect, HomeAgent, Request, TunnelChange},
 };
 use net::{
     clock::Clock,
@@ -99,17 +99,15 @@ impl Shell<HomeAgent> for World {
                     Request::Persisted { ticket, result }
                 }));
             }
-            Effect::Refresh { nai, home_address } => {
-                let held = self.store.held(nai.clone(), home_address);
+            Effect::Refresh { nai } => {
+                let held = self.store.held(nai.clone());
                 self.keys.push(Box::pin(async move {
-                    let (seen, binding) = match held.await {
-                        Ok(held) => held,
-                        Err(error) => {
-                            tracing::error!("{error}");
-                            (None, None)
-                        }
-                    };
-                    Request::Refreshed { nai, seen, binding }
+                    let held = held.await.unwrap_or_else(|error| {
+                        tracing::error!("{error}");
+                        keystore::Held { seen: None, bindings: Vec::new(), assigned: None }
+                    });
+                    let keystore::Held { seen, bindings, assigned } = held;
+                    Request::Refreshed { nai, seen, bindings, assigned }
                 }));
             }
             Effect::AskKdc { ticket, request } => {
@@ -141,12 +139,11 @@ impl Shell<HomeAgent> for World {
 impl World {
     async fn change_tunnel(&mut self, change: TunnelChange) {
         let done = match change {
-            TunnelChange::Bind { home_address, tunnel, broadcasts, served } => {
-                let entry = entry(self.address, home_address, tunnel, (broadcasts, served));
-                self.table.insert(entry);
+            TunnelChange::Bind { home_address, tunnels } => {
+                let entries = entries(self.address, home_address, &tunnels);
+                self.table.set(home_address, &entries);
                 self.tunnel.swap(self.table.clone());
-                let binding = plan::home_agent::Binding { home_address, mtu: entry.mtu };
-                self.plan.bind(&self.link, &binding).await
+                self.plan.bind(&self.link, &caught(home_address, &entries)).await
             }
             TunnelChange::Unbind { home_address, returned } => {
                 let done = self.plan.unbind(&self.link, home_address, returned).await;
@@ -174,33 +171,28 @@ impl World {
     }
 }
 
-/// The tunnel of a binding as the packet path needs it. A foreign agent learns whom a broadcast is for by a wrapping
+/// The tunnels of a home address as the packet path needs them. A foreign agent learns whom a broadcast is for by a wrapping
 /// of its own, a co-located mobile node needs none (RFC 5944 section 4.3).
-fn entry(
-    local: Ipv4Addr,
-    home_address: Ipv4Addr,
-    tunnel: Tunnel,
-    (broadcasts, served): (bool, bool),
-) -> Entry {
-    let peer = match tunnel {
-        Tunnel::IpInIp(remote) => Peer::IpInIp { local, remote },
-        Tunnel::Minimal(remote) => Peer::Minimal { local, remote },
-        Tunnel::Gre(remote) => Peer::Gre { local, remote },
-        Tunnel::Udp(remote) => Peer::Udp { remote },
+pub(crate) fn entries(local: Ipv4Addr, home_address: Ipv4Addr, tunnels: &[BoundTunnel]) -> Vec<Entry> {
+    let entry = |bound: &BoundTunnel| {
+        let peer = match bound.tunnel {
+            Tunnel::IpInIp(remote) => Peer::IpInIp { local, remote },
+            Tunnel::Minimal(remote) => Peer::Minimal { local, remote },
+            Tunnel::Gre(remote) => Peer::Gre { local, remote },
+            Tunnel::Udp(remote) => Peer::Udp { remote },
+        };
+        let broadcasts = match (bound.broadcasts, bound.served) {
+            (false, _) => Broadcasts::No,
+            (true, false) => Broadcasts::Plain,
+            (true, true) => Broadcasts::Nested { home_agent: local },
+        };
+        Entry::new(home_address, peer).with_broadcasts(broadcasts)
     };
-    let broadcasts = match (broadcasts, served) {
-        (false, _) => Broadcasts::No,
-        (true, false) => Broadcasts::Plain,
-        (true, true) => Broadcasts::Nested { home_agent: local },
-    };
-    Entry::new(home_address, peer).with_broadcasts(broadcasts)
+    tunnels.iter().map(entry).collect()
 }
 
-/// Tunnels of all bindings.
-pub(crate) fn entries(local: Ipv4Addr, core: &HomeAgent) -> BTreeMap<Ipv4Addr, Entry> {
-    let known = |b: &record::Binding| {
-        let how = (b.broadcasts, b.foreign_agent.is_some());
-        (b.home_address, entry(local, b.home_address, b.tunnel, how))
-    };
-    core.bindings().map(known).collect()
+/// What the kernel is told of a home address: the host sends it nothing that does not fit into all of its tunnels.
+pub(crate) fn caught(home_address: Ipv4Addr, entries: &[Entry]) -> plan::home_agent::Binding {
+    let mtu = entries.iter().map(|entry| entry.mtu).min().unwrap_or(forward::IPIP_MTU);
+    plan::home_agent::Binding { home_address, mtu }
 }

@@ -210,7 +210,10 @@ fn subscriber(record: SubscriberRecord, change: u64) -> anyhow::Result<Subscribe
         retiring: retiring.transpose()?,
         plain: record.plain.map(|plain| Plain { nonces: plain.nonces, md5: plain.md5 }),
         cipher,
-        home_address: address(&record.home_address)?,
+        home_address: match record.home_address.as_str() {
+            "" => Ipv4Addr::UNSPECIFIED,
+            text => address(text)?,
+        },
         home_prefix_length: u8::try_from(record.home_prefix_length)?,
         home_agent: address(&record.home_agent)?,
         home_gateway: None,

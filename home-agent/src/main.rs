@@ -65,8 +65,13 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let kdc = Kdc::new(&config.kdc)?;
     let socket = Socket::bind(&config.admin.socket)?;
 
-    let entries = effects::entries(config.address, &core);
-    let (table, links) = (Table::new(Side::HomeAgent, entries.values().copied()), config.broadcasts());
+    let (mut table, links) = (Table::new(Side::HomeAgent, []), config.broadcasts());
+    let mut installed = Vec::new();
+    for (home_address, tunnels) in core.tunnels() {
+        let entries = effects::entries(config.address, home_address, &tunnels);
+        installed.push(effects::caught(home_address, &entries));
+        table.set(home_address, &entries);
+    }
     let table = match &links {
         tunnel::Links::Home { broadcast, .. } => table.with_broadcast(*broadcast),
         tunnel::Links::Visited { .. } | tunnel::Links::None => table,
@@ -83,10 +88,6 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     };
     let (tunnel, datagrams) = tunnel::Tunnel::open(tunnel_config)?;
     let interface = config.home_link.interface.as_str();
-    let installed: Vec<_> = entries
-        .values()
-        .map(|e| plan::home_agent::Binding { home_address: e.home_address, mtu: e.mtu })
-        .collect();
     let netlink = Netlink::connect()?;
     let plan = plan::home_agent::HomeAgent::start(netlink, interface, device, &installed).await?;
     let link = LinkSocket::open(interface, Hears::HomeAgent)?;
@@ -121,7 +122,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         commits: FuturesOrdered::new(),
         keys: FuturesUnordered::new(),
     };
-    tracing::info!(bindings = installed.len(), subscribers = core.subscribers(), "ready");
+    tracing::info!(bindings = core.bindings().count(), subscribers = core.subscribers(), "ready");
     net::drive::drive(&mut core, &mut world).await?;
     let World { store, .. } = world;
     store.close().await;

@@ -45,6 +45,11 @@ fn spis(key: &GrantKey) -> kdc::Spis {
     kdc::Spis { first: key.first.0, second: key.second.0 }
 }
 
+/// Empty if the home agent assigns one.
+fn home_address(address: Ipv4Addr) -> String {
+    optional(Some(address).filter(|address| !address.is_unspecified()))
+}
+
 /// What a home agent keeps: the only message besides [`enrolment`] with KEY 0.
 pub(crate) fn subscriber_record(subscriber: &Subscriber) -> kdc::SubscriberRecord {
     let active = subscriber.state == SubscriberState::Active;
@@ -53,7 +58,7 @@ pub(crate) fn subscriber_record(subscriber: &Subscriber) -> kdc::SubscriberRecor
         key0: if active { subscriber.key0.expose().to_vec() } else { Vec::new() },
         spi: subscriber.spi.0,
         cipher: cipher(subscriber.cipher),
-        home_address: subscriber.home_address.to_string(),
+        home_address: home_address(subscriber.home_address),
         home_prefix_length: subscriber.home_prefix_length.into(),
         home_agent: subscriber.home_agent.to_string(),
         no_fs: subscriber.no_fs,
@@ -117,7 +122,7 @@ pub(crate) fn enrolment(subscriber: &Subscriber, keys: &[RealmKeyView], vendor: 
     kdc::Enrolment {
         nai: subscriber.nai.to_string(),
         home_realm: subscriber.nai.realm().to_owned(),
-        home_address: subscriber.home_address.to_string(),
+        home_address: home_address(subscriber.home_address),
         home_prefix_length: subscriber.home_prefix_length.into(),
         home_gateway: optional(subscriber.home_gateway),
         home_agent: subscriber.home_agent.to_string(),
@@ -137,7 +142,7 @@ pub(crate) fn subscriber(view: SubscriberView) -> kdc::Subscriber {
     let (retiring_ends_unix_s, retiring_fingerprint) = view.retiring.unwrap_or_default();
     kdc::Subscriber {
         nai: view.nai,
-        home_address: view.home_address.to_string(),
+        home_address: home_address(view.home_address),
         home_prefix_length: view.home_prefix_length.into(),
         home_gateway: optional(view.home_gateway),
         home_agent: view.home_agent.to_string(),

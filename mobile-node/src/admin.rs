@@ -53,7 +53,7 @@ fn mobile_node(core: &mobile_node::MobileNode, now: Now) -> MobileNode {
     };
     MobileNode {
         state: status.state.as_str().to_owned(),
-        home_address: core.config().home_address.to_string(),
+        home_address: core.home_address().to_string(),
         home_agent: core.config().home_agent.to_string(),
         care_of: status.care_of.map_or_else(String::new, |a| a.to_string()),
         agent: status.agent.unwrap_or_default().to_owned(),

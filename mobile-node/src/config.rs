@@ -1,6 +1,6 @@
 //! The configuration of a mobile node: `mobile-node.toml` beside this crate shows every key.
 
-use std::{path::PathBuf, time::Duration};
+use std::{net::Ipv4Addr, path::PathBuf, time::Duration};
 
 use anyhow::Context as _;
 use crypto::{Cipher, Key};
@@ -46,6 +46,7 @@ pub(crate) struct Link {
 pub(crate) struct Registration {
     pub(crate) lifetime: u16,
     pub(crate) reverse_tunnel: bool,
+    pub(crate) simultaneous: bool,
     pub(crate) encapsulation: Encapsulation,
     pub(crate) delivery: Delivery,
     pub(crate) broadcasts: bool,
@@ -57,6 +58,7 @@ impl Default for Registration {
         Self {
             lifetime: 600,
             reverse_tunnel: true,
+            simultaneous: false,
             encapsulation: Encapsulation::IpIp,
             delivery: Delivery::Direct,
             broadcasts: false,
@@ -144,7 +146,7 @@ impl Config {
         Ok(mobile_node::Config {
             nai: Nai::parse(enrolment.nai.as_str()).context("nai of the enrolment")?,
             home_realm: enrolment.home_realm.as_str().to_owned(),
-            home_address: enrolment.home_address,
+            home_address: enrolment.home_address.unwrap_or(Ipv4Addr::UNSPECIFIED),
             home_agent: enrolment.home_agent,
             spi: Spi(enrolment.spi),
             one_time: enrolment.one_time,
@@ -155,6 +157,7 @@ impl Config {
             numbers: Numbers::Vendor(enrolment.vendor),
             lifetime: self.registration.lifetime,
             reverse_tunnel: self.registration.reverse_tunnel,
+            simultaneous: self.registration.simultaneous,
             encapsulation: match self.registration.encapsulation {
                 Encapsulation::IpIp => mobile_node::Encapsulation::IpInIp,
                 Encapsulation::Minimal => mobile_node::Encapsulation::Minimal,
@@ -229,6 +232,17 @@ mod tests {
     }
 
     #[test]
+    fn an_enrolment_may_leave_the_home_address_to_the_home_agent() {
+        let folder = tempfile::tempdir().unwrap();
+        let config =
+            load(folder.path(), |text| text.replace("simultaneous = false", "simultaneous = true")).unwrap();
+        let without = ENROLMENT.replace("home_address = \"10.11.1.50\"\n", "");
+        daemon::secret_file::write_private(&config.enrolment, without.as_bytes()).unwrap();
+        let core = config.core(&Enrolment::load(&config.enrolment).unwrap()).unwrap();
+        assert!(core.home_address.is_unspecified() && core.simultaneous);
+    }
+
+    #[test]
     fn an_enrolment_without_our_extensions_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let config = load(folder.path(), |text| text).unwrap();
@@ -268,6 +282,7 @@ mod tests {
             ("lifetime = 600", "lifetime = 29", "registration.lifetime"),
             ("lifetime = 600", "lifetime = 65536", "lifetime"),
             ("reverse_tunnel = true", "reverse_tunnel = 1", "reverse_tunnel"),
+            ("simultaneous = false", "simultaneous = 2", "simultaneous"),
             ("encapsulation = \"ipip\"", "encapsulation = \"udp\"", "registration.encapsulation"),
             ("delivery = \"direct\"", "delivery = \"plain\"", "registration.delivery"),
             ("broadcasts = false", "broadcasts = \"no\"", "registration.broadcasts"),

@@ -125,6 +125,12 @@ impl Shell<MobileNode> for World {
 
     async fn apply(&mut self, effect: Effect) -> anyhow::Result<Applied<Request>> {
         match effect {
+            Effect::HomeAddress(address) => {
+                self.home.address = address;
+                if let Err(error) = self.plan.set_home_address(address).await {
+                    return Ok(Applied::Refused(Request::RouteFailed { reason: format!("{error:#}") }));
+                }
+            }
             Effect::Route(route) => {
                 self.now.route = Some(route);
                 if let Err(error) = self.install(route).await {
@@ -197,7 +203,8 @@ impl World {
             }
         }
         // First the table: a packet that finds the new way finds its tunnel too.
-        let table = Table::new(Side::Visited, self.entry(route));
+        let mut table = Table::new(Side::Visited, []);
+        table.set(self.home.address, &self.entries(route));
         self.tunnel.swap(match self.home.broadcast() {
             Some(broadcast) => table.with_broadcast(broadcast),
             None => table,
@@ -220,6 +227,18 @@ impl World {
             }
         };
         Some(Entry::new(self.home.address, peer).with_broadcasts(broadcasts.unwrap_or(Broadcasts::No)))
+    }
+
+    /// The tunnels of a route; the first is the one that is sent by.
+    fn entries(&self, route: Route) -> Vec<Entry> {
+        let previous = match route {
+            Route::CoLocated { previous, .. } => previous,
+            Route::Detached | Route::Home { .. } | Route::CareOf { .. } | Route::ViaForeignAgent { .. } => {
+                None
+            }
+        };
+        let previous = previous.map(|peer| Entry::new(self.home.address, peer));
+        self.entry(route).into_iter().chain(previous).collect()
     }
 
     fn open(&mut self, local: SocketAddrV4, mark: Option<u32>) -> anyhow::Result<()> {

@@ -77,7 +77,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let netlink = Netlink::connect()?;
     let interfaces = config.interfaces();
     let home = plan::mobile_node::Home {
-        address: enrolment.home_address,
+        address: core.home_address(),
         prefix_length: enrolment.home_prefix_length,
         gateway: enrolment.home_gateway,
     };

@@ -3,7 +3,7 @@
 //! A lost or broken one costs a request with code 133 and its answer, and one that names the mobile node by the
 //! realm's public key instead of an index.
 
-use std::{io::ErrorKind, path::PathBuf};
+use std::{io::ErrorKind, net::Ipv4Addr, path::PathBuf};
 
 use mobility::Ticket;
 use record::MobileNodeState;
@@ -32,6 +32,9 @@ struct Kept {
     /// The indices are not known.
     #[serde(default)]
     lost: bool,
+    /// The home address that the home agent assigned.
+    #[serde(default)]
+    home_address: Option<Ipv4Addr>,
 }
 
 /// Where the state is kept, and which KEY 0 its indices belong to.
@@ -58,10 +61,13 @@ impl StateFile {
             Err(error) => Err(error.into()),
         };
         match kept {
-            Ok(Kept { last_seconds, clock_offset, registrations, generation, index, confirmed, lost }) => {
+            Ok(kept) => {
+                let Kept { last_seconds, clock_offset, registrations, home_address, .. } = kept;
+                let begun = MobileNodeState::default();
                 let state =
-                    MobileNodeState { last_seconds, clock_offset, registrations, ..Default::default() };
-                if generation == self.generation {
+                    MobileNodeState { last_seconds, clock_offset, registrations, home_address, ..begun };
+                if kept.generation == self.generation {
+                    let Kept { index, confirmed, lost, .. } = kept;
                     MobileNodeState { index, confirmed, lost, ..state }
                 } else {
                     state
@@ -76,9 +82,19 @@ impl StateFile {
 
     /// Replaces the file, whole or not at all; it is on disk when this returns.
     pub(crate) fn save(&self, state: MobileNodeState) -> anyhow::Result<()> {
-        let MobileNodeState { last_seconds, clock_offset, registrations, index, confirmed, lost } = state;
+        let MobileNodeState { last_seconds, clock_offset, registrations, .. } = state;
+        let MobileNodeState { index, confirmed, lost, home_address, .. } = state;
         let generation = self.generation;
-        let kept = Kept { last_seconds, clock_offset, registrations, generation, index, confirmed, lost };
+        let kept = Kept {
+            last_seconds,
+            clock_offset,
+            registrations,
+            generation,
+            index,
+            confirmed,
+            lost,
+            home_address,
+        };
         Ok(daemon::secret_file::write_private(&self.path, &serde_json::to_vec(&kept)?)?)
     }
 
@@ -118,6 +134,7 @@ mod tests {
             index: u64::MAX,
             confirmed: u64::MAX - 12,
             lost: true,
+            home_address: Some(Ipv4Addr::new(10, 11, 1, 130)),
         };
         file.save(state).unwrap();
         assert_eq!(file.load(), state);
@@ -194,6 +211,7 @@ mod tests {
             index: 30,
             confirmed: 29,
             lost: true,
+            home_address: Some(Ipv4Addr::new(10, 11, 1, 130)),
         };
         StateFile::new(path.clone(), 1).save(state).unwrap();
         assert_eq!(StateFile::new(path.clone(), 1).load(), state);

@@ -66,10 +66,18 @@ impl Provision<'_> {
         })?;
         let prefix = self.scenario.link(agent.link.get_ref())?.prefix.get_ref();
         let lifetime = self.scenario.registration.lifetime_s.get_ref();
+        let given =
+            self.scenario.mobile_nodes.iter().filter(|it| it.unnumbered && it.home_agent == agent.name);
+        // What a scenario says is what the home agent gives: it has nothing else.
+        let given: Vec<_> = given.map(|it| *it.home_address.get_ref()).collect();
+        let home_addresses = match (given.iter().min(), given.iter().max()) {
+            (Some(first), Some(last)) => format!("home_addresses = \"{first}-{last}\"\n"),
+            _ => String::new(),
+        };
         let mut text = format!(
             "nai = \"{nai}\"\nrealm = \"{realm}\"\naddress = \"{address}\"\nstate = \"ha.db\"\nstate_key = \"ha.kek\"\ntestbed = true\n\n\
              [home_link]\ninterface = \"eth0\"\nprefix = \"{prefix}\"\n\n\
-             [registration]\nmax_lifetime = {lifetime}\n\n\
+             [registration]\nmax_lifetime = {lifetime}\n{home_addresses}\n\
              [tunnel]\ndevice = \"sojourn0\"\n\n\
              [admin]\nsocket = \"ha.sock\"\n\n\
              [kdc]\nendpoint = \"https://{kdc_address}:{kdc_port}\"\nserver_name = \"{kdc_name}.{realm}\"\nca = \"ca.pem\"\n\
@@ -140,10 +148,11 @@ impl Provision<'_> {
         let text = format!(
             "enrolment = \"mn.enrolment.toml\"\nstate = \"mn.state\"\ntestbed = true\n\n\
              [[links]]\ninterface = \"eth0\"\n\n\
-             [registration]\nlifetime = {}\nreverse_tunnel = true\n\
+             [registration]\nlifetime = {}\nreverse_tunnel = true\nsimultaneous = {}\n\
              encapsulation = \"{}\"\ndelivery = \"{}\"\nbroadcasts = {}\n\n\
              [tunnel]\ndevice = \"sojourn0\"\n\n[admin]\nsocket = \"mn.sock\"\n",
             self.scenario.registration.lifetime_s.get_ref(),
+            node.simultaneous,
             node.encapsulation.word(),
             node.delivery.word(),
             node.broadcasts,
@@ -159,7 +168,9 @@ impl Provision<'_> {
         let file = self.directory.node(node.name.get_ref())?.join("mn.enrolment.toml");
         self.administer(kdc, at, |command| {
             command.args(["enrol", node.nai.get_ref()]);
-            command.args(["--home-address", &node.home_address.get_ref().to_string()]);
+            if !node.unnumbered {
+                command.args(["--home-address", &node.home_address.get_ref().to_string()]);
+            }
             command.args(["--home-prefix", &prefix.length.to_string()]);
             command.args(["--home-agent", &home.address.get_ref().to_string()]);
             if let Some(gateway) = home.gateway {

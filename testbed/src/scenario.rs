@@ -295,6 +295,12 @@ pub(crate) struct MobileNode {
     pub(crate) nai: Spanned<String>,
     pub(crate) home_agent: Spanned<String>,
     pub(crate) home_address: Spanned<Ipv4Addr>,
+    /// It is enrolled without it: its home agent gives it out.
+    #[serde(default)]
+    pub(crate) unnumbered: bool,
+    /// It asks for simultaneous bindings.
+    #[serde(default)]
+    pub(crate) simultaneous: bool,
     #[serde(default)]
     pub(crate) encapsulation: Wish,
     #[serde(default)]

@@ -24,9 +24,10 @@ pub(crate) struct Enrol {
     /// Name of the mobile node, as user@realm.
     nai: Nai,
 
-    /// Its address at home, which it keeps wherever it goes.
+    /// Its address at home, which it keeps wherever it goes. Without it the home agent gives it one at its first
+    /// registration away from home, for good, if its configuration has registration.home_addresses.
     #[arg(long, value_name = "ADDRESS")]
-    home_address: Ipv4Addr,
+    home_address: Option<Ipv4Addr>,
 
     /// Length of the home link's prefix in bits.
     #[arg(
@@ -110,7 +111,7 @@ impl Enrol {
         check_place(&self.out)?;
         let request = EnrolSubscriberRequest {
             nai: self.nai.to_string(),
-            home_address: self.home_address.to_string(),
+            home_address: self.home_address.map_or(String::new(), |it| it.to_string()),
             home_prefix_length: self.home_prefix.into(),
             home_gateway: self.home_gateway.map_or(String::new(), |it| it.to_string()),
             home_agent: self.home_agent.to_string(),
@@ -205,7 +206,10 @@ fn file_of(mut message: kdc::Enrolment) -> Result<Enrolment, String> {
     Ok(Enrolment {
         nai: message.nai.parse().map_err(|error| format!("{error}"))?,
         home_realm: message.home_realm.parse().map_err(|error| format!("{error}"))?,
-        home_address: address(&message.home_address)?,
+        home_address: match message.home_address.as_str() {
+            "" => None,
+            text => Some(address(text)?),
+        },
         home_prefix_length: u8::try_from(message.home_prefix_length).map_err(|error| error.to_string())?,
         home_gateway: match message.home_gateway.as_str() {
             "" => None,

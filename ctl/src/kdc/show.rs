@@ -10,13 +10,21 @@ use crate::{
     time::{span, utc, utc_ms},
 };
 
+/// With its prefix; a subscriber that was enrolled without one is told apart.
+fn home_address(of: &Subscriber) -> String {
+    match of.home_address.as_str() {
+        "" => format!("by home agent/{}", of.home_prefix_length),
+        address => format!("{address}/{}", of.home_prefix_length),
+    }
+}
+
 pub(super) fn subscribers(subscribers: &[Subscriber]) {
     let mut table = Table::new(&["SUBSCRIBER", "STATE", "HOME ADDRESS", "HOME AGENT", "SPI", "CHANGE"]);
     for it in subscribers {
         table.row(vec![
             it.nai.clone(),
             state(it.state()).to_owned(),
-            format!("{}/{}", it.home_address, it.home_prefix_length),
+            home_address(it),
             it.home_agent.clone(),
             it.spi.to_string(),
             it.change.to_string(),
@@ -34,7 +42,7 @@ pub(super) fn shown(reply: &ShowSubscriberReply) {
         facts(&[
             ("subscriber", it.nai.clone()),
             ("state", state(it.state()).to_owned()),
-            ("home address", format!("{}/{}", it.home_address, it.home_prefix_length)),
+            ("home address", home_address(it)),
             ("home gateway", or_dash(&it.home_gateway)),
             ("home agent", it.home_agent.clone()),
             ("SPI", it.spi.to_string()),

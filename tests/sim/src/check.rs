@@ -5,7 +5,7 @@ use record::{AssociationKind, Tunnel};
 
 use crate::{
     model::Verdict,
-    nodes::{agent_nai, care_of, home_address, node_link, translated_address},
+    nodes::{agent_nai, care_of, node_link, translated_address},
     plan::Place,
     world::World,
 };
@@ -33,28 +33,46 @@ pub(crate) fn healed(world: &World) -> Verdict {
 
 pub(crate) fn at_rest(world: &World, node: usize) -> Verdict {
     let here = &world.mobile_nodes[node];
-    let address = home_address(node);
     let machine = here.machine.as_ref().ok_or("its daemon is down")?;
     let state = machine.status().state;
-    let binding = world.home_disk.binding(address);
-    let serving = world.home_agents.iter().filter(|agent| agent.tunnels.contains(&address)).count();
+    let home = world.model.home(node);
+    // Whoever lost the address that it was given gets it back at its next registration.
+    let knows = home.is_some_and(|home| machine.home_address() == home);
+    let bindings: Vec<_> = home.into_iter().flat_map(|home| world.home_disk.bindings(home)).collect();
+    let serving: Vec<_> = world.home_agents.iter().filter_map(|agent| agent.tunnels.get(&home?)).collect();
     let expect = |holds: bool, words: &str| {
         if holds { Ok(()) } else { Err(format!("{words} ({state:?})")) }
     };
-    expect(serving <= 1, "two home agents serve it")?;
+    expect(serving.len() <= 1, "two home agents serve it")?;
     if world.model.is_revoked(node) {
-        return expect(binding.is_none() && serving == 0, "is bound though it was revoked");
+        return expect(bindings.is_empty() && serving.is_empty(), "is bound though it was revoked");
     }
     match here.place {
         Place::Nowhere => Ok(()),
+        Place::Home if !knows => {
+            let none = machine.home_address().is_unspecified() && world.plan.is_unnumbered(node);
+            expect(none && state == State::Discovering, "is somewhere without a home address")
+        }
         Place::Home => {
             expect(state == State::AtHome, "does not know that it is at home")?;
-            expect(binding.is_none() && serving == 0, "still has a binding at home")
+            expect(bindings.is_empty() && serving.is_empty(), "still has a binding at home")
         }
         Place::Visited(_) | Place::Translated => {
             expect(state == State::Registered, "is not registered")?;
-            let binding = binding.ok_or("the home agent has no binding")?;
-            expect(serving == 1, "the home agent has no tunnel")?;
+            expect(knows, "has another home address than it was given")?;
+            let here = match here.place {
+                Place::Visited(agent) => care_of(agent),
+                Place::Home | Place::Translated | Place::Nowhere => translated_address(node),
+            };
+            let binding = bindings.iter().find(|binding| binding.care_of == here);
+            let binding = binding.ok_or("the home agent has no binding there")?;
+            let alone = bindings.len() == 1 || world.plan.asks_for_both(node);
+            expect(alone, "is bound elsewhere too, and did not ask for that")?;
+            expect(serving.len() == 1, "not one home agent has tunnels")?;
+            let wanted = bindings.iter().map(|binding| binding.tunnel);
+            let there: Vec<_> = serving.into_iter().flatten().map(|bound| bound.tunnel).collect();
+            let both = wanted.clone().all(|tunnel| there.contains(&tunnel)) && there.len() == bindings.len();
+            expect(both, "the home agent's tunnels are not those of its bindings")?;
             agreed(world, node, binding)
         }
     }
@@ -99,10 +117,11 @@ fn agreed(world: &World, node: usize, binding: &record::Binding) -> Verdict {
     expect(binding.care_of == care_of(agent), "bound elsewhere")?;
     expect(binding.foreign_agent == Some(agent_nai(agent)), "bound through another agent")?;
     let visited = &world.foreign_agents[agent];
-    let link = visited.visitors.get(&home_address(node));
+    let home = machine.home_address();
+    let link = visited.visitors.get(&home);
     expect(link == Some(&node_link(node)), "the foreign agent has no visitor")?;
     let visitors = visited.disk.load().visitors;
-    let visitor = visitors.iter().find(|v| v.home_address == home_address(node));
+    let visitor = visitors.iter().find(|v| v.home_address == home);
     let visitor = visitor.ok_or("the foreign agent's store has no visitor")?;
     style_agreed(world, node, agent, (binding, visitor))?;
     let theirs = |kind| newest(&visitor.associations, kind);

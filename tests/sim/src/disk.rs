@@ -9,8 +9,8 @@ use record::{Change, CommitError, HomeAgent, Nai, State, Subscriber};
 #[derive(Default)]
 pub(crate) struct Disk {
     state: State,
-    /// Who wrote the binding of a home address.
-    writers: BTreeMap<Ipv4Addr, usize>,
+    /// Who wrote the binding of a home address and care-of address.
+    writers: BTreeMap<(Ipv4Addr, Ipv4Addr), usize>,
 }
 
 impl Disk {
@@ -29,7 +29,7 @@ impl Disk {
     /// As a start of one of those who share it reads it: bindings are those it wrote itself.
     pub(crate) fn load_as(&self, reader: usize) -> State {
         let mut state = self.load();
-        state.bindings.retain(|b| self.writers.get(&b.home_address) == Some(&reader));
+        state.bindings.retain(|b| self.writers.get(&(b.home_address, b.care_of)) == Some(&reader));
         state
     }
 
@@ -41,6 +41,7 @@ impl Disk {
             subscriber_cursor: s.subscriber_cursor,
             seen: s.seen.clone(),
             realm_keys: s.realm_keys.iter().map(record::RealmKey::duplicate).collect(),
+            assigned: s.assigned.clone(),
             bindings: s.bindings.iter().map(record::Binding::duplicate).collect(),
             visitors: s.visitors.iter().map(record::Visitor::duplicate).collect(),
             revocations: s.revocations.iter().map(record::Revocation::duplicate).collect(),
@@ -64,8 +65,18 @@ impl Disk {
         self.state.subscribers.iter().find(|s| s.nai == *nai).map(|s| s.change)
     }
 
-    pub(crate) fn binding(&self, home_address: Ipv4Addr) -> Option<&record::Binding> {
-        self.state.bindings.iter().find(|b| b.home_address == home_address)
+    /// The bindings of a home address.
+    pub(crate) fn bindings(&self, home_address: Ipv4Addr) -> impl Iterator<Item = &record::Binding> {
+        self.state.bindings.iter().filter(move |b| b.home_address == home_address)
+    }
+
+    pub(crate) fn bindings_of(&self, nai: &Nai) -> Vec<record::Binding> {
+        self.state.bindings.iter().filter(|b| b.nai == *nai).map(record::Binding::duplicate).collect()
+    }
+
+    /// The address that was given to a subscriber.
+    pub(crate) fn assigned(&self, nai: &Nai) -> Option<Ipv4Addr> {
+        self.state.assigned.iter().find(|(of, _)| of == nai).map(|(_, address)| *address)
     }
 
     pub(crate) fn visitor(&self, home_address: Ipv4Addr) -> Option<&record::Visitor> {
@@ -81,18 +92,29 @@ impl Disk {
 
     /// Commits a list as a whole.
     pub(crate) fn commit(&mut self, writer: usize, changes: Vec<Change>) -> Result<(), CommitError> {
-        for change in &changes {
+        self.accepts(&changes)?;
+        for change in changes {
+            if let Change::PutBinding(binding) | Change::AddBinding(binding) = &change {
+                self.writers.insert((binding.home_address, binding.care_of), writer);
+            }
+            self.apply(change);
+        }
+        Ok(())
+    }
+
+    /// Whether a list would be committed.
+    pub(crate) fn accepts(&self, changes: &[Change]) -> Result<(), CommitError> {
+        for change in changes {
             if let Change::Identification { nai, previous, .. } = change
                 && self.identification(nai) != *previous
             {
                 return Err(CommitError::Conflict);
             }
-        }
-        for change in changes {
-            if let Change::PutBinding(binding) = &change {
-                self.writers.insert(binding.home_address, writer);
+            if let Change::AssignAddress { nai, home_address } = change
+                && self.state.assigned.iter().any(|(n, a)| (n == nai) != (a == home_address))
+            {
+                return Err(CommitError::Conflict);
             }
-            self.apply(change);
         }
         Ok(())
     }
@@ -122,7 +144,20 @@ impl Disk {
                 s.bindings.retain(|b| b.home_address != binding.home_address);
                 s.bindings.push(binding);
             }
-            Change::RemoveBinding(address) => s.bindings.retain(|b| b.home_address != address),
+            Change::AddBinding(binding) => {
+                let id = (binding.home_address, binding.care_of);
+                s.bindings.retain(|b| (b.home_address, b.care_of) != id);
+                s.bindings.push(binding);
+            }
+            Change::RemoveBinding { home_address, care_of } => {
+                s.bindings.retain(|b| (b.home_address, b.care_of) != (home_address, care_of));
+            }
+            Change::RemoveBindings(address) => s.bindings.retain(|b| b.home_address != address),
+            Change::AssignAddress { nai, home_address } => {
+                s.assigned.retain(|(other, _)| *other != nai);
+                s.assigned.push((nai, home_address));
+            }
+            Change::ReleaseAddress(nai) => s.assigned.retain(|(other, _)| *other != nai),
             Change::PutVisitor(visitor) => {
                 s.visitors.retain(|v| v.home_address != visitor.home_address);
                 s.visitors.push(visitor);

@@ -9,7 +9,7 @@ use wire::{ip, mip::registration};
 
 use crate::{
     network::Message,
-    nodes::{home_address, nai},
+    nodes::nai,
     world::{Happening, Party, World},
 };
 
@@ -45,8 +45,8 @@ impl World {
                 self.write(Party::HomeAgent(agent), life, ticket, changes);
             }
             home_agent::Effect::AskKdc { ticket, request } => self.ask_centre(agent, ticket, &request),
-            home_agent::Effect::Tunnel(home_agent::TunnelChange::Bind { home_address, .. }) => {
-                self.home_agents[agent].tunnels.insert(home_address);
+            home_agent::Effect::Tunnel(home_agent::TunnelChange::Bind { home_address, tunnels }) => {
+                self.home_agents[agent].tunnels.insert(home_address, tunnels);
             }
             home_agent::Effect::Tunnel(home_agent::TunnelChange::Unbind { home_address, .. }) => {
                 self.home_agents[agent].tunnels.remove(&home_address);
@@ -55,7 +55,7 @@ impl World {
                 let verdict = self.model.followed(&self.home_disk, cursor);
                 self.verdict(verdict);
             }
-            home_agent::Effect::Refresh { nai, .. } => self.notice(agent, nai),
+            home_agent::Effect::Refresh { nai } => self.notice(agent, nai),
             home_agent::Effect::Revoked { .. } => {}
             home_agent::Effect::Notify(event) => {
                 self.say(|| format!("HA{agent}  {}: {}", event.kind.word(), event.text));
@@ -167,15 +167,15 @@ impl World {
     /// A home agent is told what the store holds of a subscriber.
     pub(crate) fn hand_over(&mut self, agent: usize, nai: Nai) {
         let seen = self.home_disk.seen(&nai).cloned();
-        let of = |b: &&record::Binding| b.nai == nai;
-        let node = (0..self.mobile_nodes.len()).find(|n| crate::nodes::nai(*n) == nai);
-        let binding = node.and_then(|n| self.home_disk.binding(home_address(n))).filter(of);
-        let binding = binding.map(record::Binding::duplicate);
-        self.home(agent, Input::Request(home_agent::Request::Refreshed { nai, seen, binding }));
+        let (bindings, assigned) = (self.home_disk.bindings_of(&nai), self.home_disk.assigned(&nai));
+        self.home(agent, Input::Request(home_agent::Request::Refreshed { nai, seen, bindings, assigned }));
     }
 
     pub(crate) fn apply_home(&mut self, agent: usize, changes: Vec<Change>) -> Result<(), CommitError> {
         let unix = self.clock(Party::HomeAgent(agent)).unix.as_secs();
+        self.home_disk.accepts(&changes)?;
+        let assigned = self.model.assigns(&changes);
+        self.verdict(assigned);
         let verdict = self.model.home_commits(&self.home_disk, &changes, unix);
         let mut touched: Vec<Nai> = Vec::new();
         let mut cursor = None;

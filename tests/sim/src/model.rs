@@ -15,8 +15,8 @@ use wire::mip::{
 
 use crate::{
     disk::Disk,
-    nodes::{agent_nai, care_of, home_address, nai, names, node_link},
-    plan::Place,
+    nodes::{POOL, SIMULTANEOUS, agent_nai, care_of, home_address, nai, names, node_link},
+    plan::{Place, Plan},
 };
 
 /// A request that a mobile node really sent.
@@ -62,6 +62,10 @@ pub(crate) struct Model {
     /// The last change of each node's subscriber at the key distribution centre.
     changed: BTreeMap<usize, u64>,
     issued: BTreeMap<String, Issued>,
+    /// Nodes with a home address of their enrolment, and those that were given one: for good.
+    homes: BTreeMap<usize, Ipv4Addr>,
+    /// Several home agents share the store.
+    several: bool,
     /// When the home agent or a foreign agent last said that no registration of this home and care-of address is left.
     ended: BTreeMap<Ended, u64>,
     /// How often somebody began to say so.
@@ -87,11 +91,47 @@ fn must(holds: bool, words: impl FnOnce() -> String) -> Verdict {
     if holds { Ok(()) } else { Err(words()) }
 }
 
-pub(crate) fn node_of(address: Ipv4Addr) -> Option<usize> {
-    (0..16).find(|n| home_address(*n) == address)
-}
-
 impl Model {
+    pub(crate) fn of(plan: &Plan) -> Self {
+        let numbered = (0..plan.mobile_nodes).filter(|node| !plan.is_unnumbered(*node));
+        let homes = numbered.map(|node| (node, home_address(node))).collect();
+        Self { homes, several: plan.home_agents > 1, ..Self::default() }
+    }
+
+    /// The home address of a node, if it has one.
+    pub(crate) fn home(&self, node: usize) -> Option<Ipv4Addr> {
+        self.homes.get(&node).copied()
+    }
+
+    fn node_of(&self, address: Ipv4Addr) -> Option<usize> {
+        self.homes.iter().find(|(_, home)| **home == address).map(|(node, _)| *node)
+    }
+
+    /// Addresses that are given: by the pool, never to two, and never a second one.
+    pub(crate) fn assigns(&mut self, changes: &[Change]) -> Verdict {
+        for change in changes {
+            let Change::AssignAddress { nai: name, home_address } = change else {
+                continue;
+            };
+            let node = (0..16).find(|n| nai(*n) == *name).ok_or("an address is given to nobody")?;
+            let (first, last) = POOL;
+            // The last one is the broadcast address of the home link.
+            must((first..last).contains(home_address), || {
+                format!("{name}: {home_address} is nobody's to have")
+            })?;
+            let others = |owner: &usize| *owner != node && !self.is_revoked(*owner);
+            let owner = self.node_of(*home_address).filter(others);
+            must(owner.is_none(), || format!("{home_address} is given to {name}, and {owner:?} has it"))?;
+            // It was a revoked one's.
+            self.homes.retain(|other, home| *other == node || home != home_address);
+            let before = self.homes.insert(node, *home_address);
+            must(before.is_none_or(|before| before == *home_address), || {
+                format!("{name} had {before:?} and is given {home_address}")
+            })?;
+        }
+        Ok(())
+    }
+
     /// A mobile node sends a request: its identification has never been used by it, unless it answers a cookie. It
     /// names itself by an index that is on its disk, and by a one-time one at one place only.
     pub(crate) fn request(&mut self, node: usize, payload: &[u8], place: Place, durable: u64) -> Verdict {
@@ -191,9 +231,20 @@ impl Model {
         self.ends(Ender::Home, changes, unix);
         for change in changes {
             match change {
-                Change::PutBinding(binding) => self.binding(binding, identified.map(|(_, id)| id))?,
-                Change::RemoveBinding(address) => {
-                    self.removal(disk, *address, identified.map(|(_, id)| id), unix)?;
+                Change::PutBinding(binding) => self.binding(binding, false, identified.map(|(_, id)| id))?,
+                Change::AddBinding(binding) => {
+                    self.binding(binding, true, identified.map(|(_, id)| id))?;
+                    let others = disk.bindings(binding.home_address).filter(|b| b.care_of != binding.care_of);
+                    must(self.several || others.count() < SIMULTANEOUS, || {
+                        format!("{}: too many bindings", binding.nai)
+                    })?;
+                }
+                Change::RemoveBindings(address) => {
+                    self.removal(disk, *address, None, identified.map(|(_, id)| id), unix)?;
+                }
+                Change::RemoveBinding { home_address, care_of } => {
+                    let by = identified.map(|(_, id)| id);
+                    self.removal(disk, *home_address, Some(*care_of), by, unix)?;
                 }
                 _ => {}
             }
@@ -201,12 +252,15 @@ impl Model {
         Ok(())
     }
 
-    fn binding(&self, binding: &Binding, identification: Option<u64>) -> Verdict {
-        let node = node_of(binding.home_address).filter(|n| nai(*n) == binding.nai);
+    fn binding(&self, binding: &Binding, beside: bool, identification: Option<u64>) -> Verdict {
+        let node = self.node_of(binding.home_address).filter(|n| nai(*n) == binding.nai);
         let node = node.ok_or_else(|| format!("a binding of {} for another's address", binding.nai))?;
         let sent = identification.and_then(|id| self.sent.get(&(node, id)));
         let sent = sent.ok_or_else(|| format!("{}: a binding that nobody asked for", binding.nai))?;
         let request = sent.request;
+        must(request.flags.has(Flags::SIMULTANEOUS) == beside, || {
+            format!("{}: others stay though not asked for, or go", binding.nai)
+        })?;
         must(
             request.care_of == binding.care_of
                 && binding.lifetime > 0
@@ -237,27 +291,45 @@ impl Model {
         Ok(())
     }
 
-    fn removal(&self, disk: &Disk, address: Ipv4Addr, identification: Option<u64>, unix: u64) -> Verdict {
-        let node = node_of(address).ok_or("a binding of nobody is removed")?;
-        match identification {
-            Some(id) => {
-                let asked = self.sent.get(&(node, id)).is_some_and(|s| s.request.lifetime == 0);
-                must(asked, || format!("mobile node {node}: deregistered without asking"))
-            }
-            None => {
-                if self.is_revoked(node) {
-                    return Ok(());
-                }
-                let Some(binding) = disk.binding(address) else {
-                    return Ok(());
-                };
-                // Monotonic and wall time are rounded apart by up to a second.
-                let over = binding.ends().is_some_and(|e| e <= unix + 1);
-                let told = self.told((Ender::Foreign, address, binding.care_of), binding.revocation);
-                let own = self.ended.get(&(Ender::Home, address, binding.care_of)) == Some(&unix);
-                must(over || told || own, || format!("mobile node {node}: ended before its time"))
-            }
+    /// Of one binding, or of all if no care-of address is named.
+    fn removal(
+        &self,
+        disk: &Disk,
+        address: Ipv4Addr,
+        care_of: Option<Ipv4Addr>,
+        identification: Option<u64>,
+        unix: u64,
+    ) -> Verdict {
+        if let Some(id) = identification {
+            // Who has no address yet has no binding to give up.
+            let author = self.author(id).filter(|node| self.home(*node).is_none_or(|home| home == address));
+            let sent = author.and_then(|node| self.sent.get(&(node, id)));
+            let named = |s: &&Sent| {
+                let all = s.request.care_of.is_unspecified() || s.request.care_of == address;
+                s.request.lifetime == 0 && care_of == (!all).then_some(s.request.care_of)
+            };
+            return must(sent.as_ref().is_some_and(named), || {
+                format!("{address} at {care_of:?}: deregistered without asking")
+            });
         }
+        let Some(node) = self.node_of(address) else {
+            // An address that was only thought of.
+            return must(disk.bindings(address).next().is_none(), || "a binding of nobody is removed".into());
+        };
+        // Of several home agents one takes its own down where another one has a newer one.
+        let taken_down = self.several && disk.bindings(address).count() > 1;
+        if self.is_revoked(node) || taken_down {
+            return Ok(());
+        }
+        let removed = disk.bindings(address).filter(|b| care_of.is_none_or(|care_of| care_of == b.care_of));
+        let rightly = |b: &Binding| {
+            // Monotonic and wall time are rounded apart by up to a second.
+            let over = b.ends().is_some_and(|ends| ends <= unix + 1);
+            let told = self.told((Ender::Foreign, address, b.care_of), b.revocation);
+            let own = self.ended.get(&(Ender::Home, address, b.care_of)) == Some(&unix);
+            over || told || own
+        };
+        must(removed.into_iter().all(rightly), || format!("mobile node {node}: ended before its time"))
     }
 
     /// Keys stand only with those for whom they were made.
@@ -294,7 +366,7 @@ impl Model {
                 Change::RemoveRevocation { home_address, care_of } => {
                     let ended = (ender, *home_address, *care_of);
                     let back = changes.iter().any(|c| {
-                        matches!(c, Change::PutBinding(b) if b.home_address == *home_address)
+                        matches!(c, Change::PutBinding(b) | Change::AddBinding(b) if b.home_address == *home_address)
                             || matches!(c, Change::PutVisitor(v) if v.home_address == *home_address)
                     });
                     if self.saying.remove(&ended) && !back {
@@ -353,7 +425,7 @@ impl Model {
 
     /// A foreign agent commits a visitor: one that it relayed for, with its own keys.
     fn visitor(&self, agent: usize, visitor: &Visitor) -> Verdict {
-        let node = node_of(visitor.home_address).ok_or("a visitor of nobody")?;
+        let node = self.node_of(visitor.home_address).ok_or("a visitor of nobody")?;
         must(visitor.link_address == node_link(node), || {
             format!("mobile node {node}: visitor at another's link address")
         })?;
@@ -380,7 +452,9 @@ impl Model {
         let last = disk.identification(&nai(node)).ok_or("acknowledged before anything was durable")?;
         let ahead = last.wrapping_sub(identification).cast_signed();
         must(ahead >= 0, || format!("mobile node {node}: acknowledged before it was durable"))?;
-        let bound = disk.binding(home_address(node)).is_some();
+        let asked = self.sent.get(&(node, identification)).map(|sent| sent.request.care_of);
+        let mut bindings = self.home(node).into_iter().flat_map(|home| disk.bindings(home));
+        let bound = bindings.any(|binding| Some(binding.care_of) == asked);
         // A home agent that has not heard of a revocation yet may repeat an answer of before.
         let ended = ahead > 0 || lifetime == 0 || self.is_revoked(node);
         must(bound || ended, || format!("mobile node {node}: acknowledged without a durable binding"))

@@ -305,7 +305,7 @@ impl World {
         }
         let inside = if ip == NAT {
             self.nat.iter().find(|(_, port)| **port == destination.port()).map(|(inside, _)| *inside)?
-        } else if self.home_agents.iter().any(|agent| agent.tunnels.contains(&ip)) {
+        } else if self.home_agents.iter().any(|agent| agent.tunnels.contains_key(&ip)) {
             // The home agent's own host would send it into the tunnel.
             return None;
         } else {

@@ -1,7 +1,7 @@
 //! The parties of a world: machines with what an operating system would keep for them.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     net::{Ipv4Addr, SocketAddrV4},
     time::Duration,
 };
@@ -41,10 +41,20 @@ pub fn agent_nai(agent: usize) -> String {
     format!("fa-{agent}@visited-{agent}.example")
 }
 
-/// The home address of a mobile node.
+/// The home address of a mobile node that is enrolled with one.
 #[must_use]
 pub fn home_address(node: usize) -> Ipv4Addr {
     Ipv4Addr::new(10, 11, 1, 50 + node as u8)
+}
+
+/// Home addresses that the home agent gives: as many as there may be nodes without one, and one that no host can have.
+pub(crate) const POOL: (Ipv4Addr, Ipv4Addr) = (Ipv4Addr::new(10, 11, 1, 252), Ipv4Addr::new(10, 11, 1, 255));
+/// Most bindings of one node.
+pub(crate) const SIMULTANEOUS: usize = 3;
+
+/// What a node is enrolled with.
+fn enrolled_address(plan: &Plan, node: usize) -> Ipv4Addr {
+    if plan.is_unnumbered(node) { Ipv4Addr::UNSPECIFIED } else { home_address(node) }
 }
 
 pub(crate) fn translated_address(node: usize) -> Ipv4Addr {
@@ -80,8 +90,8 @@ pub(crate) struct HomeAgent {
     pub(crate) store_fails_until: Duration,
     /// It was handed all changes of subscribers up to this number.
     pub(crate) followed: u64,
-    /// Home addresses that the host intercepts: it outlives the process.
-    pub(crate) tunnels: BTreeSet<Ipv4Addr>,
+    /// Home addresses that the host intercepts, and where their packets go: it outlives the process.
+    pub(crate) tunnels: BTreeMap<Ipv4Addr, Vec<home_agent::BoundTunnel>>,
     /// Number of starts: answers to an earlier life are lost with it.
     pub(crate) life: u64,
 }
@@ -145,7 +155,7 @@ pub(crate) fn enrolled(plan: &Plan) -> Disk {
             retiring: None,
             plain: None,
             cipher: Cipher::Aes256Gcm,
-            home_address: home_address(node),
+            home_address: enrolled_address(plan, node),
             home_prefix_length: 24,
             home_agent: HOME_AGENT,
             home_gateway: None,
@@ -168,7 +178,7 @@ pub(crate) const fn home_agent() -> HomeAgent {
         machine: None,
         store_fails_until: Duration::ZERO,
         followed: 0,
-        tunnels: BTreeSet::new(),
+        tunnels: BTreeMap::new(),
         life: 0,
     }
 }
@@ -193,6 +203,8 @@ impl HomeAgent {
             max_lifetime: u16::MAX,
             timestamp_window: 7,
             max_bindings: 100,
+            max_simultaneous_bindings: SIMULTANEOUS,
+            home_addresses: Some(home_agent::Pool { first: POOL.0, last: POOL.1, never: vec![] }),
             advertisement_interval: Duration::from_secs(2),
             minimal: plan.home.minimal,
             gre: plan.home.gre,
@@ -205,7 +217,7 @@ impl HomeAgent {
         };
         self.followed = state.subscriber_cursor;
         let machine = home_agent::HomeAgent::new(config, rng.array(), state, now);
-        self.tunnels = machine.bindings().map(|b| b.home_address).collect();
+        self.tunnels = machine.tunnels().collect();
         self.machine = Some(machine);
         self.life += 1;
     }
@@ -276,6 +288,7 @@ pub(crate) const fn mobile_node() -> MobileNode {
             index: 0,
             confirmed: 0,
             lost: false,
+            home_address: None,
         },
         place: Place::Nowhere,
         clock_offset: 0,
@@ -292,7 +305,7 @@ impl MobileNode {
         let config = mobile_node::Config {
             nai: nai(node),
             home_realm: REALM.to_owned(),
-            home_address: home_address(node),
+            home_address: enrolled_address(plan, node),
             home_agent: HOME_AGENT,
             spi: spi(node),
             one_time: !old_fashioned(node),
@@ -303,6 +316,7 @@ impl MobileNode {
             numbers: Numbers::Vendor(DOCUMENTATION_VENDOR),
             lifetime: plan.lifetime,
             reverse_tunnel: true,
+            simultaneous: plan.asks_for_both(node),
             encapsulation: wish.encapsulation,
             delivery: wish.delivery,
             broadcasts: wish.broadcasts,

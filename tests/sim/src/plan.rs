@@ -148,6 +148,10 @@ pub struct Plan {
     pub wishes: Vec<Wish>,
     /// Lifetime asked for, in seconds.
     pub lifetime: u16,
+    /// Which mobile nodes ask for simultaneous bindings after a move: a bit each, that of the first one lowest.
+    pub simultaneous: u8,
+    /// Which are enrolled without a home address: a bit each.
+    pub unnumbered: u8,
     /// Links until [`calm`](Self::calm).
     pub weather: Weather,
     /// Whether foreign agents tell nodes whose registration was revoked.
@@ -190,6 +194,9 @@ impl Plan {
             actions.push((calm, Action::Move(node, Self::place(rng, foreign_agents))));
         }
         let lifetime = [40, 600, u16::MAX][rng.below(3) as usize];
+        let (simultaneous, unnumbered) = (rng.below(256) as u8, rng.below(256) as u8);
+        // A pool that two home agents give from is for stores to come.
+        let unnumbered = if home_agents == 1 { unnumbered } else { 0 };
         Self {
             mobile_nodes,
             foreign_agents,
@@ -198,12 +205,26 @@ impl Plan {
             offers: (0..foreign_agents).map(|_| Offer::draw(rng)).collect(),
             wishes: (0..mobile_nodes).map(|_| Wish::draw(rng)).collect(),
             lifetime,
+            simultaneous,
+            unnumbered,
             weather,
             inform: [Inform::Always, Inform::Always, Inform::HomeAgentDecides][rng.below(3) as usize],
             actions,
             calm,
             end: calm + Duration::from_secs(150),
         }
+    }
+
+    /// True if this mobile node asks for simultaneous bindings after a move.
+    #[must_use]
+    pub const fn asks_for_both(&self, node: usize) -> bool {
+        self.simultaneous >> (node % 8) & 1 == 1
+    }
+
+    /// True if this mobile node is enrolled without a home address.
+    #[must_use]
+    pub const fn is_unnumbered(&self, node: usize) -> bool {
+        self.unnumbered >> (node % 8) & 1 == 1
     }
 
     /// What this foreign agent offers.

@@ -36,6 +36,8 @@ impl Scene {
             wishes: Vec::new(),
             inform: Inform::Always,
             lifetime: 600,
+            simultaneous: 0,
+            unnumbered: 0,
             weather: Weather { loss: 0, duplicates: 0, delay: Duration::ZERO },
             actions: Vec::new(),
             calm: Duration::ZERO,
@@ -132,13 +134,13 @@ impl Scene {
     /// The binding of a mobile node in the home agent's store.
     #[must_use]
     pub fn binding(&self, node: usize) -> Option<&Binding> {
-        self.world.home_disk.binding(home_address(node))
+        self.world.home_disk.bindings(home_address(node)).next()
     }
 
     /// True if the home agent's host tunnels for this mobile node.
     #[must_use]
     pub fn tunnelled(&self, node: usize) -> bool {
-        self.world.home_agents.iter().any(|agent| agent.tunnels.contains(&home_address(node)))
+        self.world.home_agents.iter().any(|agent| agent.tunnels.contains_key(&home_address(node)))
     }
 
     /// True if this mobile node visits this foreign agent.

@@ -18,7 +18,7 @@ use crate::{
     disk::Disk,
     model::{Model, Verdict},
     network::{Message, OnTheWay},
-    nodes::{self, ForeignAgent, HomeAgent, LINK, MobileNode, home_address, translated_address},
+    nodes::{self, ForeignAgent, HomeAgent, LINK, MobileNode, translated_address},
     plan::{Action, Place, Plan},
 };
 
@@ -201,7 +201,7 @@ impl World {
             core_cut_until: Duration::ZERO,
             nat: BTreeMap::new(),
             captured: VecDeque::new(),
-            model: Model::default(),
+            model: Model::of(&plan),
             trace: traced.then(Vec::new),
             violation: None,
             healed_before: None,
@@ -569,9 +569,10 @@ impl World {
     fn mobile_effect(&mut self, node: usize, effect: mobile_node::Effect) {
         match effect {
             mobile_node::Effect::Route(route) => {
+                let machine = self.mobile_nodes[node].machine.as_ref();
                 self.mobile_nodes[node].bound = match route {
                     mobile_node::Route::Home { port, .. } => {
-                        Some(SocketAddrV4::new(home_address(node), port))
+                        machine.map(|machine| SocketAddrV4::new(machine.home_address(), port))
                     }
                     mobile_node::Route::CareOf { care_of, port, .. }
                     | mobile_node::Route::CoLocated { care_of, port, .. } => {
@@ -593,7 +594,7 @@ impl World {
                 }
                 self.say(|| format!("MN{node}  {}: {}", event.kind.word(), event.text));
             }
-            mobile_node::Effect::Deregistered(_) => {}
+            mobile_node::Effect::Deregistered(_) | mobile_node::Effect::HomeAddress(_) => {}
         }
     }
 

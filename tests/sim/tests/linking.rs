@@ -27,6 +27,8 @@ fn roaming(node: usize) -> Vec<Recorded> {
         offers: vec![],
         wishes: vec![],
         lifetime: 600,
+        simultaneous: 0,
+        unnumbered: 0,
         weather: Weather { loss: 0, duplicates: 0, delay: Duration::from_millis(2) },
         inform: Inform::Always,
         actions: (0..REGISTRATIONS).map(|n| (at(n), to(n))).collect(),

@@ -3,11 +3,12 @@
 //! [`Table`] says where the packets of a home address go; [`encap`] and [`decap`] add and take away the outer
 //! headers of IP in IP (RFC 2003), minimal encapsulation (RFC 2004), GRE (RFC 2784) and UDP tunnel data (RFC 3519
 //! §3.3) in buffers of the caller that have [`HEADROOM`]; [`mtu`] cuts what does not fit; [`icmp_error`] tells the
-//! sender. We never fragment outer packets. Nothing here allocates for a packet, reads a clock or knows a socket.
+//! sender; [`Duplicates`] takes out what came twice because a mobile node is bound at several places. We never fragment outer packets. Nothing here allocates for a packet, reads a clock or knows a socket.
 
 #![forbid(unsafe_code)]
 
 pub mod decap;
+pub mod duplicates;
 pub mod encap;
 mod header;
 pub mod icmp_error;
@@ -16,6 +17,7 @@ mod table;
 pub mod udp_checksum;
 mod verdict;
 
+pub use duplicates::Duplicates;
 pub use encap::HEADROOM;
 pub use table::{
     Broadcasts, Delivery, Entry, GRE_MTU, IPIP_MTU, MINIMAL_MTU, Peer, Side, Station, Table, UDP_MTU,

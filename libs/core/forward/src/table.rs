@@ -5,6 +5,7 @@
 
 use std::{
     net::{Ipv4Addr, SocketAddrV4},
+    ops::Range,
     sync::Arc,
 };
 
@@ -212,14 +213,17 @@ pub enum Side {
 /// The shard of an address: its last octet, which differs most between the addresses of one realm.
 const SHARDS: usize = 256;
 
-/// The tunnels by home address.
+/// The tunnels by home address. A mobile node with simultaneous bindings has several (RFC 5944 §4.2.3).
 #[derive(Clone, Debug)]
 pub struct Table {
     side: Side,
-    /// Entries by the last octet of the home address, each shard in order of address.
+    /// Entries by the last octet of the home address, each shard in order of address, those of one address as they
+    /// were given.
     shards: Vec<Arc<Vec<Entry>>>,
+    /// How many entries, and how many home addresses, there are.
+    entries: usize,
     length: usize,
-    /// Those of the entries that have broadcasts, in order of address.
+    /// Those of the entries that have broadcasts, in the same order.
     listeners: Arc<Vec<Entry>>,
     /// The broadcast address of the home link.
     broadcast: Option<Ipv4Addr>,
@@ -231,7 +235,7 @@ impl Table {
     pub fn new(side: Side, entries: impl IntoIterator<Item = Entry>) -> Self {
         let empty = Arc::new(Vec::new());
         let shards = vec![Arc::clone(&empty); SHARDS];
-        let mut table = Self { side, shards, length: 0, listeners: empty, broadcast: None };
+        let mut table = Self { side, shards, entries: 0, length: 0, listeners: empty, broadcast: None };
         for entry in entries {
             table.insert(entry);
         }
@@ -263,12 +267,17 @@ impl Table {
         self.side
     }
 
-    /// The entry of `home_address`.
+    /// The entries of `home_address`.
+    #[must_use]
+    pub fn of(&self, home_address: Ipv4Addr) -> &[Entry] {
+        let shard = self.shards.get(shard_of(home_address)).map_or(&[][..], |shard| shard.as_slice());
+        &shard[places(shard, home_address)]
+    }
+
+    /// The first entry of `home_address`: where what it sends goes, at its own end of the tunnels.
     #[must_use]
     pub fn find(&self, home_address: Ipv4Addr) -> Option<Entry> {
-        let shard = self.shards.get(shard_of(home_address))?;
-        let at = position(shard, home_address).ok()?;
-        shard.get(at).copied()
+        self.of(home_address).first().copied()
     }
 
     /// True if some tunnel leads to `remote`. Looks at every entry: not for each packet.
@@ -277,26 +286,34 @@ impl Table {
         self.entries().any(|entry| entry.peer.remote() == remote)
     }
 
-    /// Adds `entry`; returns the one that it replaced.
+    /// Makes `entry` the only one of its home address; returns the first that it replaced.
     pub fn insert(&mut self, entry: Entry) -> Option<Entry> {
-        let shard = self.shards.get_mut(shard_of(entry.home_address))?;
-        let before = put(shard, entry);
-        self.length += usize::from(before.is_none());
-        if entry.broadcasts == Broadcasts::No {
-            take(&mut self.listeners, entry.home_address);
-        } else {
-            put(&mut self.listeners, entry);
-        }
+        self.set(entry.home_address, &[entry])
+    }
+
+    /// Removes all entries of `home_address`; returns the first.
+    pub fn remove(&mut self, home_address: Ipv4Addr) -> Option<Entry> {
+        self.set(home_address, &[])
+    }
+
+    /// Makes `entries` those of `home_address`, which all of them have; returns the first before. Those of another
+    /// home address are left out.
+    pub fn set(&mut self, home_address: Ipv4Addr, entries: &[Entry]) -> Option<Entry> {
+        let (before, many) = (self.find(home_address), self.of(home_address).len());
+        let own = || entries.iter().copied().filter(|entry| entry.home_address == home_address);
+        let shard = self.shards.get_mut(shard_of(home_address))?;
+        put(shard, home_address, own());
+        put(&mut self.listeners, home_address, own().filter(|entry| entry.broadcasts != Broadcasts::No));
+        self.length -= usize::from(before.is_some());
+        self.length += usize::from(own().next().is_some());
+        self.entries = self.entries - many + own().count();
         before
     }
 
-    /// Removes and returns the entry of `home_address`.
-    pub fn remove(&mut self, home_address: Ipv4Addr) -> Option<Entry> {
-        let shard = self.shards.get_mut(shard_of(home_address))?;
-        let entry = take(shard, home_address)?;
-        self.length -= 1;
-        take(&mut self.listeners, home_address);
-        Some(entry)
+    /// True if a mobile node at its own end of several tunnels may get each packet more than once.
+    #[must_use]
+    pub fn brings_duplicates(&self) -> bool {
+        self.side == Side::Visited && self.entries > self.length
     }
 
     /// How many home addresses it holds.
@@ -311,7 +328,7 @@ impl Table {
         self.length == 0
     }
 
-    /// All entries; those with the same last octet in order of address.
+    /// All entries; those with the same last octet of the home address in order of address.
     pub fn entries(&self) -> impl Iterator<Item = Entry> + '_ {
         self.shards.iter().flat_map(|shard| shard.iter().copied())
     }
@@ -321,27 +338,20 @@ fn shard_of(address: Ipv4Addr) -> usize {
     usize::from(address.octets()[3])
 }
 
-fn position(shard: &[Entry], home_address: Ipv4Addr) -> Result<usize, usize> {
-    shard.binary_search_by_key(&home_address, |entry| entry.home_address)
+/// Where the entries of `home_address` stand, or would.
+fn places(shard: &[Entry], home_address: Ipv4Addr) -> Range<usize> {
+    let first = shard.partition_point(|entry| entry.home_address < home_address);
+    let rest = shard.get(first..).unwrap_or_default();
+    first..first + rest.iter().take_while(|entry| entry.home_address == home_address).count()
 }
 
-/// Inserts or replaces; returns what was replaced.
-fn put(shard: &mut Arc<Vec<Entry>>, entry: Entry) -> Option<Entry> {
-    let found = position(shard, entry.home_address);
-    let shard = Arc::make_mut(shard);
-    match found {
-        Ok(at) => Some(std::mem::replace(&mut shard[at], entry)),
-        Err(at) => {
-            shard.insert(at, entry);
-            None
-        }
+/// Puts `entries` in the place of those of `home_address`, without a copy if there are none before and after.
+fn put(shard: &mut Arc<Vec<Entry>>, home_address: Ipv4Addr, entries: impl Iterator<Item = Entry>) {
+    let places = places(shard, home_address);
+    let mut entries = entries.peekable();
+    if !places.is_empty() || entries.peek().is_some() {
+        Arc::make_mut(shard).splice(places, entries);
     }
-}
-
-/// Removes, without a copy if there is nothing to remove.
-fn take(shard: &mut Arc<Vec<Entry>>, home_address: Ipv4Addr) -> Option<Entry> {
-    let at = position(shard, home_address).ok()?;
-    Some(Arc::make_mut(shard).remove(at))
 }
 
 #[cfg(test)]
@@ -393,6 +403,25 @@ mod tests {
         listed.retain(|entry| entry.broadcasts != Broadcasts::No);
         assert!(!listed.is_empty());
         assert_eq!(table.listeners(), listed);
+    }
+
+    #[test]
+    fn a_home_address_has_the_entries_that_were_set_last() {
+        let home = address("10.11.1.50");
+        let neighbours = ["10.11.0.50", "10.11.2.50"].map(|other| entry(address(other), 1480));
+        let mut table = Table::new(Side::HomeAgent, neighbours);
+        let [first, second, third] = [1000, 900, 1100].map(|mtu| entry(home, mtu));
+        let loud = second.with_broadcasts(Broadcasts::Plain);
+        assert_eq!(table.set(home, &[first, loud]), None);
+        assert_eq!((table.of(home), table.find(home), table.len()), (&[first, loud][..], Some(first), 3));
+        assert_eq!(table.listeners(), [loud]);
+        assert_eq!(table.set(home, &[third, neighbours[0]]), Some(first), "a stranger's is left out");
+        assert_eq!((table.of(home), table.len(), table.listeners()), (&[third][..], 3, &[][..]));
+        assert_eq!(table.set(home, &[loud, third]), Some(third));
+        assert_eq!(table.insert(first), Some(loud));
+        assert_eq!((table.of(home), table.listeners()), (&[first][..], &[][..]));
+        assert_eq!((table.remove(home), table.remove(home), table.len()), (Some(first), None, 2));
+        assert_eq!(table.entries().collect::<Vec<_>>(), neighbours);
     }
 
     #[test]

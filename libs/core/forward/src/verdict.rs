@@ -178,6 +178,39 @@ impl Table {
         }
     }
 
+    /// True if [`further`](Self::further) yields something for this packet.
+    #[must_use]
+    pub fn has_further(&self, packet: &[u8]) -> bool {
+        let destination = Packet::parse(packet).map(Packet::destination);
+        self.side() == Side::HomeAgent
+            && destination.is_ok_and(|home_address| self.of(home_address).len() > 1)
+    }
+
+    /// Judges a packet that [`outbound`](Self::outbound) has judged for the first tunnel of its home address, once for
+    /// each further one: a mobile node with simultaneous bindings gets a copy at each of its care-of addresses (RFC 5944
+    /// §4.2.3). A mobile node itself sends by one tunnel only.
+    pub fn further<'a>(&'a self, packet: &'a [u8], paths: &'a Paths) -> impl Iterator<Item = Verdict> + 'a {
+        let packet = passable(packet).ok().filter(|packet| self.group_or_host(*packet) == Ok(false));
+        let entries = match (packet, self.side()) {
+            (Some(packet), Side::HomeAgent) => self.of(packet.destination()),
+            (Some(_), Side::Visited) | (None, _) => &[],
+        };
+        let judge = move |entry: &Entry| {
+            into_tunnel(*entry, packet?, paths).map_or_else(Verdict::Drop, |verdict| verdict).into()
+        };
+        entries.iter().skip(1).filter_map(judge)
+    }
+
+    /// Judges a packet anew for the tunnel to the host at `remote`, whose path takes less than was known.
+    #[must_use]
+    pub fn again(&self, remote: Ipv4Addr, packet: &[u8], paths: &Paths) -> Verdict {
+        let judged = passable(packet).and_then(|packet| {
+            let entry = self.toward(remote, self.home_of_outbound(packet)).ok_or(Reason::NoTunnel)?;
+            into_tunnel(entry, packet, paths)
+        });
+        judged.unwrap_or_else(Verdict::Drop)
+    }
+
     /// Judges `inner`, which arrived in a tunnel from `outer`.
     #[must_use]
     pub fn inbound(&self, outer: Outer, inner: &[u8]) -> Verdict {
@@ -224,21 +257,26 @@ impl Table {
     #[must_use]
     pub fn sent(&self, remote: Ipv4Addr, quoted: &[u8]) -> Option<Entry> {
         let packet = Packet::quoted(quoted).ok()?;
-        let home = match self.side() {
+        self.toward(remote, self.home_of_outbound(packet))
+    }
+
+    /// The entry of `home_address` whose tunnel leads to the host at `remote`.
+    fn toward(&self, remote: Ipv4Addr, home_address: Ipv4Addr) -> Option<Entry> {
+        self.of(home_address).iter().find(|entry| entry.peer.remote() == remote).copied()
+    }
+
+    /// The home address that a packet into the tunnel belongs to.
+    fn home_of_outbound(&self, packet: Packet<'_>) -> Ipv4Addr {
+        match self.side() {
             Side::HomeAgent => packet.destination(),
             Side::Visited => packet.source(),
-        };
-        self.find(home).filter(|entry| entry.peer.remote() == remote)
+        }
     }
 
     fn judge_outbound(&self, bytes: &[u8], paths: &Paths) -> Result<Verdict, Reason> {
         let packet = passable(bytes)?;
         let group = self.group_or_host(packet)?;
-        let home = match self.side() {
-            Side::HomeAgent => packet.destination(),
-            Side::Visited => packet.source(),
-        };
-        let entry = self.find(home);
+        let entry = self.find(self.home_of_outbound(packet));
         if group && entry.is_none_or(|entry| entry.broadcasts == Broadcasts::No) {
             return Err(Reason::Destination);
         }
@@ -261,8 +299,11 @@ impl Table {
             Side::HomeAgent => packet.source(),
             Side::Visited => packet.destination(),
         };
-        let entry = self.find(home).ok_or(Reason::NoTunnel)?;
-        if !carries(outer, entry.peer, packet) {
+        let entries = self.of(home);
+        if entries.is_empty() {
+            return Err(Reason::NoTunnel);
+        }
+        if !entries.iter().any(|entry| carries(outer, entry.peer, packet)) {
             return Err(Reason::WrongPeer);
         }
         // To the encapsulator itself it would go in circles (RFC 2784 §3.1).

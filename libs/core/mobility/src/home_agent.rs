@@ -7,6 +7,7 @@
 //! It never routes, never opens a store and never talks to the key distribution centre itself: it emits
 //! [`Effect`]s and takes their answers as [`Request`]s.
 
+mod addresses;
 mod advertise;
 mod answer;
 mod bind;
@@ -22,7 +23,11 @@ mod subscribers;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::BTreeMap, net::Ipv4Addr, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::Ipv4Addr,
+    time::Duration,
+};
 
 use crypto::{Cipher, Key, Rng};
 use record::{Binding, Change, CommitError, Nai, RealmKey, Seen, State, Subscriber, Tunnel};
@@ -31,6 +36,7 @@ use sansio::{Datagram, Input, Instant, LinkAddress, LinkId, Machine, Now, Outbox
 use wire::mip::{Spi, registration::Identification};
 
 use self::{
+    addresses::Addresses,
     advertise::Advertiser,
     answer::Repeat,
     bind::Work,
@@ -81,6 +87,9 @@ pub struct Config {
     pub timestamp_window: u32,
     /// Most bindings kept.
     pub max_bindings: usize,
+    /// Most bindings that one mobile node may have at a time; with 1 each takes the place of the one before, whatever
+    /// is asked for (RFC 5944 section 3.8.2.2).
+    pub max_simultaneous_bindings: usize,
     /// Time between advertisements on the home link.
     pub advertisement_interval: Duration,
     /// Minimal encapsulation (RFC 2004) is granted to who asks for it.
@@ -97,8 +106,22 @@ pub struct Config {
     pub inform: bool,
     /// Seconds between keepalives that a mobile node behind a NAT is told to send (RFC 3519: 110).
     pub keepalive: u16,
+    /// What subscribers that were enrolled without a home address get one from; `None` turns them away.
+    pub home_addresses: Option<Pool>,
     /// Foreign agents.
     pub neighbours: Vec<Neighbour>,
+}
+
+/// Home addresses to give. The home agent's own, and those of the home link's prefix that no host can have, are never
+/// given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pool {
+    /// The first.
+    pub first: Ipv4Addr,
+    /// The last.
+    pub last: Ipv4Addr,
+    /// Others that are never given, such as that of the home link's router.
+    pub never: Vec<Ipv4Addr>,
 }
 
 /// KEY 1, and KEY 2 and KEY 3 through a foreign agent, fresh from the key distribution centre.
@@ -152,8 +175,10 @@ pub enum Request {
         nai: Nai,
         /// What was seen of him.
         seen: Option<Seen>,
-        /// His binding.
-        binding: Option<Binding>,
+        /// His bindings.
+        bindings: Vec<Binding>,
+        /// The home address that was assigned to him.
+        assigned: Option<Ipv4Addr>,
     },
     /// An administrator revoked the keys that were issued with one of these indices inbound at the home agent.
     AssociationsRevoked(Vec<Spi>),
@@ -186,20 +211,34 @@ pub struct KeyRequest {
     pub with_agent: Option<((Spi, Spi), (Spi, Spi))>,
 }
 
-/// A change of tunnels and of what the home link is told.
+/// One way to a mobile node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BoundTunnel {
+    /// Where to.
+    pub tunnel: Tunnel,
+    /// Broadcasts of the home link go there too, inside a packet to the home address if a foreign agent unwraps
+    /// them (RFC 5944 section 4.3).
+    pub broadcasts: bool,
+    /// The tunnel ends at a foreign agent.
+    pub served: bool,
+}
+
+impl BoundTunnel {
+    fn of(binding: &Binding) -> Self {
+        let served = binding.foreign_agent.is_some();
+        Self { tunnel: binding.tunnel, broadcasts: binding.broadcasts, served }
+    }
+}
+
+/// A change of tunnels and of what the home link is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TunnelChange {
-    /// Intercept packets for the home address and tunnel them.
+    /// Intercept packets for the home address and tunnel a copy to each of these, and to no others any more.
     Bind {
         /// Home address.
         home_address: Ipv4Addr,
-        /// Where to.
-        tunnel: Tunnel,
-        /// Broadcasts of the home link go there too, inside a packet to the home address if a foreign agent unwraps
-        /// them (RFC 5944 section 4.3).
-        broadcasts: bool,
-        /// The tunnel ends at a foreign agent.
-        served: bool,
+        /// Where to: at least one.
+        tunnels: Vec<BoundTunnel>,
     },
     /// Stop that. `returned` is the mobile node's link address if it is back on the home link.
     Unbind {
@@ -224,8 +263,6 @@ pub enum Effect {
     Refresh {
         /// Whose.
         nai: Nai,
-        /// His home address.
-        home_address: Ipv4Addr,
     },
     /// Ask for keys and answer [`Request::Keys`].
     AskKdc {
@@ -291,9 +328,10 @@ pub struct HomeAgent {
     reused: Reused,
     following: Following,
     bindings: Bindings,
-    /// Care-of addresses of bindings that other home agents on the same store serve, by home address.
-    elsewhere: BTreeMap<Ipv4Addr, Ipv4Addr>,
     revocations: Revocations,
+    addresses: Addresses,
+    /// Home addresses that other home agents on the same store serve.
+    elsewhere: BTreeSet<Ipv4Addr>,
     work: BTreeMap<Ticket, Work>,
     last_ticket: u64,
     advertiser: Advertiser,
@@ -320,6 +358,7 @@ impl HomeAgent {
         let mut rng = Rng::from_seed(seed);
         let mut agent = Self {
             advertiser: Advertiser::new(now),
+            addresses: Addresses::new(&config),
             config,
             realm: Realm::new(Vec::new(), &mut rng, now),
             plain_nodes: PlainNodes::default(),
@@ -331,8 +370,8 @@ impl HomeAgent {
             reused: Reused::default(),
             following: Following::default(),
             bindings: Bindings::default(),
-            elsewhere: BTreeMap::new(),
             revocations: Revocations::default(),
+            elsewhere: BTreeSet::new(),
             work: BTreeMap::new(),
             last_ticket: 0,
             counters: BTreeMap::new(),
@@ -345,6 +384,9 @@ impl HomeAgent {
     fn restore(&mut self, state: State, now: Now) {
         for key in state.realm_keys {
             self.realm.learn(key);
+        }
+        for (nai, home_address) in state.assigned {
+            self.addresses.restore(nai, home_address);
         }
         for subscriber in state.subscribers {
             self.learn(subscriber);
@@ -361,20 +403,26 @@ impl HomeAgent {
             self.move_window(&seen.nai, seen.generation, seen.index);
         }
         for binding in state.bindings {
-            self.bindings.insert(Bound::restored(binding, now));
+            self.bindings.replace(Bound::restored(binding, now), true);
         }
         self.revocations.tellings = Tellings::restored(state.revocations, now);
     }
 
-    /// The bindings, in order of home address.
+    /// The bindings, in order of home address and care-of address.
     pub fn bindings(&self) -> impl Iterator<Item = &Binding> {
         self.bindings.iter()
     }
 
+    /// The tunnels of each home address that is bound, in order of home address.
+    pub fn tunnels(&self) -> impl Iterator<Item = (Ipv4Addr, Vec<BoundTunnel>)> {
+        let bound: BTreeSet<_> = self.bindings.iter().map(|b| b.home_address).collect();
+        bound.into_iter().map(|home_address| (home_address, self.bindings.tunnels(home_address)))
+    }
+
     /// Seconds until a binding ends; `None` if it never does or is not there.
     #[must_use]
-    pub fn lifetime_left(&self, home_address: Ipv4Addr, now: Now) -> Option<u64> {
-        let ends = self.bindings.find(home_address)?.ends?;
+    pub fn lifetime_left(&self, home_address: Ipv4Addr, care_of: Ipv4Addr, now: Now) -> Option<u64> {
+        let ends = self.bindings.find((home_address, care_of))?.ends?;
         Some(ends.saturating_since(now.mono).as_secs())
     }
 
@@ -461,8 +509,8 @@ impl Machine for HomeAgent {
             Input::Request(Request::Subscribers { changed, realm_keys, cursor, complete }) => {
                 self.take_over(Batch { changed, realm_keys, cursor, complete }, now);
             }
-            Input::Request(Request::Refreshed { nai, seen, binding }) => {
-                self.refreshed(&nai, seen, binding, now);
+            Input::Request(Request::Refreshed { nai, seen, bindings, assigned }) => {
+                self.refreshed(&nai, seen, (&bindings, assigned), now);
             }
             Input::Request(Request::AssociationsRevoked(spis)) => self.revoke_associations(&spis, now),
             Input::Request(Request::RevokeBinding { home_address, ticket }) => {

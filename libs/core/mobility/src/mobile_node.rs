@@ -39,7 +39,7 @@ use wire::mip::{Spi, ours::Numbers};
 use self::{
     clock::Timestamps,
     links::Link,
-    movement::{Attachment, Target},
+    movement::{Attachment, Away, Target},
     naming::Names,
 };
 use crate::{Event, EventKind, Ticket};
@@ -50,7 +50,7 @@ pub struct Config {
     pub nai: Nai,
     /// Its home realm.
     pub home_realm: String,
-    /// Its home address.
+    /// Its home address; 0.0.0.0 to have one assigned by the home agent.
     pub home_address: Ipv4Addr,
     /// Its home agent.
     pub home_agent: Ipv4Addr,
@@ -73,6 +73,8 @@ pub struct Config {
     pub lifetime: u16,
     /// T: ask for a reverse tunnel through foreign agents too. With a co-located care-of address it always is.
     pub reverse_tunnel: bool,
+    /// S: after a move from one place away from home to another, packets are to come to both (RFC 5944 section 3.6.1.2).
+    pub simultaneous: bool,
     /// How packets are to be tunnelled where it is offered; elsewhere, and over UDP, as IP in IP.
     pub encapsulation: Encapsulation,
     /// How packets are handed to foreign agents that give a reverse tunnel.
@@ -216,6 +218,8 @@ pub enum Route {
         port: u16,
         /// The far end of the tunnel.
         peer: forward::Peer,
+        /// The tunnel at the place before, which still brings a copy of every packet; nothing is sent by it.
+        previous: Option<forward::Peer>,
         /// Broadcasts of the home link come, and may be sent.
         broadcasts: bool,
     },
@@ -224,6 +228,8 @@ pub enum Route {
 /// What a mobile node wants done.
 #[derive(Debug)]
 pub enum Effect {
+    /// The home address is this from now on; routes that follow are for it.
+    HomeAddress(Ipv4Addr),
     /// Change routes, neighbours and the tunnel.
     Route(Route),
     /// Keep this over a restart; answered by [`Request::Persisted`]. The last one given counts: a shell may pass over
@@ -307,6 +313,12 @@ pub struct MobileNode {
     not_before: Instant,
     clock: Timestamps,
     names: Names,
+    /// Enrolled or assigned; 0.0.0.0 as long as there is none.
+    home_address: Ipv4Addr,
+    /// The home agent does not grant the assigned address any more: the next request asks for any.
+    ask_any: bool,
+    /// The last registration away from home, whose binding may stand still.
+    away: Option<Away>,
     /// What is due waits until its index is on disk.
     waiting: bool,
     /// The disk took nothing: not asked again before this.
@@ -348,6 +360,10 @@ impl MobileNode {
         let serves = |public: &[u8; 32]| trial.realm_key(public, &config.home_realm).is_some();
         let realm_keys = config.realm_keys.iter().copied().filter(|(_, public)| serves(public)).collect();
         let names = Names::new(config.one_time, realm_keys, &state);
+        let home_address = match config.home_address {
+            Ipv4Addr::UNSPECIFIED => state.home_address.unwrap_or(Ipv4Addr::UNSPECIFIED),
+            enrolled => enrolled,
+        };
         let mut node = Self {
             keys,
             rng,
@@ -358,6 +374,9 @@ impl MobileNode {
             not_before: now.mono,
             clock: Timestamps::new(state.last_seconds, state.clock_offset, now),
             names,
+            home_address,
+            ask_any: false,
+            away: None,
             waiting: false,
             disk_retry: None,
             registrations: state.registrations,
@@ -416,10 +435,22 @@ impl MobileNode {
             last_seconds: self.clock.last(),
             clock_offset: self.clock.offset(),
             registrations: self.registrations,
+            home_address: self.assigned().filter(|address| !address.is_unspecified()),
             ..MobileNodeState::default()
         };
         self.names.keep(&mut state);
         state
+    }
+
+    /// Its home address, enrolled or assigned; 0.0.0.0 as long as it has none.
+    #[must_use]
+    pub const fn home_address(&self) -> Ipv4Addr {
+        self.home_address
+    }
+
+    /// The home address of a node that was enrolled without one.
+    fn assigned(&self) -> Option<Ipv4Addr> {
+        self.config.home_address.is_unspecified().then_some(self.home_address)
     }
 
     /// Counters by name.

@@ -31,10 +31,30 @@ pub enum Change {
     PutRealmKey(RealmKey),
     /// Removes a key of the realm.
     RemoveRealmKey(Spi),
-    /// Inserts or replaces the binding of its home address, with its associations.
+    /// Makes this the only binding of its home address, with its associations: all others of it are removed.
     PutBinding(Binding),
-    /// Removes a binding with its associations.
-    RemoveBinding(Ipv4Addr),
+    /// Inserts or replaces the binding of its home address and care-of address, with its associations; others of that
+    /// home address stay.
+    AddBinding(Binding),
+    /// Removes the binding of this home address and care-of address, with its associations.
+    RemoveBinding {
+        /// The home address.
+        home_address: Ipv4Addr,
+        /// The care-of address.
+        care_of: Ipv4Addr,
+    },
+    /// Removes all bindings of a home address, with their associations.
+    RemoveBindings(Ipv4Addr),
+    /// Gives a home address to a subscriber that was enrolled without one, for as long as it is a subscriber. The whole
+    /// list is refused with [`CommitError::Conflict`] if another one has that address, or this one another address.
+    AssignAddress {
+        /// Whose it is.
+        nai: Nai,
+        /// The address.
+        home_address: Ipv4Addr,
+    },
+    /// Takes the assigned home address away from a subscriber.
+    ReleaseAddress(Nai),
     /// Inserts or replaces the visitor of its home address, with its associations.
     PutVisitor(Visitor),
     /// Removes a visitor with its associations.
@@ -85,7 +105,9 @@ pub struct State {
     pub seen: Vec<Seen>,
     /// Keys of the realm, in order of index.
     pub realm_keys: Vec<RealmKey>,
-    /// Bindings, in order of home address.
+    /// Home addresses assigned to subscribers that were enrolled without one, in order of address.
+    pub assigned: Vec<(Nai, Ipv4Addr)>,
+    /// Bindings, in order of home address and care-of address.
     pub bindings: Vec<Binding>,
     /// Visitors, in order of home address.
     pub visitors: Vec<Visitor>,

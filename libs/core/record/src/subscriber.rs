@@ -106,7 +106,7 @@ pub struct Subscriber {
     pub plain: Option<Plain>,
     /// Cipher of what is sealed under KEY 0.
     pub cipher: Cipher,
-    /// Home address.
+    /// Home address; 0.0.0.0 if its home agent is to assign one.
     pub home_address: Ipv4Addr,
     /// Bits of the home link's prefix.
     pub home_prefix_length: u8,

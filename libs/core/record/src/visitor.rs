@@ -79,4 +79,6 @@ pub struct MobileNodeState {
     /// The indices are not known, because what kept them was lost: the next request names the mobile node by the
     /// realm's public key.
     pub lost: bool,
+    /// The home address that was assigned to a node that was enrolled without one.
+    pub home_address: Option<Ipv4Addr>,
 }

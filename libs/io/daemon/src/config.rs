@@ -22,8 +22,8 @@ use crate::secret_file::{self, SecretError};
 use locate::{Document, Position};
 pub use spoil::{Spoiled, spoil};
 pub use types::{
-    AdminSection, Cipher, Encapsulation, Interface, InterfaceError, Nai, NaiError, PathKind, Prefix,
-    PrefixError, Realm, RealmError,
+    AddressRange, AddressRangeError, AdminSection, Cipher, Encapsulation, Interface, InterfaceError, Nai,
+    NaiError, PathKind, Prefix, PrefixError, Realm, RealmError,
 };
 
 /// What a configuration file is read into: a struct with `#[serde(deny_unknown_fields)]`.

@@ -70,8 +70,8 @@ pub struct Enrolment {
     pub nai: Nai,
     /// The realm it is at home in.
     pub home_realm: Realm,
-    /// Its address wherever it is.
-    pub home_address: Ipv4Addr,
+    /// Its address wherever it is; without one the home agent assigns it.
+    pub home_address: Option<Ipv4Addr>,
     /// Length of the home link's prefix, 1 to 32.
     pub home_prefix_length: u8,
     /// The router of the home link, used while at home.
@@ -137,17 +137,18 @@ impl Config for Enrolment {
         if self.nai.realm() != self.home_realm.as_str() {
             check.problem("home_realm", format!("{} is not the realm of {}", self.home_realm, self.nai));
         }
-        for (key, address) in [("home_address", self.home_address), ("home_agent", self.home_agent)] {
+        let addresses = [("home_address", self.home_address), ("home_agent", Some(self.home_agent))];
+        for (key, address) in addresses.into_iter().filter_map(|(key, address)| Some((key, address?))) {
             if !is_host(address) {
                 check.problem(key, format!("{address} is not the address of a host"));
             }
         }
-        if self.home_address == self.home_agent {
+        if self.home_address == Some(self.home_agent) {
             check.problem("home_address", "the home agent has this address itself");
         }
-        let home = Prefix::of(self.home_address, self.home_prefix_length);
+        let home = Prefix::of(self.home_address.unwrap_or(self.home_agent), self.home_prefix_length);
         if let (Some(home), Some(gateway)) = (home, self.home_gateway)
-            && (!home.contains(gateway) || gateway == self.home_address)
+            && (!home.contains(gateway) || Some(gateway) == self.home_address)
         {
             check.problem("home_gateway", format!("{gateway} is not another host of the home link {home}"));
         }
@@ -181,18 +182,21 @@ impl Enrolment {
     pub fn to_toml(&self) -> Zeroizing<String> {
         // Room for all of it: growing would leave copies of the key behind.
         let mut text = Zeroizing::new(String::with_capacity(4096 + 128 * self.realm_keys.len()));
-        let gateway = self.home_gateway.map_or(String::new(), |it| format!("home_gateway = \"{it}\"\n"));
+        let line = |key, address: Option<Ipv4Addr>| {
+            address.map_or(String::new(), |address| format!("{key} = \"{address}\"\n"))
+        };
+        let gateway = line("home_gateway", self.home_gateway);
         // Writing to a String cannot fail.
         let _ = write!(
             text,
             "# Enrolment of a mobile node. Secret: whoever reads this file can be this node.\n{}\
-             nai = \"{}\"\nhome_realm = \"{}\"\nhome_address = \"{}\"\nhome_prefix_length = {}\n{gateway}\
+             nai = \"{}\"\nhome_realm = \"{}\"\n{}home_prefix_length = {}\n{gateway}\
              home_agent = \"{}\"\nspi = {}\ncipher = \"{}\"\nkey0 = \"{}\"\nvendor = {}\nnumbers = \"vendor\"\n\
              one_time = {}\nno_fs = {}\ngeneration = {}\n",
             *self.instructions(),
             self.nai,
             self.home_realm,
-            self.home_address,
+            line("home_address", self.home_address),
             self.home_prefix_length,
             self.home_agent,
             self.spi,
@@ -228,7 +232,7 @@ impl Enrolment {
              #   algorithm           {algorithm}\n#   key (hex)           {key}\n\
              #   replay protection   {style}\n\
              # Our own mobile node refuses this file.\n#\n",
-            self.home_address,
+            self.home_address.map_or("0.0.0.0, until it is given one".to_owned(), |it| it.to_string()),
             self.home_agent,
             spi = self.spi,
         );
@@ -260,7 +264,7 @@ mod tests {
         Enrolment {
             nai: "traveller-one@home.example".parse().unwrap(),
             home_realm: "home.example".parse().unwrap(),
-            home_address: Ipv4Addr::new(10, 11, 1, 50),
+            home_address: Some(Ipv4Addr::new(10, 11, 1, 50)),
             home_prefix_length: 24,
             home_gateway: Some(Ipv4Addr::new(10, 11, 1, 1)),
             home_agent: Ipv4Addr::new(10, 11, 1, 2),
@@ -317,14 +321,18 @@ mod tests {
     fn what_is_written_is_read_again() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("mn.toml");
-        for gateway in [None, Some(Ipv4Addr::new(10, 11, 1, 1))] {
+        let own = Some(Ipv4Addr::new(10, 11, 1, 50));
+        for (home_address, gateway) in
+            [(own, None), (own, Some(Ipv4Addr::new(10, 11, 1, 1))), (None, Some(Ipv4Addr::new(10, 11, 1, 2)))]
+        {
             let mut written = example();
-            written.home_gateway = gateway;
+            (written.home_address, written.home_gateway) = (home_address, gateway);
             written.write(&path).unwrap();
             let read = Enrolment::load(&path).unwrap();
             assert_eq!(*read.to_toml(), *written.to_toml());
             assert_eq!(read.key0.expose(), &[0xab; 32]);
             assert_eq!(read.realm_keys, written.realm_keys);
+            assert_eq!(read.home_address, home_address);
         }
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     }
@@ -345,7 +353,7 @@ mod tests {
             (refusal(|it| it.home_prefix_length = 0), ":5:1: home_prefix_length"),
             (refusal(|it| it.home_realm = "other.example".parse().unwrap()), ":3:1: home_realm"),
             (refusal(|it| it.home_agent = Ipv4Addr::BROADCAST), ":7:1: home_agent"),
-            (refusal(|it| it.home_agent = it.home_address), ":4:1: home_address"),
+            (refusal(|it| it.home_address = Some(it.home_agent)), ":4:1: home_address"),
             (refusal(|it| it.realm_keys[1].id = 512), "realm_keys[1].id"),
             (refusal(|it| it.realm_keys[1].id = 511), "realm_keys[1].id"),
             (refusal(|it| it.plain = Some(Plain { nonces: false, md5: false })), "plain"),

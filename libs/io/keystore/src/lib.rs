@@ -32,6 +32,7 @@ mod write;
 mod writer;
 
 pub use error::{OpenError, ReadError};
+pub use load::Held;
 pub use query::GrantFilter;
 pub use reseal::{ResealError, Resealed, reseal};
 pub use restore::{RestoreError, Restored, restore};

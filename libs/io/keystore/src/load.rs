@@ -21,7 +21,20 @@ use crate::{
 /// Seconds for which a grant that has ended is still loaded.
 const LATELY: u64 = 24 * 60 * 60;
 
-type Associations = BTreeMap<Ipv4Addr, Vec<Association>>;
+/// Associations by the columns that name whose they are.
+type Associations<Owner> = BTreeMap<Owner, Vec<Association>>;
+/// Home address and care-of address.
+type BindingId = (Ipv4Addr, Ipv4Addr);
+
+/// What a store holds of one subscriber.
+pub struct Held {
+    /// What was seen of him.
+    pub seen: Option<Seen>,
+    /// His bindings, in order of home address and care-of address.
+    pub bindings: Vec<Binding>,
+    /// The home address that was assigned to him.
+    pub assigned: Option<Ipv4Addr>,
+}
 
 /// Reads the whole state at one point of time.
 pub(crate) async fn load(
@@ -44,29 +57,25 @@ pub(crate) async fn load_in(
     Load { connection, vault }.state(now).await
 }
 
-/// What is held of one subscriber: what was seen of him, and his binding.
+/// What is held of one subscriber.
 pub(crate) async fn held(
     connection: &mut SqliteConnection,
     vault: &Vault,
     nai: &Nai,
-    home_address: Ipv4Addr,
-) -> Result<(Option<Seen>, Option<Binding>), ReadError> {
+) -> Result<Held, ReadError> {
     let mut snapshot = connection.begin().await?;
-    let address = home_address.to_string();
-    let one = |sql| sqlx::query(sql);
-    let row = one("SELECT rowid, * FROM identifications WHERE nai = ?1").bind(nai.as_str());
-    let row = row.fetch_optional(&mut *snapshot).await?;
+    let of = |sql| sqlx::query(sql).bind(nai.as_str());
+    let row =
+        of("SELECT rowid, * FROM identifications WHERE nai = ?1").fetch_optional(&mut *snapshot).await?;
     let seen = row.map(|row| seen(&Reading::new("identifications", &row))).transpose()?;
-    let table = "binding_associations";
-    let rows = one("SELECT rowid, * FROM binding_associations WHERE home_address = ?1 ORDER BY position");
-    let rows = rows.bind(&address).fetch_all(&mut *snapshot).await?;
-    let of = rows.iter().map(|row| association(table, &address, &Reading::new(table, row), vault));
-    let mut associations = Associations::from([(home_address, of.collect::<Result<Vec<_>, _>>()?)]);
-    let row = one("SELECT rowid, * FROM bindings WHERE home_address = ?1").bind(&address);
-    let row = row.fetch_optional(&mut *snapshot).await?;
-    let binding = row.map(|row| binding(&Reading::new("bindings", &row), &mut associations)).transpose()?;
+    let row = of("SELECT rowid, * FROM home_addresses WHERE nai = ?1").fetch_optional(&mut *snapshot).await?;
+    let assigned = row.map(|row| assigned(&Reading::new("home_addresses", &row))).transpose()?;
+    let rows = of(ASSOCIATIONS_OF).fetch_all(&mut *snapshot).await?;
+    let mut associations = grouped("binding_associations", &rows, binding_id, vault)?;
+    let rows = of("SELECT rowid, * FROM bindings WHERE nai = ?1").fetch_all(&mut *snapshot).await?;
+    let bindings = bindings(&rows, &mut associations)?;
     snapshot.commit().await?;
-    Ok((seen, binding))
+    Ok(Held { seen, bindings, assigned: assigned.map(|(_, home_address)| home_address) })
 }
 
 struct Load<'a> {
@@ -83,6 +92,7 @@ impl Load<'_> {
             subscriber_cursor: self.number("SELECT change FROM subscriber_cursor").await?,
             seen: self.rows("identifications", IDENTIFICATIONS, seen).await?,
             realm_keys: self.realm_keys().await?,
+            assigned: self.assigned().await?,
             bindings: self.bindings().await?,
             visitors: self.visitors().await?,
             revocations: revocation::load(self.connection, self.vault).await?,
@@ -125,44 +135,67 @@ impl Load<'_> {
     }
 
     async fn bindings(&mut self) -> Result<Vec<Binding>, ReadError> {
-        let mut associations = self.associations("binding_associations", BINDING_ASSOCIATIONS).await?;
-        let rows = self.fetch("SELECT rowid, * FROM bindings").await?;
-        let read = |row| binding(&Reading::new("bindings", row), &mut associations);
-        let mut bindings = rows.iter().map(read).collect::<Result<Vec<_>, _>>()?;
-        bindings.sort_by_key(|binding| binding.home_address);
-        Ok(bindings)
+        let rows = self.fetch(BINDING_ASSOCIATIONS).await?;
+        let mut associations = grouped("binding_associations", &rows, binding_id, self.vault)?;
+        bindings(&self.fetch("SELECT rowid, * FROM bindings").await?, &mut associations)
+    }
+
+    async fn assigned(&mut self) -> Result<Vec<(Nai, Ipv4Addr)>, ReadError> {
+        let mut all = self.rows("home_addresses", HOME_ADDRESSES, assigned).await?;
+        all.sort_by_key(|(_, home_address)| *home_address);
+        Ok(all)
     }
 
     async fn visitors(&mut self) -> Result<Vec<Visitor>, ReadError> {
-        let mut associations = self.associations("visitor_associations", VISITOR_ASSOCIATIONS).await?;
+        let rows = self.fetch(VISITOR_ASSOCIATIONS).await?;
+        let home_address = |row: &Reading<'_>| row.address("home_address");
+        let mut associations = grouped("visitor_associations", &rows, home_address, self.vault)?;
         let rows = self.fetch("SELECT rowid, * FROM visitors").await?;
         let read = |row| visitor(&Reading::new("visitors", row), &mut associations);
         let mut visitors = rows.iter().map(read).collect::<Result<Vec<_>, _>>()?;
         visitors.sort_by_key(|visitor| visitor.home_address);
         Ok(visitors)
     }
+}
 
-    async fn associations(
-        &mut self,
-        table: &'static str,
-        sql: &'static str,
-    ) -> Result<Associations, ReadError> {
-        let rows = self.fetch(sql).await?;
-        let mut associations = Associations::new();
-        for row in &rows {
-            let row = Reading::new(table, row);
-            let of = associations.entry(row.address("home_address")?).or_default();
-            of.push(association(table, row.column("home_address")?, &row, self.vault)?);
-        }
-        Ok(associations)
+/// Associations, in order of position, by whose they are.
+fn grouped<Owner: Ord>(
+    table: &'static str,
+    rows: &[SqliteRow],
+    owner: fn(&Reading<'_>) -> Result<Owner, ReadError>,
+    vault: &Vault,
+) -> Result<Associations<Owner>, ReadError> {
+    let mut associations = Associations::new();
+    for row in rows {
+        let row = Reading::new(table, row);
+        associations.entry(owner(&row)?).or_default().push(association(table, &row, vault)?);
     }
+    Ok(associations)
+}
+
+fn binding_id(row: &Reading<'_>) -> Result<BindingId, ReadError> {
+    Ok((row.address("home_address")?, row.address("care_of")?))
+}
+
+fn bindings(
+    rows: &[SqliteRow],
+    associations: &mut Associations<BindingId>,
+) -> Result<Vec<Binding>, ReadError> {
+    let read = |row| binding(&Reading::new("bindings", row), associations);
+    let mut bindings = rows.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+    bindings.sort_by_key(|binding| (binding.home_address, binding.care_of));
+    Ok(bindings)
 }
 
 const IDENTIFICATIONS: &str = "SELECT rowid, * FROM identifications ORDER BY nai";
 const SEQUENCES: &str = "SELECT rowid, * FROM sequences ORDER BY link";
 const HOME_AGENTS: &str = "SELECT rowid, * FROM home_agents ORDER BY name";
+const HOME_ADDRESSES: &str = "SELECT rowid, * FROM home_addresses";
 const BINDING_ASSOCIATIONS: &str =
-    "SELECT rowid, * FROM binding_associations ORDER BY home_address, position";
+    "SELECT rowid, * FROM binding_associations ORDER BY home_address, care_of, position";
+const ASSOCIATIONS_OF: &str = "SELECT rowid, * FROM binding_associations
+    WHERE (home_address, care_of) IN (SELECT home_address, care_of FROM bindings WHERE nai = ?1)
+    ORDER BY home_address, care_of, position";
 const VISITOR_ASSOCIATIONS: &str =
     "SELECT rowid, * FROM visitor_associations ORDER BY home_address, position";
 
@@ -250,12 +283,16 @@ fn home_agent(row: &Reading<'_>) -> Result<HomeAgent, ReadError> {
     })
 }
 
-fn binding(row: &Reading<'_>, associations: &mut Associations) -> Result<Binding, ReadError> {
-    let home_address = row.address("home_address")?;
+fn assigned(row: &Reading<'_>) -> Result<(Nai, Ipv4Addr), ReadError> {
+    Ok((row.nai("nai")?, row.address("home_address")?))
+}
+
+fn binding(row: &Reading<'_>, associations: &mut Associations<BindingId>) -> Result<Binding, ReadError> {
+    let (home_address, care_of) = binding_id(row)?;
     Ok(Binding {
         nai: row.nai("nai")?,
         home_address,
-        care_of: row.address("care_of")?,
+        care_of,
         tunnel: row.tunnel()?,
         reverse_tunnel: row.column("reverse_tunnel")?,
         broadcasts: row.column("broadcasts")?,
@@ -263,11 +300,11 @@ fn binding(row: &Reading<'_>, associations: &mut Associations) -> Result<Binding
         foreign_agent: row.column("foreign_agent")?,
         lifetime: row.number("lifetime")?,
         granted: row.u64("granted")?,
-        associations: associations.remove(&home_address).unwrap_or_default(),
+        associations: associations.remove(&(home_address, care_of)).unwrap_or_default(),
     })
 }
 
-fn visitor(row: &Reading<'_>, associations: &mut Associations) -> Result<Visitor, ReadError> {
+fn visitor(row: &Reading<'_>, associations: &mut Associations<Ipv4Addr>) -> Result<Visitor, ReadError> {
     let home_address = row.address("home_address")?;
     Ok(Visitor {
         home_address,
@@ -287,12 +324,7 @@ fn visitor(row: &Reading<'_>, associations: &mut Associations) -> Result<Visitor
 }
 
 /// An association of what `of` names.
-pub(crate) fn association(
-    table: &str,
-    of: &str,
-    row: &Reading<'_>,
-    vault: &Vault,
-) -> Result<Association, ReadError> {
+pub(crate) fn association(table: &str, row: &Reading<'_>, vault: &Vault) -> Result<Association, ReadError> {
     let kind = AssociationKind::from_number(row.number("kind")?);
     let mut association = Association {
         kind: kind.ok_or_else(|| row.damaged("the kind of key is unknown"))?,
@@ -306,7 +338,23 @@ pub(crate) fn association(
         confirmed: row.column("confirmed")?,
         retires: row.optional_u64("retires")?,
     };
-    let place = Place::association(table, of, row.column("position")?, &association);
+    let position = row.column("position")?;
+    if let Some(registration) = row.optional_column("registration")? {
+        let place = Place::association(table, &[registration], position, &association);
+        association.key = unsealed(row, vault, &place, "sealed_key")?;
+        return Ok(association);
+    }
+    let home_address = row.column("home_address")?;
+    let of_home = Place::association(table, &[home_address], position, &association);
+    let place = match row.optional_column("care_of")? {
+        None => of_home,
+        Some(care_of) => {
+            let place = Place::association(table, &[home_address, care_of], position, &association);
+            // Before a home address could have several bindings, it alone named the place.
+            let old = vault.open(&place, row.column("sealed_key")?).is_none();
+            if old { of_home } else { place }
+        }
+    };
     association.key = unsealed(row, vault, &place, "sealed_key")?;
     Ok(association)
 }

@@ -109,7 +109,7 @@ async fn all(
         + visitors.iter().map(|v| associations(&v.associations)).sum::<usize>()
         + revocations.iter().map(|r| associations(&r.associations)).sum::<usize>();
     let subscribers = subscribers.into_iter().map(Change::PutSubscriber);
-    let bindings = bindings.into_iter().map(Change::PutBinding);
+    let bindings = bindings.into_iter().map(Change::AddBinding);
     let visitors = visitors.into_iter().map(Change::PutVisitor);
     let revocations = revocations.into_iter().map(Change::PutRevocation);
     let realm_keys = realm_keys.into_iter().map(Change::PutRealmKey);

@@ -46,11 +46,14 @@ impl Place {
             .with(ends.as_ref().map_or(&[], |ends| ends))
     }
 
-    /// The key of the association at `position` of what has this home address. Kind and indices belong to the
-    /// place as well: a key must not become good for another use by an edit of its row.
-    pub(crate) fn association(table: &str, home_address: &str, position: i64, of: &Association) -> Self {
-        Self::new(table, "sealed_key")
-            .with(home_address.as_bytes())
+    /// The key of the association at `position` of what has this home address, or of the binding that has it and a
+    /// care-of address. Kind and indices belong to the place as well: a key must not become good for another use by an
+    /// edit of its row.
+    pub(crate) fn association(table: &str, owner: &[&str], position: i64, of: &Association) -> Self {
+        let table = Self::new(table, "sealed_key");
+        owner
+            .iter()
+            .fold(table, |place, part| place.with(part.as_bytes()))
             .with(&position.to_be_bytes())
             .with(&[of.kind.number()])
             .with(&of.inbound.0.to_be_bytes())
@@ -124,7 +127,8 @@ mod tests {
         let vault = Vault::new(Key::new([1; 32]));
         let mut rng = Rng::from_seed([2; 32]);
         let of = association();
-        let place = || Place::association("binding_associations", "10.11.1.50", 0, &of);
+        let owner = ["10.11.1.50", "10.51.1.2"];
+        let place = || Place::association("binding_associations", &owner, 0, &of);
         let sealed = vault.seal(&mut rng, &place(), &of.key);
         assert!(vault.open(&place(), &sealed) == Some(of.key.duplicate()));
         let mut other = association();
@@ -132,11 +136,13 @@ mod tests {
         let mut index = association();
         index.outbound = Spi(602);
         for elsewhere in [
-            Place::association("visitor_associations", "10.11.1.50", 0, &of),
-            Place::association("binding_associations", "10.11.1.51", 0, &of),
-            Place::association("binding_associations", "10.11.1.50", 1, &of),
-            Place::association("binding_associations", "10.11.1.50", 0, &other),
-            Place::association("binding_associations", "10.11.1.50", 0, &index),
+            Place::association("visitor_associations", &owner, 0, &of),
+            Place::association("binding_associations", &["10.11.1.51", "10.51.1.2"], 0, &of),
+            Place::association("binding_associations", &["10.11.1.50", "10.52.1.2"], 0, &of),
+            Place::association("binding_associations", &["10.11.1.50"], 0, &of),
+            Place::association("binding_associations", &owner, 1, &of),
+            Place::association("binding_associations", &owner, 0, &other),
+            Place::association("binding_associations", &owner, 0, &index),
             Place::key0("10.11.1.50"),
             Place::retiring_key0("10.11.1.50", &retiring(3)),
             Place::realm_key(&realm_key(None)),

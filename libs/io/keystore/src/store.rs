@@ -1,7 +1,6 @@
 //! The handle that daemons hold.
 
 use std::{
-    net::Ipv4Addr,
     path::Path,
     sync::{
         Arc,
@@ -11,7 +10,7 @@ use std::{
 };
 
 use crypto::Key;
-use record::{AuditEntry, Binding, Change, CommitError, Grant, Nai, Seen, State};
+use record::{AuditEntry, Change, CommitError, Grant, Nai, State};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{Connection as _, SqliteConnection};
 use tokio::sync::{Mutex, mpsc, oneshot};
@@ -19,7 +18,7 @@ use tokio::sync::{Mutex, mpsc, oneshot};
 use crate::{
     GrantFilter, OpenError, ReadError,
     error::CLOSED,
-    load,
+    load::{self, Held},
     open::{self, Settings},
     query,
     seal::Vault,
@@ -119,18 +118,14 @@ impl Store {
         load::load(open(&mut *self.reading.lock().await)?, &self.vault, now).await
     }
 
-    /// What is held of one subscriber: what was seen of him, and his binding. For a home agent whose commit was
-    /// refused because another one on the same store was quicker.
+    /// What is held of one subscriber. For a home agent whose commit was refused because another one on the same store
+    /// was quicker.
     ///
     /// # Errors
     /// [`ReadError`]: as [`Self::load`].
-    pub fn held(
-        &self,
-        nai: Nai,
-        home_address: Ipv4Addr,
-    ) -> impl Future<Output = Result<(Option<Seen>, Option<Binding>), ReadError>> + Send + use<> {
+    pub fn held(&self, nai: Nai) -> impl Future<Output = Result<Held, ReadError>> + Send + use<> {
         let (reading, vault) = (Arc::clone(&self.reading), Arc::clone(&self.vault));
-        async move { load::held(open(&mut *reading.lock().await)?, &vault, &nai, home_address).await }
+        async move { load::held(open(&mut *reading.lock().await)?, &vault, &nai).await }
     }
 
     /// Audit entries with a number above `since`, in order of number, at most `limit`.

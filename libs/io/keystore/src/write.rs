@@ -1,8 +1,10 @@
 //! Changes as SQL.
 
+use std::net::Ipv4Addr;
+
 use crypto::Rng;
 use record::{
-    Association, AuditEntry, Binding, Change, CommitError, Grant, HomeAgent, RealmKey, Seen, Subscriber,
+    Association, AuditEntry, Binding, Change, CommitError, Grant, HomeAgent, Nai, RealmKey, Seen, Subscriber,
     SubscriberState, Visitor,
 };
 use sqlx::{
@@ -52,8 +54,24 @@ impl Changes<'_> {
             }
             Change::PutRealmKey(key) => self.put_realm_key(key).await,
             Change::RemoveRealmKey(id) => self.run(sqlx::query(REMOVE_REALM_KEY).bind(i64::from(id.0))).await,
-            Change::PutBinding(binding) => self.put_binding(binding).await,
-            Change::RemoveBinding(home) => self.run(sqlx::query(REMOVE_BINDING).bind(home.to_string())).await,
+            Change::PutBinding(binding) => {
+                self.run(sqlx::query(REMOVE_BINDINGS).bind(binding.home_address.to_string())).await?;
+                self.add_binding(binding).await
+            }
+            Change::AddBinding(binding) => {
+                self.remove_binding(binding.home_address, binding.care_of).await?;
+                self.add_binding(binding).await
+            }
+            Change::RemoveBinding { home_address, care_of } => {
+                self.remove_binding(*home_address, *care_of).await
+            }
+            Change::RemoveBindings(home) => {
+                self.run(sqlx::query(REMOVE_BINDINGS).bind(home.to_string())).await
+            }
+            Change::AssignAddress { nai, home_address } => self.assign(nai, *home_address).await,
+            Change::ReleaseAddress(nai) => {
+                self.run(sqlx::query("DELETE FROM home_addresses WHERE nai = ?1").bind(nai.as_str())).await
+            }
             Change::PutVisitor(visitor) => self.put_visitor(visitor).await,
             Change::RemoveVisitor(home) => self.run(sqlx::query(REMOVE_VISITOR).bind(home.to_string())).await,
             Change::PutRevocation(revocation) => self.put_revocation(revocation).await,
@@ -139,13 +157,28 @@ impl Changes<'_> {
         }
     }
 
-    async fn put_binding(&mut self, of: &Binding) -> Result<(), Stop> {
-        let home = of.home_address.to_string();
+    /// Gives an address to whom it is free for; the same again changes nothing.
+    async fn assign(&mut self, nai: &Nai, home_address: Ipv4Addr) -> Result<(), Stop> {
+        let query = sqlx::query(ASSIGN_ADDRESS).bind(home_address.to_string()).bind(nai.as_str());
+        match self.execute(query).await?.rows_affected() {
+            1 => Ok(()),
+            _ => Err(Stop::Refused(CommitError::Conflict)),
+        }
+    }
+
+    async fn remove_binding(&mut self, home_address: Ipv4Addr, care_of: Ipv4Addr) -> Result<(), Stop> {
+        let query = sqlx::query(REMOVE_BINDING).bind(home_address.to_string()).bind(care_of.to_string());
+        self.run(query).await
+    }
+
+    /// Where none stands with its care-of address.
+    async fn add_binding(&mut self, of: &Binding) -> Result<(), Stop> {
+        let (home, care_of) = (of.home_address.to_string(), of.care_of.to_string());
         let (tunnel, address, port) = tunnel_columns(of.tunnel);
-        let query = sqlx::query(PUT_BINDING)
+        let query = sqlx::query(ADD_BINDING)
             .bind(&home)
             .bind(of.nai.as_str())
-            .bind(of.care_of.to_string())
+            .bind(&care_of)
             .bind(tunnel)
             .bind(address)
             .bind(port.map(i64::from))
@@ -157,7 +190,8 @@ impl Changes<'_> {
             .bind(of.revocation.map(|support| i64::from(support.timestamp)))
             .bind(of.revocation.is_some_and(|support| support.inform));
         self.run(query).await?;
-        self.put_associations("binding_associations", PUT_BINDING_ASSOCIATION, &home, &of.associations).await
+        let table = "binding_associations";
+        self.put_associations(table, PUT_BINDING_ASSOCIATION, &[&home, &care_of], &of.associations).await
     }
 
     async fn put_visitor(&mut self, of: &Visitor) -> Result<(), Stop> {
@@ -180,20 +214,22 @@ impl Changes<'_> {
             .bind(of.revocation.map(|support| i64::from(support.timestamp)))
             .bind(of.revocation.is_some_and(|support| support.inform));
         self.run(query).await?;
-        self.put_associations("visitor_associations", PUT_VISITOR_ASSOCIATION, &home, &of.associations).await
+        self.put_associations("visitor_associations", PUT_VISITOR_ASSOCIATION, &[&home], &of.associations)
+            .await
     }
 
     pub(crate) async fn put_associations(
         &mut self,
         table: &str,
         sql: &'static str,
-        home: &str,
+        owner: &[&str],
         associations: &[Association],
     ) -> Result<(), Stop> {
         for (position, of) in (0_i64..).zip(associations) {
-            let place = Place::association(table, home, position, of);
-            let query = sqlx::query(sql)
-                .bind(home)
+            let place = Place::association(table, owner, position, of);
+            let query = owner
+                .iter()
+                .fold(sqlx::query(sql), |query, part| query.bind(*part))
                 .bind(position)
                 .bind(i64::from(of.kind.number()))
                 .bind(i64::from(of.inbound.0))
@@ -287,20 +323,26 @@ const NEXT_IDENTIFICATION: &str = "UPDATE identifications
     SET identification = ?2, generation = ?3, highest_index = ?4
     WHERE nai = ?1 AND identification = ?5";
 
-/// Its associations go with it and come back one by one: never a mixture of old and new keys.
-const PUT_BINDING: &str = "DELETE FROM binding_associations WHERE home_address = ?1;
-    INSERT INTO bindings (home_address, nai, care_of, tunnel, tunnel_address, tunnel_port, reverse_tunnel,
-        foreign_agent, lifetime, granted, broadcasts, revocation, revocation_inform)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)
-    ON CONFLICT (home_address) DO UPDATE SET nai = ?2, care_of = ?3, tunnel = ?4, tunnel_address = ?5,
-        tunnel_port = ?6, reverse_tunnel = ?7, foreign_agent = ?8, lifetime = ?9, granted = ?10,
-        broadcasts = ?11, revocation = ?12, revocation_inform = ?13";
+const ADD_BINDING: &str =
+    "INSERT INTO bindings (home_address, nai, care_of, tunnel, tunnel_address, tunnel_port,
+        reverse_tunnel, foreign_agent, lifetime, granted, broadcasts, revocation,
+        revocation_inform)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
 
-const REMOVE_BINDING: &str = "DELETE FROM bindings WHERE home_address = ?1";
+/// Its associations go with it: never a mixture of old and new keys.
+const REMOVE_BINDING: &str = "DELETE FROM bindings WHERE home_address = ?1 AND care_of = ?2";
 
-const PUT_BINDING_ASSOCIATION: &str = "INSERT INTO binding_associations (home_address, position, kind,
+const REMOVE_BINDINGS: &str = "DELETE FROM bindings WHERE home_address = ?1";
+
+/// Changes no row if the address is another one's, or the subscriber has another.
+const ASSIGN_ADDRESS: &str = "INSERT INTO home_addresses (home_address, nai)
+    SELECT ?1, ?2 WHERE NOT EXISTS (SELECT 1 FROM home_addresses WHERE (home_address = ?1) <> (nai = ?2))
+    ON CONFLICT (home_address) DO UPDATE SET nai = ?2";
+
+const PUT_BINDING_ASSOCIATION: &str =
+    "INSERT INTO binding_associations (home_address, care_of, position, kind,
         inbound_spi, outbound_spi, sealed_key, own, peer, made, ends, confirmed, retires)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
 
 const PUT_VISITOR: &str = "DELETE FROM visitor_associations WHERE home_address = ?1;
     INSERT INTO visitors (home_address, link, link_address, home_agent, care_of, tunnel, tunnel_address,

@@ -17,6 +17,8 @@ mod lab;
 mod link;
 #[path = "kernel/plan.rs"]
 mod plan;
+#[path = "kernel/simultaneous.rs"]
+mod simultaneous;
 #[path = "kernel/tunnel.rs"]
 mod tunnel;
 #[path = "kernel/watch.rs"]

@@ -180,7 +180,7 @@ pub enum Ask {
 pub struct Enrol {
     /// Identity in our realm.
     pub nai: String,
-    /// Its address at home.
+    /// Its address at home; empty to have its home agent assign one.
     pub home_address: String,
     /// Prefix length of the home link, in bits.
     pub home_prefix_length: u32,
@@ -380,7 +380,7 @@ pub struct RealmKeyView {
 pub struct SubscriberView {
     /// Identity.
     pub nai: String,
-    /// Address at home.
+    /// Address at home; 0.0.0.0 if its home agent assigns one.
     pub home_address: std::net::Ipv4Addr,
     /// Prefix length of the home link, in bits.
     pub home_prefix_length: u8,

@@ -3,7 +3,7 @@
 //! Refusals of one caller, and a home agent's connecting, are limited, so that a broken or hostile client cannot
 //! fill the disk; what was left out is counted in its next entry.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, net::Ipv4Addr, time::Duration};
 
 use record::AuditEntry;
 use sansio::{Instant, Now};
@@ -92,7 +92,11 @@ fn with_reason(subject: &str, reason: &str) -> String {
 pub(super) fn details(answer: &Answer) -> String {
     match answer {
         Answer::Enrolled(s) => {
-            format!("home address {}, SPI {}, key {}", s.home_address, s.spi, s.key0.fingerprint_hex())
+            let home_address = match s.home_address {
+                Ipv4Addr::UNSPECIFIED => "from its home agent".to_owned(),
+                enrolled => enrolled.to_string(),
+            };
+            format!("home address {home_address}, SPI {}, key {}", s.spi, s.key0.fingerprint_hex())
         }
         Answer::Rotated(s) => {
             let until = match &s.retiring {

@@ -1,5 +1,7 @@
 //! Making subscribers and home agents known.
 
+use std::net::Ipv4Addr;
+
 use record::{HomeAgent, Subscriber, SubscriberState};
 use wire::mip::Spi;
 
@@ -10,13 +12,21 @@ impl Kdc {
     /// generation goes on, so that what was remembered of the old KEY 0 is never taken for the new one's.
     pub(super) fn enrol(&mut self, ask: &Enrol) -> Result<Answer, Refusal> {
         let nai = check::own_nai("the subscriber", &ask.nai, &self.realm)?;
-        let home_address = check::host("home address", &ask.home_address)?;
+        let home_address = match ask.home_address.as_str() {
+            "" => Ipv4Addr::UNSPECIFIED,
+            text => check::host("home address", text)?,
+        };
         let gateway = match ask.home_gateway.as_str() {
             "" => None,
             text => Some(check::host("home gateway", text)?),
         };
-        let home_prefix_length = check::home(home_address, ask.home_prefix_length, gateway)?;
         let home_agent = check::host("home agent's address", &ask.home_agent)?;
+        let home_prefix_length = if home_address.is_unspecified() {
+            // The home link is the one that the home agent is on, and it may be the router itself.
+            check::home(home_agent, ask.home_prefix_length, gateway.filter(|router| *router != home_agent))?
+        } else {
+            check::home(home_address, ask.home_prefix_length, gateway)?
+        };
         if home_agent == home_address {
             let why = "it is the home address itself";
             return Err(Refusal::Address { what: "home agent's address", text: ask.home_agent.clone(), why });

@@ -316,7 +316,7 @@ impl Ledger {
                 self.spis.remove(&old.spi.0);
                 self.overlaps.remove(&(old.ends, nai.clone()));
             }
-            if before.state == SubscriberState::Active {
+            if before.state == SubscriberState::Active && !before.home_address.is_unspecified() {
                 self.by_home_address.remove(&before.home_address);
             }
         }
@@ -328,7 +328,7 @@ impl Ledger {
                 self.overlaps.insert((old.ends, nai.clone()));
             }
             // The address of a revoked subscriber is free for another one.
-            if next.state == SubscriberState::Active {
+            if next.state == SubscriberState::Active && !next.home_address.is_unspecified() {
                 self.by_home_address.insert(next.home_address, nai.clone());
             }
             self.subscribers.insert(nai.clone(), next);

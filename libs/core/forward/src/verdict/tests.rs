@@ -56,6 +56,74 @@ fn a_stranger_cannot_speak_for_a_visitor() {
     assert_eq!(table.inbound(from(CARE_OF, HOME_AGENT), &spoofed), Verdict::Drop(Reason::NoTunnel));
 }
 
+/// Bound at two places: the second is a co-located care-of address behind a NAT.
+fn bound_twice(side: Side) -> (Table, [Entry; 2]) {
+    let home = address(HOME);
+    let [local, remote] = match side {
+        Side::HomeAgent => [HOME_AGENT, CARE_OF].map(address),
+        Side::Visited => [CARE_OF, HOME_AGENT].map(address),
+    };
+    let udp = Peer::Udp { remote: SocketAddrV4::new(address("10.99.1.2"), 40_000) };
+    let entries = [Entry::new(home, Peer::IpInIp { local, remote }), Entry::new(home, udp)];
+    let mut table = Table::new(side, []);
+    table.set(home, &entries);
+    (table, entries)
+}
+
+#[test]
+fn a_copy_goes_to_every_care_of_address() {
+    let (table, entries) = bound_twice(Side::HomeAgent);
+    let paths = Paths::default();
+    let packet = Inner::new(CORRESPONDENT, HOME).payload(100).build();
+    assert_eq!(table.outbound(&packet, &paths), Verdict::Encap(entries[0]));
+    assert_eq!(table.further(&packet, &paths).collect::<Vec<_>>(), [Verdict::Encap(entries[1])]);
+    // Each copy is judged by its own tunnel: this one fits into the first only.
+    let long = Inner::new(CORRESPONDENT, HOME).dont_fragment(true).payload(1460).build();
+    assert_eq!(table.outbound(&long, &paths), Verdict::Encap(entries[0]));
+    let too_big = Verdict::TooBig { entry: entries[1], mtu: 1468, dont_fragment: true };
+    assert_eq!(table.further(&long, &paths).collect::<Vec<_>>(), [too_big]);
+    assert_eq!(table.again(address("10.99.1.2"), &long, &paths), too_big);
+    assert_eq!(table.again(address(CARE_OF), &long, &paths), Verdict::Encap(entries[0]));
+    assert_eq!(table.again(address("10.98.1.2"), &long, &paths), Verdict::Drop(Reason::NoTunnel));
+    // Errors about either are believed.
+    for entry in entries {
+        assert_eq!(table.sent(entry.peer.remote(), &packet), Some(entry));
+    }
+    // A stranger's packet, and one for the mobile node of nobody, go nowhere.
+    for wrong in [Inner::new(CORRESPONDENT, "10.11.1.51").build(), vec![0x45; 19], vec![]] {
+        assert_eq!(table.further(&wrong, &paths).count(), 0);
+    }
+}
+
+#[test]
+fn a_mobile_node_sends_by_one_tunnel_and_takes_from_both() {
+    let (table, entries) = bound_twice(Side::Visited);
+    let packet = Inner::new(HOME, CORRESPONDENT).payload(100).build();
+    assert_eq!(table.outbound(&packet, &Paths::default()), Verdict::Encap(entries[0]));
+    assert_eq!(table.further(&packet, &Paths::default()).count(), 0);
+    let inner = Inner::new(CORRESPONDENT, HOME).payload(10).build();
+    let udp = Outer::Udp { source: SocketAddrV4::new(address("10.99.1.2"), 40_000) };
+    for outer in [from(HOME_AGENT, CARE_OF), udp] {
+        assert_eq!(table.inbound(outer, &inner), Verdict::Deliver { length: 30 });
+    }
+    assert_eq!(table.inbound(from(HOME_AGENT, "10.52.1.2"), &inner), Verdict::Drop(Reason::WrongPeer));
+    assert!(table.brings_duplicates() && !foreign_agent().brings_duplicates());
+    assert!(!bound_twice(Side::HomeAgent).0.brings_duplicates());
+}
+
+#[test]
+fn both_care_of_addresses_may_send_at_the_home_agent_and_no_other() {
+    let (table, _) = bound_twice(Side::HomeAgent);
+    let inner = Inner::new(HOME, CORRESPONDENT).payload(10).build();
+    let udp = |port| Outer::Udp { source: SocketAddrV4::new(address("10.99.1.2"), port) };
+    for outer in [from(CARE_OF, HOME_AGENT), udp(40_000)] {
+        assert_eq!(table.inbound(outer, &inner), Verdict::Deliver { length: 30 });
+    }
+    for outer in [from("10.52.1.2", HOME_AGENT), udp(40_001)] {
+        assert_eq!(table.inbound(outer, &inner), Verdict::Drop(Reason::WrongPeer));
+    }
+}
+
 #[test]
 fn a_udp_peer_is_its_address_and_its_port() {
     let remote = SocketAddrV4::new(address("10.53.1.2"), 40_000);

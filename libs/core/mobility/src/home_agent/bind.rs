@@ -1,6 +1,10 @@
 //! From keys to a committed binding: the second half of a registration.
 
-use std::{net::Ipv4Addr, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::Ipv4Addr,
+    time::Duration,
+};
 
 use record::{Association, Binding, Change, CommitError, Nai, Seen};
 use sansio::{Instant, LinkAddress, Now, Transmit};
@@ -12,7 +16,7 @@ use wire::mip::{
 use super::{
     Effect, HomeAgent, KdcError, Keys, TunnelChange,
     answer::{KeyInfos, Repeat, Reply},
-    bindings::Bound,
+    bindings::{BindingId, Bound, id_of},
     intake::Asked,
     subscribers::Batch,
 };
@@ -28,10 +32,16 @@ pub(super) const AGAIN: Duration = Duration::from_secs(1);
 pub(super) enum Step {
     /// Keys are awaited.
     Keys(Box<Asked>),
-    /// The binding is being committed.
-    Bind { binding: Box<Binding>, event: Event },
-    /// The removal of a binding is being committed, for a deregistration or at its end.
-    Unbind { home_address: Ipv4Addr, returned: Option<LinkAddress>, why: &'static str },
+    /// The binding is being committed, beside others of its home address or in their place.
+    Bind { binding: Box<Binding>, beside: bool, event: Event },
+    /// The removal of a binding is being committed, for a deregistration or at its end; of all those of the home
+    /// address if no care-of address is named.
+    Unbind {
+        home_address: Ipv4Addr,
+        care_of: Option<Ipv4Addr>,
+        returned: Option<LinkAddress>,
+        why: &'static str,
+    },
     /// Only the identification is being committed.
     Record,
     /// Subscribers are being committed.
@@ -41,7 +51,7 @@ pub(super) enum Step {
 /// A piece of work in progress.
 pub(super) struct Work {
     pub(super) deadline: Option<Instant>,
-    step: Step,
+    pub(super) step: Step,
     /// Whose, and with which identification.
     pub(super) of: Option<(Nai, Identification)>,
     reply: Option<(Transmit, Repeat)>,
@@ -52,9 +62,9 @@ impl Work {
         Self { deadline: None, step: Step::Subscribers(batch), of: None, reply: None }
     }
 
-    /// The removal of a binding that nobody asked for by a request.
-    pub(super) const fn ending(home_address: Ipv4Addr, why: &'static str) -> Self {
-        let step = Step::Unbind { home_address, returned: None, why };
+    /// The removal that nobody asked for by a request, of a binding, or of all those of a home address.
+    pub(super) const fn ending(home_address: Ipv4Addr, care_of: Option<Ipv4Addr>, why: &'static str) -> Self {
+        let step = Step::Unbind { home_address, care_of, returned: None, why };
         Self { deadline: None, step, of: None, reply: None }
     }
 
@@ -104,8 +114,17 @@ impl HomeAgent {
             self.discard("key distribution centre broken", "the key distribution centre gave too few keys");
             return;
         };
+        if !self.still_has(&asked.nai, asked.home_address) {
+            return self
+                .discard("overtaken", "its subscriber, or his home address, changed while keys were made");
+        }
+        // Another registration may have come first while the keys were made.
+        if self.too_many(&asked) {
+            return self.deny(&asked, Code::HA_TOO_MANY_BINDINGS, None, now);
+        }
+        let beside = self.keeps_others(&asked);
         let reply = Reply {
-            code: if asked.simultaneous { Code::ACCEPTED_NO_SIMULTANEOUS } else { Code::ACCEPTED },
+            code: if asked.simultaneous && !beside { Code::ACCEPTED_NO_SIMULTANEOUS } else { Code::ACCEPTED },
             lifetime: asked.lifetime,
             detail: None,
             keys: infos.for_reply(),
@@ -131,12 +150,35 @@ impl HomeAgent {
             granted: unix,
             associations: self.change_over(&asked, new, now),
         };
-        let (told, sequel) = self.replacing(&binding, now);
-        let changes = std::iter::once(Change::PutBinding(binding.duplicate())).chain(told).collect();
-        let step = Step::Bind { binding: Box::new(binding), event };
+        let (told, sequel) = self.replacing(&binding, beside, now);
+        let change = if beside { Change::AddBinding } else { Change::PutBinding };
+        let mut changes: Vec<_> = self.addresses.to_commit(&asked.nai).into_iter().collect();
+        changes.push(change(binding.duplicate()));
+        changes.extend(told);
+        let step = Step::Bind { binding: Box::new(binding), beside, event };
         if let Some(ticket) = self.commit(&asked, changes, step, Some((transmit, repeat))) {
             self.then(ticket, sequel);
         }
+    }
+
+    /// True if other bindings of this mobile node stay beside the one that it asks for (RFC 5944 section 3.8.2.2).
+    pub(super) const fn keeps_others(&self, asked: &Asked) -> bool {
+        asked.simultaneous && self.config.max_simultaneous_bindings > 1
+    }
+
+    /// True if that would be more than it may have.
+    pub(super) fn too_many(&self, asked: &Asked) -> bool {
+        if !self.keeps_others(asked) {
+            return false;
+        }
+        let mut standing = self.standing(asked.home_address);
+        standing.insert(asked.care_of);
+        standing.len() > self.config.max_simultaneous_bindings
+    }
+
+    /// Care-of addresses at which a home address is bound once all that was sent to the store is committed.
+    fn standing(&self, home_address: Ipv4Addr) -> BTreeSet<Ipv4Addr> {
+        self.standing_bindings(home_address).map(|binding| binding.care_of).collect()
     }
 
     /// Answers a request that is denied: the identification is recorded all the same.
@@ -161,22 +203,17 @@ impl HomeAgent {
         let Some(reply) = self.reply(asked, reply, now) else {
             return;
         };
-        // Also one that is on its way to the store, and one of another home agent.
-        let elsewhere = self.elsewhere.get(&asked.home_address).copied();
-        let current = self.standing_bindings(asked.home_address).next().map(|b| b.care_of).or(elsewhere);
-        let all = asked.care_of.is_unspecified() || asked.care_of == asked.home_address;
-        let (changes, step) = if current.is_some_and(|c| all || c == asked.care_of) {
-            let step = Step::Unbind {
-                home_address: asked.home_address,
-                returned: asked.returned,
-                why: "deregistered",
-            };
-            (vec![Change::RemoveBinding(asked.home_address)], step)
-        } else {
-            (Vec::new(), Step::Record)
+        let (home_address, care_of) = (asked.home_address, asked.care_of);
+        let all = care_of.is_unspecified() || care_of == home_address;
+        let care_of = (!all).then_some(care_of);
+        // Even where no binding stands: one may be on its way to the store, or another home agent's.
+        let change = match care_of {
+            Some(care_of) => Change::RemoveBinding { home_address, care_of },
+            None => Change::RemoveBindings(home_address),
         };
+        let step = Step::Unbind { home_address, care_of, returned: asked.returned, why: "deregistered" };
         let (told, sequel) = self.leaving(asked, now);
-        let changes = changes.into_iter().chain(told).collect();
+        let changes = std::iter::once(change).chain(told).collect();
         if let Some(ticket) = self.commit(asked, changes, step, Some(reply)) {
             self.then(ticket, sequel);
         }
@@ -235,8 +272,10 @@ impl HomeAgent {
         }
         match work.step {
             Step::Keys(_) | Step::Record => {}
-            Step::Bind { binding, event } => self.bound(*binding, event, now),
-            Step::Unbind { home_address, returned, why } => self.unbind(home_address, returned, why),
+            Step::Bind { binding, beside, event } => self.bound(*binding, beside, event, now),
+            Step::Unbind { home_address, care_of, returned, why } => {
+                self.unbind(home_address, care_of, returned, why);
+            }
             Step::Subscribers(batch) => self.taken_over(batch, now),
         }
         if let Some((transmit, repeat)) = work.reply {
@@ -258,9 +297,14 @@ impl HomeAgent {
         }
         let mut whose = work.of.map(|(nai, _)| nai);
         match work.step {
-            Step::Unbind { home_address, .. } if whose.is_none() => {
-                self.bindings.look_again(home_address, now.mono + AGAIN);
-                whose = self.bindings.find(home_address).map(|bound| bound.binding.nai.clone());
+            Step::Unbind { home_address, care_of, .. } if whose.is_none() => {
+                let meant = |b: &&Binding| care_of.is_none_or(|care_of| care_of == b.care_of);
+                let bindings = self.bindings.of(home_address).filter(meant);
+                let ended: Vec<_> = bindings.map(|b| (id_of(b), b.nai.clone())).collect();
+                for (id, nai) in ended {
+                    self.bindings.look_again(id, now.mono + AGAIN);
+                    whose = Some(nai);
+                }
             }
             Step::Subscribers(batch) => self.not_taken_over(batch, now),
             _ => {}
@@ -269,21 +313,26 @@ impl HomeAgent {
             && let Some(nai) = whose
             && let Some(known) = self.known.get(&nai)
         {
-            let home_address = known.subscriber.home_address;
-            self.outbox.effect(Effect::Refresh { nai, home_address });
+            let nai = known.subscriber.nai.clone();
+            self.outbox.effect(Effect::Refresh { nai });
         }
         self.discard("not committed", format!("nothing was answered: {error}"));
     }
 
     /// Another home agent on the same store was quicker. What it wrote counts: replays are measured against it, and a
     /// binding that it made is its to serve, so ours of that mobile node is taken down.
-    pub(super) fn refreshed(&mut self, nai: &Nai, seen: Option<Seen>, binding: Option<Binding>, now: Now) {
+    pub(super) fn refreshed(
+        &mut self,
+        nai: &Nai,
+        seen: Option<Seen>,
+        (bindings, assigned): (&[Binding], Option<Ipv4Addr>),
+        now: Now,
+    ) {
         let window = self.config.timestamp_window;
         // Whoever was quicker has left what he saw: without it the store could not be read, and nothing is known.
         let (Some(known), Some(seen)) = (self.known.get_mut(nai), seen) else {
             return;
         };
-        let home_address = known.subscriber.home_address;
         let stored = Identification(seen.identification);
         let above = |s: Identification| stored.0.wrapping_sub(s.0).cast_signed() > 0;
         known.stored = Some(stored);
@@ -293,27 +342,39 @@ impl HomeAgent {
         if known.comparable && (known.has_nonces() || known.seen.is_none_or(above)) {
             known.seen = Some(stored);
         }
+        let home_address = self.known.get(nai).map(|known| self.home_address_of(&known.subscriber));
         self.move_window(nai, seen.generation, seen.index);
-        let ours = self.bindings.find(home_address).map(|bound| &bound.binding);
-        let same = |ours: &Binding| {
-            binding.as_ref().is_some_and(|b| {
-                let spis = |b: &Binding| b.associations.iter().map(|a| a.inbound).collect::<Vec<_>>();
-                (b.care_of, b.granted) == (ours.care_of, ours.granted) && spis(b) == spis(ours)
-            })
+        self.addresses.refresh(nai, assigned);
+        let Some(home_address) = home_address else { return };
+        self.compare(home_address, bindings, now);
+    }
+
+    /// Makes ours what the store says. One home agent at a time answers ARP for a home address: where another one has
+    /// added a binding to ours, who has not the newest ends its own.
+    fn compare(&mut self, home_address: Ipv4Addr, stored: &[Binding], now: Now) {
+        let why = "another home agent serves it, or ended it";
+        let told = |b: &Binding| {
+            (b.granted, b.care_of, b.associations.iter().map(|a| a.inbound).collect::<Vec<_>>())
         };
-        let kept = ours.is_some_and(same);
-        let replaced = ours.is_some() && !kept;
-        match binding.filter(|_| !kept) {
-            Some(theirs) => self.elsewhere.insert(home_address, theirs.care_of),
-            None => self.elsewhere.remove(&home_address),
-        };
-        if replaced {
-            self.unbind(home_address, None, "another home agent serves it, or ended it");
+        let held: BTreeSet<_> = stored.iter().map(told).collect();
+        let ours: BTreeSet<_> = self.bindings.of(home_address).map(told).collect();
+        let newest_is_ours = held.last().is_none_or(|newest| ours.contains(newest));
+        for (_, care_of, _) in ours.difference(&held) {
+            self.unbind(home_address, Some(*care_of), None, why);
+        }
+        if held.is_subset(&ours) {
+            self.elsewhere.remove(&home_address);
+            return;
+        }
+        self.elsewhere.insert(home_address);
+        for (_, care_of, _) in ours.intersection(&held).filter(|_| !newest_is_ours) {
+            self.end((home_address, *care_of), why, now);
         }
     }
 
-    fn bound(&mut self, binding: Binding, mut event: Event, now: Now) {
+    fn bound(&mut self, binding: Binding, beside: bool, mut event: Event, now: Now) {
         let home_address = binding.home_address;
+        self.addresses.committed(&binding.nai);
         event.home_address = Some(home_address);
         event.care_of = Some(binding.care_of);
         event.agent.clone_from(&binding.foreign_agent);
@@ -322,77 +383,123 @@ impl HomeAgent {
         event.code = Some(0);
         let through = binding.foreign_agent.as_deref().unwrap_or("a co-located care-of address");
         event.text = format!("{} is at {} through {through}", binding.nai, binding.care_of);
-        self.outbox.effect(Effect::Tunnel(TunnelChange::Bind {
-            home_address,
-            tunnel: binding.tunnel,
-            broadcasts: binding.broadcasts,
-            served: binding.foreign_agent.is_some(),
-        }));
-        self.elsewhere.remove(&home_address);
-        self.unwanted(home_address);
-        self.bindings.insert(Bound::granted(binding, now));
+        self.unwanted(id_of(&binding));
+        for left in self.replace(binding, beside, now) {
+            self.unwanted(id_of(&left));
+            event.text.push_str(&format!(", no longer at {}", left.care_of));
+        }
+        for other in self.bindings.of(home_address).filter(|b| Some(b.care_of) != event.care_of) {
+            event.text.push_str(&format!(", still at {}", other.care_of));
+        }
         self.count("code 0");
         self.notify(event);
     }
 
-    /// Takes a binding down: what was committed is done.
-    pub(super) fn unbind(&mut self, home_address: Ipv4Addr, returned: Option<LinkAddress>, why: &str) {
-        self.unwanted(home_address);
-        let Some(binding) = self.bindings.remove(home_address) else {
-            return;
+    /// Puts a binding that was committed in the place of others, or beside them if the mobile node asked for that.
+    /// Hands back those at other care-of addresses that ended so: the mobile node moved.
+    fn replace(&mut self, binding: Binding, beside: bool, now: Now) -> Vec<Binding> {
+        let (home_address, care_of) = id_of(&binding);
+        if !beside {
+            self.elsewhere.remove(&home_address);
+        }
+        let mut left = self.bindings.replace(Bound::granted(binding, now), beside);
+        left.retain(|before| before.care_of != care_of);
+        self.retunnel(home_address, None);
+        left
+    }
+
+    /// Tells where packets of a home address go now.
+    fn retunnel(&mut self, home_address: Ipv4Addr, returned: Option<LinkAddress>) {
+        let tunnels = self.bindings.tunnels(home_address);
+        let change = if tunnels.is_empty() {
+            TunnelChange::Unbind { home_address, returned }
+        } else {
+            TunnelChange::Bind { home_address, tunnels }
         };
-        // What was granted is not granted any more: the same request again would be told so.
-        if let Some(known) = self.known.get_mut(&binding.nai) {
-            known.repeat = None;
-        }
-        self.outbox.effect(Effect::Tunnel(TunnelChange::Unbind { home_address, returned }));
-        let mut event = Event::new(EventKind::BindingRemoved, format!("{}: {why}", binding.nai));
-        event.home_address = Some(home_address);
-        event.care_of = Some(binding.care_of);
-        event.agent = binding.foreign_agent;
-        self.notify(event);
+        self.outbox.effect(Effect::Tunnel(change));
     }
 
-    /// Removes a binding by our own will: commit first, then take it down. Not while a new one of the same
-    /// home address is on its way to the store, which would be removed in its place: then it is looked at again.
-    fn end(&mut self, home_address: Ipv4Addr, why: &'static str, now: Now) {
-        if self.renewing(home_address) {
-            return self.bindings.look_again(home_address, now.mono + AGAIN);
+    /// Takes a binding down, or all of a home address if no care-of address is named: what was committed is done.
+    pub(super) fn unbind(
+        &mut self,
+        home_address: Ipv4Addr,
+        care_of: Option<Ipv4Addr>,
+        returned: Option<LinkAddress>,
+        why: &str,
+    ) {
+        let gone = match care_of {
+            Some(care_of) => self.bindings.remove((home_address, care_of)).into_iter().collect(),
+            None => self.bindings.remove_all(home_address),
+        };
+        if gone.is_empty() {
+            return;
         }
-        self.end_with(home_address, why, Default::default());
+        self.retunnel(home_address, returned);
+        for binding in gone {
+            self.unwanted(id_of(&binding));
+            // What was granted is not granted any more: the same request again would be told so.
+            if let Some(known) = self.known.get_mut(&binding.nai) {
+                known.repeat = None;
+            }
+            let mut event = Event::new(EventKind::BindingRemoved, format!("{}: {why}", binding.nai));
+            event.home_address = Some(home_address);
+            event.care_of = Some(binding.care_of);
+            event.agent = binding.foreign_agent;
+            self.notify(event);
+        }
     }
 
-    /// Bindings that are on their way to the store.
-    fn arriving(&self) -> impl Iterator<Item = &Binding> {
+    /// Removes a binding by our own will: commit first, then take it down. Not while a new one with the same
+    /// care-of address is on its way to the store, which would be removed in its place: then it is looked at again.
+    fn end(&mut self, id: BindingId, why: &'static str, now: Now) {
+        if self.renewing(id) {
+            return self.bindings.look_again(id, now.mono + AGAIN);
+        }
+        self.end_with(id, why, Default::default());
+    }
+
+    /// True if a new binding with these addresses is on its way to the store.
+    pub(super) fn renewing(&self, id: BindingId) -> bool {
+        self.arriving_at().any(|arriving| arriving == id)
+    }
+
+    /// Where new bindings are on their way to.
+    pub(super) fn arriving_at(&self) -> impl Iterator<Item = BindingId> {
         self.work.values().filter_map(|work| match &work.step {
-            Step::Bind { binding, .. } => Some(&**binding),
+            Step::Bind { binding, .. } => Some(id_of(binding)),
             _ => None,
         })
     }
 
-    /// True if a new binding of this home address is on its way to the store.
-    pub(super) fn renewing(&self, home_address: Ipv4Addr) -> bool {
-        self.arriving().any(|binding| binding.home_address == home_address)
-    }
-
-    /// Where new bindings are on their way to: home address and care-of address.
-    pub(super) fn arriving_at(&self) -> Vec<(Ipv4Addr, Ipv4Addr)> {
-        self.arriving().map(|binding| (binding.home_address, binding.care_of)).collect()
-    }
-
-    /// What the store holds of a home address once it has done all that it was given, except for what is being
-    /// removed.
+    /// What the store holds of a home address once it has done all that it was given.
     pub(super) fn standing_bindings(&self, home_address: Ipv4Addr) -> impl Iterator<Item = &Binding> {
-        let arriving = self.arriving().filter(|b| b.home_address == home_address).last();
-        let ending = self.bindings.is_ending(home_address);
-        let bound = self.bindings.find(home_address).filter(|_| !ending).map(|bound| &bound.binding);
-        arriving.or(bound).into_iter()
+        let mut standing: BTreeMap<_, _> =
+            self.bindings.of(home_address).map(|binding| (binding.care_of, binding)).collect();
+        for work in self.work.values() {
+            match &work.step {
+                Step::Bind { binding, beside, .. } if binding.home_address == home_address => {
+                    if !beside {
+                        standing.clear();
+                    }
+                    standing.insert(binding.care_of, binding);
+                }
+                Step::Unbind { home_address: of, care_of, .. } if *of == home_address => {
+                    standing.retain(|standing, _| care_of.is_some_and(|care_of| care_of != *standing));
+                }
+                Step::Bind { .. }
+                | Step::Unbind { .. }
+                | Step::Keys(_)
+                | Step::Record
+                | Step::Subscribers(_) => {}
+            }
+        }
+        standing.into_values()
     }
 
     /// Refuses the changes beside it if another home agent has heard of the mobile node since: what stands at its home
     /// address may be that one's binding.
-    pub(super) fn guard(&self, home_address: Ipv4Addr) -> Option<Change> {
-        let nai = &self.bindings.find(home_address)?.binding.nai;
+    pub(super) fn guard(&self, id: BindingId) -> Option<Change> {
+        let nai = &self.bindings.find(id)?.binding.nai;
         let known = self.known.get(nai)?;
         let sent = known.sent?.0;
         let (generation, index) = known.window;
@@ -407,14 +514,12 @@ impl HomeAgent {
     /// Ends bindings whose lifetime is over and gives up requests whose keys never came.
     pub(super) fn expire(&mut self, now: Now) {
         self.bindings.erase(now.mono);
-        for home_address in self.bindings.take_due(now.mono) {
-            let ends = self.bindings.find(home_address).and_then(|bound| bound.ends);
-            match self.wanted(home_address) {
-                _ if ends.is_some_and(|ends| ends <= now.mono) => {
-                    self.end(home_address, "its lifetime is over", now);
-                }
-                Some(why) => self.revoke(home_address, why, now),
-                None => self.bindings.stays(home_address),
+        for id in self.bindings.take_due(now.mono) {
+            let ends = self.bindings.find(id).and_then(|bound| bound.ends);
+            match self.wanted(id) {
+                _ if ends.is_some_and(|ends| ends <= now.mono) => self.end(id, "its lifetime is over", now),
+                Some(why) => self.revoke(id, why, now),
+                None => self.bindings.stays(id),
             }
         }
         let late: Vec<_> = self

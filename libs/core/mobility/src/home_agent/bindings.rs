@@ -1,4 +1,4 @@
-//! The mobility bindings in memory: by home address, by end, by index.
+//! The mobility bindings in memory: by home address and care-of address, by end, by index.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -10,7 +10,16 @@ use record::{AssociationKind, Binding};
 use sansio::{Instant, Now, earliest};
 use wire::mip::Spi;
 
+use super::BoundTunnel;
 use crate::changeover::Changeover;
+
+/// Which binding: home address and care-of address. A mobile node may have several at a time (RFC 5944 section
+/// 3.8.2.2), never two with one care-of address.
+pub(super) type BindingId = (Ipv4Addr, Ipv4Addr);
+
+pub(super) const fn id_of(binding: &Binding) -> BindingId {
+    (binding.home_address, binding.care_of)
+}
 
 /// One binding.
 pub(super) struct Bound {
@@ -47,82 +56,101 @@ impl Bound {
 /// All of them.
 #[derive(Default)]
 pub(super) struct Bindings {
-    by_address: BTreeMap<Ipv4Addr, Bound>,
+    by_id: BTreeMap<BindingId, Bound>,
     /// When to look at which: its end, or a later attempt to end it. Not while its removal is being committed.
-    due: BTreeSet<(Instant, Ipv4Addr)>,
-    inbound: BTreeMap<Spi, Ipv4Addr>,
+    due: BTreeSet<(Instant, BindingId)>,
+    inbound: BTreeMap<Spi, BindingId>,
     /// When associations of which one are erased.
-    erasures: BTreeSet<(Instant, Ipv4Addr)>,
+    erasures: BTreeSet<(Instant, BindingId)>,
 }
 
 impl Bindings {
     pub(super) fn len(&self) -> usize {
-        self.by_address.len()
+        self.by_id.len()
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Binding> {
-        self.by_address.values().map(|bound| &bound.binding)
+        self.by_id.values().map(|bound| &bound.binding)
     }
 
-    pub(super) fn find(&self, home_address: Ipv4Addr) -> Option<&Bound> {
-        self.by_address.get(&home_address)
+    pub(super) fn find(&self, id: BindingId) -> Option<&Bound> {
+        self.by_id.get(&id)
+    }
+
+    /// Those of a home address, in order of care-of address.
+    pub(super) fn of(&self, home_address: Ipv4Addr) -> impl Iterator<Item = &Binding> {
+        let all = (home_address, Ipv4Addr::UNSPECIFIED)..=(home_address, Ipv4Addr::BROADCAST);
+        self.by_id.range(all).map(|(_, bound)| &bound.binding)
+    }
+
+    /// Where packets for a home address go; nowhere without a binding.
+    pub(super) fn tunnels(&self, home_address: Ipv4Addr) -> Vec<BoundTunnel> {
+        self.of(home_address).map(BoundTunnel::of).collect()
     }
 
     /// The binding that receives under this index.
-    pub(super) fn holder(&self, inbound: Spi) -> Option<Ipv4Addr> {
+    pub(super) fn holder(&self, inbound: Spi) -> Option<BindingId> {
         self.inbound.get(&inbound).copied()
     }
 
-    /// Inserts or replaces the binding of its home address.
-    pub(super) fn insert(&mut self, bound: Bound) {
-        let home_address = bound.binding.home_address;
-        self.remove(home_address);
-        self.due.extend(bound.ends.map(|ends| (ends, home_address)));
-        self.put(home_address, bound);
+    /// Inserts a binding; hands back those that it takes the place of: always that of its care-of address, and all
+    /// others of the home address unless they are kept beside it.
+    pub(super) fn replace(&mut self, bound: Bound, keep_others: bool) -> Vec<Binding> {
+        let id = id_of(&bound.binding);
+        let before = if keep_others { self.remove(id).into_iter().collect() } else { self.remove_all(id.0) };
+        self.due.extend(bound.ends.map(|ends| (ends, id)));
+        self.put(id, bound);
+        before
     }
 
     /// Puts it in its place with what follows from its associations.
-    fn put(&mut self, home_address: Ipv4Addr, bound: Bound) {
-        self.inbound.extend(bound.binding.associations.iter().map(|a| (a.inbound, home_address)));
-        self.erasures.extend(bound.changeover.deadline().map(|at| (at, home_address)));
-        self.by_address.insert(home_address, bound);
+    fn put(&mut self, id: BindingId, bound: Bound) {
+        self.inbound.extend(bound.binding.associations.iter().map(|a| (a.inbound, id)));
+        self.erasures.extend(bound.changeover.deadline().map(|at| (at, id)));
+        self.by_id.insert(id, bound);
     }
 
-    fn take(&mut self, home_address: Ipv4Addr) -> Option<Bound> {
-        let bound = self.by_address.remove(&home_address)?;
+    fn take(&mut self, id: BindingId) -> Option<Bound> {
+        let bound = self.by_id.remove(&id)?;
         for association in &bound.binding.associations {
             self.inbound.remove(&association.inbound);
         }
         if let Some(at) = bound.changeover.deadline() {
-            self.erasures.remove(&(at, home_address));
+            self.erasures.remove(&(at, id));
         }
         Some(bound)
     }
 
     /// Something verified under this association.
-    pub(super) fn confirm(&mut self, home_address: Ipv4Addr, which: (AssociationKind, Spi), now: Now) {
-        if let Some(mut bound) = self.take(home_address) {
+    pub(super) fn confirm(&mut self, id: BindingId, which: (AssociationKind, Spi), now: Now) {
+        if let Some(mut bound) = self.take(id) {
             bound.changeover.confirm(&mut bound.binding.associations, which, now);
-            self.put(home_address, bound);
+            self.put(id, bound);
         }
     }
 
     /// Erases associations whose time is over.
     pub(super) fn erase(&mut self, now: Instant) {
-        while let Some((_, home_address)) = self.erasures.first().copied().filter(|(at, _)| *at <= now)
-            && let Some(mut bound) = self.take(home_address)
+        while let Some((_, id)) = self.erasures.first().copied().filter(|(at, _)| *at <= now)
+            && let Some(mut bound) = self.take(id)
         {
             bound.changeover.erase(&mut bound.binding.associations, now);
-            self.put(home_address, bound);
+            self.put(id, bound);
         }
     }
 
-    pub(super) fn remove(&mut self, home_address: Ipv4Addr) -> Option<Binding> {
-        let bound = self.take(home_address)?;
+    pub(super) fn remove(&mut self, id: BindingId) -> Option<Binding> {
+        let bound = self.take(id)?;
         if let Some(due) = bound.due {
-            self.due.remove(&(due, home_address));
+            self.due.remove(&(due, id));
         }
         Some(bound.binding)
+    }
+
+    /// Removes all bindings of a home address.
+    pub(super) fn remove_all(&mut self, home_address: Ipv4Addr) -> Vec<Binding> {
+        let ids: Vec<_> = self.of(home_address).map(id_of).collect();
+        ids.into_iter().filter_map(|id| self.remove(id)).collect()
     }
 
     /// When the next one is due.
@@ -131,7 +159,7 @@ impl Bindings {
     }
 
     /// Those that are due; each is due no more until [`look_again`](Self::look_again).
-    pub(super) fn take_due(&mut self, now: Instant) -> Vec<Ipv4Addr> {
+    pub(super) fn take_due(&mut self, now: Instant) -> Vec<BindingId> {
         let mut over = Vec::new();
         while let Some(first) = self.due.first().copied().filter(|(at, _)| *at <= now) {
             self.due.remove(&first);
@@ -140,32 +168,27 @@ impl Bindings {
         over
     }
 
-    /// True if its removal went to the store.
-    pub(super) fn is_ending(&self, home_address: Ipv4Addr) -> bool {
-        self.by_address.get(&home_address).is_some_and(|bound| bound.ending)
-    }
-
     /// It was looked at, and stands until its lifetime is over.
-    pub(super) fn stays(&mut self, home_address: Ipv4Addr) {
-        if let Some(bound) = self.by_address.get_mut(&home_address) {
+    pub(super) fn stays(&mut self, id: BindingId) {
+        if let Some(bound) = self.by_id.get_mut(&id) {
             bound.due = bound.ends;
-            self.due.extend(bound.ends.map(|ends| (ends, home_address)));
+            self.due.extend(bound.ends.map(|ends| (ends, id)));
         }
     }
 
     /// Marks a binding whose removal goes to the store; false if it is marked already, or not there.
-    pub(super) fn begin_ending(&mut self, home_address: Ipv4Addr) -> bool {
-        self.by_address.get_mut(&home_address).is_some_and(|b| !std::mem::replace(&mut b.ending, true))
+    pub(super) fn begin_ending(&mut self, id: BindingId) -> bool {
+        self.by_id.get_mut(&id).is_some_and(|b| !std::mem::replace(&mut b.ending, true))
     }
 
     /// It was not removed now: it is due again at `at`.
-    pub(super) fn look_again(&mut self, home_address: Ipv4Addr, at: Instant) {
-        if let Some(bound) = self.by_address.get_mut(&home_address) {
+    pub(super) fn look_again(&mut self, id: BindingId, at: Instant) {
+        if let Some(bound) = self.by_id.get_mut(&id) {
             bound.ending = false;
             if let Some(before) = bound.due.replace(at) {
-                self.due.remove(&(before, home_address));
+                self.due.remove(&(before, id));
             }
-            self.due.insert((at, home_address));
+            self.due.insert((at, id));
         }
     }
 }

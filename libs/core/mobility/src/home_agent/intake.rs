@@ -68,10 +68,14 @@ pub(super) struct Asked {
     pub(super) message: Vec<u8>,
     pub(super) numbers: Numbers,
     pub(super) agent: Option<Agent>,
+    /// 0.0.0.0 until one is assigned.
     pub(super) home_address: Ipv4Addr,
+    /// The one that was asked for; 0.0.0.0 for any.
+    pub(super) wanted: Ipv4Addr,
     pub(super) care_of: Ipv4Addr,
     pub(super) tunnel: Tunnel,
     pub(super) reverse_tunnel: bool,
+    /// S: the bindings before are to stay.
     pub(super) simultaneous: bool,
     /// B, and granted.
     pub(super) broadcasts: bool,
@@ -245,12 +249,18 @@ impl HomeAgent {
         }
         match self.decide(&mut asked, fixed, &parts, relayed) {
             Ok(()) if asked.lifetime == 0 => self.deregister(&asked, now),
-            Ok(()) => match self.exchange(&mut asked, &parts, now) {
+            Ok(()) => match self.grant(&mut asked, &parts, now) {
                 Ok(()) => self.ask_keys(asked, now),
                 Err((code, detail)) => self.deny(&asked, code, detail, now),
             },
             Err((code, detail)) => self.deny(&asked, code, detail, now),
         }
+    }
+
+    /// What costs something once all policy is passed: a home address, and key shares.
+    fn grant(&mut self, asked: &mut Asked, parts: &Parts<'_>, now: Now) -> Result<(), Denial> {
+        self.give_address(asked)?;
+        self.exchange(asked, parts, now)
     }
 
     /// What is known of a request before any policy. Silence if an agent relayed it without a handle: no
@@ -277,14 +287,14 @@ impl HomeAgent {
             (false, _, _) => None,
         };
         let known = self.known.get(&author.nai)?;
-        let home_address = known.subscriber.home_address;
+        let home_address = self.home_address_of(&known.subscriber);
         let credential = known.credentials.iter().find(|c| c.generation == author.generation)?;
         let by_realm_key = author.realm_seal.is_some();
         let own_seal = || (credential.keys.cipher(), credential.keys.request_key().duplicate());
         let seal = author.realm_seal.unwrap_or_else(own_seal);
         // Only a node that is on the home link may have its link address told there.
-        let returned =
-            (agent.is_none() && *source.ip() == home_address).then(|| link_address(parts, &seal)).flatten();
+        let at_home = agent.is_none() && *source.ip() == home_address && !home_address.is_unspecified();
+        let returned = at_home.then(|| link_address(parts, &seal)).flatten();
         Some(Asked {
             spi: parts.mobile_home.spi,
             generation: author.generation,
@@ -300,6 +310,7 @@ impl HomeAgent {
             numbers: parts.mobile.numbers.unwrap_or(Numbers::Vendor(self.config.vendor)),
             agent,
             home_address,
+            wanted: fixed.home_address,
             care_of: fixed.care_of,
             tunnel: Tunnel::IpInIp(fixed.care_of),
             reverse_tunnel: fixed.flags.has(Flags::REVERSE_TUNNEL),
@@ -392,7 +403,7 @@ impl HomeAgent {
     }
 
     /// The seals: who it is, which home address, which link address.
-    fn check_identity(&self, asked: &Asked, fixed: Request, parts: &Parts<'_>) -> Result<(), Denial> {
+    fn check_identity(&self, asked: &mut Asked, fixed: Request, parts: &Parts<'_>) -> Result<(), Denial> {
         let bad = denial(Code::HA_BAD_REQUEST);
         let open = |held: &Held<'_>| {
             let named = held.protected.spi == asked.spi;
@@ -408,8 +419,11 @@ impl HomeAgent {
             Some(held) => parse_ip(&open(held)?).map_err(|_| bad)?,
             None => fixed.home_address,
         };
-        let clear = fixed.home_address;
-        if [wanted, clear].iter().any(|a| !a.is_unspecified() && *a != asked.home_address) {
+        let mut named = [wanted, fixed.home_address].into_iter().filter(|a| !a.is_unspecified());
+        asked.wanted = named.next().unwrap_or(Ipv4Addr::UNSPECIFIED);
+        // Who has none yet may ask for a certain one.
+        let own = if asked.home_address.is_unspecified() { asked.wanted } else { asked.home_address };
+        if [Some(asked.wanted), named.next()].into_iter().flatten().any(|a| !a.is_unspecified() && a != own) {
             return Err(denial(Code::HA_PROHIBITED));
         }
         if let Some(held) = &parts.mobile.layer_2 {
@@ -484,7 +498,16 @@ impl HomeAgent {
         let known = self.known.get(&asked.nai).ok_or(denial(Code::HA_UNSPECIFIED))?;
         let most = known.subscriber.max_lifetime.unwrap_or(u16::MAX).min(self.config.max_lifetime);
         asked.lifetime = asked.lifetime.min(most);
-        let new = asked.lifetime > 0 && self.bindings.find(asked.home_address).is_none();
+        if asked.lifetime == 0 {
+            return Ok(());
+        }
+        if self.too_many(asked) {
+            return Err(denial(Code::HA_TOO_MANY_BINDINGS));
+        }
+        let new = match self.keeps_others(asked) {
+            true => self.bindings.find((asked.home_address, asked.care_of)).is_none(),
+            false => self.bindings.of(asked.home_address).next().is_none(),
+        };
         if new && self.bindings.len() >= self.config.max_bindings {
             return Err(denial(Code::HA_RESOURCES));
         }

@@ -5,7 +5,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    net::SocketAddrV4,
+    net::{Ipv4Addr, SocketAddrV4},
     time::Duration,
 };
 
@@ -216,7 +216,10 @@ impl HomeAgent {
         }
         match self.decide_plain(&mut asked, fixed, &parts, relayed) {
             Ok(()) if asked.lifetime == 0 => self.deregister(&asked, now),
-            Ok(()) => self.bind(asked, None, now),
+            Ok(()) => match self.give_address(&mut asked) {
+                Ok(()) => self.bind(asked, None, now),
+                Err((code, _)) => self.deny(&asked, code, None, now),
+            },
             Err((code, _)) => self.deny(&asked, code, None, now),
         }
     }
@@ -268,6 +271,8 @@ impl HomeAgent {
             // Who is to register in clear has nothing to say in our extensions.
             return Err((Code::HA_BAD_REQUEST, None));
         }
+        // Who has none yet may ask for a certain one.
+        let has_address = !asked.home_address.is_unspecified();
         let named = parts.mobile.clear_nai;
         if named.is_some_and(|name| name != asked.nai.as_str().as_bytes()) {
             return Err((Code::HA_PROHIBITED, None));
@@ -275,7 +280,7 @@ impl HomeAgent {
         match fixed.home_address {
             // Without an address a node has to say who it is (RFC 2794 section 3).
             address if address.is_unspecified() && named.is_none() => Err((Code::HA_BAD_REQUEST, None)),
-            address if !address.is_unspecified() && address != asked.home_address => {
+            address if ![Ipv4Addr::UNSPECIFIED, asked.home_address].contains(&address) && has_address => {
                 Err((Code::HA_PROHIBITED, None))
             }
             _ => {

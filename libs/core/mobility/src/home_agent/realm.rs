@@ -182,7 +182,7 @@ impl HomeAgent {
         }
         self.count("cookies");
         let (own, payload) = (SocketAddrV4::new(self.config.address, PORT), w.into_bytes());
-        let away = self.bindings.find(*source.ip()).is_some() || self.elsewhere.contains_key(source.ip());
+        let away = self.bindings.of(*source.ip()).next().is_some() || self.elsewhere.contains(source.ip());
         if away && let Ok(packet) = ip::udp_packet(own, source, COOKIE_TTL, &payload) {
             // A node that is back home: a home agent's route leads into its old tunnel, and nobody knows its link
             // address before the request is opened. Whoever else hears this has a cookie of no use to him.

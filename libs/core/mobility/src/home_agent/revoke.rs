@@ -17,6 +17,7 @@ use wire::mip::{
 use super::{
     Effect, HomeAgent,
     bind::Work,
+    bindings::{BindingId, id_of},
     intake::{Asked, Denial, denial},
     revoked::Answer,
 };
@@ -58,7 +59,7 @@ pub(super) struct Revocations {
     pub(super) past: Past,
     sequels: BTreeMap<Ticket, Sequel>,
     /// Bindings that are to end before their time, and why: the store refused, or a registration was on its way.
-    wanted: BTreeMap<Ipv4Addr, &'static str>,
+    wanted: BTreeMap<BindingId, &'static str>,
 }
 
 impl Revocations {
@@ -145,12 +146,14 @@ impl HomeAgent {
     /// change-over).
     pub(super) fn change_over(&self, asked: &Asked, new: Vec<Association>, now: Now) -> Vec<Association> {
         let ended = (asked.home_address, asked.care_of);
+        // Those that stay beside it keep theirs.
+        let beside = self.keeps_others(asked);
         let before = self.standing_bindings(asked.home_address);
         let mut list: Vec<Association> = Vec::new();
         list.extend(self.revocations.tellings.keys(ended).map(Association::duplicate));
         for binding in before {
             let same = binding.care_of == asked.care_of;
-            let kept = |a: &&Association| same || a.kind == AssociationKind::Key1;
+            let kept = |a: &&Association| same || !beside && a.kind == AssociationKind::Key1;
             list.extend(binding.associations.iter().filter(kept).map(Association::duplicate));
         }
         let served = asked.serving_agent().is_some();
@@ -163,9 +166,9 @@ impl HomeAgent {
     }
 
     /// Prepares to tell who served this mobile node until now: every other binding that the new one replaces and that
-    /// ended at an agent. A node with its own address knows that it moved.
-    pub(super) fn replacing(&self, new: &Binding, now: Now) -> (Vec<Change>, Sequel) {
-        let before = self.standing_bindings(new.home_address);
+    /// ended at an agent; none if they stay beside it. A node with its own address knows that it moved.
+    pub(super) fn replacing(&self, new: &Binding, beside: bool, now: Now) -> (Vec<Change>, Sequel) {
+        let before = self.standing_bindings(new.home_address).filter(|_| !beside);
         let left = before.filter(|b| b.care_of != new.care_of && b.foreign_agent.is_some());
         // It has moved: nobody there is to be told.
         let tell: Vec<_> = left.filter_map(|b| revocation(b, self.config.address, false, now)).collect();
@@ -187,11 +190,17 @@ impl HomeAgent {
         (changes, Sequel { tell, ..Sequel::default() })
     }
 
-    /// Prepares to tell the other ends of all bindings of a home address, the mobile node included where the
-    /// configuration says so.
-    pub(super) fn ending(&self, home_address: Ipv4Addr, now: Now) -> (Vec<Change>, Sequel) {
+    /// Prepares to tell the other end of the binding with that care-of address, or of all bindings of a home address, the
+    /// mobile node included where the configuration says so.
+    pub(super) fn ending(
+        &self,
+        home_address: Ipv4Addr,
+        care_of: Option<Ipv4Addr>,
+        now: Now,
+    ) -> (Vec<Change>, Sequel) {
         let inform = self.config.inform;
         let before = self.standing_bindings(home_address);
+        let before = before.filter(|b| care_of.is_none_or(|care_of| care_of == b.care_of));
         let tell: Vec<_> = before.filter_map(|b| revocation(b, self.config.address, inform, now)).collect();
         let changes = tell.iter().map(|record| Change::PutRevocation(record.duplicate())).collect();
         (changes, Sequel { tell, ..Sequel::default() })
@@ -231,11 +240,11 @@ impl HomeAgent {
         }
     }
 
-    /// The operator ends the binding of a home address.
+    /// The operator ends the bindings of a home address.
     pub(super) fn revoke_binding(&mut self, home_address: Ipv4Addr, ticket: Ticket, now: Now) {
-        let refused = if self.bindings.find(home_address).is_none() {
+        let refused = if self.bindings.of(home_address).next().is_none() {
             Some(format!("{home_address} has no binding"))
-        } else if self.renewing(home_address) {
+        } else if self.arriving_at().any(|(arriving, _)| arriving == home_address) {
             Some(format!("the binding of {home_address} is being renewed at this moment: try again"))
         } else {
             None
@@ -243,58 +252,71 @@ impl HomeAgent {
         if let Some(why) = refused {
             return self.outbox.effect(Effect::Revoked { ticket, result: Err(why) });
         }
-        let (changes, sequel) = self.ending(home_address, now);
+        let (changes, sequel) = self.ending(home_address, None, now);
         let sequel = Sequel { operator: Some(ticket), ..sequel };
-        if !self.end_with(home_address, "revoked by the operator", (changes, sequel)) {
-            let result = Err(format!("the binding of {home_address} is ending already"));
-            self.outbox.effect(Effect::Revoked { ticket, result });
+        let ids: Vec<_> = self.bindings.of(home_address).map(id_of).collect();
+        let mut begun = false;
+        for id in &ids {
+            begun |= self.bindings.begin_ending(*id);
         }
+        if !begun {
+            let result = Err(format!("the binding of {home_address} is ending already"));
+            return self.outbox.effect(Effect::Revoked { ticket, result });
+        }
+        let guard = ids.first().and_then(|id| self.guard(*id));
+        let remove = Change::RemoveBindings(home_address);
+        let changes = guard.into_iter().chain([remove]).chain(changes).collect();
+        let work = Work::ending(home_address, None, "revoked by the operator");
+        self.persist_ending(work, changes, sequel);
     }
 
     /// Ends a binding before its time, as soon as that can be done.
-    pub(super) fn revoke(&mut self, home_address: Ipv4Addr, why: &'static str, now: Now) {
-        if self.bindings.find(home_address).is_none() {
+    pub(super) fn revoke(&mut self, id: BindingId, why: &'static str, now: Now) {
+        if self.bindings.find(id).is_none() {
             return;
         }
-        if self.renewing(home_address) {
-            self.revocations.wanted.insert(home_address, why);
-            return self.bindings.look_again(home_address, now.mono + super::bind::AGAIN);
+        if self.renewing(id) {
+            self.revocations.wanted.insert(id, why);
+            return self.bindings.look_again(id, now.mono + super::bind::AGAIN);
         }
-        let prepared = self.ending(home_address, now);
-        if self.end_with(home_address, why, prepared) {
-            self.revocations.wanted.insert(home_address, why);
+        let prepared = self.ending(id.0, Some(id.1), now);
+        if self.end_with(id, why, prepared) {
+            self.revocations.wanted.insert(id, why);
         }
     }
 
     /// Why a binding is to end before its time, if it is.
-    pub(super) fn wanted(&self, home_address: Ipv4Addr) -> Option<&'static str> {
-        self.revocations.wanted.get(&home_address).copied()
+    pub(super) fn wanted(&self, id: BindingId) -> Option<&'static str> {
+        self.revocations.wanted.get(&id).copied()
     }
 
     /// It was replaced, or it is gone.
-    pub(super) fn unwanted(&mut self, home_address: Ipv4Addr) {
-        self.revocations.wanted.remove(&home_address);
+    pub(super) fn unwanted(&mut self, id: BindingId) {
+        self.revocations.wanted.remove(&id);
     }
 
     /// Commits the end of a binding; false if that is being done already.
     pub(super) fn end_with(
         &mut self,
-        home_address: Ipv4Addr,
+        id: BindingId,
         why: &'static str,
-        (mut changes, sequel): (Vec<Change>, Sequel),
+        (changes, sequel): (Vec<Change>, Sequel),
     ) -> bool {
-        if !self.bindings.begin_ending(home_address) {
+        if !self.bindings.begin_ending(id) {
             return false;
         }
-        let ticket = self.ticket();
-        self.work.insert(ticket, Work::ending(home_address, why));
-        self.then(ticket, sequel);
-        changes.insert(0, Change::RemoveBinding(home_address));
-        if let Some(guard) = self.guard(home_address) {
-            changes.insert(0, guard);
-        }
-        self.outbox.effect(Effect::Persist { ticket, changes });
+        let (home_address, care_of) = id;
+        let remove = Change::RemoveBinding { home_address, care_of };
+        let changes = self.guard(id).into_iter().chain([remove]).chain(changes).collect();
+        self.persist_ending(Work::ending(home_address, Some(care_of), why), changes, sequel);
         true
+    }
+
+    fn persist_ending(&mut self, work: Work, changes: Vec<Change>, sequel: Sequel) {
+        let ticket = self.ticket();
+        self.work.insert(ticket, work);
+        self.then(ticket, sequel);
+        self.outbox.effect(Effect::Persist { ticket, changes });
     }
 
     /// Sends what is due.
@@ -304,7 +326,7 @@ impl HomeAgent {
             return;
         }
         let numbers = Numbers::Vendor(self.config.vendor);
-        let held = self.arriving_at();
+        let held: Vec<_> = self.arriving_at().collect();
         let tellings = &mut self.revocations.tellings;
         let due = tellings.due(End::Second, numbers, &mut self.rng, |ended| held.contains(&ended), now);
         let source = SocketAddrV4::new(self.config.address, PORT);

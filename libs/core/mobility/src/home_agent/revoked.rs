@@ -69,25 +69,25 @@ impl HomeAgent {
         if binding.is_none() {
             return self.acknowledge_again(answer, now);
         }
-        self.bindings.confirm(whose, (AssociationKind::Key2, index), now);
+        self.bindings.confirm((whose, agent), (AssociationKind::Key2, index), now);
         // Both times are the foreign agent's, so they compare; 32 bits go round (RFC 3543 section 3.5).
         let registered = support.ok_or("revocation: none was agreed on")?.timestamp;
         if fixed.identifier.wrapping_sub(registered).cast_signed() <= 0 {
             return Err("revocation: not later than the registration");
         }
         let changing = "revocation: while the binding changes";
-        if self.renewing(whose) {
+        if self.renewing((whose, agent)) {
             return Err(changing);
         }
         let prepared = (Vec::new(), Sequel::answering(answer));
-        self.end_with(whose, "its foreign agent revoked it", prepared).then_some(()).ok_or(changing)
+        self.end_with((whose, agent), "its foreign agent revoked it", prepared).then_some(()).ok_or(changing)
     }
 
     /// The KEY 2 that the foreign agent at this address names by our index, and whose: of a binding, or of one that
     /// went lately.
     fn key2_of(&self, agent: Ipv4Addr, index: Spi) -> Option<(Ipv4Addr, &Association)> {
         let holder =
-            self.bindings.holder(index).and_then(|home_address| self.binding_at(home_address, agent));
+            self.bindings.holder(index).and_then(|(home_address, _)| self.binding_at(home_address, agent));
         let bound = holder.and_then(|binding| {
             let key2 = changeover::receiving(&binding.associations, AssociationKind::Key2, index)?;
             Some((binding.home_address, key2))
@@ -99,10 +99,10 @@ impl HomeAgent {
 
     /// The binding of a home address through the foreign agent at this address.
     fn binding_at(&self, home_address: Ipv4Addr, agent: Ipv4Addr) -> Option<&Binding> {
-        let binding = &self.bindings.find(home_address)?.binding;
+        let binding = &self.bindings.find((home_address, agent))?.binding;
         let name = binding.foreign_agent.as_ref()?;
         let path = self.paths.iter().find(|path| path.nai == *name)?;
-        (path.address == agent && binding.care_of == agent).then_some(binding)
+        (path.address == agent).then_some(binding)
     }
 
     /// There is no such binding any more: an acknowledgement was lost, or both ends ended it at the same time.

@@ -53,6 +53,17 @@ impl Following {
     pub(super) const fn deadline(&self) -> Option<Instant> {
         self.again
     }
+
+    /// True while something is on its way to the store.
+    pub(super) const fn is_committing(&self) -> bool {
+        self.committing
+    }
+
+    /// Home addresses of subscribers that wait for their turn.
+    pub(super) fn coming(&self) -> impl Iterator<Item = Ipv4Addr> {
+        let active = |s: &&Subscriber| s.state == SubscriberState::Active;
+        self.waiting.iter().flat_map(|batch| &batch.changed).filter(active).map(|s| s.home_address)
+    }
 }
 
 impl HomeAgent {
@@ -62,6 +73,9 @@ impl HomeAgent {
         let before = self.forget(&nai);
         if subscriber.state == SubscriberState::Revoked {
             return;
+        }
+        if !subscriber.home_address.is_unspecified() {
+            self.addresses.enrolled(subscriber.home_address);
         }
         // Another way to keep replays out begins anew, under another KEY 0.
         let same_way = before.as_ref().is_none_or(|b| b.subscriber.plain == subscriber.plain);
@@ -96,6 +110,9 @@ impl HomeAgent {
 
     fn forget(&mut self, nai: &Nai) -> Option<Known> {
         let known = self.known.remove(nai)?;
+        if !known.subscriber.home_address.is_unspecified() {
+            self.addresses.free(known.subscriber.home_address);
+        }
         self.names.remove(known.number, known.credentials.iter().flat_map(Credential::indices));
         self.names.leave(known.number);
         Some(known)
@@ -152,10 +169,14 @@ impl HomeAgent {
         let mut sequel = Sequel::default();
         for home_address in changed.iter().filter_map(|subscriber| self.ended_by(subscriber)) {
             // Even where no binding stands: one may be on its way to the store before this.
-            changes.push(Change::RemoveBinding(home_address));
-            let (told, more) = self.ending(home_address, now);
+            changes.push(Change::RemoveBindings(home_address));
+            let (told, more) = self.ending(home_address, None, now);
             changes.extend(told);
             sequel.join(more);
+        }
+        for nai in changed.iter().flat_map(|subscriber| self.released_by(subscriber)) {
+            changes.extend(self.addresses.of(&nai).map(Change::RemoveBindings));
+            changes.push(Change::ReleaseAddress(nai));
         }
         if complete {
             let named = |id: Spi| realm_keys.iter().any(|key| key.id == id);
@@ -198,7 +219,13 @@ impl HomeAgent {
         }
         for subscriber in changed {
             if let Some(home_address) = self.ended_by(&subscriber) {
-                self.unbind(home_address, None, "subscriber revoked");
+                self.unbind(home_address, None, None, "subscriber revoked");
+            }
+            for nai in self.released_by(&subscriber) {
+                if let Some(home_address) = self.addresses.of(&nai) {
+                    self.unbind(home_address, None, None, "its home address is another one's, or nobody's");
+                }
+                self.addresses.release(&nai);
             }
             self.learn(subscriber);
         }
@@ -208,9 +235,9 @@ impl HomeAgent {
         self.follow(now);
     }
 
-    /// The home address whose binding ends with this change: of a revoked subscriber, or of one that was
+    /// The home address whose bindings end with this change: of a revoked subscriber, or of one that was
     /// revoked and enrolled again while we were away, which shows in another KEY 0, index or address.
-    fn ended_by(&self, changed: &Subscriber) -> Option<Ipv4Addr> {
+    pub(super) fn ended_by(&self, changed: &Subscriber) -> Option<Ipv4Addr> {
         let before = self.known.get(&changed.nai).map(|known| &known.subscriber);
         let same = |before: &Subscriber| {
             let kept = before.key0 == changed.key0 && before.spi == changed.spi;
@@ -218,17 +245,18 @@ impl HomeAgent {
             let rotated = changed.retiring.as_ref().is_some_and(|old| old.key0 == before.key0);
             (kept || rotated) && before.home_address == changed.home_address
         };
-        match changed.state {
-            SubscriberState::Revoked => Some(before.unwrap_or(changed).home_address),
-            SubscriberState::Active => before.filter(|b| !same(b)).map(|b| b.home_address),
-        }
+        let ended = match changed.state {
+            SubscriberState::Revoked => Some(before.unwrap_or(changed)),
+            SubscriberState::Active => before.filter(|b| !same(b)),
+        };
+        ended.map(|subscriber| self.home_address_of(subscriber)).filter(|a| !a.is_unspecified())
     }
 
     /// Ends the bindings that hold one of these indices inbound.
     pub(super) fn revoke_associations(&mut self, spis: &[Spi], now: Now) {
         for spi in spis {
-            if let Some(home_address) = self.bindings.holder(*spi) {
-                self.revoke(home_address, "its keys were revoked", now);
+            if let Some(id) = self.bindings.holder(*spi) {
+                self.revoke(id, "its keys were revoked", now);
             }
         }
     }

@@ -1,5 +1,6 @@
 //! A home agent before a scripted mobile node and foreign agent.
 
+mod addresses;
 mod conformance;
 mod following;
 mod plain;
@@ -8,6 +9,7 @@ mod refusing;
 mod registering;
 mod replaying;
 mod revoking;
+mod simultaneous;
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 
@@ -131,7 +133,12 @@ fn colocated(seconds: u64) -> Ask {
 impl Ask {
     /// The mobile node's part, through 32.
     fn bytes(&self) -> Vec<u8> {
-        let (keys, mut rng) = (keys(), Rng::from_seed([9; 32]));
+        self.bytes_by(&keys())
+    }
+
+    /// The same of another mobile node.
+    fn bytes_by(&self, keys: &MobileHome) -> Vec<u8> {
+        let mut rng = Rng::from_seed([9; 32]);
         let mut w = Writer::default();
         registration::Request {
             flags: Flags(self.flags),
@@ -239,6 +246,7 @@ fn config() -> Config {
         max_lifetime: 300,
         timestamp_window: 7,
         max_bindings: 10,
+        max_simultaneous_bindings: 3,
         advertisement_interval: Duration::from_secs(1),
         minimal: false,
         gre: false,
@@ -246,6 +254,7 @@ fn config() -> Config {
         revocation: true,
         inform: true,
         keepalive: 110,
+        home_addresses: None,
         neighbours: vec![neighbour(0), neighbour(1)],
     }
 }
@@ -321,7 +330,7 @@ impl Bench {
                     self.order.push("tunnel");
                     self.tunnels.push(change);
                 }
-                Output::Effect(Effect::Refresh { nai, .. }) => self.refreshes.push(nai),
+                Output::Effect(Effect::Refresh { nai }) => self.refreshes.push(nai),
                 Output::Effect(Effect::Notify(_)) => {}
             }
         }
@@ -345,6 +354,48 @@ impl Bench {
     fn nothing_changed(&self) -> bool {
         self.sent.is_empty() && self.committed.is_empty() && self.tunnels.is_empty() && self.asked.is_empty()
     }
+}
+
+/// The whole list of ways to the one subscriber.
+fn bound_to<const N: usize>(tunnels: [BoundTunnel; N]) -> TunnelChange {
+    TunnelChange::Bind { home_address: HOME, tunnels: tunnels.into() }
+}
+
+/// What a store holds after these changes, as a start finds it.
+fn stored(changes: &[Change]) -> State {
+    let mut state = State { subscribers: vec![subscriber()], ..State::default() };
+    for change in changes {
+        match change {
+            Change::Identification { nai, next, generation, index, .. } => {
+                state.seen.retain(|seen| seen.nai != *nai);
+                let (nai, generation, index) = (nai.clone(), *generation, *index);
+                state.seen.push(Seen { nai, identification: *next, generation, index });
+            }
+            Change::PutBinding(binding) => {
+                state.bindings.retain(|b| b.home_address != binding.home_address);
+                state.bindings.push(binding.duplicate());
+            }
+            Change::AddBinding(binding) => {
+                state
+                    .bindings
+                    .retain(|b| (b.home_address, b.care_of) != (binding.home_address, binding.care_of));
+                state.bindings.push(binding.duplicate());
+            }
+            Change::RemoveBinding { home_address, care_of } => {
+                state.bindings.retain(|b| (b.home_address, b.care_of) != (*home_address, *care_of));
+            }
+            Change::RemoveBindings(home_address) => {
+                state.bindings.retain(|b| b.home_address != *home_address);
+            }
+            Change::AssignAddress { nai, home_address } => {
+                assert!(state.assigned.iter().all(|(other, taken)| other != nai && taken != home_address));
+                state.assigned.push((nai.clone(), *home_address));
+            }
+            Change::ReleaseAddress(nai) => state.assigned.retain(|(other, _)| other != nai),
+            _ => {}
+        }
+    }
+    state
 }
 
 fn code(reply: &[u8]) -> Code {

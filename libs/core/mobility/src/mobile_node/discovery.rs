@@ -50,7 +50,7 @@ pub(super) fn network(address: Ipv4Addr, bits: u8) -> (u32, u8) {
     (u32::from(address) & mask, bits)
 }
 
-fn host(address: Ipv4Addr) -> bool {
+pub(super) fn host(address: Ipv4Addr) -> bool {
     !(address.is_unspecified() || address.is_multicast() || address.is_broadcast() || address.is_loopback())
 }
 
@@ -142,7 +142,7 @@ impl MobileNode {
                 self.count("malformed advertisement");
                 return;
             };
-            if !host(icmp.source) || icmp.source == self.config.home_address {
+            if !host(icmp.source) || icmp.source == self.home_address {
                 self.count("malformed advertisement");
                 return;
             }

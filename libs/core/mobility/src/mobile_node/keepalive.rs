@@ -32,7 +32,7 @@ impl MobileNode {
         *next = now.mono + *every;
         self.echo.1 = self.echo.1.wrapping_add(1);
         let echo = Icmp::EchoRequest { identifier: self.echo.0, sequence: self.echo.1, data: &[] };
-        let (home, agent) = (self.config.home_address, self.config.home_agent);
+        let (home, agent) = (self.home_address, self.config.home_agent);
         let Ok(packet) = ip::icmp_packet(home, agent, TTL, &echo.to_vec()) else {
             return;
         };

@@ -92,7 +92,7 @@ impl MobileNode {
 
     fn address_appeared(&mut self, id: LinkId, care_of: CareOf, now: Now) {
         let address = care_of.address;
-        if address == self.config.home_address {
+        if address == self.home_address {
             return;
         }
         let link = self.links.entry(id).or_default();
@@ -117,8 +117,8 @@ impl MobileNode {
             Some(Route::CareOf { link, port, .. }) => {
                 self.set_route(Route::CareOf { link, care_of, port }, self.route_ends);
             }
-            Some(Route::CoLocated { link, port, peer, broadcasts, .. }) => {
-                let route = Route::CoLocated { link, care_of, port, peer, broadcasts };
+            Some(Route::CoLocated { link, port, peer, previous, broadcasts, .. }) => {
+                let route = Route::CoLocated { link, care_of, port, peer, previous, broadcasts };
                 self.set_route(route, self.route_ends);
             }
             Some(Route::Detached | Route::Home { .. } | Route::ViaForeignAgent { .. }) | None => {}

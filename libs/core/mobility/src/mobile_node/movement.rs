@@ -114,6 +114,16 @@ pub(super) struct Attachment {
     pub(super) plain_tunnel: bool,
     /// The agent takes no encapsulated packets.
     pub(super) direct_delivery: bool,
+    /// The home agent keeps no more bindings of ours: this one takes the place of all others.
+    pub(super) alone: bool,
+}
+
+/// A registration away from home.
+pub(super) struct Away {
+    pub(super) target: Target,
+    pub(super) ends: Option<Instant>,
+    /// The tunnel that ends here, if there is one.
+    pub(super) peer: Option<forward::Peer>,
 }
 
 impl Attachment {
@@ -134,6 +144,7 @@ impl Attachment {
             spent: None,
             most: u16::MAX,
             force_reverse: false,
+            alone: false,
             plain_tunnel: false,
             direct_delivery: false,
         }
@@ -222,7 +233,10 @@ impl MobileNode {
             return false;
         };
         match target {
-            Target::Home(_) => link.agents.values().any(|a| self.is_home(a)),
+            // At home there is nothing to do without an address.
+            Target::Home(_) => {
+                !self.home_address.is_unspecified() && link.agents.values().any(|a| self.is_home(a))
+            }
             Target::Agent(_, address) => link.agents.get(&address).is_some_and(|a| {
                 let free = current || !a.flags.has(AgentFlags::BUSY);
                 free && !self.is_home(a) && a.usable(self.config.reverse_tunnel)
@@ -339,7 +353,7 @@ impl MobileNode {
         let attachment = self.attachment.as_ref();
         event.agent = attachment.and_then(|a| a.agent_name()).map(str::to_owned);
         event.care_of = attachment.and_then(Attachment::care_of);
-        event.home_address = Some(self.config.home_address);
+        event.home_address = Some(self.home_address);
         self.notify(event);
     }
 
@@ -492,6 +506,26 @@ impl MobileNode {
         a.lost = true;
         let text = format!("{} is not heard any more", a.label());
         self.notify(Event::new(EventKind::Moved, text));
+    }
+
+    /// True if a request from here asks that packets come to the place before too: the first one after a move.
+    pub(super) fn wants_both(&self, a: &Attachment, now: Now) -> bool {
+        let elsewhere = |away: &Away| away.target != a.target && away.ends.is_none_or(|ends| ends > now.mono);
+        self.config.simultaneous
+            && !a.alone
+            && a.registration.is_none()
+            && self.away.as_ref().is_some_and(elsewhere)
+    }
+
+    /// The tunnel at the place before, as long as its end is an address of ours. One over UDP lost its port.
+    pub(super) fn previous_tunnel(&self) -> Option<forward::Peer> {
+        let away = self.away.as_ref()?;
+        let Target::CoLocated(link, address) = away.target else {
+            return None;
+        };
+        let link = self.links.get(&link).filter(|link| link.up.is_some())?;
+        let there = link.addresses.contains_key(&address);
+        away.peer.filter(|peer| there && !matches!(peer, forward::Peer::Udp { .. }))
     }
 
     /// Prefers other places for a while.

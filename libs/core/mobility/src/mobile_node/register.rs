@@ -198,14 +198,17 @@ impl MobileNode {
         purpose: Purpose,
         naming: Naming,
         identification: Identification,
+        now: Now,
     ) -> Option<Draft> {
         let link_address = self.links.get(&a.target.link())?.address;
         let wanted = if purpose == Purpose::Register { self.config.lifetime.min(a.most) } else { 0 };
+        let both = if wanted > 0 && self.wants_both(a, now) { Flags::SIMULTANEOUS } else { 0 };
         let sealed = Draft {
             flags: Flags(0),
             lifetime: wanted,
             home_address: Ipv4Addr::UNSPECIFIED,
-            care_of: a.care_of().unwrap_or(self.config.home_address),
+            wanted: if self.ask_any { Ipv4Addr::UNSPECIFIED } else { self.home_address },
+            care_of: a.care_of().unwrap_or(self.home_address),
             identification,
             link_address,
             naming,
@@ -218,10 +221,11 @@ impl MobileNode {
         Some(match &a.place {
             Place::Home { .. } => {
                 // Only here the home address is no secret: this is its own link.
-                Draft { home_address: self.config.home_address, ..sealed }
+                let own = self.home_address;
+                Draft { home_address: own, wanted: own, ..sealed }
             }
             Place::Agent(agent) => Draft {
-                flags: wishes.flags,
+                flags: Flags(wishes.flags.0 | both),
                 encapsulating: wishes.encapsulating,
                 lifetime: wanted.min(agent.lifetime),
                 heard: Some((agent.name.clone()?, agent.challenge.clone()?)),
@@ -231,7 +235,7 @@ impl MobileNode {
             Place::CoLocated { .. } => {
                 let revocable = self.config.revocation && wanted > 0;
                 Draft {
-                    flags: wishes.flags,
+                    flags: Flags(wishes.flags.0 | both),
                     revocation: revocable.then(|| identification.seconds()),
                     ..sealed
                 }
@@ -251,7 +255,8 @@ impl MobileNode {
         let low = self.rng.u32();
         let identification = Identification::new(self.clock.next(now), low);
         let fresh_port = self.fresh_port();
-        let draft = self.attachment.as_ref().and_then(|a| self.draft(a, purpose, naming, identification));
+        let draft =
+            self.attachment.as_ref().and_then(|a| self.draft(a, purpose, naming, identification, now));
         let Some(draft) = draft else { return };
         let built = self.build(&draft);
         let Some(a) = &mut self.attachment else { return };
@@ -308,6 +313,7 @@ impl MobileNode {
             flags: draft.flags,
             encapsulating: draft.encapsulating,
             revocable: draft.revocation.is_some(),
+            wanted: draft.wanted,
             proved: draft.proof.is_some(),
             hinted: false,
             repeatable: repeatable.then_some(built.bytes),
@@ -337,7 +343,7 @@ impl MobileNode {
             payload: bytes.to_vec(),
         };
         match &a.place {
-            Place::Home { .. } => Some(by_host(self.config.home_address)),
+            Place::Home { .. } => Some(by_host(self.home_address)),
             Place::CoLocated { care_of, .. } => Some(by_host(care_of.address)),
             Place::Agent(agent) => {
                 let source = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, port);

@@ -31,9 +31,9 @@ use wire::{
 
 use self::open::Accepted;
 use super::{
-    Delivery, MobileNode, Route,
+    Delivery, Effect, MobileNode, Route,
     delivery::granted_tunnel,
-    movement::{Place, Registration, Target},
+    movement::{Away, Place, Registration, Target},
     register::Purpose,
     request::{Sent, vendor},
 };
@@ -69,7 +69,7 @@ impl MobileNode {
             _ => return,
         }
         let expected = match self.attachment.as_ref().map(|a| &a.place) {
-            Some(Place::Home { .. }) => self.config.home_address,
+            Some(Place::Home { .. }) => self.home_address,
             Some(Place::CoLocated { care_of, .. }) => care_of.address,
             Some(Place::Agent(_)) | None => return,
         };
@@ -226,6 +226,12 @@ impl MobileNode {
             sent.at + Duration::from_millis(whole * 8 / 10 - jitter)
         });
         let home_agent = self.config.home_agent;
+        self.take_home_address(accepted.home_address);
+        let previous = if sent.flags.has(Flags::SIMULTANEOUS) && reply.code == Code::ACCEPTED {
+            self.previous_tunnel()
+        } else {
+            None
+        };
         let keys = accepted.associations.iter().map(EventKey::of).collect();
         let Some(a) = &mut self.attachment else { return };
         let first = a.registration.is_none();
@@ -248,7 +254,8 @@ impl MobileNode {
             Place::CoLocated { care_of, port } => {
                 let peer = granted_tunnel(care_of.address, home_agent, accepted.udp.is_some(), sent.flags);
                 let (link, broadcasts) = (a.target.link(), sent.flags.has(Flags::BROADCAST));
-                (Route::CoLocated { link, care_of: *care_of, port: *port, peer, broadcasts }, Some(peer))
+                let (care_of, port) = (*care_of, *port);
+                (Route::CoLocated { link, care_of, port, peer, previous, broadcasts }, Some(peer))
             }
         };
         let keepalive = accepted.udp.map(|every| {
@@ -265,6 +272,7 @@ impl MobileNode {
         a.first_contact = false;
         a.spent = None;
         let target = a.target;
+        self.away = Some(Away { target, ends, peer });
         self.avoided.remove(&target);
         self.registrations += 1;
         self.count("registrations accepted");
@@ -275,6 +283,17 @@ impl MobileNode {
             self.route_installed(route);
         }
         self.persist();
+    }
+
+    /// The home agent's choice, or what we had already.
+    fn take_home_address(&mut self, granted: Ipv4Addr) {
+        self.ask_any = false;
+        if self.home_address != granted {
+            self.home_address = granted;
+            self.outbox.effect(Effect::HomeAddress(granted));
+            // Whatever stands is for another address.
+            self.route = None;
+        }
     }
 
     fn tell_registered(&mut self, reply: &Reply, keys: Vec<EventKey>, first: bool, now: Now) {
@@ -301,7 +320,7 @@ impl MobileNode {
         let mut event = Event::new(EventKind::Registered, format!("{verb} {place}, {lifetime}"));
         event.agent = a.agent_name().map(str::to_owned);
         event.care_of = a.care_of();
-        event.home_address = Some(self.config.home_address);
+        event.home_address = Some(self.home_address);
         event.code = Some(reply.code.0);
         event.lifetime = Some(reply.lifetime);
         event.encapsulation = self.status().encapsulation;
@@ -323,6 +342,7 @@ impl MobileNode {
 
     /// The home agent knows that we are home.
     fn returned(&mut self, reply: &Reply, now: Now) {
+        self.away = None;
         let Some(a) = &mut self.attachment else { return };
         a.attempt = None;
         a.registration = Some(Registration {
@@ -335,7 +355,7 @@ impl MobileNode {
         });
         let link = a.target.link();
         let mut event = Event::new(EventKind::Deregistered, "at home, the home agent knows");
-        event.home_address = Some(self.config.home_address);
+        event.home_address = Some(self.home_address);
         event.code = Some(reply.code.0);
         self.append_since_link_up(&mut event, link, now);
         self.notify(event);
@@ -351,6 +371,7 @@ impl MobileNode {
         self.notify(event);
         self.dormant = true;
         self.attachment = None;
+        self.away = None;
         self.answer_deregistration(Ok(()));
         self.set_route(Route::Detached, None);
     }

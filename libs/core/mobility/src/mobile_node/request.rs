@@ -45,6 +45,8 @@ pub(super) struct Sent {
     pub(super) encapsulating: bool,
     /// It carried 137.
     pub(super) revocable: bool,
+    /// The home address that it asked for; 0.0.0.0 for any.
+    pub(super) wanted: Ipv4Addr,
     /// It carried 33.
     pub(super) proved: bool,
     /// An unauthenticated denial was believed; a second one is not.
@@ -61,6 +63,8 @@ pub(super) struct Draft {
     pub(super) lifetime: u16,
     /// Home address in clear, only on the home link.
     pub(super) home_address: Ipv4Addr,
+    /// Home address that is asked for, always sealed; 0.0.0.0 for any.
+    pub(super) wanted: Ipv4Addr,
     pub(super) care_of: Ipv4Addr,
     pub(super) identification: Identification,
     pub(super) link_address: LinkAddress,
@@ -119,7 +123,7 @@ impl MobileNode {
         };
         fixed.emit(&mut w);
         extension::put(&mut w, MN_NAI, format!("@{}", self.config.home_realm).as_bytes())?;
-        self.seal_identity(&mut w, draft.link_address, &sealing)?;
+        self.seal_identity(&mut w, draft.wanted, draft.link_address, &sealing)?;
         let numbers = self.config.numbers;
         if let Some((agent, challenge)) = &draft.heard {
             AgentHeard { challenge, agent }.emit(&mut w, numbers)?;
@@ -175,11 +179,12 @@ impl MobileNode {
     fn seal_identity(
         &mut self,
         w: &mut Writer,
+        wanted: Ipv4Addr,
         link_address: LinkAddress,
         sealing: &Sealing,
     ) -> Result<(), Error> {
         let name = SealedNai { index: sealing.index, user: self.config.nai.user().to_owned() }.emit()?;
-        let address = self.config.home_address.octets();
+        let address = wanted.octets();
         let layer_2 = SealedLayer2 { kind: layer_2::ETHERNET, address: link_address.to_vec() }.emit()?;
         let extensions = [
             (Subtype::NAI, nai_owner::MOBILE_NODE, name.as_slice()),

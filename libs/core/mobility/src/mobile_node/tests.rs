@@ -1,5 +1,6 @@
 //! The mobile node against agents that do right, wrong, or nothing.
 
+mod addresses;
 mod conformance;
 mod discovering;
 mod encapsulations;
@@ -11,4 +12,5 @@ mod registering;
 mod replies;
 mod revocations;
 mod shares;
+mod simultaneous;
 mod world;

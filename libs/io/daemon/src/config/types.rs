@@ -102,6 +102,68 @@ impl FromStr for Prefix {
 }
 as_text!(Prefix);
 
+/// IPv4 addresses that follow each other: a prefix, as in `10.11.1.128/26`, or the first and the last, as in
+/// `10.11.1.128-10.11.1.191`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct AddressRange {
+    first: Ipv4Addr,
+    last: Ipv4Addr,
+}
+
+/// A text is no range of addresses.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AddressRangeError {
+    /// Neither a prefix nor two addresses.
+    #[error(
+        "expected a prefix, as in \"10.11.1.128/26\", or two addresses, as in \"10.11.1.128-10.11.1.191\""
+    )]
+    Syntax,
+    /// Of two addresses the second is the lower one.
+    #[error("{1} is below {0}: the lower address comes first")]
+    Order(Ipv4Addr, Ipv4Addr),
+    /// A prefix that is none.
+    #[error(transparent)]
+    Prefix(#[from] PrefixError),
+}
+
+impl AddressRange {
+    /// The first address.
+    #[must_use]
+    pub const fn first(self) -> Ipv4Addr {
+        self.first
+    }
+
+    /// The last address.
+    #[must_use]
+    pub const fn last(self) -> Ipv4Addr {
+        self.last
+    }
+}
+
+impl Display for AddressRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.first, self.last)
+    }
+}
+
+impl FromStr for AddressRange {
+    type Err = AddressRangeError;
+
+    fn from_str(text: &str) -> Result<Self, AddressRangeError> {
+        if text.contains('/') {
+            let prefix: Prefix = text.parse()?;
+            let last = Ipv4Addr::from_bits(prefix.address.to_bits() | !prefix.mask().to_bits());
+            return Ok(Self { first: prefix.address, last });
+        }
+        let (first, last) = text.split_once('-').ok_or(AddressRangeError::Syntax)?;
+        let address = |text: &str| text.trim().parse().map_err(|_| AddressRangeError::Syntax);
+        let (first, last) = (address(first)?, address(last)?);
+        if first <= last { Ok(Self { first, last }) } else { Err(AddressRangeError::Order(first, last)) }
+    }
+}
+as_text!(AddressRange);
+
 /// The name of a realm, as in `home.example`: labels of letters, digits and hyphens (RFC 4282 §2.1).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -305,6 +367,31 @@ pub struct AdminSection {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ranges_of_addresses() {
+        let at = |last| Ipv4Addr::new(10, 11, 1, last);
+        for (text, first, last) in [
+            ("10.11.1.128/26", 128, 191),
+            ("10.11.1.128-10.11.1.191", 128, 191),
+            ("10.11.1.7 - 10.11.1.7", 7, 7),
+            ("10.11.1.7/32", 7, 7),
+        ] {
+            let range: AddressRange = text.parse().unwrap();
+            assert_eq!((range.first(), range.last()), (at(first), at(last)), "{text}");
+            assert_eq!(range.to_string().parse(), Ok(range));
+        }
+        let all: AddressRange = "0.0.0.0/0".parse().unwrap();
+        assert_eq!((all.first(), all.last()), (Ipv4Addr::UNSPECIFIED, Ipv4Addr::BROADCAST));
+        for wrong in ["", "10.11.1.1", "10.11.1.1-", "-", "10.11.1.1-2", "10.11.1.1-10.11.1.256", "a-b"] {
+            assert_eq!(wrong.parse::<AddressRange>(), Err(AddressRangeError::Syntax), "{wrong}");
+        }
+        assert_eq!(
+            "10.11.1.9-10.11.1.8".parse::<AddressRange>(),
+            Err(AddressRangeError::Order(at(9), at(8)))
+        );
+        assert!(matches!("10.11.1.129/26".parse::<AddressRange>(), Err(AddressRangeError::Prefix(_))));
+    }
 
     #[test]
     fn prefixes() {

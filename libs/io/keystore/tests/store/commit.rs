@@ -24,7 +24,7 @@ async fn a_refused_list_leaves_nothing_and_disturbs_no_neighbour() {
     let first = store.commit(vec![Change::PutVisitor(visitor(8))]);
     let refused = store.commit(vec![
         Change::PutBinding(binding(50)),
-        Change::RemoveBinding(home(9)),
+        Change::RemoveBindings(home(9)),
         Change::PutSubscriber(subscriber(50)),
         Change::Audit(audit(1)),
         identification(Some(2), 3),

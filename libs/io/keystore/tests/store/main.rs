@@ -1,6 +1,7 @@
 //! The store as daemons use it, and as disks, neighbours and intruders treat it.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 
+mod addresses;
 mod commit;
 mod copying;
 mod crash;

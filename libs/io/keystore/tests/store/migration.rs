@@ -66,6 +66,7 @@ fn expected() -> State {
         subscriber_cursor: 7,
         seen: vec![Seen { nai: nai(50), identification: u64::MAX, generation: 0, index: 0 }],
         realm_keys: vec![],
+        assigned: vec![],
         bindings: vec![old_binding(9), old_binding(50)],
         visitors: vec![old_visitor(9), old_visitor(50)],
         revocations: vec![],
@@ -121,7 +122,7 @@ async fn a_store_of_the_first_schema_takes_what_is_new() {
     // Associations still go with what they belong to.
     let gone = [9, 50, 8, 51]
         .into_iter()
-        .flat_map(|n| [Change::RemoveBinding(home(n)), Change::RemoveVisitor(home(n))]);
+        .flat_map(|n| [Change::RemoveBindings(home(n)), Change::RemoveVisitor(home(n))]);
     store.commit(gone.collect()).await.unwrap();
     assert_eq!(count(&path, "SELECT count(*) FROM binding_associations").await, 0);
     assert_eq!(count(&path, "SELECT count(*) FROM visitor_associations").await, 0);

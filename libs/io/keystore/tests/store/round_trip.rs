@@ -4,7 +4,7 @@ use record::{AssociationKind, Change, HomeAgent, Seen, State};
 use wire::mip::Spi;
 
 use crate::sample::{
-    association, audit, binding, count, grant, home, nai, open, place, realm_key, revocation, show,
+    association, audit, beside, binding, count, grant, home, nai, open, place, realm_key, revocation, show,
     subscriber, visitor,
 };
 
@@ -31,7 +31,8 @@ fn full() -> State {
         subscriber_cursor: u64::MAX,
         seen: vec![seen(50, 0xe9b8_5aa0_ffff_ffff, u64::MAX), seen(51, 0, 0)],
         realm_keys: vec![realm_key(0), realm_key(255)],
-        bindings: [8, 9, 50, 51].map(binding).into(),
+        assigned: vec![(nai(51), home(200)), (nai(50), home(201))],
+        bindings: vec![binding(8), binding(9), binding(50), beside(50), binding(51)],
         visitors: [8, 9, 50, 51].map(visitor).into(),
         revocations: [50, 51].map(revocation).into(),
         sequences: vec![(0, 65_536), (u32::MAX, 256)],
@@ -47,7 +48,9 @@ fn changes(of: State) -> Vec<Change> {
     changes.extend(of.subscribers.into_iter().rev().map(Change::PutSubscriber));
     changes.extend(of.seen.into_iter().rev().map(|seen| identification(seen, None)));
     changes.extend(of.realm_keys.into_iter().rev().map(Change::PutRealmKey));
-    changes.extend(of.bindings.into_iter().rev().map(Change::PutBinding));
+    let assigned = of.assigned.into_iter().rev();
+    changes.extend(assigned.map(|(nai, home_address)| Change::AssignAddress { nai, home_address }));
+    changes.extend(of.bindings.into_iter().rev().map(Change::AddBinding));
     changes.extend(of.visitors.into_iter().rev().map(Change::PutVisitor));
     changes.extend(of.revocations.into_iter().rev().map(Change::PutRevocation));
     changes
@@ -90,6 +93,7 @@ async fn putting_again_replaces_whole_rows_with_their_associations() {
     expected.seen[0] = seen(50, 1, 7);
     expected.realm_keys = vec![realm_key(255)];
     expected.realm_keys[0].id = Spi(256);
+    expected.bindings.remove(3);
     expected.bindings[2] = binding(51);
     expected.bindings[2].home_address = home(50);
     expected.visitors[2] = visitor(51);
@@ -125,7 +129,7 @@ async fn removed_bindings_visitors_and_revocations_leave_no_keys() {
     store.commit(changes(full())).await.unwrap();
     let list = [8, 9, 50, 51]
         .into_iter()
-        .flat_map(|n| [Change::RemoveBinding(home(n)), Change::RemoveVisitor(home(n))]);
+        .flat_map(|n| [Change::RemoveBindings(home(n)), Change::RemoveVisitor(home(n))]);
     store.commit(list.collect()).await.unwrap();
     let told = |n| {
         let of = revocation(n);
@@ -138,5 +142,5 @@ async fn removed_bindings_visitors_and_revocations_leave_no_keys() {
     assert_eq!(count(&path, "SELECT count(*) FROM visitor_associations").await, 0);
     assert_eq!(count(&path, "SELECT count(*) FROM revocation_associations").await, 0);
     // Removing what is not there is no failure.
-    store.commit(vec![Change::RemoveBinding(home(9)), Change::RemoveVisitor(home(9))]).await.unwrap();
+    store.commit(vec![Change::RemoveBindings(home(9)), Change::RemoveVisitor(home(9))]).await.unwrap();
 }

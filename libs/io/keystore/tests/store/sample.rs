@@ -133,6 +133,21 @@ pub(crate) fn binding(n: u8) -> Binding {
     }
 }
 
+/// Another binding of the same mobile node, at another care-of address.
+pub(crate) fn beside(n: u8) -> Binding {
+    let care_of = Ipv4Addr::new(10, 52, 1, 2);
+    let associations = vec![association(AssociationKind::Key1, n ^ 0x80)];
+    let granted = 1_790_000_500;
+    Binding {
+        care_of,
+        tunnel: tunnel(n + 1, care_of),
+        foreign_agent: None,
+        granted,
+        associations,
+        ..binding(n)
+    }
+}
+
 pub(crate) fn visitor(n: u8) -> Visitor {
     Visitor {
         home_address: home(n),
@@ -266,8 +281,8 @@ fn show_revocation(of: &Revocation) -> String {
 /// Every field of a state.
 pub(crate) fn show(of: &State) -> Vec<String> {
     let State { subscribers, subscriber_cursor, seen, realm_keys, bindings, .. } = of;
-    let State { visitors, revocations, sequences, grants, last_audit, home_agents, .. } = of;
-    let mut lines = vec![format!("{subscriber_cursor} {last_audit} {seen:?} {sequences:?}")];
+    let State { visitors, revocations, sequences, grants, last_audit, home_agents, assigned, .. } = of;
+    let mut lines = vec![format!("{subscriber_cursor} {last_audit} {seen:?} {sequences:?} {assigned:?}")];
     lines.extend(subscribers.iter().map(show_subscriber));
     lines.extend(realm_keys.iter().map(show_realm_key));
     lines.extend(bindings.iter().map(show_binding));

@@ -128,7 +128,7 @@ fn a_full_disk_is_said_and_survived() {
         unshare(CloneFlags::CLONE_NEWNS).unwrap();
         mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>).unwrap();
         let folder = tempfile::tempdir().unwrap();
-        mount(Some("none"), folder.path(), Some("tmpfs"), MsFlags::empty(), Some("size=600k")).unwrap();
+        mount(Some("none"), folder.path(), Some("tmpfs"), MsFlags::empty(), Some("size=800k")).unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(live_on_a_small_disk(folder.path()));
         drop(runtime);

@@ -141,7 +141,7 @@ impl Route {
     /// Sets the source address of our own packets.
     #[must_use]
     pub const fn source(mut self, address: Ipv4Addr) -> Self {
-        self.source = Some(address);
+        self.source = if address.is_unspecified() { None } else { Some(address) };
         self
     }
 

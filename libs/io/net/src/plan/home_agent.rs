@@ -21,7 +21,7 @@ use crate::{
 pub struct Binding {
     /// The home address.
     pub home_address: Ipv4Addr,
-    /// The largest packet for the tunnel in octets, as in the tunnel's entry.
+    /// The largest packet for all its tunnels in octets, as in the tunnels' entries.
     pub mtu: u16,
 }
 

@@ -34,7 +34,7 @@ const MARKED: Rule =
 /// Where a mobile node is at home.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Home {
-    /// The home address.
+    /// The home address; 0.0.0.0 as long as there is none, and then the node is away from home.
     pub address: Ipv4Addr,
     /// Bits of the home link's prefix.
     pub prefix_length: u8,
@@ -120,6 +120,20 @@ impl MobileNode {
         let plan = Self { netlink, home, links, tunnel, told: Arc::default() };
         plan.place_home_address().await?;
         Ok(plan)
+    }
+
+    /// The home address is another one from now on. Routes stay as they are until the next of the methods below.
+    ///
+    /// # Errors
+    /// The kernel refused.
+    pub async fn set_home_address(&mut self, address: Ipv4Addr) -> Result<(), Error> {
+        let before = std::mem::replace(&mut self.home.address, address);
+        self.place_home_address().await?;
+        if before != address && !before.is_unspecified() {
+            let loopback = self.netlink.link("lo").await?;
+            self.netlink.del_address(loopback.index, before, 32).await?;
+        }
+        Ok(())
     }
 
     /// No way is known: the node is silent, and its packets go nowhere.
@@ -284,6 +298,9 @@ impl MobileNode {
     }
 
     async fn place_home_address(&self) -> Result<(), Error> {
+        if self.home.address.is_unspecified() {
+            return self.settle_arp(None);
+        }
         let loopback = self.netlink.link("lo").await?;
         let wanted = Address { address: self.home.address, prefix_length: 32 };
         if self.netlink.addresses(loopback.index).await?.contains(&wanted) {

@@ -22,9 +22,11 @@ pub(super) enum Count {
     HandedOver,
     Copied,
     Flooded,
+    Duplicated,
+    DuplicateDropped,
 }
 
-const NAMES: [&str; 15] = [
+const NAMES: [&str; 17] = [
     "tunnel packets out",
     "tunnel octets out",
     "tunnel packets in",
@@ -40,6 +42,8 @@ const NAMES: [&str; 15] = [
     "packets handed over by visitors",
     "broadcast copies sent",
     "broadcasts put on the home link",
+    "copies for simultaneous bindings sent",
+    "duplicates taken out",
 ];
 
 const DROPS: [&str; Reason::ALL.len()] = [

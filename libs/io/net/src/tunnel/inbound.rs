@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use forward::{Outer, Reason, Table, Verdict, decap, encap::TUNNEL_DATA, mtu::Paths};
+use forward::{Duplicates, Outer, Reason, Table, Verdict, decap, encap::TUNNEL_DATA, mtu::Paths};
 use nix::poll::{PollFd, PollFlags, PollTimeout};
 use tokio::sync::mpsc;
 
@@ -38,6 +38,8 @@ pub(super) struct Inbound {
 /// The arrays of the thread, made inside it.
 struct Work {
     receiver: Receiver,
+    /// What came lately, while packets may come through several tunnels.
+    duplicates: Option<Duplicates>,
     troubles: Troubles,
     swept: Duration,
 }
@@ -49,7 +51,8 @@ impl Inbound {
 
     /// Runs until the other end of `wake` is closed.
     pub(super) fn run(self, wake: &Bell) {
-        let mut work = Work { receiver: Receiver::new(SLOT), troubles: Troubles::new(), swept: now() };
+        let mut work =
+            Work { receiver: Receiver::new(SLOT), duplicates: None, troubles: Troubles::new(), swept: now() };
         while self.serve(wake, &mut work) == Wake::PortsChanged {
             // `serve` has let the old ports go.
             wake.answer();
@@ -78,12 +81,14 @@ impl Inbound {
                 trouble::drain(&self.shared, &mut work.troubles);
             }
             for raw in fixed[1..].iter().filter(|raw| happened(raw)) {
-                self.turn(work, raw.as_fd(), |packet, _| self.take_raw(packet));
+                let Work { receiver, duplicates, .. } = work;
+                self.turn(receiver, raw.as_fd(), |packet, _| self.take_raw(packet, duplicates));
             }
             for (socket, port) in of_ports.iter().zip(ports.iter()) {
                 if happened(socket) {
-                    self.turn(work, socket.as_fd(), |payload, source| {
-                        self.take_udp(port, payload, source);
+                    let Work { receiver, duplicates, .. } = work;
+                    self.turn(receiver, socket.as_fd(), |payload, source| {
+                        self.take_udp(port, payload, source, duplicates);
                     });
                 }
             }
@@ -92,13 +97,18 @@ impl Inbound {
     }
 
     /// Takes what waits at one socket, but not for ever.
-    fn turn(&self, work: &mut Work, socket: BorrowedFd<'_>, mut take: impl FnMut(&mut [u8], SocketAddrV4)) {
+    fn turn(
+        &self,
+        receiver: &mut Receiver,
+        socket: BorrowedFd<'_>,
+        mut take: impl FnMut(&mut [u8], SocketAddrV4),
+    ) {
         for _ in 0..TURN {
             // An error here is a report that the error queue explains, or says that nothing is left.
-            let Ok(count) = work.receiver.receive(socket) else {
+            let Ok(count) = receiver.receive(socket) else {
                 return;
             };
-            for (packet, source) in work.receiver.packets(count) {
+            for (packet, source) in receiver.packets(count) {
                 match packet {
                     Some(packet) => take(packet, source),
                     None => self.shared.tally.add(Count::TooLong, 1),
@@ -107,17 +117,23 @@ impl Inbound {
         }
     }
 
-    fn take_raw(&self, packet: &mut [u8]) {
+    fn take_raw(&self, packet: &mut [u8], duplicates: &mut Option<Duplicates>) {
         match decap::raw(packet) {
-            Ok((outer, inner)) => self.deliver(outer, packet, inner),
+            Ok((outer, inner)) => self.deliver(outer, packet, inner, duplicates),
             Err(reason) => self.shared.tally.drop(reason),
         }
     }
 
-    fn take_udp(&self, port: &Port, payload: &[u8], source: SocketAddrV4) {
+    fn take_udp(
+        &self,
+        port: &Port,
+        payload: &[u8],
+        source: SocketAddrV4,
+        duplicates: &mut Option<Duplicates>,
+    ) {
         if payload.first() == Some(&TUNNEL_DATA) {
             match decap::udp(payload) {
-                Ok(inner) => self.deliver(Outer::Udp { source }, payload, inner),
+                Ok(inner) => self.deliver(Outer::Udp { source }, payload, inner, duplicates),
                 Err(reason) => self.shared.tally.drop(reason),
             }
             return;
@@ -128,13 +144,25 @@ impl Inbound {
         }
     }
 
-    fn deliver(&self, outer: Outer, packet: &[u8], inner: Range<usize>) {
+    fn deliver(&self, outer: Outer, packet: &[u8], inner: Range<usize>, duplicates: &mut Option<Duplicates>) {
         let tally = &self.shared.tally;
         let Some(inner) = packet.get(inner) else {
             return tally.drop(Reason::Malformed);
         };
-        match Table::inbound(&self.shared.table.load(), outer, inner) {
-            Verdict::Deliver { length } => self.hand_in(&inner[..length]),
+        let table = self.shared.table.load();
+        match Table::inbound(&table, outer, inner) {
+            Verdict::Deliver { length } => {
+                // Only at a mobile node's own end of several tunnels, and forgotten when it is the end of one again.
+                let several = table.brings_duplicates();
+                let seen = several.then(|| duplicates.get_or_insert_default());
+                if seen.is_some_and(|seen| !seen.pass(outer, &inner[..length], now())) {
+                    return tally.add(Count::DuplicateDropped, 1);
+                }
+                if !several {
+                    *duplicates = None;
+                }
+                self.hand_in(&inner[..length]);
+            }
             Verdict::Flood { length } => self.flood(&inner[..length]),
             Verdict::Drop(reason) => tally.drop(reason),
             Verdict::SeenOnLink | Verdict::Encap(_) | Verdict::TooBig { .. } | Verdict::Expired { .. } => {}

@@ -9,9 +9,9 @@ use std::{
 };
 
 use forward::{
-    Entry, HEADROOM, Peer, Verdict, decap, encap,
+    Entry, HEADROOM, Peer, Table, Verdict, decap, encap,
     icmp_error::{self, Bucket, Kind},
-    mtu::Fragments,
+    mtu::{Fragments, Paths},
 };
 use nix::poll::{PollFd, PollFlags, PollTimeout};
 
@@ -45,7 +45,7 @@ struct Work {
     /// The inner packet of each slot and its tunnel.
     slots: Vec<(Range<usize>, Option<Peer>)>,
     fragment: Vec<u8>,
-    /// A broadcast of which copies are made.
+    /// A packet of which copies are made.
     broadcast: Vec<u8>,
     bucket: Bucket,
     troubles: Troubles,
@@ -154,16 +154,38 @@ impl Work {
         let table = shared.table.load();
         let paths = shared.paths.load();
         self.slots.clear();
-        for at in (0..BATCH).map(|slot| slot * SLOT + HEADROOM) {
+        for _ in 0..BATCH {
+            if self.slots.len() == BATCH {
+                break;
+            }
+            let at = self.slots.len() * SLOT + HEADROOM;
             let Ok(length) = shared.tun.read(&mut self.memory[at..at - HEADROOM + SLOT]) else {
                 break;
             };
             let range = at..at + length;
             let verdict = table.outbound(&self.memory[range.clone()], &paths);
             let peer = self.judged(shared, range.clone(), verdict);
-            self.slots.push((range, peer));
+            self.slots.push((range.clone(), peer));
+            if table.has_further(&self.memory[range.clone()]) {
+                self.copy_further(shared, &table, &paths, range);
+            }
         }
         !self.slots.is_empty()
+    }
+
+    /// Puts copies of the packet at `range` into slots, one for each further tunnel of its home address.
+    fn copy_further(&mut self, shared: &Shared, table: &Table, paths: &Paths, range: Range<usize>) {
+        let length = range.len();
+        let mut packet = std::mem::take(&mut self.broadcast);
+        packet[..length].copy_from_slice(&self.memory[range]);
+        for verdict in table.further(&packet[..length], paths) {
+            if self.slots.len() == BATCH {
+                self.send(shared);
+                self.slots.clear();
+            }
+            self.copy(shared, &packet[..length], verdict, Count::Duplicated);
+        }
+        self.broadcast = packet;
     }
 
     /// Fills the slots with what visitors on `link` hand over and judges it; false if nothing waited.
@@ -205,15 +227,15 @@ impl Work {
                     self.send(shared);
                     self.slots.clear();
                 }
-                self.copy(shared, &packet[..length], verdict);
+                self.copy(shared, &packet[..length], verdict, Count::Copied);
             }
         }
         self.broadcast = packet;
         read.is_ok()
     }
 
-    /// Puts a copy of a broadcast into the next slot.
-    fn copy(&mut self, shared: &Shared, packet: &[u8], verdict: Verdict) {
+    /// Puts a copy of a packet into the next slot.
+    fn copy(&mut self, shared: &Shared, packet: &[u8], verdict: Verdict, count: Count) {
         let at = self.slots.len() * SLOT + HEADROOM;
         let range = at..at + packet.len();
         // Longer ones do not come out of a socket that reads so much.
@@ -226,7 +248,7 @@ impl Work {
             return;
         };
         if let Some(range) = encap::nest(&mut self.memory, range, &entry) {
-            shared.tally.add(Count::Copied, 1);
+            shared.tally.add(count, 1);
             self.slots.push((range, Some(entry.peer)));
         }
     }
@@ -297,7 +319,7 @@ impl Work {
             if matches!(peer, Peer::Minimal { .. }) && decap::raw(&mut self.memory[outer]).is_err() {
                 continue;
             }
-            let verdict = table.outbound(&self.memory[range.clone()], &paths);
+            let verdict = table.again(peer.remote(), &self.memory[range.clone()], &paths);
             if let Verdict::TooBig { entry, mtu, dont_fragment } = verdict {
                 self.too_big(shared, range, &entry, mtu, dont_fragment);
             }

@@ -25,6 +25,28 @@ fn enrolment_makes_a_key_an_index_and_an_audit_entry() {
 }
 
 #[test]
+fn the_home_address_may_be_left_to_the_home_agent() {
+    let mut desk = Desk::furnished();
+    // As many as there are: nobody has 0.0.0.0. The home agent may be the router of the home link.
+    for (n, gateway) in ["10.11.1.1", "10.11.1.2", ""].into_iter().enumerate() {
+        let mut asked = enrolment(&format!("wanderer-{n}@home.example"), "");
+        asked.home_gateway = gateway.to_owned();
+        let Answer::Enrolled(subscriber) = desk.done(admin(), Ask::Enrol(asked)) else {
+            panic!("an enrolment is answered with the subscriber");
+        };
+        assert!(subscriber.home_address.is_unspecified());
+        assert!(desk.last_entry().outcome.contains("home address from its home agent"));
+    }
+    desk.restart();
+    desk.done(admin(), revocation("wanderer-0@home.example"));
+    desk.done(admin(), Ask::Enrol(enrolment("wanderer-3@home.example", "")));
+    // The home agent's link is the home link.
+    let mut elsewhere = enrolment("wanderer-4@home.example", "");
+    elsewhere.home_gateway = "10.11.2.1".to_owned();
+    assert!(matches!(desk.refused(admin(), Ask::Enrol(elsewhere)), Refusal::Address { .. }));
+}
+
+#[test]
 fn every_refused_enrolment_says_why_and_changes_nothing() {
     let mut desk = Desk::furnished();
     let before = desk.seen();

@@ -234,10 +234,10 @@ fn a_repeated_request_makes_no_lifetime_longer() {
     bench.through(0, request.clone(), 1).unwrap();
     bench.now = at(20);
     bench.through(0, request.clone(), 1).unwrap();
-    assert_eq!(bench.agent.lifetime_left(HOME, bench.now), Some(40));
+    assert_eq!(bench.agent.lifetime_left(HOME, FA[0], bench.now), Some(40));
     bench.now = at(40);
     bench.through(0, request, 1);
-    assert_eq!(bench.agent.lifetime_left(HOME, bench.now), Some(20));
+    assert_eq!(bench.agent.lifetime_left(HOME, FA[0], bench.now), Some(20));
 }
 
 #[test]
@@ -346,12 +346,7 @@ fn a_forced_udp_tunnel_is_granted_without_a_nat() {
     assert!(parts.mobile.udp_reply.unwrap().tunnels());
     assert_eq!(
         bench.tunnels,
-        [TunnelChange::Bind {
-            home_address: HOME,
-            tunnel: Tunnel::Udp(direct),
-            broadcasts: false,
-            served: false
-        }]
+        [bound_to([BoundTunnel { tunnel: Tunnel::Udp(direct), broadcasts: false, served: false }])]
     );
 }
 

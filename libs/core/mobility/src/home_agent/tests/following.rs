@@ -16,7 +16,9 @@ fn committed(bench: &Bench) -> Vec<String> {
     let line = |change: &Change| match change {
         Change::PutSubscriber(s) => format!("{} {:?} at {}", s.nai.user(), s.state, s.change),
         Change::SubscriberCursor(cursor) => format!("up to {cursor}"),
-        Change::RemoveBinding(address) => format!("unbind {address}"),
+        Change::RemoveBindings(address) | Change::RemoveBinding { home_address: address, .. } => {
+            format!("unbind {address}")
+        }
         _ => "other".to_owned(),
     };
     bench.committed.iter().map(line).collect()
@@ -108,7 +110,12 @@ fn a_binding_that_ends_here_never_takes_another_home_agents_with_it() {
     theirs.care_of = FA[1];
     let seen = Seen { nai: nai(), identification: ask(300).identification.0, generation: 0, index: 0 };
     bench.quicker = false;
-    bench.input(Input::Request(Request::Refreshed { nai: nai(), seen: Some(seen), binding: Some(theirs) }));
+    bench.input(Input::Request(Request::Refreshed {
+        nai: nai(),
+        seen: Some(seen),
+        bindings: vec![theirs],
+        assigned: None,
+    }));
     assert_eq!(bench.agent.bindings().count(), 0);
     bench.now = at(500);
     bench.input(Input::Tick);
@@ -124,7 +131,10 @@ fn the_end_of_a_binding_is_a_compare_and_set_too() {
     bench.input(Input::Tick);
     let stands = ask(0).identification.0;
     match &bench.committed[before..] {
-        [Change::Identification { previous, next, .. }, Change::RemoveBinding(address)] => {
+        [
+            Change::Identification { previous, next, .. },
+            Change::RemoveBinding { home_address: address, .. },
+        ] => {
             assert_eq!((*previous, *next, *address), (Some(stands), stands, HOME));
         }
         _ => panic!("{:?}", committed(&bench)),
@@ -141,13 +151,18 @@ fn a_deregistration_through_us_ends_the_binding_at_another_home_agent() {
 
         let mut bench = bench();
         let seen = Seen { nai: nai(), identification: ask(0).identification.0, generation: 0, index: 0 };
-        let refreshed = Request::Refreshed { nai: nai(), seen: Some(seen), binding: Some(theirs) };
+        let refreshed =
+            Request::Refreshed { nai: nai(), seen: Some(seen), bindings: vec![theirs], assigned: None };
         bench.input(Input::Request(refreshed));
         let agent = usize::from(care_of == FA[1]);
         let leave = Ask { lifetime: 0, care_of, heard: Some(FA_NAI[agent]), ..ask(5) };
         bench.now = at(5);
         assert_eq!(code(&bench.through(agent, leave.bytes(), 2).unwrap()), Code::ACCEPTED);
-        let ended = bench.committed.iter().any(|c| matches!(c, Change::RemoveBinding(HOME)));
+        let ended = bench.committed.iter().any(|c| match c {
+            Change::RemoveBindings(address) => *address == HOME,
+            Change::RemoveBinding { home_address, care_of } => (*home_address, *care_of) == (HOME, FA[0]),
+            _ => false,
+        });
         assert_eq!(ended, ends, "{care_of}");
     }
 }

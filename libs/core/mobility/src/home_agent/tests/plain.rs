@@ -125,7 +125,8 @@ impl Bench {
                     state.seen = vec![Seen { nai, identification: next, generation, index }];
                 }
                 Change::PutBinding(binding) => state.bindings = vec![binding],
-                Change::RemoveBinding(_) => state.bindings.clear(),
+                Change::RemoveBindings(_) | Change::RemoveBinding { .. } => state.bindings.clear(),
+                Change::AssignAddress { nai, home_address } => state.assigned.push((nai, home_address)),
                 _ => {}
             }
         }
@@ -422,7 +423,12 @@ fn a_quicker_home_agent_gives_the_nonce_that_counts() {
     let theirs = Identification::new(5, 9).0;
     let seen = Seen { nai: Nai::parse(CLEAR_NAI).unwrap(), identification: theirs, generation: 0, index: 0 };
     let nai = seen.nai.clone();
-    bench.input(Input::Request(Request::Refreshed { nai, seen: Some(seen), binding: None }));
+    bench.input(Input::Request(Request::Refreshed {
+        nai,
+        seen: Some(seen),
+        bindings: vec![],
+        assigned: None,
+    }));
     assert_eq!(code(&bench.direct(&with_nonce(5, 3).bytes()).unwrap()), Code::ACCEPTED);
     let previous = bench.committed.iter().find_map(|c| match c {
         Change::Identification { previous, .. } => Some(*previous),
@@ -546,4 +552,26 @@ fn an_older_key_counts_during_its_overlap() {
     assert_eq!(code(&bench.direct(&wish(0).bytes()).unwrap()), Code::ACCEPTED);
     bench.now = at(10);
     assert!(bench.direct(&wish(10).bytes()).is_none());
+}
+
+/// Who was enrolled without a home address is given one, by its name alone (RFC 2794 section 1).
+#[test]
+fn a_node_that_names_itself_is_given_a_home_address() {
+    let given = Ipv4Addr::new(10, 11, 1, 200);
+    let pool = Pool { first: given, last: given, never: vec![] };
+    let unnumbered = Subscriber { home_address: Ipv4Addr::UNSPECIFIED, ..plain_subscriber(TIMESTAMPS) };
+    let state = State { subscribers: vec![unnumbered], ..State::default() };
+    let mut bench = Bench::of(Config { home_addresses: Some(pool), ..config() }, state, at(0));
+    let ask = |seconds, home_address| Wish { home_address, nai: Some(CLEAR_NAI), ..wish(seconds) }.bytes();
+    let reply = bench.direct(&ask(0, Ipv4Addr::UNSPECIFIED)).unwrap();
+    let fixed = answer(&reply, Algorithm::HmacSha256);
+    assert_eq!((fixed.code, fixed.home_address), (Code::ACCEPTED, given));
+    assert_eq!(bench.agent.bindings().next().unwrap().home_address, given);
+    bench.now = at(1);
+    let fixed = answer(&bench.direct(&ask(1, given)).unwrap(), Algorithm::HmacSha256);
+    assert_eq!((fixed.code, fixed.home_address), (Code::ACCEPTED, given));
+    bench.now = at(2);
+    let fixed = answer(&bench.direct(&ask(2, HOME)).unwrap(), Algorithm::HmacSha256);
+    assert_eq!(fixed.code, Code::HA_PROHIBITED);
+    assert_eq!(stored(&bench.committed).assigned.len(), 1);
 }

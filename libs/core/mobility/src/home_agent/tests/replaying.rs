@@ -25,17 +25,7 @@ fn a_replay_after_a_restart_is_refused() {
     let mut bench = bench();
     let first = ask(0).bytes();
     bench.through(0, first.clone(), 1).unwrap();
-    let mut state = State { subscribers: vec![subscriber()], ..State::default() };
-    for change in bench.committed.drain(..) {
-        match change {
-            Change::Identification { nai, next, generation, index, .. } => {
-                state.seen.push(Seen { nai, identification: next, generation, index });
-            }
-            Change::PutBinding(binding) => state.bindings.push(binding),
-            _ => {}
-        }
-    }
-    let mut restarted = Bench::with(state, at(2));
+    let mut restarted = Bench::with(stored(&bench.committed), at(2));
     assert_eq!(restarted.agent.bindings().count(), 1);
     let reply = restarted.through(0, first, 9).unwrap();
     assert_eq!(code(&reply), Code::HA_IDENTIFICATION);
@@ -74,7 +64,8 @@ fn a_quicker_home_agent_on_the_same_store_is_believed() {
     let stored = Seen { nai: nai(), identification: ask(6).identification.0, generation: 0, index: 0 };
     let mut theirs = bench.agent.bindings().next().unwrap().duplicate();
     theirs.care_of = FA[1];
-    let refreshed = Request::Refreshed { nai: nai(), seen: Some(stored), binding: Some(theirs) };
+    let refreshed =
+        Request::Refreshed { nai: nai(), seen: Some(stored), bindings: vec![theirs], assigned: None };
     bench.input(Input::Request(refreshed));
     assert_eq!(bench.agent.bindings().count(), 0, "one home agent serves a node at a time");
     let unbound = TunnelChange::Unbind { home_address: HOME, returned: None };
@@ -98,6 +89,11 @@ fn a_quicker_home_agent_that_changed_no_binding_leaves_ours() {
     bench.through(0, ask(0).bytes(), 1).unwrap();
     let ours = bench.agent.bindings().next().unwrap().duplicate();
     let seen = Seen { nai: nai(), identification: ask(3).identification.0, generation: 0, index: 0 };
-    bench.input(Input::Request(Request::Refreshed { nai: nai(), seen: Some(seen), binding: Some(ours) }));
+    bench.input(Input::Request(Request::Refreshed {
+        nai: nai(),
+        seen: Some(seen),
+        bindings: vec![ours],
+        assigned: None,
+    }));
     assert_eq!(bench.agent.bindings().count(), 1);
 }

@@ -186,6 +186,9 @@ impl MobileNode {
                 code,
                 Some(DetailCode::ROAMING_POLICY | DetailCode::AGENT_MISMATCH | DetailCode::PATH_NOT_SECURED)
             );
+        if self.asks_for_less(reply, sent) {
+            return;
+        }
         let plainer = reply.code == Code::HA_ENCAPSULATION && wished_for_a_tunnel(sent);
         if plainer {
             self.refused_until = Some(now.mono + REFUSED);
@@ -201,6 +204,27 @@ impl MobileNode {
         if about_agent && sent.agent.is_some() {
             self.avoid(target, 60, now);
         }
+    }
+
+    /// Denials that heal at once if the next request asks for less: for this binding alone, or for any home address in
+    /// place of the one that was assigned. True if that was one of them.
+    fn asks_for_less(&mut self, reply: &Reply, sent: &Sent) -> bool {
+        let assigned = self.assigned().is_some_and(|address| !address.is_unspecified());
+        let (soonest, wanted) = (self.not_before, sent.wanted);
+        let Some(a) = self.attachment.as_mut().filter(|_| sent.purpose == Purpose::Register) else {
+            return false;
+        };
+        match reply.code {
+            Code::HA_TOO_MANY_BINDINGS if sent.flags.has(Flags::SIMULTANEOUS) && !a.alone => a.alone = true,
+            Code::HA_PROHIBITED if assigned && !wanted.is_unspecified() && !self.ask_any => {
+                self.ask_any = true
+            }
+            _ => return false,
+        }
+        if let Some(attempt) = &mut a.attempt {
+            attempt.next = soonest;
+        }
+        true
     }
 
     fn tell_denied(&mut self, reply: &Reply, agent: Option<String>, why: String) {

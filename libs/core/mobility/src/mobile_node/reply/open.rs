@@ -27,6 +27,8 @@ pub(super) struct Accepted<'m> {
     pub(super) counts_from: Option<u64>,
     /// The home agent takes part in revocations: its clock.
     pub(super) revocable: Option<u32>,
+    /// The home address, as it was or newly assigned.
+    pub(super) home_address: Ipv4Addr,
     /// The agent's next challenge, under KEY 3.
     pub(super) challenge: Option<&'m [u8]>,
 }
@@ -91,7 +93,7 @@ impl MobileNode {
         }
         let exchange = self.complete(parts, sent)?;
         let opener = self.opener(sent, exchange.as_ref());
-        self.check_address(reply, parts, sent, &opener)?;
+        let home_address = self.granted_address(reply, parts, sent, &opener)?;
         let counts_from = self.counts_from(parts, sent, &opener);
         if matches!(sent.naming, Naming::Realm(_)) && counts_from.is_none() {
             return Err("it does not say what the home agent counts from");
@@ -111,7 +113,7 @@ impl MobileNode {
             None
         };
         let revocable = mobile.revocation.filter(|_| sent.revocable).map(|support| support.timestamp);
-        Ok(Accepted { associations, udp, counts_from, revocable, challenge })
+        Ok(Accepted { associations, udp, counts_from, revocable, home_address, challenge })
     }
 
     /// The answer to a deregistration: no keys, and no share.
@@ -125,10 +127,17 @@ impl MobileNode {
             return Err("it answers a deregistration with a registration");
         }
         let opener = self.opener(sent, None);
-        self.check_address(reply, parts, sent, &opener)?;
+        let home_address = self.granted_address(reply, parts, sent, &opener)?;
         let challenge = self.relayed(parts, sent)?;
         let counts_from = self.counts_from(parts, sent, &opener);
-        Ok(Accepted { associations: Vec::new(), udp: None, counts_from, revocable: None, challenge })
+        Ok(Accepted {
+            associations: Vec::new(),
+            udp: None,
+            counts_from,
+            revocable: None,
+            home_address,
+            challenge,
+        })
     }
 
     /// The exchange of key shares that this acceptance completes.
@@ -186,28 +195,34 @@ impl MobileNode {
         }
     }
 
-    /// The address granted is ours: sealed away from home, in the fixed part at home.
-    fn check_address(
+    /// The address granted: the one asked for, or any that a host can have if any was asked for; sealed away from home,
+    /// in the fixed part at home.
+    fn granted_address(
         &self,
         reply: &Reply,
         parts: &Parts<'_>,
         sent: &Sent,
         opener: &Opener,
-    ) -> Result<(), Refusal> {
-        let home = self.config.home_address;
+    ) -> Result<Ipv4Addr, Refusal> {
+        let home = self.home_address;
         let in_clear = if sent.purpose == Purpose::Return { home } else { Ipv4Addr::UNSPECIFIED };
         if reply.home_address != in_clear {
             return Err("its home address field is wrong");
         }
         let Some(held) = &parts.mobile.ip else {
             let needed = sent.purpose == Purpose::Register;
-            return if needed { Err("it does not name the home address") } else { Ok(()) };
+            return if needed { Err("it does not name the home address") } else { Ok(home) };
         };
         let plain = opener.plain(parts, held).ok_or("its home address cannot be opened")?;
-        if held.protected.content != ip_owner::HOST || parse_ip(&plain) != Ok(home) {
-            return Err("it grants another home address");
-        }
-        Ok(())
+        let any = sent.wanted.is_unspecified() && sent.purpose == Purpose::Register;
+        let granted = parse_ip(&plain).ok().filter(|_| held.protected.content == ip_owner::HOST);
+        let right = |address: &Ipv4Addr| if any { self.can_be_home(*address) } else { *address == home };
+        granted.filter(right).ok_or("it grants another home address")
+    }
+
+    /// An address that our home agent could give us.
+    fn can_be_home(&self, address: Ipv4Addr) -> bool {
+        super::super::discovery::host(address) && address != self.config.home_agent
     }
 
     /// Exactly KEY 1, and KEY 3 if an agent was heard, with the right names.

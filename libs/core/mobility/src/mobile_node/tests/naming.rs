@@ -15,6 +15,7 @@ const NEW: MobileNodeState = MobileNodeState {
     index: 0,
     confirmed: 0,
     lost: false,
+    home_address: None,
 };
 
 fn new() -> World {

@@ -102,7 +102,7 @@ fn with_an_address_of_our_own() {
     let peer = forward::Peer::IpInIp { local: CARE_OF, remote: HOME_AGENT };
     assert_eq!(
         world.routes.last(),
-        Some(&Route::CoLocated { link: LINK, care_of, port, peer, broadcasts: false })
+        Some(&Route::CoLocated { link: LINK, care_of, port, peer, previous: None, broadcasts: false })
     );
     assert_eq!(world.node.associations().count(), 1);
 }

@@ -419,6 +419,8 @@ pub(super) struct World {
     /// Acknowledgements of revocations: from, to, bytes.
     pub(super) acknowledged: Vec<(SocketAddrV4, SocketAddrV4, Vec<u8>)>,
     pub(super) routes: Vec<Route>,
+    /// Home addresses that it was given.
+    pub(super) given: Vec<Ipv4Addr>,
     pub(super) events: Vec<Event>,
     pub(super) deregistered: Vec<Result<(), String>>,
     /// The last state that was to be kept.
@@ -445,6 +447,7 @@ pub(super) fn config() -> Config {
         numbers: NUMBERS,
         lifetime: 600,
         reverse_tunnel: true,
+        simultaneous: false,
         encapsulation: Encapsulation::IpInIp,
         delivery: Delivery::Direct,
         broadcasts: false,
@@ -473,6 +476,7 @@ impl World {
             keepalives: Vec::new(),
             acknowledged: Vec::new(),
             routes: Vec::new(),
+            given: Vec::new(),
             events: Vec::new(),
             deregistered: Vec::new(),
             kept: None,
@@ -506,6 +510,7 @@ impl World {
             match self.node.poll() {
                 Output::Send(transmit) => self.take(transmit),
                 Output::Effect(Effect::Route(route)) => self.routes.push(route),
+                Output::Effect(Effect::HomeAddress(address)) => self.given.push(address),
                 Output::Effect(Effect::Persist { ticket, state }) => {
                     self.kept = Some(state);
                     self.writing.push((ticket, state));
