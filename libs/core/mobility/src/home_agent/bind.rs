@@ -132,7 +132,7 @@ impl HomeAgent {
             associations,
         };
         let change = if beside { Change::AddBinding } else { Change::PutBinding };
-        let mut changes: Vec<_> = self.addresses.to_commit(&asked.nai).into_iter().collect();
+        let mut changes = self.addresses.to_commit(&asked.nai);
         changes.push(change(binding.duplicate()));
         let step = Step::Bind { binding: Box::new(binding), beside, event };
         self.commit(&asked, changes, step, Some((transmit, repeat)));
