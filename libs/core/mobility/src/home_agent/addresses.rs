@@ -1,8 +1,9 @@
 //! Home addresses for subscribers that were enrolled without one (RFC 2794 section 1, RFC 5944 section 3.8.3.2).
 //!
 //! An address is chosen at the first registration that is to be accepted, and committed with its binding. From then on
-//! it is that subscriber's as long as it is a subscriber: what roams is known by its address, so nobody gets another
-//! one's. It is never an address that somebody is enrolled with, ours, or one that no host of the home link can have.
+//! it is that subscriber's: what roams is known by its address, so nobody gets another one's. That of a revoked one is
+//! kept for its name, because agents and correspondents may still know it by that, and is given to somebody else only
+//! where no other is left. It is never an address that somebody is enrolled with, ours, or one that no host of the home link can have.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -23,6 +24,8 @@ struct Assigned {
     home_address: Ipv4Addr,
     /// The store has it. Until then it is only kept from others.
     durable: bool,
+    /// Who had it before.
+    taken_from: Option<Nai>,
 }
 
 /// Who has which home address.
@@ -59,7 +62,7 @@ impl Addresses {
     pub(super) fn restore(&mut self, nai: Nai, home_address: Ipv4Addr) {
         self.release(&nai);
         self.taken.insert(home_address);
-        self.assigned.insert(nai, Assigned { home_address, durable: true });
+        self.assigned.insert(nai, Assigned { home_address, durable: true, taken_from: None });
     }
 
     /// A subscriber is enrolled with this address.
@@ -85,15 +88,20 @@ impl Addresses {
     }
 
     /// What is still to be committed for this subscriber.
-    pub(super) fn to_commit(&self, nai: &Nai) -> Option<Change> {
-        let assigned = self.assigned.get(nai).filter(|assigned| !assigned.durable)?;
-        Some(Change::AssignAddress { nai: nai.clone(), home_address: assigned.home_address })
+    pub(super) fn to_commit(&self, nai: &Nai) -> Vec<Change> {
+        let Some(assigned) = self.assigned.get(nai).filter(|assigned| !assigned.durable) else {
+            return Vec::new();
+        };
+        let before = assigned.taken_from.clone().map(Change::ReleaseAddress);
+        let change = Change::AssignAddress { nai: nai.clone(), home_address: assigned.home_address };
+        before.into_iter().chain([change]).collect()
     }
 
     /// It is committed.
     pub(super) fn committed(&mut self, nai: &Nai) {
         if let Some(assigned) = self.assigned.get_mut(nai) {
             assigned.durable = true;
+            assigned.taken_from = None;
         }
     }
 
@@ -149,9 +157,16 @@ impl HomeAgent {
             let same = wanted.is_unspecified() || wanted == home_address;
             return if same { Ok(home_address) } else { Err(denied(Code::HA_PROHIBITED)) };
         }
-        let home_address = self.addresses.choose(wanted, &self.coming()).map_err(denied)?;
+        let coming = self.coming();
+        let (home_address, taken_from) = match self.addresses.choose(wanted, &coming) {
+            Err(Code::HA_RESOURCES) => self.abandoned(&coming).ok_or(denied(Code::HA_RESOURCES))?,
+            chosen => (chosen.map_err(denied)?, None),
+        };
+        if let Some(before) = &taken_from {
+            self.addresses.release(before);
+        }
         self.addresses.taken.insert(home_address);
-        let assigned = Assigned { home_address, durable: false };
+        let assigned = Assigned { home_address, durable: false, taken_from };
         self.addresses.assigned.insert(nai.clone(), assigned);
         self.addresses.next = match home_address.to_bits().checked_add(1) {
             Some(next) if self.addresses.pool.as_ref().is_some_and(|p| next <= p.last.to_bits()) => next,
@@ -159,6 +174,19 @@ impl HomeAgent {
         };
         self.revision += 1;
         Ok(home_address)
+    }
+
+    /// An address of the pool that was given to a name which is no subscriber any more.
+    fn abandoned(&self, coming: &BTreeSet<Ipv4Addr>) -> Option<(Ipv4Addr, Option<Nai>)> {
+        let gone = |nai: &Nai, assigned: &Assigned| {
+            let bound = self.bindings.of(assigned.home_address).next().is_some();
+            !self.known.contains_key(nai) && !bound && !coming.contains(&assigned.home_address)
+        };
+        let ours =
+            |address| self.addresses.pool.as_ref().is_some_and(|p| (p.first..=p.last).contains(address));
+        let mut all = self.addresses.assigned.iter();
+        let (nai, assigned) = all.find(|(nai, a)| gone(nai, a) && ours(&a.home_address))?;
+        Some((assigned.home_address, Some(nai.clone())))
     }
 
     /// The same for a request that is to be accepted and whose sender has no address yet.
@@ -201,15 +229,12 @@ impl HomeAgent {
         self.work.values().flat_map(|work| of(&work.step)).chain(self.following.coming()).collect()
     }
 
-    /// Whose assigned address ends with a change of subscribers: that of a revoked one, of one that was enrolled with
-    /// another address, and of somebody else who has that.
+    /// Whose assigned address ends with a change of subscribers: of one that was enrolled with another address, and of
+    /// somebody else who has that.
     pub(super) fn released_by(&self, changed: &Subscriber) -> BTreeSet<Nai> {
-        let enrolled = changed.state == SubscriberState::Active;
         let mut released = BTreeSet::new();
-        if !enrolled || !changed.home_address.is_unspecified() {
+        if changed.state == SubscriberState::Active && !changed.home_address.is_unspecified() {
             released.extend(self.addresses.of(&changed.nai).map(|_| changed.nai.clone()));
-        }
-        if enrolled && !changed.home_address.is_unspecified() {
             released.extend(self.addresses.owner(changed.home_address).cloned());
         }
         released

@@ -152,7 +152,7 @@ impl HomeAgent {
         };
         let (told, sequel) = self.replacing(&binding, beside, now);
         let change = if beside { Change::AddBinding } else { Change::PutBinding };
-        let mut changes: Vec<_> = self.addresses.to_commit(&asked.nai).into_iter().collect();
+        let mut changes = self.addresses.to_commit(&asked.nai);
         changes.push(change(binding.duplicate()));
         changes.extend(told);
         let step = Step::Bind { binding: Box::new(binding), beside, event };

@@ -130,7 +130,7 @@ fn where_none_is_left_code_130_and_where_there_is_no_pool_129() {
     let commits = bench.tunnels.len();
     assert_eq!(denied(&mut bench, 2, 2, NONE), Code::HA_RESOURCES);
     assert_eq!((bench.tunnels.len(), disk(&bench, 3).assigned.len()), (commits, 2));
-    // One is revoked: its address is free.
+    // One is revoked: where no other is left its address is given again.
     let revoked = Subscriber { state: SubscriberState::Revoked, ..node(0) };
     let changed = vec![revoked];
     let gone = Request::Subscribers { changed, realm_keys: vec![], cursor: 9, complete: false };
