@@ -81,14 +81,18 @@ pub(crate) fn at_rest(world: &World, node: usize) -> Verdict {
 /// No agent that a mobile node left still takes it for its visitor.
 fn nowhere_else(world: &World, node: usize) -> Verdict {
     let here = world.mobile_nodes[node].place;
+    let Some(address) = world.model.home(node) else {
+        return Ok(());
+    };
     for (agent, visited) in world.foreign_agents.iter().enumerate() {
-        let address = home_address(node);
+        // With S it may have asked to be reached there too.
+        let bound = world.home_disk.bindings(address).any(|b| b.care_of == care_of(agent));
         // One whose time is over stands on a disk that failed at that moment; a start drops it.
         let lives = |v: &record::Visitor| v.ends().is_none_or(|ends| ends > world.unix());
         let stale =
             visited.visitors.contains_key(&address) || visited.disk.visitor(address).is_some_and(lives);
         // Several home agents agree to no revocations: there a visit ends with its lifetime.
-        if stale && here != Place::Visited(agent) && world.home_agents.len() == 1 {
+        if stale && !bound && here != Place::Visited(agent) && world.home_agents.len() == 1 {
             return Err(format!("foreign agent {agent} still has it as a visitor"));
         }
     }

@@ -411,7 +411,7 @@ impl Model {
         let Some(visitor) = disk.visitor(address) else {
             return Ok(());
         };
-        let node = node_of(address).ok_or("a visitor of nobody goes")?;
+        let node = self.node_of(address).ok_or("a visitor of nobody goes")?;
         let over = visitor.ends().is_some_and(|ends| ends <= unix + 1);
         let left = self.sent.iter().any(|((n, _), sent)| {
             *n == node && sent.place == Place::Visited(agent) && sent.request.lifetime == 0
