@@ -78,7 +78,7 @@ pub(crate) fn at_rest(world: &World, node: usize) -> Verdict {
     }
 }
 
-/// No agent that a mobile node left still takes it for its visitor.
+/// No agent that a mobile node left still takes it for its visitor, unless it is still being told.
 fn nowhere_else(world: &World, node: usize) -> Verdict {
     let here = world.mobile_nodes[node].place;
     let Some(address) = world.model.home(node) else {
@@ -92,7 +92,9 @@ fn nowhere_else(world: &World, node: usize) -> Verdict {
         let stale =
             visited.visitors.contains_key(&address) || visited.disk.visitor(address).is_some_and(lives);
         // Several home agents agree to no revocations: there a visit ends with its lifetime.
-        if stale && !bound && here != Place::Visited(agent) && world.home_agents.len() == 1 {
+        // The home agent cannot know which keys the foreign agent has: it tries them in turn, ever more slowly.
+        let told = world.home_disk.tells(address, care_of(agent));
+        if stale && !bound && !told && here != Place::Visited(agent) && world.home_agents.len() == 1 {
             return Err(format!("foreign agent {agent} still has it as a visitor"));
         }
     }
