@@ -3,6 +3,7 @@
 
 use std::{collections::BTreeSet, fs, path::Path};
 
+use sa::Label;
 use wire::{
     Error,
     mip::{
@@ -76,6 +77,24 @@ fn extension_types() {
     let rows = table(&page, "| form | bytes | types |");
     let row = rows.iter().find(|row| row[0] == "long").expect("a row for the long form");
     assert_eq!(numbers(&row[2]), long);
+}
+
+/// Labels of the table of keys. A row for a and b stands for the direction of every association, both ways.
+#[test]
+fn labels() {
+    let page = page();
+    let rows = table(&page, "| from | label | context | bytes | use |");
+    let unused = |row: &&Vec<String>| row[4] != "not in use yet";
+    let named = rows.iter().filter(unused).map(|row| row[1].trim_matches('`'));
+    let both_ways = ["mn>ha", "ha>mn", "fa>ha", "ha>fa", "mn>fa", "fa>mn"];
+    let listed: BTreeSet<String> = named
+        .flat_map(|name| match name.strip_suffix(" a>b") {
+            Some(what) => both_ways.iter().map(|way| format!("{what} {way}")).collect(),
+            None => vec![name.to_owned()],
+        })
+        .collect();
+    let ours: BTreeSet<String> = Label::ALL.iter().map(|label| label.name().to_owned()).collect();
+    assert_eq!(listed, ours);
 }
 
 /// True if the length of this type has 16 bits: then three bytes are missing here, else an unknown type stands behind.

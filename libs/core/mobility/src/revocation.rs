@@ -4,9 +4,9 @@
 
 use std::net::Ipv4Addr;
 
-use crypto::{Cipher, Key, Rng, kdf};
+use crypto::{Cipher, Rng};
 use record::{Association, AssociationKind};
-use sa::{End, association_auth, put_sealed};
+use sa::{End, association_auth, association_seal, put_sealed};
 use wire::{
     Error, Writer,
     mip::{
@@ -47,25 +47,6 @@ impl<'a> Revoker<'a> {
         if sending { self.key.outbound } else { self.key.inbound }
     }
 
-    /// What seals the address in one direction (docs/wire.md, key schedule): label "seal a>b".
-    fn seal(&self, sending: bool) -> Key {
-        let from_first = (self.end == End::First) == sending;
-        let label = match (self.key.kind == AssociationKind::Key1, from_first) {
-            (true, true) => "seal mn>ha",
-            (true, false) => "seal ha>mn",
-            (false, true) => "seal fa>ha",
-            (false, false) => "seal ha>fa",
-        };
-        let (own, peer) = (&self.key.own, &self.key.peer);
-        let names = if self.end == End::First { [own, peer] } else { [peer, own] };
-        let mut context = Vec::new();
-        for name in names {
-            kdf::length_prefixed(&mut context, name.as_bytes());
-        }
-        context.extend_from_slice(&self.index(sending).0.to_be_bytes());
-        Key::new(kdf::derive(&self.key.key, None, label, &context))
-    }
-
     /// A whole revocation of this home address.
     ///
     /// # Errors
@@ -80,7 +61,7 @@ impl<'a> Revoker<'a> {
         let mut w = Writer::default();
         fixed.emit(&mut w);
         let head = (Subtype::IP, ip_owner::HOST, self.index(true));
-        let (key, plain) = (self.seal(true), home_address.octets());
+        let (key, plain) = (association_seal(self.key, self.end, true), home_address.octets());
         put_sealed(&mut w, Revocation::LEN, numbers, head, (Cipher::Aes256Gcm, &key), rng, &plain)?;
         Ok(self.signed(w))
     }
@@ -117,7 +98,7 @@ impl<'a> Revoker<'a> {
         if !protected.sealed || protected.content != ip_owner::HOST || protected.spi != self.index(false) {
             return None;
         }
-        let (key, additional) = (self.seal(false), message.additional(held));
+        let (key, additional) = (association_seal(self.key, self.end, false), message.additional(held));
         let plain = crypto::aead::open(Cipher::Aes256Gcm, &key, &additional, protected.info)?;
         parse_ip(&plain).ok()
     }
@@ -125,6 +106,7 @@ impl<'a> Revoker<'a> {
 
 #[cfg(test)]
 mod tests {
+    use crypto::Key;
     use wire::mip::ours::DOCUMENTATION_VENDOR as VENDOR;
 
     use super::*;

@@ -4,7 +4,7 @@ use crypto::{Cipher, Key, kdf};
 use wire::mip::{Spi, part::Parts};
 
 use crate::{
-    Direction, Exchange, Transcript, Unverified, Verified,
+    Direction, Exchange, Label, Transcript, Unverified, Verified, Way,
     schedule::{derive, derive_answer},
 };
 
@@ -26,8 +26,8 @@ impl AgentPath {
         kdf::length_prefixed(&mut context, foreign_agent.as_bytes());
         kdf::length_prefixed(&mut context, home_agent.as_bytes());
         Self {
-            to_home: derive(&key, "auth fa>ha", &context),
-            from_home: derive(&key, "auth ha>fa", &context),
+            to_home: derive(&key, Label::Auth(Way::FaHa), &context),
+            from_home: derive(&key, Label::Auth(Way::HaFa), &context),
             spi,
             cipher,
             context,
@@ -85,6 +85,6 @@ impl AgentPath {
     /// exchange of key shares.
     #[must_use]
     pub fn reply_key(&self, t2: &Transcript, exchange: Option<&Exchange>) -> Key {
-        derive_answer(&self.key, "seal ha>fa", &self.context, t2, exchange)
+        derive_answer(&self.key, Label::Seal(Way::HaFa), &self.context, t2, exchange)
     }
 }

@@ -3,7 +3,7 @@
 use crypto::{Key, kdf};
 use record::{Association, AssociationKind};
 
-use crate::schedule::derive;
+use crate::{Label, Way, schedule::derive};
 
 /// Which end of an association somebody is: the first of mobile node – home agent, foreign agent – home agent and
 /// mobile node – foreign agent, or the second.
@@ -18,13 +18,25 @@ pub enum End {
 /// The key that authenticates what an end of an association sends (`sending`) or receives.
 #[must_use]
 pub fn association_auth(association: &Association, end: End, sending: bool) -> Key {
-    let (first, second) = match association.kind {
-        AssociationKind::Key1 => ("mn", "ha"),
-        AssociationKind::Key2 => ("fa", "ha"),
-        AssociationKind::Key3 => ("mn", "fa"),
-    };
+    of_association(association, end, sending, Label::Auth)
+}
+
+/// The key that seals what an end of an association sends (`sending`) or receives.
+#[must_use]
+pub fn association_seal(association: &Association, end: End, sending: bool) -> Key {
+    of_association(association, end, sending, Label::Seal)
+}
+
+fn of_association(association: &Association, end: End, sending: bool, label: fn(Way) -> Label) -> Key {
     let from_first = (end == End::First) == sending;
-    let label = if from_first { format!("auth {first}>{second}") } else { format!("auth {second}>{first}") };
+    let way = match (association.kind, from_first) {
+        (AssociationKind::Key1, true) => Way::MnHa,
+        (AssociationKind::Key1, false) => Way::HaMn,
+        (AssociationKind::Key2, true) => Way::FaHa,
+        (AssociationKind::Key2, false) => Way::HaFa,
+        (AssociationKind::Key3, true) => Way::MnFa,
+        (AssociationKind::Key3, false) => Way::FaMn,
+    };
     let (own, peer) = (association.own.as_bytes(), association.peer.as_bytes());
     let names = if end == End::First { [own, peer] } else { [peer, own] };
     let mut context = Vec::with_capacity(own.len() + peer.len() + 8);
@@ -34,7 +46,7 @@ pub fn association_auth(association: &Association, end: End, sending: bool) -> K
     // The receiver of a direction chose its index.
     let spi = if sending { association.outbound } else { association.inbound };
     context.extend_from_slice(&spi.0.to_be_bytes());
-    derive(&association.key, &label, &context)
+    derive(&association.key, label(way), &context)
 }
 
 #[cfg(test)]

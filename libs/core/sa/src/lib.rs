@@ -7,6 +7,7 @@
 mod agents;
 mod association;
 mod issue;
+mod label;
 mod mobile;
 mod nonce;
 mod plain;
@@ -16,10 +17,11 @@ mod schedule;
 mod share;
 
 pub use agents::AgentPath;
-pub use association::{End, association_auth};
+pub use association::{End, association_auth, association_seal};
 pub use issue::{
     KeyInfo, LIFETIME_FOREVER, SUITE, Suite, key_extension, open_keys, put_key, take_key, visit_name,
 };
+pub use label::{Label, Way};
 pub use mobile::MobileHome;
 pub use nonce::{Nonces, check_nonce};
 pub use plain::{Algorithm, PlainAssociation};

@@ -5,7 +5,7 @@ use record::{Nai, Subscriber};
 use wire::mip::{Spi, part::Parts};
 
 use crate::{
-    Direction, Exchange, Transcript, Unverified, Verified,
+    Direction, Exchange, Label, Transcript, Unverified, Verified, Way,
     schedule::{derive, derive_answer},
 };
 
@@ -29,10 +29,10 @@ impl MobileHome {
         kdf::length_prefixed(&mut context, nai.as_str().as_bytes());
         kdf::length_prefixed(&mut context, home_realm.as_bytes());
         Self {
-            to_home: derive(&key0, "auth mn>ha", &context),
-            from_home: derive(&key0, "auth ha>mn", &context),
-            seal_request: derive(&key0, "seal mn>ha", &context),
-            indices: derive(&key0, "spi", &context),
+            to_home: derive(&key0, Label::Auth(Way::MnHa), &context),
+            from_home: derive(&key0, Label::Auth(Way::HaMn), &context),
+            seal_request: derive(&key0, Label::Seal(Way::MnHa), &context),
+            indices: derive(&key0, Label::Spi, &context),
             spi,
             cipher,
             context,
@@ -114,6 +114,6 @@ impl MobileHome {
     /// exchange of key shares. Denials and deregistrations have none.
     #[must_use]
     pub fn reply_key(&self, t1: &Transcript, exchange: Option<&Exchange>) -> Key {
-        derive_answer(&self.key0, "seal ha>mn", &self.context, t1, exchange)
+        derive_answer(&self.key0, Label::Seal(Way::HaMn), &self.context, t1, exchange)
     }
 }

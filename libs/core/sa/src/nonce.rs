@@ -3,10 +3,10 @@
 //! Nothing but the nonce given last is remembered. That is enough because none comes a second time: they are a
 //! pseudo-random order of all 32-bit numbers, each of which follows from the one before.
 
-use crypto::Key;
+use crypto::{Key, kdf};
 use wire::mip::registration::Identification;
 
-use crate::{Replay, schedule::derive};
+use crate::Replay;
 
 /// Rounds of the permutation: with four a pseudo-random function on each half gives a pseudo-random permutation.
 const ROUNDS: u8 = 4;
@@ -18,7 +18,7 @@ impl Nonces {
     /// The order that this KEY 0 gives.
     #[must_use]
     pub fn of_key0(key0: &Key) -> Self {
-        Self(derive(key0, "nonce", &[]))
+        Self(Key::new(kdf::derive(key0, None, "nonce", &[])))
     }
 
     /// The nonce after `last`: another one each time, for 2^32 times.

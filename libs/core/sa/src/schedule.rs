@@ -10,7 +10,7 @@ use wire::{
     },
 };
 
-use crate::Exchange;
+use crate::{Exchange, Label};
 
 /// From whom to whom a key serves: each direction has keys of its own, so nothing can be reflected.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -43,7 +43,7 @@ impl Transcript {
 /// The key that answers a request: from names, transcript, and the exchange of key shares, if there was one.
 pub(crate) fn derive_answer(
     key: &Key,
-    label: &str,
+    label: Label,
     names: &[u8],
     transcript: &Transcript,
     exchange: Option<&Exchange>,
@@ -52,11 +52,11 @@ pub(crate) fn derive_answer(
     context.extend_from_slice(names);
     context.extend_from_slice(&transcript.0);
     kdf::length_prefixed(&mut context, exchange.map_or(&[], Exchange::answer));
-    Key::new(kdf::derive(key, exchange.map(|e| e.shared().expose()), label, &context))
+    Key::new(kdf::derive(key, exchange.map(|e| e.shared().expose()), label.name(), &context))
 }
 
-pub(crate) fn derive(key: &Key, label: &str, context: &[u8]) -> Key {
-    Key::new(kdf::derive(key, None, label, context))
+pub(crate) fn derive(key: &Key, label: Label, context: &[u8]) -> Key {
+    Key::new(kdf::derive(key, None, label.name(), context))
 }
 
 /// Seals `plain` as one of our extensions and appends it. The message written so far must begin with its

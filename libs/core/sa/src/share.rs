@@ -11,6 +11,8 @@ use wire::{
     },
 };
 
+use crate::Label;
+
 /// Why a key share does not serve.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ShareError {
@@ -144,7 +146,7 @@ fn realm_seal(shared: &Key, home_realm: &str, share: &[u8; 32]) -> Key {
     let mut context = Vec::new();
     kdf::length_prefixed(&mut context, home_realm.as_bytes());
     kdf::length_prefixed(&mut context, share);
-    Key::new(kdf::derive(&Key::new([0; 32]), Some(shared.expose()), "seal realm", &context))
+    Key::new(kdf::derive(&Key::new([0; 32]), Some(shared.expose()), Label::SealRealm.name(), &context))
 }
 
 #[cfg(test)]
