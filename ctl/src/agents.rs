@@ -3,12 +3,13 @@
 mod json;
 mod show;
 
-use std::{path::PathBuf, time::Duration};
+use std::{net::Ipv4Addr, path::PathBuf, time::Duration};
 
 use clap::{Args, Subcommand};
 use proto::agent::{
-    DeregisterRequest, ListAssociationsRequest, ListBindingsRequest, ListVisitorsRequest, Role, StatusReply,
-    StatusRequest, WatchEventsRequest, agent_client::AgentClient,
+    DeregisterRequest, ListAssociationsRequest, ListBindingsRequest, ListVisitorsRequest,
+    RevokeBindingRequest, RevokeVisitorRequest, Role, StatusReply, StatusRequest, WatchEventsRequest,
+    agent_client::AgentClient,
 };
 use serde_json::Value;
 use tonic::{Request, Streaming, transport::Channel};
@@ -34,6 +35,9 @@ pub(crate) enum HomeAgent {
     Associations,
     /// What happened, oldest first.
     Events(Events),
+    /// Ends the binding of a mobile node before its time, and tells whoever serves it.
+    #[command(after_help = REVOKING)]
+    Revoke(Revoke),
 }
 
 /// What a foreign agent can be asked.
@@ -47,6 +51,9 @@ pub(crate) enum ForeignAgent {
     Associations,
     /// What happened, oldest first.
     Events(Events),
+    /// Sends a mobile node away before its time, and tells its home agent.
+    #[command(after_help = REVOKING)]
+    Revoke(Revoke),
 }
 
 /// What a mobile node can be asked.
@@ -72,6 +79,18 @@ pub(crate) struct Events {
     after: u64,
 }
 
+/// What who revokes should know.
+const REVOKING: &str = "The end is durable when this command is done. The other agent is told until it acknowledges. The \
+mobile node may register again at once: to keep it away for good use `sojourn kdc revoke`.";
+
+/// Whose registration.
+#[derive(Args)]
+pub(crate) struct Revoke {
+    /// Home address of the mobile node.
+    #[arg(value_name = "HOME-ADDRESS")]
+    home_address: Ipv4Addr,
+}
+
 /// A question to an agent of a certain role.
 pub(crate) struct Command {
     role: Role,
@@ -84,6 +103,8 @@ enum Question {
     Visitors,
     Associations,
     Events(Events),
+    RevokeBinding(Revoke),
+    RevokeVisitor(Revoke),
     Deregister,
 }
 
@@ -94,6 +115,7 @@ impl From<HomeAgent> for Command {
             HomeAgent::Bindings => Question::Bindings,
             HomeAgent::Associations => Question::Associations,
             HomeAgent::Events(events) => Question::Events(events),
+            HomeAgent::Revoke(whose) => Question::RevokeBinding(whose),
         };
         Self { role: Role::HomeAgent, question }
     }
@@ -106,6 +128,7 @@ impl From<ForeignAgent> for Command {
             ForeignAgent::Visitors => Question::Visitors,
             ForeignAgent::Associations => Question::Associations,
             ForeignAgent::Events(events) => Question::Events(events),
+            ForeignAgent::Revoke(whose) => Question::RevokeVisitor(whose),
         };
         Self { role: Role::ForeignAgent, question }
     }
@@ -149,16 +172,31 @@ pub(crate) async fn run(command: Command, socket: Option<PathBuf>, json: bool) -
             answer(reply.into_inner(), json, json::association, show::associations).await?;
         }
         Question::Events(which) => events(&mut client, &which, json).await?,
+        Question::RevokeBinding(Revoke { home_address }) => {
+            let request = RevokeBindingRequest { home_address: home_address.to_string() };
+            client.revoke_binding(within(ANSWER, request)).await?;
+            done(json, &format!("The binding of {home_address} is gone; whoever serves it is being told."));
+        }
+        Question::RevokeVisitor(Revoke { home_address }) => {
+            let request = RevokeVisitorRequest { home_address: home_address.to_string() };
+            client.revoke_visitor(within(ANSWER, request)).await?;
+            done(json, &format!("The visitor {home_address} is gone; its home agent is being told."));
+        }
         Question::Deregister => {
             client.deregister(within(DEREGISTRATION, DeregisterRequest {})).await?;
-            if json {
-                json_value(&Value::Object(serde_json::Map::new()));
-            } else {
-                line("The home agent confirmed that the binding is gone.");
-            }
+            done(json, "The home agent confirmed that the binding is gone.");
         }
     }
     Ok(())
+}
+
+/// Says that something was done: an empty object for scripts.
+fn done(json: bool, text: &str) {
+    if json {
+        json_value(&Value::Object(serde_json::Map::new()));
+    } else {
+        line(text);
+    }
 }
 
 fn within<T>(time: Duration, message: T) -> Request<T> {

@@ -209,6 +209,36 @@ async fn deregistration_waits_for_the_answer() {
 }
 
 #[tokio::test]
+async fn a_revocation_names_whose_registration_ends_and_waits_for_the_answer() {
+    for (whom, role, done) in [
+        ("ha", Role::HomeAgent, "The binding of 10.11.1.50 is gone"),
+        ("fa", Role::ForeignAgent, "The visitor 10.11.1.50 is gone"),
+    ] {
+        let status = StatusReply { role: role.into(), ..StatusReply::default() };
+        let mut played = play(AgentSnapshot::new(status));
+        let told = tokio::spawn(sojourn(&[whom, "revoke", "10.11.1.50"], &played.socket).output());
+        let Some(AgentRequest::Revoke(address, answer)) = played.asked.recv().await else {
+            panic!("no request")
+        };
+        assert_eq!(address, std::net::Ipv4Addr::new(10, 11, 1, 50));
+        answer.send(Ok(())).unwrap();
+        assert!(text(&told.await.unwrap().unwrap()).starts_with(done));
+
+        let told = tokio::spawn(sojourn(&[whom, "revoke", "10.11.1.51", "--json"], &played.socket).output());
+        let Some(AgentRequest::Revoke(_, answer)) = played.asked.recv().await else { panic!("no request") };
+        answer.send(Err("10.11.1.51 has no binding".to_owned())).unwrap();
+        let told = told.await.unwrap().unwrap();
+        assert_eq!(told.status.code(), Some(1));
+        assert_eq!(String::from_utf8_lossy(&told.stderr), "sojourn: 10.11.1.51 has no binding\n");
+
+        let wrong = run(&[whom, "revoke", "traveller-one"], &played.socket).await;
+        assert_eq!(wrong.status.code(), Some(2), "an address is wanted");
+        let help = Command::new(env!("CARGO_BIN_EXE_sojourn")).args([whom, "revoke", "--help"]).output();
+        assert!(text(&help.await.unwrap()).contains("register again at once"));
+    }
+}
+
+#[tokio::test]
 async fn what_is_wrong_is_said_with_an_exit_code() {
     let played = play(mobile_node());
     let complaint = |output: Output| (output.status.code(), String::from_utf8(output.stderr).unwrap());

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, net::Ipv4Addr, path::PathBuf, time::Duration};
 use anyhow::Context as _;
 use crypto::{Cipher, Key};
 use daemon::config::{self, AdminSection, Check, Interface, Nai, PathKind};
-use mobility::foreign_agent::{self, Encapsulation, HomeAgent, PlainNode, ReverseTunnel};
+use mobility::foreign_agent::{self, Encapsulation, HomeAgent, Inform, PlainNode, ReverseTunnel};
 use net::tunnel::{Encapsulations, Links};
 use sansio::LinkId;
 use serde::Deserialize;
@@ -62,6 +62,7 @@ pub(crate) struct Registration {
     pub(crate) max_pending: usize,
     pub(crate) reverse_tunnel: Reverse,
     pub(crate) required: bool,
+    pub(crate) inform: Informed,
     pub(crate) plain_nodes: bool,
 }
 
@@ -73,6 +74,7 @@ impl Default for Registration {
             max_pending: 1000,
             reverse_tunnel: Reverse::Optional,
             required: false,
+            inform: Informed::Always,
             plain_nodes: false,
         }
     }
@@ -85,6 +87,15 @@ pub(crate) enum Reverse {
     Optional,
     Required,
     Off,
+}
+
+/// Whether a visitor whose registration was revoked is told.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Informed {
+    Always,
+    Never,
+    HomeAgent,
 }
 
 /// How it says that it is there.
@@ -303,6 +314,11 @@ impl Config {
             gre: self.tunnel.gre,
             encapsulating_delivery: self.tunnel.encapsulating_delivery,
             keepalive: Duration::from_secs(self.tunnel.keepalive_s),
+            inform: match self.registration.inform {
+                Informed::Always => Inform::Always,
+                Informed::Never => Inform::Never,
+                Informed::HomeAgent => Inform::HomeAgentDecides,
+            },
             home_agents: self.home_agents.iter().map(Neighbour::core).collect::<anyhow::Result<_>>()?,
             plain_nodes: match self.registration.plain_nodes {
                 true => Some(self.mobile_nodes.iter().map(MobileNode::core).collect::<anyhow::Result<_>>()?),
@@ -492,6 +508,7 @@ mod tests {
             ("max_pending = 1000", "max_pending = 0", "registration.max_pending", "from 1"),
             ("\"optional\" ", "\"maybe\"", "registration.reverse_tunnel", "required"),
             ("required = false", "required = 0", "registration.required", "true or false"),
+            ("inform = \"always\"", "inform = true", "registration.inform", "home-agent"),
             ("interval_ms = 1000", "interval_ms = 1", "advertisement.interval_ms", "20"),
             ("interval_ms = 1000", "interval_ms = 1001", "advertisement.lifetime_s", "here 4"),
             ("lifetime_s = 3 ", "lifetime_s = 0", "advertisement.lifetime_s", "1 to 9000"),

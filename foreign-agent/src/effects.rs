@@ -1,18 +1,21 @@
 //! Carries out what the core wants, in order, and brings it what happens.
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeMap, VecDeque},
     future::Future,
     io::{Error, ErrorKind},
     net::Ipv4Addr,
     pin::Pin,
 };
 
-use ::admin::{EventLog, shown};
+use ::admin::{AgentRequest, EventLog, shown};
 use forward::{Delivery, Entry, Peer, Station};
 use futures_util::{FutureExt as _, StreamExt as _, future::select_all, stream::FuturesOrdered};
 use keystore::Store;
-use mobility::foreign_agent::{Effect, ForeignAgent, Request, TunnelChange, Unreachable, VisitorTunnel};
+use mobility::{
+    Ticket,
+    foreign_agent::{Effect, ForeignAgent, Request, TunnelChange, Unreachable, VisitorTunnel},
+};
 use net::{
     clock::Clock,
     deliveries::Deliveries,
@@ -23,7 +26,7 @@ use net::{
 };
 use record::Tunnel;
 use sansio::{LinkId, Transmit};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::admin::Publisher;
 
@@ -39,6 +42,10 @@ pub(crate) struct World {
     pub(crate) silent: Vec<udp::Silent>,
     pub(crate) changes: Watch,
     pub(crate) datagrams: mpsc::Receiver<udp::Received>,
+    pub(crate) asked: mpsc::Receiver<AgentRequest>,
+    /// Operators that wait for an answer.
+    pub(crate) waiting: BTreeMap<Ticket, oneshot::Sender<Result<(), String>>>,
+    pub(crate) last_asked: Ticket,
     /// What ICMP says about relayed requests.
     pub(crate) refusals: mpsc::Receiver<tunnel::Refusal>,
     pub(crate) events: EventLog,
@@ -69,6 +76,12 @@ impl Shell<ForeignAgent> for World {
                     return Ok(Event::Request(request));
                 }
                 Some(datagram) = self.datagrams.recv() => return Ok(Event::Udp(datagram)),
+                Some(AgentRequest::Revoke(home_address, answer)) = self.asked.recv() => {
+                    self.last_asked.0 += 1;
+                    let ticket = self.last_asked;
+                    self.waiting.insert(ticket, answer);
+                    return Ok(Event::Request(Request::RevokeVisitor { home_address, ticket }));
+                }
                 Some(refusal) = self.refusals.recv() => {
                     let kind = unreachable(Some(refusal.kind));
                     let home_agent = refusal.destination;
@@ -115,6 +128,12 @@ impl Shell<ForeignAgent> for World {
                 let commit = self.store.commit(changes);
                 self.commits
                     .push_back(Box::pin(async move { Request::Persisted { ticket, result: commit.await } }));
+            }
+            Effect::Revoked { ticket, result } => {
+                if let Some(waiting) = self.waiting.remove(&ticket) {
+                    // Whoever asked may have gone away meanwhile.
+                    let _ = waiting.send(result);
+                }
             }
             Effect::Tunnel(change) => self.change_tunnel(change).await,
             Effect::Notify(event) => self.notify(&event),

@@ -20,7 +20,7 @@ use net::{
     netlink::{Netlink, Watch},
     plan, tunnel, udp,
 };
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use wire::mip::PORT;
 
 use self::{
@@ -63,6 +63,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let visited = check_links(&netlink, &config).await?;
     let events = EventLog::default();
     let (snapshots, watched) = watch::channel(Arc::new(AgentSnapshot::default()));
+    let (operators, asked) = mpsc::channel(4);
     let socket = Socket::bind(&config.admin.socket)?;
 
     // Ports and tunnel first: nothing may leave untunnelled meanwhile.
@@ -97,7 +98,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
 
     let mut publisher = Publisher::new(snapshots, interfaces.clone(), started.mono);
     publisher.publish(&core, Vec::new(), started);
-    tokio::spawn(socket.serve(Agent::new(watched, events.clone()).routes()));
+    tokio::spawn(socket.serve(Agent::new(watched, events.clone()).with_requests(operators).routes()));
     let restored = visitors.len();
     let mut world = World {
         deliveries: Deliveries::new(plan, tunnel, visitors),
@@ -109,6 +110,9 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         silent,
         changes,
         datagrams,
+        asked,
+        waiting: Default::default(),
+        last_asked: Default::default(),
         refusals,
         events,
         publisher,

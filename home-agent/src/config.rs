@@ -67,6 +67,10 @@ pub(crate) struct Registration {
     /// For subscribers that were enrolled without a home address.
     pub(crate) home_addresses: Option<AddressRange>,
     pub(crate) keepalive: u16,
+    /// Registrations may be revoked, by us and by foreign agents.
+    pub(crate) revocation: bool,
+    /// Foreign agents that leave it to us shall tell the mobile node.
+    pub(crate) inform: bool,
 }
 
 impl Default for Registration {
@@ -78,6 +82,8 @@ impl Default for Registration {
             max_simultaneous_bindings: 3,
             home_addresses: None,
             keepalive: 110,
+            revocation: true,
+            inform: true,
         }
     }
 }
@@ -237,6 +243,8 @@ impl Config {
             minimal: self.tunnel.minimal,
             gre: self.tunnel.gre,
             broadcasts: self.tunnel.broadcasts,
+            revocation: self.registration.revocation,
+            inform: self.registration.inform,
             keepalive: self.registration.keepalive,
             neighbours: self.foreign_agents.iter().map(ForeignAgent::core).collect::<anyhow::Result<_>>()?,
         })

@@ -2,14 +2,17 @@
 
 use std::{future::Future, net::Ipv4Addr, pin::Pin};
 
-use ::admin::{EventLog, shown};
+use ::admin::{AgentRequest, EventLog, shown};
 use forward::{Broadcasts, Entry, Peer, Table};
 use futures_util::{
     StreamExt as _,
     stream::{FuturesOrdered, FuturesUnordered},
 };
 use keystore::Store;
-use mobility::home_agent::{BoundTunnel, Effect, HomeAgent, Request, TunnelChange};
+use mobility::{
+    Ticket,
+    home_agent::{BoundTunnel, Effect, HomeAgent, Request, TunnelChange},
+};
 use net::{
     clock::Clock,
     drive::{Applied, Event, Shell},
@@ -18,7 +21,7 @@ use net::{
 };
 use record::Tunnel;
 use sansio::Transmit;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::{admin::Publisher, config::HOME_LINK, kdc::Kdc};
 
@@ -38,6 +41,10 @@ pub(crate) struct World {
     pub(crate) datagrams: mpsc::Receiver<udp::Received>,
     pub(crate) requests: mpsc::Receiver<Request>,
     pub(crate) acknowledge: mpsc::UnboundedSender<u64>,
+    pub(crate) asked: mpsc::Receiver<AgentRequest>,
+    /// Operators that wait for an answer.
+    pub(crate) waiting: BTreeMap<Ticket, oneshot::Sender<Result<(), String>>>,
+    pub(crate) last_asked: Ticket,
     pub(crate) events: EventLog,
     pub(crate) publisher: Publisher,
     pub(crate) stop: Pin<Box<dyn Future<Output = ()>>>,
@@ -53,6 +60,12 @@ impl Shell<HomeAgent> for World {
         tokio::select! {
             biased;
             () = &mut self.stop => Ok(Event::Stop),
+            Some(AgentRequest::Revoke(home_address, answer)) = self.asked.recv() => {
+                self.last_asked.0 += 1;
+                let ticket = self.last_asked;
+                self.waiting.insert(ticket, answer);
+                Ok(Event::Request(Request::RevokeBinding { home_address, ticket }))
+            }
             Some(request) = self.commits.next(), if !self.commits.is_empty() => Ok(Event::Request(request)),
             Some(request) = self.keys.next(), if !self.keys.is_empty() => Ok(Event::Request(request)),
             Some(request) = self.requests.recv() => Ok(Event::Request(request)),
@@ -101,6 +114,12 @@ impl Shell<HomeAgent> for World {
                 self.keys.push(Box::pin(self.kdc.clone().issue(ticket, request)));
             }
             Effect::Tunnel(change) => self.change_tunnel(change).await,
+            Effect::Revoked { ticket, result } => {
+                if let Some(waiting) = self.waiting.remove(&ticket) {
+                    // Whoever asked may have gone away meanwhile.
+                    let _ = waiting.send(result);
+                }
+            }
             Effect::Acknowledge(number) => {
                 // The line to the key distribution centre is gone only when the process stops.
                 let _ = self.acknowledge.send(number);

@@ -5,7 +5,7 @@ mod config;
 mod effects;
 mod kdc;
 
-use std::{net::SocketAddrV4, process::ExitCode, sync::Arc};
+use std::{collections::BTreeMap, net::SocketAddrV4, process::ExitCode, sync::Arc};
 
 use ::admin::{Agent, AgentSnapshot, EventLog, unix::Socket};
 use clap::Parser;
@@ -13,7 +13,7 @@ use crypto::Key;
 use forward::{Side, Table};
 use futures_util::stream::{FuturesOrdered, FuturesUnordered};
 use keystore::Store;
-use mobility::home_agent::HomeAgent;
+use mobility::{Ticket, home_agent::HomeAgent};
 use net::{
     clock::Clock,
     link::{Hears, LinkSocket},
@@ -60,6 +60,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         (EventLog::default(), watch::channel(Arc::new(AgentSnapshot::default())));
     let (kdc_state, kdc_watched) = watch::channel("connecting".to_owned());
     let (to_core, requests) = mpsc::channel(64);
+    let (operators, asked) = mpsc::channel(4);
     let (acknowledge, acknowledged) = mpsc::unbounded_channel();
     let kdc = Kdc::new(&config.kdc)?;
     let socket = Socket::bind(&config.admin.socket)?;
@@ -93,7 +94,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
 
     let mut publisher = Publisher::new(snapshots, kdc_watched, started.mono);
     publisher.publish(&core, Vec::new(), started);
-    tokio::spawn(socket.serve(Agent::new(watched, events.clone()).routes()));
+    tokio::spawn(socket.serve(Agent::new(watched, events.clone()).with_requests(operators).routes()));
     tokio::spawn(kdc.clone().follow(cursor, to_core, acknowledged, kdc_state));
     let mut world = World {
         address: config.address,
@@ -108,6 +109,9 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         datagrams,
         requests,
         acknowledge,
+        asked,
+        waiting: BTreeMap::new(),
+        last_asked: Ticket::default(),
         events,
         publisher,
         stop: Box::pin(async {

@@ -50,6 +50,7 @@ pub(crate) struct Registration {
     pub(crate) encapsulation: Encapsulation,
     pub(crate) delivery: Delivery,
     pub(crate) broadcasts: bool,
+    pub(crate) revocation: bool,
 }
 
 impl Default for Registration {
@@ -61,6 +62,7 @@ impl Default for Registration {
             encapsulation: Encapsulation::IpIp,
             delivery: Delivery::Direct,
             broadcasts: false,
+            revocation: true,
         }
     }
 }
@@ -166,6 +168,7 @@ impl Config {
                 Delivery::Encapsulating => mobile_node::Delivery::Encapsulating,
             },
             broadcasts: self.registration.broadcasts,
+            revocation: self.registration.revocation,
             keepalive: Duration::from_secs(self.tunnel.keepalive_s),
         })
     }
@@ -283,6 +286,7 @@ mod tests {
             ("encapsulation = \"ipip\"", "encapsulation = \"udp\"", "registration.encapsulation"),
             ("delivery = \"direct\"", "delivery = \"plain\"", "registration.delivery"),
             ("broadcasts = false", "broadcasts = \"no\"", "registration.broadcasts"),
+            ("revocation = true", "revocation = 1", "revocation"),
             ("keepalive_s = 110", "keepalive_s = 0", "tunnel.keepalive_s"),
             ("device = \"sojourn0\"", "device = \"a name that is too long\"", "device"),
             ("interface = \"eth0\"", "interface = \"\"", "interface"),

@@ -25,6 +25,7 @@ use net::{
 use record::MobileNodeState;
 use sansio::{LinkId, Now, Transmit};
 use tokio::sync::{mpsc, oneshot, watch};
+use wire::mip::PORT;
 
 use crate::{
     admin::Publisher,
@@ -64,6 +65,8 @@ pub(crate) struct Present {
     repair: bool,
     /// The port at the home or care-of address.
     port: Option<udp::Port>,
+    /// Port 434 at the care-of address, where the home agent revokes unless a NAT stands between.
+    revocations: Option<udp::Port>,
     /// Who waits for a deregistration.
     waiting: Vec<oneshot::Sender<Result<(), String>>>,
     /// Requests since the last answer of the home agent.
@@ -93,6 +96,7 @@ impl Shell<MobileNode> for World {
                     return Ok(Event::Request(Request::Persisted { ticket, result }));
                 }
                 Some(datagram) = self.datagrams.recv() => return Ok(Event::Udp(datagram)),
+                Some(received) = received(self.now.revocations.as_ref()) => return Ok(Event::Udp(received)),
                 Some(AgentRequest::Deregister(answer)) = self.asked.recv() => {
                     self.now.waiting.push(answer);
                     return Ok(Event::Request(Request::Deregister));
@@ -105,7 +109,8 @@ impl Shell<MobileNode> for World {
         let sent = match &transmit {
             Transmit::Link { link, to, packet } => self.sockets.get(link).map(|s| s.send(*to, packet)),
             Transmit::Udp { source, destination, payload } => {
-                let port = self.now.port.as_ref().filter(|p| p.local() == *source);
+                let mut ports = self.now.port.iter().chain(&self.now.revocations);
+                let port = ports.find(|p| p.local() == *source);
                 port.map(|p| p.send(*destination, payload))
             }
         };
@@ -159,6 +164,18 @@ async fn frames(sockets: &BTreeMap<LinkId, LinkSocket>) -> (LinkId, Result<Frame
     select_all(all).await.0
 }
 
+/// What arrives at a port that may not be there; without one nothing ever does.
+async fn received(port: Option<&udp::Port>) -> Option<udp::Received> {
+    match port?.receive().await {
+        Ok(received) => Some(received),
+        Err(error) => {
+            tracing::warn!("{error}");
+            // A port that broke tells nothing more.
+            std::future::pending().await
+        }
+    }
+}
+
 impl World {
     fn take(&mut self, (change, now, address): Happened) {
         self.now.happened = Some((now, self.interfaces.name(change)));
@@ -181,7 +198,7 @@ impl World {
                 self.open(SocketAddrV4::new(care_of.address, port), Some(MARK))?;
             }
             Route::Detached | Route::ViaForeignAgent { .. } => {
-                self.now.port = None;
+                (self.now.port, self.now.revocations) = (None, None);
                 self.tunnel.set_ports(Vec::new());
             }
         }
@@ -230,6 +247,12 @@ impl World {
         }
         // An address that goes at this moment is no failure: we are told so next.
         let port = udp::Port::open_freebind(local, mark)?;
+        // Only with an address of our own, which is what the mark says.
+        self.now.revocations = None;
+        self.now.revocations = mark.and_then(|_| {
+            let port = udp::Port::open_freebind(SocketAddrV4::new(*local.ip(), PORT), mark);
+            port.inspect_err(|error| tracing::warn!("revocations will not reach us: {error}")).ok()
+        });
         self.tunnel.set_ports(vec![port.clone()]);
         self.now.port = Some(port);
         Ok(())

@@ -26,7 +26,8 @@ pub(crate) fn private(bytes: &[u8], away: bool) -> Verdict {
 pub(crate) fn healed(world: &World) -> Verdict {
     (0..world.mobile_nodes.len()).try_for_each(|node| {
         let place = world.mobile_nodes[node].place;
-        at_rest(world, node).map_err(|words| format!("mobile node {node} at {place:?}: {words}"))
+        let rests = at_rest(world, node).and_then(|()| nowhere_else(world, node));
+        rests.map_err(|words| format!("mobile node {node} at {place:?}: {words}"))
     })
 }
 
@@ -77,15 +78,34 @@ pub(crate) fn at_rest(world: &World, node: usize) -> Verdict {
     }
 }
 
+/// No agent that a mobile node left still takes it for its visitor.
+fn nowhere_else(world: &World, node: usize) -> Verdict {
+    let here = world.mobile_nodes[node].place;
+    for (agent, visited) in world.foreign_agents.iter().enumerate() {
+        let address = home_address(node);
+        // One whose time is over stands on a disk that failed at that moment; a start drops it.
+        let lives = |v: &record::Visitor| v.ends().is_none_or(|ends| ends > world.unix());
+        let stale =
+            visited.visitors.contains_key(&address) || visited.disk.visitor(address).is_some_and(lives);
+        // Several home agents agree to no revocations: there a visit ends with its lifetime.
+        if stale && here != Place::Visited(agent) && world.home_agents.len() == 1 {
+            return Err(format!("foreign agent {agent} still has it as a visitor"));
+        }
+    }
+    Ok(())
+}
+
 fn agreed(world: &World, node: usize, binding: &record::Binding) -> Verdict {
     let here = &world.mobile_nodes[node];
     let machine = here.machine.as_ref().ok_or("its daemon is down")?;
     let fingerprint = |held: Vec<&record::Association>, kind| {
         held.into_iter().find(|a| a.kind == kind).map(|a| a.key.fingerprint_hex())
     };
+    // At agents the newest stands last, behind those that still receive.
+    let newest = |held: &[record::Association], kind| fingerprint(held.iter().rev().collect(), kind);
     let mine = |kind| fingerprint(machine.associations().collect(), kind);
     let expect = |holds: bool, words: &str| if holds { Ok(()) } else { Err(words.to_owned()) };
-    let key1 = fingerprint(binding.associations.iter().collect(), AssociationKind::Key1);
+    let key1 = newest(&binding.associations, AssociationKind::Key1);
     expect(key1.is_some() && mine(AssociationKind::Key1) == key1, "KEY 1 differs from the home agent's")?;
     let (wish, offered) = (world.plan.wish(node), world.plan.home);
     let Place::Visited(agent) = here.place else {
@@ -104,9 +124,8 @@ fn agreed(world: &World, node: usize, binding: &record::Binding) -> Verdict {
     let visitor = visitors.iter().find(|v| v.home_address == home);
     let visitor = visitor.ok_or("the foreign agent's store has no visitor")?;
     style_agreed(world, node, agent, (binding, visitor))?;
-    // The newest stands last, behind those that still receive.
-    let theirs = |kind| fingerprint(visitor.associations.iter().rev().collect(), kind);
-    let key2 = fingerprint(binding.associations.iter().collect(), AssociationKind::Key2);
+    let theirs = |kind| newest(&visitor.associations, kind);
+    let key2 = newest(&binding.associations, AssociationKind::Key2);
     expect(key2.is_some() && theirs(AssociationKind::Key2) == key2, "KEY 2 differs between the agents")?;
     let key3 = mine(AssociationKind::Key3);
     expect(key3.is_some() && theirs(AssociationKind::Key3) == key3, "KEY 3 differs from the foreign agent's")

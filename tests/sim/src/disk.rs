@@ -44,6 +44,7 @@ impl Disk {
             assigned: s.assigned.clone(),
             bindings: s.bindings.iter().map(record::Binding::duplicate).collect(),
             visitors: s.visitors.iter().map(record::Visitor::duplicate).collect(),
+            revocations: s.revocations.iter().map(record::Revocation::duplicate).collect(),
             sequences: s.sequences.clone(),
             grants: s.grants.clone(),
             last_audit: s.last_audit,
@@ -78,9 +79,14 @@ impl Disk {
         self.state.assigned.iter().find(|(of, _)| of == nai).map(|(_, address)| *address)
     }
 
+    pub(crate) fn visitor(&self, home_address: Ipv4Addr) -> Option<&record::Visitor> {
+        self.state.visitors.iter().find(|v| v.home_address == home_address)
+    }
+
     /// A disk on which every visitor is gone, as after a loss of the file.
     pub(crate) fn lose(&mut self) {
         self.state.visitors.clear();
+        self.state.revocations.clear();
         self.state.sequences.clear();
     }
 
@@ -157,14 +163,24 @@ impl Disk {
                 s.visitors.push(visitor);
             }
             Change::RemoveVisitor(address) => s.visitors.retain(|v| v.home_address != address),
+            Change::PutRevocation(record) => {
+                let same = |r: &record::Revocation| {
+                    (r.home_address, r.care_of) == (record.home_address, record.care_of)
+                };
+                s.revocations.retain(|r| !same(r));
+                s.revocations.push(record);
+            }
+            Change::RemoveRevocation { home_address, care_of } => {
+                s.revocations.retain(|r| (r.home_address, r.care_of) != (home_address, care_of));
+            }
             Change::ReserveSequence { link, below } => {
                 s.sequences.retain(|(l, _)| *l != link);
                 s.sequences.push((link, below));
             }
-            Change::PutGrant(grant) => {
-                s.grants.retain(|g| g.id != grant.id);
-                s.grants.push(grant);
-            }
+            Change::PutGrant(grant) => match s.grants.binary_search_by_key(&grant.id, |g| g.id) {
+                Ok(at) => s.grants[at] = grant,
+                Err(at) => s.grants.insert(at, grant),
+            },
             Change::Audit(entry) => s.last_audit = entry.number,
             Change::PutHomeAgent(home_agent) => self.register(home_agent),
         }

@@ -13,6 +13,8 @@ use crate::{
     world::{Happening, Party, World},
 };
 
+/// How long word from the store about another home agent's doing takes at worst.
+const LONG_WORD: Duration = Duration::from_secs(20);
 /// When a home agent asks again that could not reach the key distribution centre.
 const AGAIN: Duration = Duration::from_secs(1);
 
@@ -54,6 +56,7 @@ impl World {
                 self.verdict(verdict);
             }
             home_agent::Effect::Refresh { nai } => self.notice(agent, nai),
+            home_agent::Effect::Revoked { .. } => {}
             home_agent::Effect::Notify(event) => {
                 self.say(|| format!("HA{agent}  {}: {}", event.kind.word(), event.text));
             }
@@ -145,8 +148,8 @@ impl World {
     fn notice(&mut self, agent: usize, nai: Nai) {
         let life = self.home_agents[agent].life;
         // Word from the store may take long, so that a binding elsewhere ends or is made before it comes.
-        let long = self.now < self.plan.calm && self.rng.below(4) == 0;
-        let most = if long { 20_000_000 } else { 5_000 };
+        let long = self.now + 2 * LONG_WORD < self.plan.end && self.rng.below(4) == 0;
+        let most = if long { LONG_WORD.as_micros() as u64 } else { 5_000 };
         let at = self.now + Duration::from_micros(200 + self.rng.below(most));
         self.at(at, Happening::Read { agent, life, nai });
     }

@@ -5,12 +5,12 @@ use std::{
     net::Ipv4Addr,
 };
 
-use record::{Association, AssociationKind, Binding, Change, Tunnel, Visitor};
+use record::{Association, AssociationKind, Binding, Change, RevocationSupport, Tunnel, Visitor};
 use wire::mip::{
     Spi,
     ours::DOCUMENTATION_VENDOR,
     part::Parts,
-    registration::{Flags, Request},
+    registration::{Flags, Request, ntp_seconds},
 };
 
 use crate::{
@@ -66,6 +66,22 @@ pub(crate) struct Model {
     homes: BTreeMap<usize, Ipv4Addr>,
     /// Several home agents share the store.
     several: bool,
+    /// When the home agent or a foreign agent last said that no registration of this home and care-of address is left.
+    ended: BTreeMap<Ended, u64>,
+    /// How often somebody began to say so.
+    pub(crate) revocations: u64,
+    /// It is still saying so.
+    saying: BTreeSet<Ended>,
+}
+
+/// Who ended a registration, and whose: home and care-of address.
+type Ended = (Ender, Ipv4Addr, Ipv4Addr);
+
+/// Who ends a registration by its own will.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Ender {
+    Home,
+    Foreign,
 }
 
 /// A broken promise, in words.
@@ -194,7 +210,7 @@ impl Model {
     }
 
     /// The home agent commits: only what a mobile node asked for, never backwards.
-    pub(crate) fn home_commits(&self, disk: &Disk, changes: &[Change], unix: u64) -> Verdict {
+    pub(crate) fn home_commits(&mut self, disk: &Disk, changes: &[Change], unix: u64) -> Verdict {
         let identified = changes.iter().find_map(|c| match c {
             // One that stays as it is only guards the rest.
             Change::Identification { nai, next, previous, .. } if *previous != Some(*next) => {
@@ -212,6 +228,7 @@ impl Model {
                 || format!("{name}: the identification did not rise"),
             )?;
         }
+        self.ends(Ender::Home, changes, unix);
         for change in changes {
             match change {
                 Change::PutBinding(binding) => self.binding(binding, false, identified.map(|(_, id)| id))?,
@@ -258,7 +275,20 @@ impl Model {
         must(binding.foreign_agent == expected, || {
             format!("{}: bound through {:?}, heard {expected:?}", binding.nai, binding.foreign_agent)
         })?;
-        self.associations(node, expected.as_deref(), &binding.associations)
+        // KEY 1 of before may have come through another agent; the newest stand last.
+        let of_kind = |kind| binding.associations.iter().filter(move |a| a.kind == kind);
+        let key1: Vec<_> = of_kind(AssociationKind::Key1).collect();
+        let (newest, before) = key1.split_last().ok_or("a binding without KEY 1")?;
+        for association in before {
+            let issued = self.issued.get(&association.key.fingerprint_hex());
+            let right = issued.is_some_and(|i| (i.node, i.kind) == (node, AssociationKind::Key1));
+            must(right, || format!("an older KEY 1 of mobile node {node} is somebody else's"))?;
+        }
+        for association in of_kind(AssociationKind::Key2).chain([*newest]) {
+            let fingerprint = association.key.fingerprint_hex();
+            self.held(node, expected.as_deref(), association.kind, &fingerprint)?;
+        }
+        Ok(())
     }
 
     /// Of one binding, or of all if no care-of address is named.
@@ -319,8 +349,78 @@ impl Model {
         must(right, || format!("{} of mobile node {node} is somebody else's", kind.name()))
     }
 
+    /// Somebody begins or ceases to tell the other end of registrations that it ended.
+    fn ends(&mut self, ender: Ender, changes: &[Change], unix: u64) {
+        for change in changes {
+            match change {
+                Change::PutRevocation(record) => {
+                    let ended = (ender, record.home_address, record.care_of);
+                    self.revocations += 1;
+                    self.ended.insert(ended, unix);
+                    self.saying.insert(ended);
+                }
+                Change::RemoveRevocation { home_address, care_of } => {
+                    let ended = (ender, *home_address, *care_of);
+                    let back = changes.iter().any(|c| {
+                        matches!(c, Change::PutBinding(b) if b.home_address == *home_address)
+                            || matches!(c, Change::PutVisitor(v) if v.home_address == *home_address)
+                    });
+                    if self.saying.remove(&ended) && !back {
+                        self.ended.insert(ended, unix);
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// True if the other end did end this registration, and not only one before it.
+    fn told(&self, ended: Ended, agreed: Option<RevocationSupport>) -> bool {
+        let at = self.ended.get(&ended).map(|at| ntp_seconds(*at));
+        let later = |agreed: RevocationSupport| {
+            at.is_some_and(|at| at.wrapping_sub(agreed.timestamp).cast_signed() >= 0)
+        };
+        agreed.is_some_and(|agreed| self.saying.contains(&ended) || later(agreed))
+    }
+
+    /// A foreign agent commits: visitors that it relayed for, and their ends for a reason.
+    pub(crate) fn foreign_commits(
+        &mut self,
+        agent: usize,
+        disk: &Disk,
+        changes: &[Change],
+        unix: u64,
+    ) -> Verdict {
+        self.ends(Ender::Foreign, changes, unix);
+        for change in changes {
+            match change {
+                Change::PutVisitor(visitor) => self.visitor(agent, visitor)?,
+                Change::RemoveVisitor(address) => self.departure(agent, disk, *address, unix)?,
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// A visitor goes: its time is over, it left, the operator sent it away, or its home agent said so.
+    fn departure(&self, agent: usize, disk: &Disk, address: Ipv4Addr, unix: u64) -> Verdict {
+        let Some(visitor) = disk.visitor(address) else {
+            return Ok(());
+        };
+        let node = node_of(address).ok_or("a visitor of nobody goes")?;
+        let over = visitor.ends().is_some_and(|ends| ends <= unix + 1);
+        let left = self.sent.iter().any(|((n, _), sent)| {
+            *n == node && sent.place == Place::Visited(agent) && sent.request.lifetime == 0
+        });
+        let own = self.ended.get(&(Ender::Foreign, address, visitor.care_of)) == Some(&unix);
+        let told = self.told((Ender::Home, address, visitor.care_of), visitor.revocation);
+        must(over || left || own || told, || {
+            format!("mobile node {node}: its visit at {agent} ended before its time")
+        })
+    }
+
     /// A foreign agent commits a visitor: one that it relayed for, with its own keys.
-    pub(crate) fn visitor(&self, agent: usize, visitor: &Visitor) -> Verdict {
+    fn visitor(&self, agent: usize, visitor: &Visitor) -> Verdict {
         let node = self.node_of(visitor.home_address).ok_or("a visitor of nobody")?;
         must(visitor.link_address == node_link(node), || {
             format!("mobile node {node}: visitor at another's link address")

@@ -10,7 +10,10 @@ use std::{
 use sansio::{LinkAddress, Transmit};
 use wire::{
     ip,
-    mip::{PORT, registration},
+    mip::{
+        PORT, registration,
+        revocation::{ACKNOWLEDGEMENT, REVOCATION},
+    },
 };
 
 use crate::{
@@ -363,6 +366,8 @@ fn describe(message: &Message) -> String {
     }
     match registration::Reply::parse(&payload) {
         Ok(r) => format!("reply {} {} s id {:016x}", r.code, r.lifetime, r.identification.0),
+        Err(_) if payload.first() == Some(&REVOCATION) => "revocation".to_owned(),
+        Err(_) if payload.first() == Some(&ACKNOWLEDGEMENT) => "acknowledgement of a revocation".to_owned(),
         Err(_) => "other".to_owned(),
     }
 }

@@ -209,6 +209,9 @@ impl HomeAgent {
             minimal: plan.home.minimal,
             gre: plan.home.gre,
             broadcasts: plan.home.broadcasts,
+            // Which home agent a message reaches is chance, but only one has the keys of a revocation.
+            revocation: plan.home_agents == 1,
+            inform: true,
             keepalive: 110,
             neighbours: neighbours.collect(),
         };
@@ -258,6 +261,7 @@ impl ForeignAgent {
             gre: offer.gre,
             encapsulating_delivery: offer.broadcasts,
             keepalive: Duration::from_secs(50),
+            inform: plan.inform,
             home_agents: vec![foreign_agent::HomeAgent {
                 nai: HOME_AGENT_NAI.to_owned(),
                 address: HOME_AGENT,
@@ -316,6 +320,7 @@ impl MobileNode {
             encapsulation: wish.encapsulation,
             delivery: wish.delivery,
             broadcasts: wish.broadcasts,
+            revocation: true,
             keepalive: Duration::from_secs(110),
         };
         self.machine = Some(mobile_node::MobileNode::new(config, rng.array(), self.state, now));

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crypto::Rng;
+pub use mobility::foreign_agent::Inform;
 use mobility::mobile_node::{Delivery, Encapsulation};
 
 /// Where a mobile node can be.
@@ -48,6 +49,10 @@ pub enum Action {
     /// of just about the window while a request of before is seconds late cannot be told from an honest one by
     /// timestamps.
     ClockJump(usize, i64),
+    /// The operator of this foreign agent sends this mobile node away.
+    RevokeVisitor(usize, usize),
+    /// The operator of the home agent ends the binding of this mobile node.
+    RevokeBinding(usize),
     /// Somebody sends a captured message again; the number picks one.
     Replay(u64),
     /// Somebody sends a captured message with a byte changed; the numbers pick message, place and bits.
@@ -149,6 +154,8 @@ pub struct Plan {
     pub unnumbered: u8,
     /// Links until [`calm`](Self::calm).
     pub weather: Weather,
+    /// Whether foreign agents tell nodes whose registration was revoked.
+    pub inform: Inform,
     /// What happens, by time.
     pub actions: Vec<(Duration, Action)>,
     /// From here on nothing bad happens any more.
@@ -201,6 +208,7 @@ impl Plan {
             simultaneous,
             unnumbered,
             weather,
+            inform: [Inform::Always, Inform::Always, Inform::HomeAgentDecides][rng.below(3) as usize],
             actions,
             calm,
             end: calm + Duration::from_secs(150),
@@ -249,7 +257,7 @@ impl Plan {
         let agent = rng.below(foreign_agents as u64) as usize;
         let home_agent = rng.below(home_agents as u64) as usize;
         let some = Duration::from_millis(1 + rng.below(8_000));
-        match rng.below(30) {
+        match rng.below(34) {
             0..=8 => Action::Move(node, Self::place(rng, foreign_agents)),
             9 => Action::Move(node, Place::Nowhere),
             10 => Action::CrashHomeAgent(home_agent, some),
@@ -267,6 +275,8 @@ impl Plan {
             // Seldom: a world of strangers would show nothing else.
             29 if rng.below(8) == 0 => Action::Revoke(node),
             29 => Action::CrashHomeAgent(home_agent, some),
+            30 | 31 => Action::RevokeVisitor(agent, node),
+            32 | 33 => Action::RevokeBinding(node),
             26 => Action::RollBack(node, some, rng.below(30) as usize),
             _ => Action::Divert(rng.u64(), rng.u64()),
         }

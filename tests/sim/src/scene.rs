@@ -11,7 +11,7 @@ use crate::{
     check,
     network::Message,
     nodes::home_address,
-    plan::{Action, Offer, Place, Plan, Weather},
+    plan::{Action, Inform, Offer, Place, Plan, Weather},
     world::{Party, World},
 };
 
@@ -34,6 +34,7 @@ impl Scene {
             home: Offer::default(),
             offers: Vec::new(),
             wishes: Vec::new(),
+            inform: Inform::Always,
             lifetime: 600,
             simultaneous: 0,
             unnumbered: 0,

@@ -36,6 +36,8 @@ pub struct Outcome {
     pub trace: Vec<String>,
     /// Registrations that mobile nodes saw accepted.
     pub registrations: u64,
+    /// Registrations that an agent ended before their time, and told the other one of.
+    pub revocations: u64,
     /// A digest of everything that was sent, to compare two runs of one seed.
     pub digest: [u8; 32],
 }
@@ -174,6 +176,7 @@ fn run_plan(plan: Plan, seed: u64, traced: bool) -> Outcome {
         violation: world.violation,
         trace: world.trace.unwrap_or_default(),
         registrations,
+        revocations: world.model.revocations,
         digest: world.sent,
     }
 }
@@ -285,6 +288,11 @@ impl World {
             self.say(|| format!("BROKEN: {words}"));
             self.violation = Some(format!("at {:.6} s: {words}", self.now.as_secs_f64()));
         }
+    }
+
+    /// Seconds since 1970 at the agents.
+    pub(crate) fn unix(&self) -> u64 {
+        self.clock(Party::HomeAgent(0)).unix.as_secs()
     }
 
     pub(crate) fn clock(&self, party: Party) -> Now {
@@ -442,6 +450,20 @@ impl World {
             Action::ForeignStoreFails(agent, d) => self.foreign_agents[agent].store_fails_until = until(d),
             Action::CutCore(d) => self.core_cut_until = until(d),
             Action::ClockJump(node, seconds) => self.mobile_nodes[node].clock_offset += seconds,
+            Action::RevokeVisitor(agent, node) => {
+                let (home_address, ticket) = (home_address(node), Ticket::default());
+                let request = foreign_agent::Request::RevokeVisitor { home_address, ticket };
+                if self.home_agents.len() == 1 {
+                    self.foreign(agent, Input::Request(request));
+                }
+            }
+            Action::RevokeBinding(node) => {
+                let (home_address, ticket) = (home_address(node), Ticket::default());
+                let request = home_agent::Request::RevokeBinding { home_address, ticket };
+                if self.home_agents.len() == 1 {
+                    self.home(0, Input::Request(request));
+                }
+            }
             Action::Replay(_) | Action::Forge(..) | Action::Truncate(..) | Action::Divert(..) => {
                 self.attack(action);
             }
@@ -489,6 +511,7 @@ impl World {
                 Output::Effect(foreign_agent::Effect::Persist { ticket, changes }) => {
                     self.write(party, self.foreign_agents[agent].life, ticket, changes);
                 }
+                Output::Effect(foreign_agent::Effect::Revoked { .. }) => {}
                 Output::Effect(foreign_agent::Effect::Tunnel(change)) => self.visitor(agent, change),
                 Output::Effect(foreign_agent::Effect::Notify(event)) => {
                     self.say(|| format!("FA{agent}  {}: {}", event.kind.word(), event.text));
@@ -616,12 +639,10 @@ impl World {
         match party {
             Party::HomeAgent(h) => self.apply_home(h, changes),
             Party::ForeignAgent(agent) => {
-                for change in &changes {
-                    if let Change::PutVisitor(visitor) = change {
-                        let verdict = self.model.visitor(agent, visitor);
-                        self.verdict(verdict);
-                    }
-                }
+                let unix = self.unix();
+                let verdict =
+                    self.model.foreign_commits(agent, &self.foreign_agents[agent].disk, &changes, unix);
+                self.verdict(verdict);
                 self.foreign_agents[agent].disk.commit(0, changes)
             }
             Party::MobileNode(_) => Ok(()),

@@ -8,7 +8,7 @@
 
 use std::{collections::HashMap, sync::LazyLock, time::Duration};
 
-use sim::{Action, Offer, Place, Plan, Recorded, Way, Weather};
+use sim::{Action, Inform, Offer, Place, Plan, Recorded, Way, Weather};
 
 const REGISTRATIONS: usize = 10_000;
 const AGENTS: usize = 20;
@@ -30,6 +30,7 @@ fn roaming(node: usize) -> Vec<Recorded> {
         simultaneous: 0,
         unnumbered: 0,
         weather: Weather { loss: 0, duplicates: 0, delay: Duration::from_millis(2) },
+        inform: Inform::Always,
         actions: (0..REGISTRATIONS).map(|n| (at(n), to(n))).collect(),
         calm: at(REGISTRATIONS),
         end: at(REGISTRATIONS) + Duration::from_secs(5),

@@ -8,10 +8,21 @@ use std::{
 /// Worlds in the test command; `SOJOURN_SEEDS` takes another number for long runs.
 const WORLDS: u64 = 10_000;
 
-fn check(seed: u64) -> Result<u64, String> {
+/// How much happened.
+#[derive(Default)]
+struct Happened {
+    registrations: AtomicU64,
+    revocations: AtomicU64,
+}
+
+fn check(seed: u64, happened: &Happened) -> Result<(), String> {
     let outcome = sim::run(seed, false);
     match outcome.violation {
-        None => Ok(outcome.registrations),
+        None => {
+            happened.registrations.fetch_add(outcome.registrations, Ordering::Relaxed);
+            happened.revocations.fetch_add(outcome.revocations, Ordering::Relaxed);
+            Ok(())
+        }
         Some(words) => Err(format!("broken {words}\nreplay it with: cargo run -p sim -- --seed {seed}")),
     }
 }
@@ -19,15 +30,14 @@ fn check(seed: u64) -> Result<u64, String> {
 #[test]
 fn ten_thousand_worlds_keep_every_promise() {
     let worlds = std::env::var("SOJOURN_SEEDS").ok().and_then(|n| n.parse().ok()).unwrap_or(WORLDS);
-    let (next, registrations) = (AtomicU64::new(0), AtomicU64::new(0));
+    let (next, happened) = (AtomicU64::new(0), Happened::default());
     let work = || {
         while let seed = next.fetch_add(1, Ordering::Relaxed)
             && seed < worlds
         {
-            match check(seed) {
-                Ok(count) => registrations.fetch_add(count, Ordering::Relaxed),
-                Err(words) => panic!("{words}"),
-            };
+            if let Err(words) = check(seed, &happened) {
+                panic!("{words}");
+            }
         }
     };
     let threads = thread::available_parallelism().map_or(1, usize::from);
@@ -40,8 +50,10 @@ fn ten_thousand_worlds_keep_every_promise() {
         }
     });
     // A simulation in which nothing happens would keep every promise.
-    let registrations = registrations.into_inner();
+    let (registrations, revocations) =
+        (happened.registrations.into_inner(), happened.revocations.into_inner());
     assert!(registrations > worlds * 2, "{registrations} registrations in {worlds} worlds");
+    assert!(revocations > worlds / 2, "{revocations} revocations in {worlds} worlds");
 }
 
 #[test]

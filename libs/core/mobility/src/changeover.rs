@@ -5,7 +5,7 @@
 //! confirmed one sends; from then on all older ones only receive, ten seconds longer, and are erased.
 //!
 //! The associations of a visitor or binding stand in its record, oldest first, all kinds in one list; every one
-//! that stands there receives. What is here never looks at another kind, and never at wall time after a start.
+//! that stands there receives. What is here never looks at another kind, and never at wall time but where a list is taken over.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -19,10 +19,15 @@ pub const RETIREMENT: Duration = Duration::from_secs(10);
 /// How many that nobody confirmed receive at a time, of each kind: one reply may be lost.
 const UNCONFIRMED: usize = 2;
 
+/// How many KEY 2 that nobody confirmed a home agent keeps for a binding: whichever the foreign agent holds after
+/// replies were lost, its visitor can be revoked.
+const KEPT_AT_HOME: usize = 8;
+
 /// When which of the associations of one visitor or binding is erased.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Changeover {
     erasures: BTreeMap<(AssociationKind, Spi), Instant>,
+    at_home: bool,
 }
 
 impl Changeover {
@@ -36,7 +41,17 @@ impl Changeover {
             let left = Duration::from_secs(retires.map_or(ends, |retires| retires.min(ends)));
             ((a.kind, a.inbound), now.mono + left)
         };
-        Self { erasures: associations.iter().map(erasure).collect() }
+        Self { erasures: associations.iter().map(erasure).collect(), at_home: false }
+    }
+
+    /// The same at a home agent, which keeps more of KEY 2.
+    #[must_use]
+    pub fn at_home(self) -> Self {
+        Self { at_home: true, ..self }
+    }
+
+    fn most(&self, kind: AssociationKind) -> usize {
+        if self.at_home && kind == AssociationKind::Key2 { KEPT_AT_HOME } else { UNCONFIRMED }
     }
 
     /// When the next one is to be erased.
@@ -58,7 +73,7 @@ impl Changeover {
             self.erasures.insert((kind, association.inbound), now.mono + Duration::from_secs(lives));
             associations.push(association);
             let open = |a: &Association| a.kind == kind && !a.confirmed && a.retires.is_none();
-            let mut surplus = associations.iter().filter(|a| open(a)).count().saturating_sub(UNCONFIRMED);
+            let mut surplus = associations.iter().filter(|a| open(a)).count().saturating_sub(self.most(kind));
             associations.retain(|a| {
                 let goes = surplus > 0 && open(a);
                 if goes {

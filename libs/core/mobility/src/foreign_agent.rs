@@ -13,6 +13,7 @@ mod advertise;
 mod challenge;
 mod dismiss;
 mod grant;
+mod inform;
 mod keepalive;
 mod limit;
 mod offer;
@@ -41,16 +42,16 @@ use wire::mip::Spi;
 use self::{
     advertise::Beacon,
     dismiss::Dismissals,
+    inform::Informed,
     keepalive::Keepalive,
     limit::{Budget, OncePerSecond},
     pending::Pendings,
     reply::Work,
-    revoke::Revoked,
     shares::Shares,
     visitors::Visitors,
 };
 pub use self::{plain::PlainNode, visitors::Visit};
-use crate::{Event, EventKind, Ticket};
+use crate::{Event, EventKind, Ticket, past::Past};
 
 /// Notices of refused requests and discarded messages that are given in a burst, and how fast more may follow.
 const NOTICES: (u32, Duration) = (20, Duration::from_millis(200));
@@ -104,6 +105,18 @@ pub enum Encapsulation {
     Udp,
 }
 
+/// Whether a mobile node is told that its registration ended before its time (RFC 3543 sections 3.2 and 4.1).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Inform {
+    /// Yes.
+    #[default]
+    Always,
+    /// No: it finds out.
+    Never,
+    /// As its home agent wants, where that agrees to decide; else yes.
+    HomeAgentDecides,
+}
+
 /// What a foreign agent is told at start.
 pub struct Config {
     /// Its name, at most 64 bytes.
@@ -138,6 +151,8 @@ pub struct Config {
     pub encapsulating_delivery: bool,
     /// Longest time between keepalives in a UDP tunnel (RFC 3519 section 4.9: 110 s).
     pub keepalive: Duration,
+    /// Whether visitors whose registration was revoked are told.
+    pub inform: Inform,
     /// Home agents whose mobile nodes may visit.
     pub home_agents: Vec<HomeAgent>,
     /// Mobile nodes without our extensions may visit too; those named here share an association with us. `None`:
@@ -175,10 +190,13 @@ pub enum Request {
         /// Why.
         kind: Unreachable,
     },
-    /// The operator sends a visitor away before its time. Its home agent is told if it agreed to revocations.
+    /// The operator sends a visitor away before its time; answered by [`Effect::Revoked`]. Its home agent is told if it
+    /// agreed to revocations.
     RevokeVisitor {
         /// Its home address.
         home_address: Ipv4Addr,
+        /// Names the answer.
+        ticket: Ticket,
     },
 }
 
@@ -224,6 +242,13 @@ pub enum Effect {
         /// All of them or none.
         changes: Vec<Change>,
     },
+    /// Answers [`Request::RevokeVisitor`]: the visitor is gone for good, or why it stays.
+    Revoked {
+        /// Of which.
+        ticket: Ticket,
+        /// The text is for the operator.
+        result: Result<(), String>,
+    },
     /// Change the data path.
     Tunnel(TunnelChange),
     /// Tell the operator.
@@ -257,8 +282,10 @@ pub struct ForeignAgent {
     beacons: BTreeMap<LinkId, Beacon>,
     pendings: Pendings,
     visitors: Visitors,
-    revoked: Revoked,
+    /// Of revocations by home agents.
+    past: Past,
     dismissals: Dismissals,
+    informed: Informed,
     work: BTreeMap<Ticket, Work>,
     last_ticket: Ticket,
     refusals: OncePerSecond,
@@ -290,8 +317,9 @@ impl ForeignAgent {
             beacons: BTreeMap::new(),
             pendings: Pendings::default(),
             visitors: Visitors::default(),
-            revoked: Revoked::default(),
-            dismissals: Dismissals::default(),
+            past: Past::default(),
+            dismissals: Dismissals::restored(state.revocations, now),
+            informed: Informed::default(),
             work: BTreeMap::new(),
             last_ticket: Ticket::default(),
             refusals: OncePerSecond::default(),
@@ -381,6 +409,7 @@ impl ForeignAgent {
         self.save_visitors();
         self.send_revocations(now);
         self.keepalives_due(now);
+        self.inform_due(now);
     }
 
     /// Erases the secrets whose time is over.
@@ -388,15 +417,15 @@ impl ForeignAgent {
         for home in self.homes.values_mut() {
             home.shares.erase(now.mono);
         }
-        self.revoked.erase(now.mono);
+        self.past.erase(now.mono);
         self.erase_associations(now);
     }
 
     fn deadline(&self) -> Option<Instant> {
         let beacons = self.beacons.values().map(|beacon| beacon.due).min();
         let shares = self.homes.values().filter_map(|home| home.shares.deadline()).min();
-        let kept = earliest(self.visitors.deadline(), earliest(shares, self.revoked.deadline()));
-        let kept = earliest(kept, self.dismissals.deadline());
+        let kept = earliest(self.visitors.deadline(), earliest(shares, self.past.deadline()));
+        let kept = earliest(kept, earliest(self.dismissals.deadline(), self.informed.deadline()));
         let kept = earliest(kept, self.keepalive_deadline());
         earliest(beacons, earliest(self.pendings.deadline(), kept))
     }
@@ -420,7 +449,9 @@ impl Machine for ForeignAgent {
             Input::Request(Request::Unreachable { home_agent, kind }) => {
                 self.unreachable(home_agent, kind, now);
             }
-            Input::Request(Request::RevokeVisitor { home_address }) => self.dismiss(home_address),
+            Input::Request(Request::RevokeVisitor { home_address, ticket }) => {
+                self.dismiss(home_address, ticket);
+            }
             Input::Tick => {}
         }
         self.tick(now);

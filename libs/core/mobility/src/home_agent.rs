@@ -16,6 +16,8 @@ mod credential;
 mod intake;
 mod plain;
 mod realm;
+mod revoke;
+mod revoked;
 mod shares;
 mod subscribers;
 #[cfg(test)]
@@ -42,10 +44,11 @@ use self::{
     credential::{Credential, Names},
     plain::PlainNodes,
     realm::Realm,
+    revoke::Revocations,
     shares::Reused,
     subscribers::{Batch, Following},
 };
-use crate::{Event, EventKind, Ticket};
+use crate::{Event, EventKind, Ticket, telling::Tellings};
 
 /// A foreign agent that this home agent was configured with.
 pub struct Neighbour {
@@ -95,6 +98,12 @@ pub struct Config {
     pub gre: bool,
     /// Broadcasts of the home link go to who asks for them.
     pub broadcasts: bool,
+    /// Registrations that end before their time are told to the agents and co-located nodes that agree to it, and
+    /// foreign agents may end them too (RFC 3543).
+    pub revocation: bool,
+    /// Foreign agents that leave it to us shall tell a mobile node whose registration ended (RFC 3543 section 3.3,
+    /// flag I).
+    pub inform: bool,
     /// Seconds between keepalives that a mobile node behind a NAT is told to send (RFC 3519: 110).
     pub keepalive: u16,
     /// What subscribers that were enrolled without a home address get one from; `None` turns them away.
@@ -173,6 +182,13 @@ pub enum Request {
     },
     /// An administrator revoked the keys that were issued with one of these indices inbound at the home agent.
     AssociationsRevoked(Vec<Spi>),
+    /// The operator ends the binding of a home address; answered by [`Effect::Revoked`].
+    RevokeBinding {
+        /// Of which home address.
+        home_address: Ipv4Addr,
+        /// Names the answer.
+        ticket: Ticket,
+    },
 }
 
 /// What to ask of the key distribution centre.
@@ -257,6 +273,13 @@ pub enum Effect {
     },
     /// Change tunnels, proxies and routes.
     Tunnel(TunnelChange),
+    /// Answers [`Request::RevokeBinding`]: the binding is gone for good, or why it stands.
+    Revoked {
+        /// Of which.
+        ticket: Ticket,
+        /// The text is for the operator.
+        result: Result<(), String>,
+    },
     /// Tell the key distribution centre that all subscriber changes up to this number are durable here.
     Acknowledge(u64),
     /// Tell the operator.
@@ -308,6 +331,7 @@ pub struct HomeAgent {
     addresses: Addresses,
     /// Home addresses that other home agents on the same store serve.
     elsewhere: BTreeSet<Ipv4Addr>,
+    revocations: Revocations,
     work: BTreeMap<Ticket, Work>,
     last_ticket: u64,
     advertiser: Advertiser,
@@ -347,6 +371,7 @@ impl HomeAgent {
             following: Following::default(),
             bindings: Bindings::default(),
             elsewhere: BTreeSet::new(),
+            revocations: Revocations::default(),
             work: BTreeMap::new(),
             last_ticket: 0,
             counters: BTreeMap::new(),
@@ -380,6 +405,7 @@ impl HomeAgent {
         for binding in state.bindings {
             self.bindings.replace(Bound::restored(binding, now), true);
         }
+        self.revocations.tellings = Tellings::restored(state.revocations, now);
     }
 
     /// The bindings, in order of home address and care-of address.
@@ -460,6 +486,7 @@ impl HomeAgent {
         // All wait for keys equally long, so the first that waits is the first whose wait is over.
         let work = self.work.values().find_map(|w| w.deadline);
         let first = earliest(self.bindings.next_due(), work);
+        let first = earliest(first, self.revocations.deadline());
         let first = earliest(earliest(first, self.reused.deadline()), self.following.deadline());
         earliest(first, Some(self.advertiser.next()))
     }
@@ -486,11 +513,15 @@ impl Machine for HomeAgent {
                 self.refreshed(&nai, seen, (&bindings, assigned), now);
             }
             Input::Request(Request::AssociationsRevoked(spis)) => self.revoke_associations(&spis, now),
+            Input::Request(Request::RevokeBinding { home_address, ticket }) => {
+                self.revoke_binding(home_address, ticket, now);
+            }
             Input::Tick => {}
         }
         self.advertise(now);
         self.expire(now);
         self.follow(now);
+        self.tell_due(now);
         self.reused.erase(now);
     }
 

@@ -11,7 +11,9 @@ pub mod event;
 pub mod foreign_agent;
 pub mod home_agent;
 pub mod mobile_node;
+mod past;
 pub mod revocation;
+mod telling;
 
 pub use event::{Event, EventKey, EventKind};
 

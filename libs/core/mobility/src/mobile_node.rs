@@ -20,6 +20,7 @@ mod naming;
 mod register;
 mod reply;
 mod request;
+mod revoked;
 #[cfg(test)]
 mod tests;
 
@@ -82,6 +83,8 @@ pub struct Config {
     /// [`Delivery::Encapsulating`], which is then asked for (RFC 3024 section 5.3); of those that do not offer it no
     /// broadcasts are wanted.
     pub broadcasts: bool,
+    /// With an address of its own it wants to know when its home agent ends a registration before its time (RFC 3543).
+    pub revocation: bool,
     /// Longest time between keepalives in a UDP tunnel (RFC 3519 section 4.9: 110 s).
     pub keepalive: Duration,
 }

@@ -1,5 +1,6 @@
-//! Revocations between agents under KEY 2 (RFC 3543, docs/wire.md, revocation): the home address is sealed, and the
-//! index of 34 names the visitor or binding. Both agents make and read them here.
+//! Revocations between agents under KEY 2, and by home agents to mobile nodes under KEY 1 (RFC 3543, docs/wire.md,
+//! revocation): the home address is sealed, and the index of 34 or 32 names the visitor or binding. All roles make and
+//! read them here.
 
 use std::net::Ipv4Addr;
 
@@ -10,7 +11,7 @@ use wire::{
     Error, Writer,
     mip::{
         Spi,
-        extension::{FA_HA_AUTHENTICATION, open_authentication},
+        extension::{FA_HA_AUTHENTICATION, MN_HA_AUTHENTICATION, open_authentication},
         ours::{Numbers, Subtype, ip_owner, parse_ip},
         revocation::{Acknowledgement, Message, Revocation},
     },
@@ -19,37 +20,50 @@ use wire::{
 /// Bytes of a SHA-256 authenticator.
 const AUTHENTICATOR: u8 = 32;
 
-/// KEY 2 as one of its ends uses it for revocations.
+/// KEY 2 or KEY 1 as one of its ends uses it for revocations.
 pub struct Revoker<'a> {
-    key2: &'a Association,
+    key: &'a Association,
     end: End,
 }
 
 impl<'a> Revoker<'a> {
-    /// The end that holds this KEY 2: the foreign agent is the first, the home agent the second. `None` for another
-    /// kind of association.
+    /// The end that holds this KEY 2 or KEY 1: the foreign agent or mobile node is the first, the home agent the
+    /// second. `None` for another kind of association.
     #[must_use]
-    pub fn new(key2: &'a Association, end: End) -> Option<Self> {
-        (key2.kind == AssociationKind::Key2).then_some(Self { key2, end })
+    pub fn new(key: &'a Association, end: End) -> Option<Self> {
+        matches!(key.kind, AssociationKind::Key1 | AssociationKind::Key2).then_some(Self { key, end })
+    }
+
+    /// Type of the extension that authenticates.
+    const fn extension(&self) -> u8 {
+        match self.key.kind {
+            AssociationKind::Key1 => MN_HA_AUTHENTICATION,
+            AssociationKind::Key2 | AssociationKind::Key3 => FA_HA_AUTHENTICATION,
+        }
     }
 
     /// The index that the receiver chose.
     const fn index(&self, sending: bool) -> Spi {
-        if sending { self.key2.outbound } else { self.key2.inbound }
+        if sending { self.key.outbound } else { self.key.inbound }
     }
 
     /// What seals the address in one direction (docs/wire.md, key schedule): label "seal a>b".
     fn seal(&self, sending: bool) -> Key {
         let from_first = (self.end == End::First) == sending;
-        let label = if from_first { "seal fa>ha" } else { "seal ha>fa" };
-        let (own, peer) = (&self.key2.own, &self.key2.peer);
+        let label = match (self.key.kind == AssociationKind::Key1, from_first) {
+            (true, true) => "seal mn>ha",
+            (true, false) => "seal ha>mn",
+            (false, true) => "seal fa>ha",
+            (false, false) => "seal ha>fa",
+        };
+        let (own, peer) = (&self.key.own, &self.key.peer);
         let names = if self.end == End::First { [own, peer] } else { [peer, own] };
         let mut context = Vec::new();
         for name in names {
             kdf::length_prefixed(&mut context, name.as_bytes());
         }
         context.extend_from_slice(&self.index(sending).0.to_be_bytes());
-        Key::new(kdf::derive(&self.key2.key, None, label, &context))
+        Key::new(kdf::derive(&self.key.key, None, label, &context))
     }
 
     /// A whole revocation of this home address.
@@ -80,8 +94,8 @@ impl<'a> Revoker<'a> {
     }
 
     fn signed(&self, mut w: Writer) -> Vec<u8> {
-        open_authentication(&mut w, FA_HA_AUTHENTICATION, self.index(true), AUTHENTICATOR);
-        let authenticator = crypto::hmac(&association_auth(self.key2, self.end, true), &[w.bytes()]);
+        open_authentication(&mut w, self.extension(), self.index(true), AUTHENTICATOR);
+        let authenticator = crypto::hmac(&association_auth(self.key, self.end, true), &[w.bytes()]);
         w.put(&authenticator);
         w.into_bytes()
     }
@@ -90,8 +104,9 @@ impl<'a> Revoker<'a> {
     #[must_use]
     pub fn verifies(&self, message: &Message<'_>) -> bool {
         let claim = &message.authentication;
-        let key = association_auth(self.key2, self.end, false);
-        claim.spi == self.index(false) && crypto::verify_hmac(&key, &[message.covered()], claim.authenticator)
+        let key = association_auth(self.key, self.end, false);
+        let named = message.kind == self.extension() && claim.spi == self.index(false);
+        named && crypto::verify_hmac(&key, &[message.covered()], claim.authenticator)
     }
 
     /// The home address in a revocation; `None` if it is missing, in clear or does not open.
@@ -117,8 +132,12 @@ mod tests {
     const HOME_ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 11, 1, 50);
 
     fn ends() -> [Association; 2] {
+        ends_of(AssociationKind::Key2)
+    }
+
+    fn ends_of(kind: AssociationKind) -> [Association; 2] {
         let foreign = Association {
-            kind: AssociationKind::Key2,
+            kind,
             inbound: Spi(1000),
             outbound: Spi(2000),
             key: Key::new([1; 32]),
@@ -148,7 +167,11 @@ mod tests {
 
     #[test]
     fn each_end_reads_the_other_and_never_itself() {
-        let [foreign, home] = ends();
+        [AssociationKind::Key1, AssociationKind::Key2].into_iter().for_each(reads_the_other);
+    }
+
+    fn reads_the_other(kind: AssociationKind) {
+        let [foreign, home] = ends_of(kind);
         let ends = [Revoker::new(&foreign, End::First).unwrap(), Revoker::new(&home, End::Second).unwrap()];
         for (from, to) in [(&ends[0], &ends[1]), (&ends[1], &ends[0])] {
             let mut rng = Rng::from_seed([1; 32]);
@@ -166,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn every_byte_counts_and_only_key_2_serves() {
+    fn every_byte_counts_and_no_other_key_serves() {
         let [mut foreign, home] = ends();
         let at_home = Revoker::new(&home, End::Second).unwrap();
         let mut rng = Rng::from_seed([1; 32]);
@@ -178,6 +201,11 @@ mod tests {
             let right = Message::parse(&changed, Revocation::LEN, VENDOR).is_ok_and(|m| here.verifies(&m));
             assert!(!right, "byte {i}");
         }
+        // The same key as another kind has other labels, and another extension carries it.
+        foreign.kind = AssociationKind::Key1;
+        let other = Revoker::new(&foreign, End::First).unwrap();
+        let message = Message::parse(&good, Revocation::LEN, VENDOR).unwrap();
+        assert!(!other.verifies(&message) && other.home_address(&message).is_none());
         foreign.kind = AssociationKind::Key3;
         assert!(Revoker::new(&foreign, End::First).is_none());
     }

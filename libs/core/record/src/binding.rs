@@ -2,7 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 
-use crate::{Association, Nai};
+use crate::{Association, Nai, RevocationSupport};
 
 /// How packets for a mobile node are tunnelled.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -44,15 +44,15 @@ pub struct Binding {
     pub reverse_tunnel: bool,
     /// B: broadcasts of the home link go through the tunnel too.
     pub broadcasts: bool,
-    /// Revocation was agreed on (RFC 3543): the foreign agent's timestamp in its extension 137.
-    pub revocation: Option<u32>,
+    /// Revocation was agreed on with the foreign agent, or with a mobile node that has an address of its own.
+    pub revocation: Option<RevocationSupport>,
     /// NAI of the foreign agent, `None` with a co-located care-of address.
     pub foreign_agent: Option<String>,
     /// Lifetime granted in seconds; 0xffff never ends.
     pub lifetime: u16,
     /// When it was granted.
     pub granted: u64,
-    /// The keys made for it, as the home agent sees them: KEY 1, and KEY 2 through a foreign agent.
+    /// The keys made for it, as the home agent sees them: KEY 1, and KEY 2 through a foreign agent; oldest first.
     pub associations: Vec<Association>,
 }
 

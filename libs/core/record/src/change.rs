@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use thiserror::Error;
 use wire::mip::Spi;
 
-use crate::{AuditEntry, Binding, Grant, HomeAgent, Nai, RealmKey, Seen, Subscriber, Visitor};
+use crate::{AuditEntry, Binding, Grant, HomeAgent, Nai, RealmKey, Revocation, Seen, Subscriber, Visitor};
 
 /// One change. A list of them is committed as a whole or not at all.
 pub enum Change {
@@ -59,6 +59,15 @@ pub enum Change {
     PutVisitor(Visitor),
     /// Removes a visitor with its associations.
     RemoveVisitor(Ipv4Addr),
+    /// Inserts or replaces a registration that was ended here, with its associations.
+    PutRevocation(Revocation),
+    /// The other end of that registration knows, or it would have ended by now.
+    RemoveRevocation {
+        /// Whose.
+        home_address: Ipv4Addr,
+        /// Its care-of address.
+        care_of: Ipv4Addr,
+    },
     /// Advertisement sequence numbers below this one may have been used on this link.
     ReserveSequence {
         /// Number of the link.
@@ -102,6 +111,8 @@ pub struct State {
     pub bindings: Vec<Binding>,
     /// Visitors, in order of home address.
     pub visitors: Vec<Visitor>,
+    /// Registrations that were ended here and not acknowledged, in order of home and care-of address.
+    pub revocations: Vec<Revocation>,
     /// Reserved advertisement sequence numbers: link and first number not reserved.
     pub sequences: Vec<(u32, u32)>,
     /// Grants that have not ended long ago, in order of number.

@@ -9,6 +9,7 @@ mod binding;
 mod change;
 mod grant;
 mod name;
+mod revocation;
 mod subscriber;
 mod visitor;
 
@@ -17,5 +18,6 @@ pub use binding::{Binding, Tunnel};
 pub use change::{Change, CommitError, State};
 pub use grant::{AuditEntry, Grant, GrantKey, HomeAgent};
 pub use name::{Nai, NaiError};
+pub use revocation::{Revocation, RevocationSupport};
 pub use subscriber::{Plain, RealmKey, RetiringKey, Seen, Subscriber, SubscriberState};
 pub use visitor::{MobileNodeState, Visitor};

@@ -2,7 +2,7 @@
 
 use std::net::Ipv4Addr;
 
-use crate::{Association, Tunnel};
+use crate::{Association, RevocationSupport, Tunnel};
 
 /// A mobile node that is registered through this foreign agent (RFC 5944 section 3.7).
 pub struct Visitor {
@@ -25,8 +25,8 @@ pub struct Visitor {
     pub encapsulating_delivery: bool,
     /// B: broadcasts of its home link come through the tunnel.
     pub broadcasts: bool,
-    /// Revocation was agreed on (RFC 3543): the home agent's timestamp in its extension 137.
-    pub revocation: Option<u32>,
+    /// Revocation was agreed on with the home agent.
+    pub revocation: Option<RevocationSupport>,
     /// Lifetime granted in seconds; 0xffff never ends.
     pub lifetime: u16,
     /// When it was granted.

@@ -1,11 +1,12 @@
 //! The service `sojourn.agent.v1.Agent`, the same in home agent, foreign agent and mobile node.
 
-use std::{pin::Pin, sync::Arc};
+use std::{net::Ipv4Addr, pin::Pin, sync::Arc};
 
 use futures_util::{Stream, StreamExt as _, stream};
 use proto::agent::{
     Association, Binding, DeregisterReply, DeregisterRequest, Event, ListAssociationsRequest,
-    ListBindingsRequest, ListVisitorsRequest, StatusReply, StatusRequest, Visitor, WatchEventsRequest,
+    ListBindingsRequest, ListVisitorsRequest, RevokeBindingReply, RevokeBindingRequest, RevokeVisitorReply,
+    RevokeVisitorRequest, Role, StatusReply, StatusRequest, Visitor, WatchEventsRequest,
     agent_server::{self, AgentServer},
 };
 use tokio::sync::{mpsc, oneshot, watch};
@@ -18,6 +19,9 @@ use crate::{AgentSnapshot, EventLog, services};
 pub enum AgentRequest {
     /// Mobile node: give up the binding. Answered when the home agent confirmed it, or with the reason why not.
     Deregister(oneshot::Sender<Result<(), String>>),
+    /// Home agent: end the bindings of a home address; foreign agent: end the visit of the mobile node that has it.
+    /// Answered when that is durable, or with the reason why it was not done.
+    Revoke(Ipv4Addr, oneshot::Sender<Result<(), String>>),
 }
 
 /// The service, answering from the newest snapshot and the event log.
@@ -35,7 +39,7 @@ impl Agent {
         Self { snapshots, events, requests: None }
     }
 
-    /// An agent that also takes requests, as a mobile node does.
+    /// An agent that also takes requests.
     #[must_use]
     pub fn with_requests(mut self, requests: mpsc::Sender<AgentRequest>) -> Self {
         self.requests = Some(requests);
@@ -51,6 +55,27 @@ impl Agent {
 
     fn snapshot(&self) -> Arc<AgentSnapshot> {
         self.snapshots.borrow().clone()
+    }
+
+    /// Hands a request to the core of an agent with this role and waits for its answer; `wrong` is what others say.
+    async fn ask(
+        &self,
+        role: Role,
+        wrong: &str,
+        request: impl FnOnce(oneshot::Sender<Result<(), String>>) -> AgentRequest,
+    ) -> Result<(), Status> {
+        let found = self.snapshot().status_at(0).role();
+        let Some(requests) = self.requests.as_ref().filter(|_| found == role) else {
+            return Err(Status::unimplemented(wrong));
+        };
+        let stopping = || Status::unavailable("the agent is stopping");
+        let (answer, answered) = oneshot::channel();
+        requests.send(request(answer)).await.map_err(|_| stopping())?;
+        match answered.await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(reason)) => Err(Status::failed_precondition(reason)),
+            Err(_) => Err(stopping()),
+        }
     }
 
     /// The rows of the newest snapshot, made one by one as the client takes them.
@@ -107,18 +132,33 @@ impl agent_server::Agent for Agent {
     }
 
     async fn deregister(&self, _: Request<DeregisterRequest>) -> Result<Response<DeregisterReply>, Status> {
-        let Some(requests) = &self.requests else {
-            return Err(Status::unimplemented(
-                "only a mobile node has a registration to give up; this is another kind of agent",
-            ));
-        };
-        let stopping = || Status::unavailable("the mobile node is stopping");
-        let (answer, answered) = oneshot::channel();
-        requests.send(AgentRequest::Deregister(answer)).await.map_err(|_| stopping())?;
-        match answered.await {
-            Ok(Ok(())) => Ok(Response::new(DeregisterReply {})),
-            Ok(Err(reason)) => Err(Status::failed_precondition(reason)),
-            Err(_) => Err(stopping()),
-        }
+        let wrong = "only a mobile node has a registration to give up; this is another kind of agent";
+        self.ask(Role::MobileNode, wrong, AgentRequest::Deregister).await?;
+        Ok(Response::new(DeregisterReply {}))
     }
+
+    async fn revoke_binding(
+        &self,
+        request: Request<RevokeBindingRequest>,
+    ) -> Result<Response<RevokeBindingReply>, Status> {
+        let home_address = address(&request.into_inner().home_address)?;
+        let wrong = "only a home agent has bindings to revoke; this is another kind of agent";
+        self.ask(Role::HomeAgent, wrong, |answer| AgentRequest::Revoke(home_address, answer)).await?;
+        Ok(Response::new(RevokeBindingReply {}))
+    }
+
+    async fn revoke_visitor(
+        &self,
+        request: Request<RevokeVisitorRequest>,
+    ) -> Result<Response<RevokeVisitorReply>, Status> {
+        let home_address = address(&request.into_inner().home_address)?;
+        let wrong = "only a foreign agent has visitors to revoke; this is another kind of agent";
+        self.ask(Role::ForeignAgent, wrong, |answer| AgentRequest::Revoke(home_address, answer)).await?;
+        Ok(Response::new(RevokeVisitorReply {}))
+    }
+}
+
+fn address(text: &str) -> Result<Ipv4Addr, Status> {
+    let wrong = |_| Status::invalid_argument(format!("home_address: \"{text}\" is no IPv4 address"));
+    text.parse().map_err(wrong)
 }

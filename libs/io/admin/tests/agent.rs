@@ -1,14 +1,14 @@
 //! An agent asked through its Unix socket, as `sojourn` asks it.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{net::Ipv4Addr, path::PathBuf, sync::Arc, time::Duration};
 
 use admin::{Agent, AgentRequest, AgentSnapshot, EventLog, client, shown, unix::Socket};
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use mobility::EventKind;
 use proto::agent::{
-    Binding, DeregisterRequest, ListBindingsRequest, ListVisitorsRequest, Role, StatusReply, StatusRequest,
-    WatchEventsRequest, agent_client::AgentClient,
+    Binding, DeregisterRequest, ListBindingsRequest, ListVisitorsRequest, RevokeBindingRequest,
+    RevokeVisitorRequest, Role, StatusReply, StatusRequest, WatchEventsRequest, agent_client::AgentClient,
 };
 use sansio::{Instant, Now};
 use tokio::{
@@ -44,6 +44,13 @@ async fn world(requests: Option<mpsc::Sender<AgentRequest>>) -> World {
     server.spawn(async move { socket.serve(agent.routes()).await.unwrap() });
     let channel = client::unix(&path).await.unwrap();
     World { channel, snapshots, events, _server: server, _folder: folder }
+}
+
+impl World {
+    fn is(&self, role: Role) {
+        let status = StatusReply { role: role.into(), ..StatusReply::default() };
+        self.snapshots.send_replace(Arc::new(AgentSnapshot::new(status)));
+    }
 }
 
 #[tokio::test]
@@ -95,6 +102,7 @@ async fn events_are_told_and_followed() {
 async fn deregistration_goes_to_the_core_and_its_answer_comes_back() {
     let (requests, mut asked) = mpsc::channel(1);
     let world = world(Some(requests)).await;
+    world.is(Role::MobileNode);
     let mut client = AgentClient::new(world.channel.clone());
     let core = tokio::spawn(async move {
         for answer in [Ok(()), Err("not registered".to_owned())] {
@@ -109,6 +117,49 @@ async fn deregistration_goes_to_the_core_and_its_answer_comes_back() {
     assert_eq!((refusal.code(), refusal.message()), (Code::FailedPrecondition, "not registered"));
     assert_eq!(client.deregister(DeregisterRequest {}).await.unwrap_err().code(), Code::Unavailable);
     core.await.unwrap();
+}
+
+#[tokio::test]
+async fn revocations_go_to_the_core_of_the_right_role_and_its_answer_comes_back() {
+    for role in [Role::HomeAgent, Role::ForeignAgent, Role::MobileNode] {
+        let (requests, mut asked) = mpsc::channel(1);
+        let world = world(Some(requests)).await;
+        world.is(role);
+        let core = tokio::spawn(async move {
+            while let Some(AgentRequest::Revoke(address, back)) = asked.recv().await {
+                let known = address == Ipv4Addr::new(10, 11, 1, 50);
+                back.send(if known { Ok(()) } else { Err("not here".to_owned()) }).unwrap();
+            }
+        });
+        for (address, right) in [
+            ("10.11.1.50", Ok(())),
+            ("10.11.1.51", Err((Code::FailedPrecondition, "not here"))),
+            (
+                "traveller-one",
+                Err((Code::InvalidArgument, "home_address: \"traveller-one\" is no IPv4 address")),
+            ),
+        ] {
+            let home_address = address.to_owned();
+            let (mut client, mut other) =
+                (AgentClient::new(world.channel.clone()), AgentClient::new(world.channel.clone()));
+            let binding = RevokeBindingRequest { home_address: home_address.clone() };
+            let visitor = RevokeVisitorRequest { home_address };
+            let answers = [
+                (Role::HomeAgent, client.revoke_binding(binding).await.map(|_| ())),
+                (Role::ForeignAgent, other.revoke_visitor(visitor).await.map(|_| ())),
+            ];
+            for (of, answer) in answers {
+                let told = answer.as_ref().copied().map_err(|s| (s.code(), s.message()));
+                if of == role || right.is_err_and(|(code, _)| code == Code::InvalidArgument) {
+                    assert_eq!(told, right, "{of:?}");
+                } else {
+                    assert_eq!(told.unwrap_err().0, Code::Unimplemented, "{of:?} asked of {role:?}");
+                }
+            }
+        }
+        drop(world);
+        core.await.unwrap();
+    }
 }
 
 #[tokio::test]

@@ -22,6 +22,7 @@ mod open;
 mod query;
 mod reseal;
 mod restore;
+mod revocation;
 mod row;
 mod schema;
 mod seal;

@@ -100,19 +100,22 @@ async fn all(
     rng: &mut Rng,
 ) -> Result<usize, ResealError> {
     // No row with a key is left out of a load, whatever the time.
-    let State { subscribers, realm_keys, bindings, visitors, .. } = load::load_in(connection, old, 0).await?;
+    let state = load::load_in(connection, old, 0).await?;
+    let State { subscribers, realm_keys, bindings, visitors, revocations, .. } = state;
     let associations = |of: &[record::Association]| of.len();
     let count = subscribers.iter().map(|s| 1 + usize::from(s.retiring.is_some())).sum::<usize>()
         + realm_keys.len()
         + bindings.iter().map(|b| associations(&b.associations)).sum::<usize>()
-        + visitors.iter().map(|v| associations(&v.associations)).sum::<usize>();
+        + visitors.iter().map(|v| associations(&v.associations)).sum::<usize>()
+        + revocations.iter().map(|r| associations(&r.associations)).sum::<usize>();
     let subscribers = subscribers.into_iter().map(Change::PutSubscriber);
     let bindings = bindings.into_iter().map(Change::AddBinding);
     let visitors = visitors.into_iter().map(Change::PutVisitor);
+    let revocations = revocations.into_iter().map(Change::PutRevocation);
     let realm_keys = realm_keys.into_iter().map(Change::PutRealmKey);
     let sealed = new.seal_check(rng);
     let mut changes = Changes { connection: &mut *connection, vault: new, rng };
-    for change in subscribers.chain(bindings).chain(visitors).chain(realm_keys) {
+    for change in subscribers.chain(bindings).chain(visitors).chain(revocations).chain(realm_keys) {
         match changes.apply(&change).await {
             Ok(()) => {}
             Err(Stop::Refused(refusal)) => return Err(ResealError::Write(refusal.to_string())),

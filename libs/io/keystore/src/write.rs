@@ -74,6 +74,10 @@ impl Changes<'_> {
             }
             Change::PutVisitor(visitor) => self.put_visitor(visitor).await,
             Change::RemoveVisitor(home) => self.run(sqlx::query(REMOVE_VISITOR).bind(home.to_string())).await,
+            Change::PutRevocation(revocation) => self.put_revocation(revocation).await,
+            Change::RemoveRevocation { home_address, care_of } => {
+                self.remove_revocation(*home_address, *care_of).await
+            }
             Change::ReserveSequence { link, below } => {
                 self.run(sqlx::query(PUT_SEQUENCE).bind(i64::from(*link)).bind(i64::from(*below))).await
             }
@@ -90,7 +94,7 @@ impl Changes<'_> {
         query.execute(&mut *self.connection).await
     }
 
-    async fn run(&mut self, query: Query<'_, Sqlite, SqliteArguments>) -> Result<(), Stop> {
+    pub(crate) async fn run(&mut self, query: Query<'_, Sqlite, SqliteArguments>) -> Result<(), Stop> {
         self.execute(query).await?;
         Ok(())
     }
@@ -183,7 +187,8 @@ impl Changes<'_> {
             .bind(i64::from(of.lifetime))
             .bind(signed(of.granted))
             .bind(of.broadcasts)
-            .bind(of.revocation.map(i64::from));
+            .bind(of.revocation.map(|support| i64::from(support.timestamp)))
+            .bind(of.revocation.is_some_and(|support| support.inform));
         self.run(query).await?;
         let table = "binding_associations";
         self.put_associations(table, PUT_BINDING_ASSOCIATION, &[&home, &care_of], &of.associations).await
@@ -206,13 +211,14 @@ impl Changes<'_> {
             .bind(signed(of.granted))
             .bind(of.encapsulating_delivery)
             .bind(of.broadcasts)
-            .bind(of.revocation.map(i64::from));
+            .bind(of.revocation.map(|support| i64::from(support.timestamp)))
+            .bind(of.revocation.is_some_and(|support| support.inform));
         self.run(query).await?;
         self.put_associations("visitor_associations", PUT_VISITOR_ASSOCIATION, &[&home], &of.associations)
             .await
     }
 
-    async fn put_associations(
+    pub(crate) async fn put_associations(
         &mut self,
         table: &str,
         sql: &'static str,
@@ -319,8 +325,8 @@ const NEXT_IDENTIFICATION: &str = "UPDATE identifications
 
 const ADD_BINDING: &str =
     "INSERT INTO bindings (home_address, nai, care_of, tunnel, tunnel_address, tunnel_port,
-        reverse_tunnel, foreign_agent, lifetime, granted, broadcasts, revocation)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
+        reverse_tunnel, foreign_agent, lifetime, granted, broadcasts, revocation, revocation_inform)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
 
 /// Its associations go with it: never a mixture of old and new keys.
 const REMOVE_BINDING: &str = "DELETE FROM bindings WHERE home_address = ?1 AND care_of = ?2";
@@ -339,11 +345,13 @@ const PUT_BINDING_ASSOCIATION: &str =
 
 const PUT_VISITOR: &str = "DELETE FROM visitor_associations WHERE home_address = ?1;
     INSERT INTO visitors (home_address, link, link_address, home_agent, care_of, tunnel, tunnel_address,
-        tunnel_port, reverse_tunnel, lifetime, granted, encapsulating_delivery, broadcasts, revocation)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)
+        tunnel_port, reverse_tunnel, lifetime, granted, encapsulating_delivery, broadcasts, revocation,
+        revocation_inform)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)
     ON CONFLICT (home_address) DO UPDATE SET link = ?2, link_address = ?3, home_agent = ?4, care_of = ?5,
         tunnel = ?6, tunnel_address = ?7, tunnel_port = ?8, reverse_tunnel = ?9, lifetime = ?10,
-        granted = ?11, encapsulating_delivery = ?12, broadcasts = ?13, revocation = ?14";
+        granted = ?11, encapsulating_delivery = ?12, broadcasts = ?13, revocation = ?14,
+        revocation_inform = ?15";
 
 const REMOVE_VISITOR: &str = "DELETE FROM visitors WHERE home_address = ?1";
 

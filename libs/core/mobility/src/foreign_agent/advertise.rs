@@ -138,7 +138,7 @@ impl ForeignAgent {
         self.reserve_sequence(id);
     }
 
-    fn advertise(&mut self, id: LinkId, to: LinkAddress, sequence: u16, challenge: Challenge) {
+    pub(super) fn advertise(&mut self, id: LinkId, to: LinkAddress, sequence: u16, challenge: Challenge) {
         let Some(link) = self.beacons.get(&id).map(|beacon| beacon.link) else {
             return;
         };

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use record::{Association, AssociationKind, Tunnel, Visitor};
+use record::{Association, AssociationKind, RevocationSupport, Tunnel, Visitor};
 use sa::{KeyInfo, Transcript, Verified, sealed_plain, take_key};
 use sansio::Now;
 use wire::mip::{
@@ -16,9 +16,10 @@ use wire::mip::{
     ours::{ip_owner, parse_ip},
     part::Parts,
     registration::{Flags, Reply},
+    revocation::Support,
 };
 
-use super::{Encapsulation, ForeignAgent, Home, pending::Pending, visitors::Visiting};
+use super::{Encapsulation, ForeignAgent, Home, Inform, pending::Pending, visitors::Visiting};
 use crate::changeover::Changeover;
 
 /// Associations that a registration makes here: KEY 2 and KEY 3.
@@ -82,7 +83,7 @@ impl ForeignAgent {
             reverse_tunnel: request.flags.has(Flags::REVERSE_TUNNEL),
             encapsulating_delivery: pending.encapsulating,
             broadcasts: request.flags.has(Flags::BROADCAST),
-            revocation: message.foreign.revocation.map(|support| support.timestamp),
+            revocation: message.foreign.revocation.map(|support| self.agreed(support)),
             lifetime: reply.lifetime,
             granted: granted_at,
             associations,
@@ -95,6 +96,12 @@ impl ForeignAgent {
             ends,
             record,
         })
+    }
+
+    /// Revocation as agreed on: flag I counts only if we offered it.
+    fn agreed(&self, support: Support) -> RevocationSupport {
+        let inform = support.inform && self.config.inform == Inform::HomeAgentDecides;
+        RevocationSupport { timestamp: support.timestamp, inform }
     }
 
     /// The tunnel that the home agent uses: UDP only if we asked for it and it agreed (RFC 3519 section 3.2). What the

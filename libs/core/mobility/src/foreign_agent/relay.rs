@@ -18,7 +18,7 @@ use wire::{
 };
 
 use super::{
-    Encapsulation, ForeignAgent, Home,
+    Encapsulation, ForeignAgent, Home, Inform,
     pending::{Asker, Purpose, counter},
     request::Admitted,
 };
@@ -55,9 +55,10 @@ impl ForeignAgent {
         }
         if purpose == Purpose::Visit {
             if asked.clear.is_none() {
-                // The home agent may revoke this registration by KEY 2, and leaves to us whom we tell.
+                // The home agent may revoke this registration by KEY 2.
                 let timestamp = ntp_seconds(now.unix.as_secs());
-                Support { inform: false, timestamp }.emit(&mut w);
+                let inform = self.config.inform == Inform::HomeAgentDecides;
+                Support { inform, timestamp }.emit(&mut w);
             }
             if self.config.encapsulation == Encapsulation::Udp {
                 let asked = UdpTunnelRequest { forced: true, through_foreign_agent: false, encapsulation: 0 };

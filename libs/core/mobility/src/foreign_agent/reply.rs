@@ -5,7 +5,7 @@
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 
-use record::{Change, CommitError, Visitor};
+use record::{Change, CommitError, Revocation, Visitor};
 use sa::{Direction, Unverified, Verified};
 use sansio::{LinkId, Now};
 use wire::mip::{
@@ -25,7 +25,7 @@ use super::{
     revoke::Answer,
     visitors::Visiting,
 };
-use crate::{Event, EventKey, EventKind, Ticket};
+use crate::{Event, EventKey, EventKind, Ticket, telling::Ended};
 
 /// What goes on when the store has answered.
 pub(super) enum Work {
@@ -40,7 +40,7 @@ pub(super) enum Work {
     /// A visitor's home agent revoked it.
     Revoke { home_address: Ipv4Addr, answer: Box<Answer> },
     /// The operator sent a visitor away.
-    Dismiss { home_address: Ipv4Addr },
+    Dismiss { home_address: Ipv4Addr, record: Option<Box<Revocation>>, ticket: Ticket },
 }
 
 impl Work {
@@ -51,7 +51,7 @@ impl Work {
             Self::Visit { visiting, .. } => visiting.record.home_address == address,
             Self::Leave { home_address, .. }
             | Self::Revoke { home_address, .. }
-            | Self::Dismiss { home_address } => *home_address == address,
+            | Self::Dismiss { home_address, .. } => *home_address == address,
         }
     }
 
@@ -60,10 +60,12 @@ impl Work {
         match self {
             Self::Sequence { .. } | Self::Forget => Vec::new(),
             Self::Visit { visiting, .. } => vec![Change::PutVisitor(visiting.record.duplicate())],
-            Self::Leave { home_address, .. }
-            | Self::Revoke { home_address, .. }
-            | Self::Dismiss { home_address } => {
+            Self::Leave { home_address, .. } | Self::Revoke { home_address, .. } => {
                 vec![Change::RemoveVisitor(*home_address)]
+            }
+            Self::Dismiss { home_address, record, .. } => {
+                let told = record.as_ref().map(|record| Change::PutRevocation(record.duplicate()));
+                std::iter::once(Change::RemoveVisitor(*home_address)).chain(told).collect()
             }
         }
     }
@@ -83,6 +85,11 @@ enum Outcome {
     Relay(Vec<u8>),
     /// A visitor comes or goes; the mobile node is told when that is durable.
     Commit(Work),
+}
+
+/// The registration that a dismissal could name.
+const fn ended(visiting: &Visiting) -> Ended {
+    (visiting.record.home_address, visiting.record.care_of)
 }
 
 impl ForeignAgent {
@@ -176,7 +183,7 @@ impl ForeignAgent {
             Some(clear) => self.visit_plainly(pending, clear, reply, message, now)?,
             None => self.visit(pending, home, reply, message, now)?,
         };
-        if self.is_outdated(&visiting) {
+        if self.is_outdated(&visiting) || self.is_revoked(&visiting) {
             return Ok(Outcome::Relay(answer));
         }
         Ok(Outcome::Commit(Work::Visit {
@@ -197,6 +204,21 @@ impl ForeignAgent {
         known.into_iter().chain(same).any(|other| {
             let both = other.identification.zip(visiting.identification);
             both.is_some_and(|(other, this)| other.0.wrapping_sub(this.0).cast_signed() > 0)
+        })
+    }
+
+    /// True if its home agent has revoked this registration, which arrives late.
+    fn is_revoked(&self, visiting: &Visiting) -> bool {
+        let record = &visiting.record;
+        let granted = record.revocation.map(|support| support.timestamp);
+        granted.is_some_and(|at| {
+            let revoking = self.work.values().any(|work| match work {
+                Work::Revoke { home_address, answer } => {
+                    *home_address == record.home_address && answer.is_later_than(at)
+                }
+                _ => false,
+            });
+            revoking || self.past.covers(record.home_address, record.home_agent, at)
         })
     }
 
@@ -229,7 +251,11 @@ impl ForeignAgent {
                 if let Some(pending) = self.pendings.find_mut(handle) {
                     pending.progress = Progress::Committing;
                 }
-                self.persist(work.changes(), work);
+                let mut changes = work.changes();
+                if let Work::Visit { visiting, .. } = &work {
+                    changes.extend(self.dismissals.cancelling(ended(visiting)));
+                }
+                self.persist(changes, work);
             }
             Err(code) => {
                 self.pendings.remove(handle);
@@ -311,8 +337,11 @@ impl ForeignAgent {
                 }
             }
             // Nothing happened: it is asked for again.
-            Work::Revoke { .. } | Work::Dismiss { .. } if result.is_err() => {}
-            Work::Dismiss { home_address } => self.dismissed(home_address, now),
+            Work::Revoke { .. } if result.is_err() => {}
+            Work::Dismiss { home_address, record, ticket } => match result {
+                Ok(()) => self.dismissed(home_address, record.map(|record| *record), ticket, now),
+                Err(error) => self.not_dismissed(ticket, &error.to_string()),
+            },
             Work::Revoke { home_address, answer } => self.revocation_done(home_address, &answer, now),
             Work::Visit { handle, visiting, answer, decided, keepalive } => {
                 let (home_address, home_agent) = (visiting.record.home_address, visiting.record.home_agent);
@@ -346,7 +375,7 @@ impl ForeignAgent {
         if self.take_associations(&mut visiting, decided) {
             self.visitors.unsaved(home_address);
         }
-        self.dismissals.cancel(home_address);
+        self.dismissals.cancel(ended(&visiting));
         let tunnel = visiting.tunnel();
         let renewed = self.visitors.insert(visiting).is_some();
         self.count(if renewed { "visitors renewed" } else { "visitors added" });

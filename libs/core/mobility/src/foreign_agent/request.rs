@@ -326,7 +326,7 @@ impl ForeignAgent {
             let taken = other == Some(spi)
                 || self.visitors.uses(spi)
                 || self.pendings.uses(spi)
-                || self.revoked.uses(spi)
+                || self.past.uses(spi)
                 || self.dismissals.uses(spi);
             if spi >= Spi::FIRST && !taken {
                 return spi;

@@ -76,6 +76,7 @@ fn config() -> Config {
         gre: true,
         encapsulating_delivery: true,
         keepalive: Duration::from_secs(110),
+        inform: Inform::Always,
         home_agents: vec![
             home_agent(HOME_NAI, HOME_AGENT, 1001, 8),
             home_agent("ha@other.example", OTHER_HOME_AGENT, 1002, 9),
@@ -90,6 +91,7 @@ enum Did {
     Send(Transmit),
     Persist(usize),
     Tunnel(TunnelChange),
+    Revoked(Result<(), String>),
     Notify(Event),
 }
 
@@ -161,6 +163,7 @@ impl World {
             match self.agent.poll() {
                 Output::Send(transmit) => self.did.push(Did::Send(transmit)),
                 Output::Effect(Effect::Tunnel(change)) => self.did.push(Did::Tunnel(change)),
+                Output::Effect(Effect::Revoked { result, .. }) => self.did.push(Did::Revoked(result)),
                 Output::Effect(Effect::Notify(event)) => self.did.push(Did::Notify(event)),
                 Output::Effect(Effect::Persist { ticket, changes }) => {
                     self.did.push(Did::Persist(changes.len()));
@@ -235,6 +238,17 @@ impl World {
                 assert_eq!(source, SocketAddrV4::new(CARE_OF, PORT));
                 assert_eq!(destination.port(), PORT);
                 Some((*destination.ip(), payload))
+            }
+            _ => None,
+        };
+        self.did().into_iter().filter_map(sent).collect()
+    }
+
+    /// Takes the datagrams sent to this port.
+    fn relayed_to(&mut self, port: u16) -> Vec<Vec<u8>> {
+        let sent = |did| match did {
+            Did::Send(Transmit::Udp { destination, payload, .. }) if destination.port() == port => {
+                Some(payload)
             }
             _ => None,
         };
@@ -318,6 +332,10 @@ fn apply(store: &mut State, changes: Vec<Change>) {
                 store.visitors.push(visitor);
             }
             Change::RemoveVisitor(address) => store.visitors.retain(|v| v.home_address != address),
+            Change::PutRevocation(record) => store.revocations.push(record),
+            Change::RemoveRevocation { home_address, care_of } => {
+                store.revocations.retain(|r| (r.home_address, r.care_of) != (home_address, care_of));
+            }
             Change::ReserveSequence { link, below } => {
                 store.sequences.retain(|(id, _)| *id != link);
                 store.sequences.push((link, below));
@@ -330,6 +348,7 @@ fn apply(store: &mut State, changes: Vec<Change>) {
 fn duplicate(store: &State) -> State {
     State {
         visitors: store.visitors.iter().map(record::Visitor::duplicate).collect(),
+        revocations: store.revocations.iter().map(record::Revocation::duplicate).collect(),
         sequences: store.sequences.clone(),
         ..State::default()
     }

@@ -18,6 +18,7 @@ use wire::{
         ours::{ErrorDetail, Numbers, SealedNai, Subtype, ip_owner, nai_owner},
         part::Parts,
         registration::{self, Identification, Request, ntp_seconds},
+        revocation::Support,
     },
 };
 
@@ -133,6 +134,7 @@ struct AgentContent {
     keys: Vec<KeyInfo>,
     home_address: Option<Ipv4Addr>,
     udp: Option<UdpTunnelReply>,
+    revocation: Option<Support>,
     challenge: Option<Vec<u8>>,
 }
 
@@ -185,9 +187,12 @@ impl HomeAgent {
             identification,
         };
         let granted = (!mobile_keys.is_empty()).then_some(asked.home_address);
+        let support = self.support(asked, now);
+        let own = support.filter(|_| asked.agent.is_none());
+        let granting = granted.map(|address| (address, own));
         let mobile_part = match &asked.clear {
             Some(clear) => self.clear_part(asked, clear, fixed)?,
-            None => self.mobile_part(asked, fixed, &t1, &mobile_keys, granted, reply.detail)?,
+            None => self.mobile_part(asked, fixed, &t1, &mobile_keys, granting, reply.detail)?,
         };
         let agent = asked.agent.as_ref().map(|agent| RepeatAgent {
             path: agent.path,
@@ -196,6 +201,7 @@ impl HomeAgent {
                 keys: agent_keys,
                 home_address: granted.filter(|_| !asked.co_located),
                 udp: asked.agent_udp,
+                revocation: support.filter(|_| granted.is_some()),
                 challenge: asked.clear.as_ref().and_then(|clear| clear.challenge.clone()),
             },
         });
@@ -232,7 +238,7 @@ impl HomeAgent {
         fixed: registration::Reply,
         t1: &Transcript,
         keys: &[KeyInfo],
-        granted: Option<Ipv4Addr>,
+        granted: Option<(Ipv4Addr, Option<Support>)>,
         detail: Option<DetailCode>,
     ) -> Result<Vec<u8>, Error> {
         let known = self.known.get(&asked.nai).ok_or(Error::Value("subscriber"))?;
@@ -253,12 +259,15 @@ impl HomeAgent {
             let slot = (Subtype::NAI, nai_owner::MOBILE_NODE, spi);
             put_sealed(&mut w, len, numbers, slot, (cipher, &key), rng, &name)?;
         }
-        if let Some(address) = granted {
+        if let Some((address, _)) = granted {
             let slot = (Subtype::IP, ip_owner::HOST, spi);
             put_sealed(&mut w, len, numbers, slot, (cipher, &key), rng, &address.octets())?;
         }
         if let Some(exchange) = exchange {
             exchange.emit(&mut w, numbers)?;
+        }
+        if let Some((_, Some(support))) = granted {
+            support.emit(&mut w);
         }
         if let Some(udp) = asked.mobile_udp {
             udp.emit(&mut w);
@@ -301,6 +310,9 @@ impl HomeAgent {
         }
         if let Some(exchange) = exchange {
             exchange.emit(&mut w, numbers)?;
+        }
+        if let Some(support) = agent.content.revocation {
+            support.emit(&mut w);
         }
         if let Some(udp) = agent.content.udp {
             udp.emit(&mut w);

@@ -22,7 +22,7 @@ use crate::{Event, EventKey, EventKind, Ticket};
 const KEY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// When a binding that could not be removed is looked at again.
-const AGAIN: Duration = Duration::from_secs(1);
+pub(super) const AGAIN: Duration = Duration::from_secs(1);
 
 /// What to do once the store has answered.
 pub(super) enum Step {
@@ -58,6 +58,17 @@ impl Work {
         Self { deadline: None, step: Step::Subscribers(batch), of: None, reply: None }
     }
 
+    /// The removal of a binding that nobody asked for by a request.
+    pub(super) const fn ending(home_address: Ipv4Addr, care_of: Option<Ipv4Addr>, why: &'static str) -> Self {
+        let step = Step::Unbind { home_address, care_of, returned: None, why };
+        Self { deadline: None, step, of: None, reply: None }
+    }
+
+    /// Something that nothing follows from.
+    pub(super) const fn unwaited() -> Self {
+        Self { deadline: None, step: Step::Record, of: None, reply: None }
+    }
+
     pub(super) fn awaiting(asked: Asked, now: Now) -> Self {
         let of = Some((asked.nai.clone(), asked.identification));
         Self { deadline: Some(now.mono + KEY_TIMEOUT), step: Step::Keys(Box::new(asked)), of, reply: None }
@@ -90,6 +101,10 @@ impl HomeAgent {
     /// Binds with keys, or without for a node without our extensions.
     pub(super) fn bind(&mut self, asked: Asked, keys: Option<Keys>, now: Now) {
         let unix = now.unix.as_secs();
+        if self.is_revoked(&asked) {
+            return self
+                .discard("revoked meanwhile", "its foreign agent revoked a registration before it began");
+        }
         let infos = keys.map_or_else(|| Some(KeyInfos::default()), |k| asked.key_infos(k, &self.config.nai));
         let Some(infos) = infos else {
             self.discard("key distribution centre broken", "the key distribution centre gave too few keys");
@@ -114,10 +129,10 @@ impl HomeAgent {
             return;
         };
         let key3 = infos.fingerprint_of_key3();
-        let associations: Vec<Association> =
+        let new: Vec<Association> =
             infos.at_home_agent.into_iter().map(|info| info.into_association(unix)).collect();
         let mut event = Event::new(EventKind::BindingAdded, "");
-        event.keys = associations.iter().map(EventKey::of).chain(key3).collect();
+        event.keys = new.iter().map(EventKey::of).chain(key3).collect();
         let binding = Binding {
             nai: asked.nai.clone(),
             home_address: asked.home_address,
@@ -125,17 +140,21 @@ impl HomeAgent {
             tunnel: asked.tunnel,
             reverse_tunnel: asked.reverse_tunnel,
             broadcasts: asked.broadcasts,
-            revocation: None,
+            revocation: Self::supported(&asked),
             foreign_agent: asked.serving_agent().map(|a| a.nai.clone()),
             lifetime: asked.lifetime,
             granted: unix,
-            associations,
+            associations: self.change_over(&asked, new, now),
         };
+        let (told, sequel) = self.replacing(&binding, beside, now);
         let change = if beside { Change::AddBinding } else { Change::PutBinding };
         let mut changes = self.addresses.to_commit(&asked.nai);
         changes.push(change(binding.duplicate()));
+        changes.extend(told);
         let step = Step::Bind { binding: Box::new(binding), beside, event };
-        self.commit(&asked, changes, step, Some((transmit, repeat)));
+        if let Some(ticket) = self.commit(&asked, changes, step, Some((transmit, repeat))) {
+            self.then(ticket, sequel);
+        }
     }
 
     /// True if other bindings of this mobile node stay beside the one that it asks for (RFC 5944 section 3.8.2.2).
@@ -148,33 +167,9 @@ impl HomeAgent {
         if !self.keeps_others(asked) {
             return false;
         }
-        let mut standing = self.standing(asked.home_address);
-        standing.insert(asked.care_of);
-        standing.len() > self.config.max_simultaneous_bindings
-    }
-
-    /// Care-of addresses at which a home address is bound once all that was sent to the store is committed.
-    fn standing(&self, home_address: Ipv4Addr) -> BTreeSet<Ipv4Addr> {
-        let mut standing: BTreeSet<_> = self.bindings.of(home_address).map(|b| b.care_of).collect();
-        for work in self.work.values() {
-            match &work.step {
-                Step::Bind { binding, beside, .. } if binding.home_address == home_address => {
-                    if !beside {
-                        standing.clear();
-                    }
-                    standing.insert(binding.care_of);
-                }
-                Step::Unbind { home_address: of, care_of, .. } if *of == home_address => {
-                    standing.retain(|standing| care_of.is_some_and(|care_of| care_of != *standing));
-                }
-                Step::Bind { .. }
-                | Step::Unbind { .. }
-                | Step::Keys(_)
-                | Step::Record
-                | Step::Subscribers(_) => {}
-            }
-        }
-        standing
+        let standing = self.standing_bindings(asked.home_address);
+        let others = standing.iter().filter(|binding| binding.care_of != asked.care_of);
+        others.count() >= self.config.max_simultaneous_bindings
     }
 
     /// Answers a request that is denied: the identification is recorded all the same.
@@ -202,13 +197,17 @@ impl HomeAgent {
         let (home_address, care_of) = (asked.home_address, asked.care_of);
         let all = care_of.is_unspecified() || care_of == home_address;
         let care_of = (!all).then_some(care_of);
-        // Even where no binding stands: one may be on its way to the store.
+        // Also one that is on its way to the store, and one of another home agent.
         let change = match care_of {
             Some(care_of) => Change::RemoveBinding { home_address, care_of },
             None => Change::RemoveBindings(home_address),
         };
         let step = Step::Unbind { home_address, care_of, returned: asked.returned, why: "deregistered" };
-        self.commit(asked, vec![change], step, Some(reply));
+        let (told, sequel) = self.leaving(asked, now);
+        let changes = std::iter::once(change).chain(told).collect();
+        if let Some(ticket) = self.commit(asked, changes, step, Some(reply)) {
+            self.then(ticket, sequel);
+        }
     }
 
     /// Sends changes to the store with the compare-and-set on (subscriber, last identification).
@@ -218,16 +217,14 @@ impl HomeAgent {
         mut changes: Vec<Change>,
         step: Step,
         reply: Option<(Transmit, Repeat)>,
-    ) {
+    ) -> Option<Ticket> {
         let (nai, identification) = (&asked.nai, asked.recorded());
-        let Some(known) = self.known.get_mut(nai) else {
-            return;
-        };
+        let known = self.known.get_mut(nai)?;
         let late = |s: Identification| identification.0.wrapping_sub(s.0).cast_signed() <= 0;
         if known.comparable && !known.has_nonces() && known.sent.is_some_and(late) {
             // A later request of the same mobile node overtook this one while its keys were made.
             self.count("overtaken");
-            return;
+            return None;
         }
         let previous = known.sent.replace(identification).map(|i| i.0);
         known.window = (asked.generation, asked.index);
@@ -246,6 +243,7 @@ impl HomeAgent {
         let of = Some((nai.clone(), identification));
         self.work.insert(ticket, Work { deadline: None, step, of, reply });
         self.outbox.effect(Effect::Persist { ticket, changes });
+        Some(ticket)
     }
 
     /// The store has answered.
@@ -255,6 +253,7 @@ impl HomeAgent {
         };
         if let Err(error) = result {
             self.not_persisted(work, &error, now);
+            self.failed(ticket, &error.to_string());
             return;
         }
         if let Some((nai, identification)) = &work.of
@@ -276,6 +275,7 @@ impl HomeAgent {
             }
             self.outbox.send(transmit);
         }
+        self.succeeded(ticket, now);
     }
 
     /// No tunnel, no reply: the mobile node asks again. What the store holds is what it held.
@@ -288,10 +288,14 @@ impl HomeAgent {
         }
         let mut whose = work.of.map(|(nai, _)| nai);
         match work.step {
-            Step::Unbind { home_address, care_of: Some(care_of), .. } if whose.is_none() => {
-                let id = (home_address, care_of);
-                self.bindings.look_again(id, now.mono + AGAIN);
-                whose = self.bindings.find(id).map(|bound| bound.binding.nai.clone());
+            Step::Unbind { home_address, care_of, .. } if whose.is_none() => {
+                let bound = self.bindings.of(home_address);
+                let of_these = bound.filter(|b| care_of.is_none_or(|care_of| care_of == b.care_of));
+                let ids: Vec<_> = of_these.map(id_of).collect();
+                for id in ids {
+                    self.bindings.look_again(id, now.mono + AGAIN);
+                }
+                whose = self.bindings.of(home_address).next().map(|binding| binding.nai.clone());
             }
             Step::Subscribers(batch) => self.not_taken_over(batch, now),
             _ => {}
@@ -387,6 +391,7 @@ impl HomeAgent {
         if !beside {
             self.elsewhere.remove(&home_address);
         }
+        self.unwanted(home_address, beside.then_some(care_of));
         let mut left = self.bindings.replace(Bound::granted(binding, now), beside);
         left.retain(|before| before.care_of != care_of);
         self.retunnel(home_address, None);
@@ -416,8 +421,15 @@ impl HomeAgent {
             Some(care_of) => self.bindings.remove((home_address, care_of)).into_iter().collect(),
             None => self.bindings.remove_all(home_address),
         };
+        self.unwanted(home_address, care_of);
         if gone.is_empty() {
             return;
+        }
+        // What was granted is not granted any more: the same request again would be told so.
+        for binding in &gone {
+            if let Some(known) = self.known.get_mut(&binding.nai) {
+                known.repeat = None;
+            }
         }
         self.retunnel(home_address, returned);
         for binding in gone {
@@ -431,27 +443,59 @@ impl HomeAgent {
 
     /// Removes a binding by our own will: commit first, then take it down. Not while a new one with the same
     /// care-of address is on its way to the store, which would be removed in its place: then it is looked at again.
-    pub(super) fn end(&mut self, id: BindingId, why: &'static str, now: Now) {
-        let renewing = |w: &Work| matches!(&w.step, Step::Bind { binding, .. } if id_of(binding) == id);
-        if self.work.values().any(renewing) {
+    fn end(&mut self, id: BindingId, why: &'static str, now: Now) {
+        if self.arriving_at().contains(&id) {
             return self.bindings.look_again(id, now.mono + AGAIN);
         }
-        if !self.bindings.begin_ending(id) {
-            return;
+        self.end_with(id.0, Some(id.1), why, Default::default());
+    }
+
+    /// Bindings that are on their way to the store.
+    fn arriving(&self) -> impl Iterator<Item = &Binding> {
+        self.work.values().filter_map(|work| match &work.step {
+            Step::Bind { binding, .. } => Some(&**binding),
+            _ => None,
+        })
+    }
+
+    /// True if a new binding of this home address is on its way to the store.
+    pub(super) fn renewing(&self, home_address: Ipv4Addr) -> bool {
+        self.arriving().any(|binding| binding.home_address == home_address)
+    }
+
+    /// Where new bindings are on their way to: home address and care-of address.
+    pub(super) fn arriving_at(&self) -> Vec<BindingId> {
+        self.arriving().map(id_of).collect()
+    }
+
+    /// What the store holds of a home address once it has done all that it was given, except for what is being
+    /// removed.
+    pub(super) fn standing_bindings(&self, home_address: Ipv4Addr) -> Vec<&Binding> {
+        let bound = self.bindings.of(home_address);
+        let mut standing: Vec<_> = bound.filter(|b| !self.bindings.is_ending(id_of(b))).collect();
+        for work in self.work.values() {
+            match &work.step {
+                Step::Bind { binding, beside, .. } if binding.home_address == home_address => {
+                    standing.retain(|before| *beside && before.care_of != binding.care_of);
+                    standing.push(binding);
+                }
+                Step::Unbind { home_address: of, care_of, .. } if *of == home_address => {
+                    standing.retain(|before| care_of.is_some_and(|care_of| care_of != before.care_of));
+                }
+                Step::Bind { .. }
+                | Step::Unbind { .. }
+                | Step::Keys(_)
+                | Step::Record
+                | Step::Subscribers(_) => {}
+            }
         }
-        let ticket = self.ticket();
-        let (home_address, care_of) = id;
-        let step = Step::Unbind { home_address, care_of: Some(care_of), returned: None, why };
-        self.work.insert(ticket, Work { deadline: None, step, of: None, reply: None });
-        let remove = Change::RemoveBinding { home_address, care_of };
-        let changes = self.guard(id).into_iter().chain([remove]).collect();
-        self.outbox.effect(Effect::Persist { ticket, changes });
+        standing
     }
 
     /// Refuses the changes beside it if another home agent has heard of the mobile node since: what stands at its home
     /// address may be that one's binding.
-    fn guard(&self, id: BindingId) -> Option<Change> {
-        let nai = &self.bindings.find(id)?.binding.nai;
+    pub(super) fn guard(&self, home_address: Ipv4Addr) -> Option<Change> {
+        let nai = &self.bindings.of(home_address).next()?.nai;
         let known = self.known.get(nai)?;
         let sent = known.sent?.0;
         let (generation, index) = known.window;
@@ -465,8 +509,14 @@ impl HomeAgent {
 
     /// Ends bindings whose lifetime is over and gives up requests whose keys never came.
     pub(super) fn expire(&mut self, now: Now) {
+        self.bindings.erase(now.mono);
         for id in self.bindings.take_due(now.mono) {
-            self.end(id, "its lifetime is over", now);
+            let ends = self.bindings.find(id).and_then(|bound| bound.ends);
+            match self.wanted(id) {
+                _ if ends.is_some_and(|ends| ends <= now.mono) => self.end(id, "its lifetime is over", now),
+                Some(why) => self.revoke(id, why, now),
+                None => self.bindings.stays(id),
+            }
         }
         let late: Vec<_> = self
             .work

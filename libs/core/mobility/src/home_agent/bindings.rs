@@ -6,11 +6,12 @@ use std::{
     time::Duration,
 };
 
-use record::Binding;
-use sansio::{Instant, Now};
+use record::{AssociationKind, Binding};
+use sansio::{Instant, Now, earliest};
 use wire::mip::Spi;
 
 use super::BoundTunnel;
+use crate::changeover::Changeover;
 
 /// Which binding: home address and care-of address. A mobile node may have several at a time (RFC 5944 section
 /// 3.8.2.2), never two with one care-of address.
@@ -23,6 +24,8 @@ pub(super) const fn id_of(binding: &Binding) -> BindingId {
 /// One binding.
 pub(super) struct Bound {
     pub(super) binding: Binding,
+    /// When its associations are erased.
+    changeover: Changeover,
     /// When its lifetime is over; `None` never.
     pub(super) ends: Option<Instant>,
     /// Under which instant it is looked at next.
@@ -36,7 +39,8 @@ impl Bound {
     pub(super) fn granted(binding: Binding, now: Now) -> Self {
         let lives = Duration::from_secs(u64::from(binding.lifetime));
         let ends = (binding.lifetime != u16::MAX).then(|| now.mono + lives);
-        Self { binding, ends, due: ends, ending: false }
+        let changeover = Changeover::of(&binding.associations, now);
+        Self { binding, changeover, ends, due: ends, ending: false }
     }
 
     /// A binding that the store held: what is left of its lifetime, by the wall clock, never more than all.
@@ -44,7 +48,8 @@ impl Bound {
         let lifetime = u64::from(binding.lifetime);
         let left = binding.ends().map(|e| e.saturating_sub(now.unix.as_secs()).min(lifetime));
         let ends = left.map(|left| now.mono + Duration::from_secs(left));
-        Self { binding, ends, due: ends, ending: false }
+        let changeover = Changeover::of(&binding.associations, now);
+        Self { binding, changeover, ends, due: ends, ending: false }
     }
 }
 
@@ -55,6 +60,8 @@ pub(super) struct Bindings {
     /// When to look at which: its end, or a later attempt to end it. Not while its removal is being committed.
     due: BTreeSet<(Instant, BindingId)>,
     inbound: BTreeMap<Spi, BindingId>,
+    /// When associations of which one are erased.
+    erasures: BTreeSet<(Instant, BindingId)>,
 }
 
 impl Bindings {
@@ -70,6 +77,11 @@ impl Bindings {
         self.by_id.get(&id)
     }
 
+    /// The binding that receives under this index.
+    pub(super) fn holder(&self, inbound: Spi) -> Option<BindingId> {
+        self.inbound.get(&inbound).copied()
+    }
+
     /// Those of a home address, in order of care-of address.
     pub(super) fn of(&self, home_address: Ipv4Addr) -> impl Iterator<Item = &Binding> {
         let all = (home_address, Ipv4Addr::UNSPECIFIED)..=(home_address, Ipv4Addr::BROADCAST);
@@ -81,31 +93,14 @@ impl Bindings {
         self.of(home_address).map(BoundTunnel::of).collect()
     }
 
-    /// The binding that receives under this index.
-    pub(super) fn holder(&self, inbound: Spi) -> Option<BindingId> {
-        self.inbound.get(&inbound).copied()
-    }
-
     /// Inserts a binding; hands back those that it takes the place of: always that of its care-of address, and all
     /// others of the home address unless they are kept beside it.
     pub(super) fn replace(&mut self, bound: Bound, keep_others: bool) -> Vec<Binding> {
         let id = id_of(&bound.binding);
         let before = if keep_others { self.remove(id).into_iter().collect() } else { self.remove_all(id.0) };
         self.due.extend(bound.ends.map(|ends| (ends, id)));
-        self.inbound.extend(bound.binding.associations.iter().map(|a| (a.inbound, id)));
-        self.by_id.insert(id, bound);
+        self.put(id, bound);
         before
-    }
-
-    pub(super) fn remove(&mut self, id: BindingId) -> Option<Binding> {
-        let bound = self.by_id.remove(&id)?;
-        if let Some(due) = bound.due {
-            self.due.remove(&(due, id));
-        }
-        for association in &bound.binding.associations {
-            self.inbound.remove(&association.inbound);
-        }
-        Some(bound.binding)
     }
 
     /// Removes all bindings of a home address.
@@ -114,9 +109,53 @@ impl Bindings {
         ids.into_iter().filter_map(|id| self.remove(id)).collect()
     }
 
+    /// Puts it in its place with what follows from its associations.
+    fn put(&mut self, id: BindingId, bound: Bound) {
+        self.inbound.extend(bound.binding.associations.iter().map(|a| (a.inbound, id)));
+        self.erasures.extend(bound.changeover.deadline().map(|at| (at, id)));
+        self.by_id.insert(id, bound);
+    }
+
+    fn take(&mut self, id: BindingId) -> Option<Bound> {
+        let bound = self.by_id.remove(&id)?;
+        for association in &bound.binding.associations {
+            self.inbound.remove(&association.inbound);
+        }
+        if let Some(at) = bound.changeover.deadline() {
+            self.erasures.remove(&(at, id));
+        }
+        Some(bound)
+    }
+
+    /// Something verified under this association.
+    pub(super) fn confirm(&mut self, id: BindingId, which: (AssociationKind, Spi), now: Now) {
+        if let Some(mut bound) = self.take(id) {
+            bound.changeover.confirm(&mut bound.binding.associations, which, now);
+            self.put(id, bound);
+        }
+    }
+
+    /// Erases associations whose time is over.
+    pub(super) fn erase(&mut self, now: Instant) {
+        while let Some((_, id)) = self.erasures.first().copied().filter(|(at, _)| *at <= now)
+            && let Some(mut bound) = self.take(id)
+        {
+            bound.changeover.erase(&mut bound.binding.associations, now);
+            self.put(id, bound);
+        }
+    }
+
+    pub(super) fn remove(&mut self, id: BindingId) -> Option<Binding> {
+        let bound = self.take(id)?;
+        if let Some(due) = bound.due {
+            self.due.remove(&(due, id));
+        }
+        Some(bound.binding)
+    }
+
     /// When the next one is due.
     pub(super) fn next_due(&self) -> Option<Instant> {
-        self.due.first().map(|(at, _)| *at)
+        earliest(self.due.first().map(|(at, _)| *at), self.erasures.first().map(|(at, _)| *at))
     }
 
     /// Those that are due; each is due no more until [`look_again`](Self::look_again).
@@ -127,6 +166,19 @@ impl Bindings {
             over.push(first.1);
         }
         over
+    }
+
+    /// True if its removal went to the store.
+    pub(super) fn is_ending(&self, id: BindingId) -> bool {
+        self.by_id.get(&id).is_some_and(|bound| bound.ending)
+    }
+
+    /// It was looked at, and stands until its lifetime is over.
+    pub(super) fn stays(&mut self, id: BindingId) {
+        if let Some(bound) = self.by_id.get_mut(&id) {
+            bound.due = bound.ends;
+            self.due.extend(bound.ends.map(|ends| (ends, id)));
+        }
     }
 
     /// Marks a binding whose removal goes to the store; false if it is marked already, or not there.

@@ -17,6 +17,7 @@ use wire::mip::{
     ours::{Handle, Numbers, SealedLayer2, SealedNai, layer_2, nai_owner, parse_ip},
     part::{Held, Parts},
     registration::{Flags, Identification, Request},
+    revocation::{ACKNOWLEDGEMENT, REVOCATION, Support},
 };
 
 use super::{
@@ -81,6 +82,8 @@ pub(super) struct Asked {
     /// D: the mobile node is itself the end of its tunnel, even if an agent relayed.
     pub(super) co_located: bool,
     pub(super) lifetime: u16,
+    /// The 137 of the other end, if it is agreed to.
+    pub(super) revocation: Option<Support>,
     pub(super) returned: Option<LinkAddress>,
     pub(super) mobile_udp: Option<UdpTunnelReply>,
     pub(super) agent_udp: Option<UdpTunnelReply>,
@@ -103,13 +106,18 @@ impl Asked {
 /// Why a request whose 32 verified is denied.
 pub(super) type Denial = (Code, Option<DetailCode>);
 
-const fn denial(code: Code) -> Denial {
+pub(super) const fn denial(code: Code) -> Denial {
     (code, None)
 }
 
 impl HomeAgent {
     /// Takes a message of UDP port 434.
     pub(super) fn take_message(&mut self, source: SocketAddrV4, payload: &[u8], now: Now) {
+        match payload.first() {
+            Some(&REVOCATION) => return self.revoked(source, payload, now),
+            Some(&ACKNOWLEDGEMENT) => return self.acknowledged(source, payload),
+            _ => {}
+        }
         let fixed = match Request::parse(payload) {
             Ok(fixed) => fixed,
             Err(error) => return self.discard("malformed", format!("not a registration request: {error}")),
@@ -310,6 +318,7 @@ impl HomeAgent {
             broadcasts: false,
             co_located: fixed.flags.has(Flags::DECAPSULATION),
             lifetime: fixed.lifetime,
+            revocation: None,
             returned,
             mobile_udp: None,
             agent_udp: None,
@@ -332,6 +341,7 @@ impl HomeAgent {
         self.check_form(fixed, parts)?;
         self.check_identity(asked, fixed, parts)?;
         self.check_encapsulation(asked, fixed, parts)?;
+        self.check_revocation(asked, parts, relayed)?;
         self.check_limits(asked)
     }
 
@@ -526,7 +536,7 @@ impl HomeAgent {
     fn free_spi(&mut self) -> Spi {
         loop {
             let spi = Spi(self.rng.u32());
-            let taken = self.bindings.holder(spi).is_some();
+            let taken = self.bindings.holder(spi).is_some() || self.revocations.uses(spi);
             let subscriber = self.names.is_taken(spi);
             if spi >= Spi::FIRST_MOBILE_NODE && !subscriber && !taken {
                 return spi;

@@ -9,7 +9,7 @@ use record::{Change, Nai, RealmKey, Subscriber, SubscriberState};
 use sansio::{Instant, Now};
 use wire::mip::Spi;
 
-use super::{Effect, HomeAgent, Known, bind::Work, credential::Credential};
+use super::{Effect, HomeAgent, Known, bind::Work, credential::Credential, revoke::Sequel};
 
 /// When changes that the store refused are sent to it again.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -166,13 +166,22 @@ impl HomeAgent {
         }
         let changed: Vec<_> = changed.into_iter().chain(gone).collect();
         let mut changes: Vec<_> = changed.iter().map(|s| Change::PutSubscriber(s.duplicate())).collect();
-        for subscriber in &changed {
+        let mut sequel = Sequel::default();
+        for home_address in changed.iter().filter_map(|subscriber| self.ended_by(subscriber)) {
             // Even where no binding stands: one may be on its way to the store before this.
-            changes.extend(self.ended_by(subscriber).map(Change::RemoveBindings));
-            for nai in self.released_by(subscriber) {
-                changes.extend(self.addresses.of(&nai).map(Change::RemoveBindings));
-                changes.push(Change::ReleaseAddress(nai));
+            changes.push(Change::RemoveBindings(home_address));
+            let (told, more) = self.ending(home_address, None, now);
+            changes.extend(told);
+            sequel.join(more);
+        }
+        for nai in changed.iter().flat_map(|subscriber| self.released_by(subscriber)) {
+            if let Some(home_address) = self.addresses.of(&nai) {
+                changes.push(Change::RemoveBindings(home_address));
+                let (told, more) = self.ending(home_address, None, now);
+                changes.extend(told);
+                sequel.join(more);
             }
+            changes.push(Change::ReleaseAddress(nai));
         }
         if complete {
             let named = |id: Spi| realm_keys.iter().any(|key| key.id == id);
@@ -188,6 +197,7 @@ impl HomeAgent {
         changes.push(Change::SubscriberCursor(cursor));
         let ticket = self.ticket();
         self.work.insert(ticket, Work::subscribers(Batch { changed, realm_keys, cursor, complete }));
+        self.then(ticket, sequel);
         self.outbox.effect(Effect::Persist { ticket, changes });
     }
 
@@ -251,7 +261,7 @@ impl HomeAgent {
     pub(super) fn revoke_associations(&mut self, spis: &[Spi], now: Now) {
         for spi in spis {
             if let Some(id) = self.bindings.holder(*spi) {
-                self.end(id, "its keys were revoked", now);
+                self.revoke(id, "its keys were revoked", now);
             }
         }
     }

@@ -8,11 +8,12 @@ mod privacy;
 mod refusing;
 mod registering;
 mod replaying;
+mod revoking;
 mod simultaneous;
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 
-use record::{AssociationKind, SubscriberState};
+use record::{Association, AssociationKind, SubscriberState};
 use sa::{AgentPath, Direction, MobileHome, Transcript, Unverified, put_sealed, sealed_plain, take_key};
 use sansio::Transmit;
 use wire::{
@@ -221,6 +222,8 @@ struct Bench {
     refreshes: Vec<Nai>,
     /// Up to which changes of subscribers are durable.
     acknowledged: Vec<u64>,
+    /// What operators were answered.
+    revoked: Vec<Result<(), String>>,
     order: Vec<&'static str>,
 }
 
@@ -248,6 +251,8 @@ fn config() -> Config {
         minimal: false,
         gre: false,
         broadcasts: true,
+        revocation: true,
+        inform: true,
         keepalive: 110,
         home_addresses: None,
         neighbours: vec![neighbour(0), neighbour(1)],
@@ -276,6 +281,7 @@ impl Bench {
             tunnels: vec![],
             refreshes: vec![],
             acknowledged: vec![],
+            revoked: vec![],
             order: vec![],
         }
     }
@@ -293,6 +299,7 @@ impl Bench {
                     }
                 }
                 Output::Effect(Effect::Acknowledge(cursor)) => self.acknowledged.push(cursor),
+                Output::Effect(Effect::Revoked { result, .. }) => self.revoked.push(result),
                 Output::Send(Transmit::Udp { destination, payload, .. }) => {
                     self.order.push("send");
                     self.sent.push((destination, payload));

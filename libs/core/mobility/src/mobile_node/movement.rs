@@ -15,7 +15,7 @@ use super::{
     naming::Whereabouts,
     register::{Attempt, Purpose},
 };
-use crate::{Event, EventKind};
+use crate::{Event, EventKind, past::Past};
 
 /// How long the agent in use may stay silent after another network was heard on its link.
 const SUSPICION: Duration = Duration::from_millis(400);
@@ -80,6 +80,8 @@ pub(super) struct Registration {
     /// Time between keepalives and the next of them, in a UDP tunnel.
     pub(super) keepalive: Option<(Duration, Instant)>,
     pub(super) associations: Vec<Association>,
+    /// The home agent may revoke it: its clock when it said so (RFC 3543).
+    pub(super) revocable: Option<u32>,
 }
 
 /// The point of attachment that is used or being tried.
@@ -100,6 +102,8 @@ pub(super) struct Attachment {
     pub(super) first_contact: bool,
     /// Associations of the registration before, and until when they are received with.
     pub(super) retiring: Vec<(Association, Instant)>,
+    /// Of revocations that were acknowledged.
+    pub(super) past: Past,
     /// A challenge that the agent took no more.
     pub(super) spent: Option<Vec<u8>>,
     /// Longest lifetime that the agent takes, from a denial.
@@ -136,6 +140,7 @@ impl Attachment {
             last_anew: None,
             first_contact: false,
             retiring: Vec::new(),
+            past: Past::default(),
             spent: None,
             most: u16::MAX,
             force_reverse: false,
@@ -171,7 +176,9 @@ impl Attachment {
         let keepalive = registration.and_then(|r| r.keepalive).map(|(_, next)| next);
         let anew = self.anew.filter(|_| idle);
         let retired = self.retiring.iter().map(|(_, until)| *until).min();
-        [attempt, renew, keepalive, anew, retired, self.suspect].into_iter().fold(None, earliest)
+        [attempt, renew, keepalive, anew, retired, self.suspect, self.past.deadline()]
+            .into_iter()
+            .fold(None, earliest)
     }
 
     /// KEY 3 with this very agent, under which it is sure to know us.
@@ -405,7 +412,10 @@ impl MobileNode {
             a.last_anew = Some(now.mono);
             a.first_contact = true;
             a.attempt = Some(Attempt::new(Purpose::Register, false, now));
-            let text = format!("{} counts its advertisements anew: it restarted", a.label());
+            let text = format!(
+                "{} counts its advertisements anew: it restarted, or ended the registration",
+                a.label()
+            );
             self.notify(Event::new(EventKind::Moved, text));
         }
     }
@@ -413,6 +423,7 @@ impl MobileNode {
     /// Erases associations that a newer registration replaced.
     pub(super) fn expire_retired(&mut self, now: Now) {
         let Some(a) = &mut self.attachment else { return };
+        a.past.erase(now.mono);
         let before = a.retiring.len();
         a.retiring.retain(|(_, until)| *until > now.mono);
         self.revision += u64::from(a.retiring.len() < before);

@@ -213,6 +213,7 @@ impl MobileNode {
             link_address,
             naming,
             encapsulating: false,
+            revocation: None,
             heard: None,
             proof: None,
         };
@@ -231,7 +232,14 @@ impl MobileNode {
                 proof: a.key3().map(|k| (k.outbound, association_auth(k, End::First, true))),
                 ..sealed
             },
-            Place::CoLocated { .. } => Draft { flags: Flags(wishes.flags.0 | both), ..sealed },
+            Place::CoLocated { .. } => {
+                let revocable = self.config.revocation && wanted > 0;
+                Draft {
+                    flags: Flags(wishes.flags.0 | both),
+                    revocation: revocable.then(|| identification.seconds()),
+                    ..sealed
+                }
+            }
         })
     }
 
@@ -305,6 +313,7 @@ impl MobileNode {
             flags: draft.flags,
             encapsulating: draft.encapsulating,
             wanted: draft.wanted,
+            revocable: draft.revocation.is_some(),
             proved: draft.proof.is_some(),
             hinted: false,
             repeatable: repeatable.then_some(built.bytes),

@@ -24,6 +24,7 @@ use wire::{
         ours::Numbers,
         part::Parts,
         registration::{Flags, REPLY, Reply},
+        revocation::REVOCATION,
         share::Cookie,
     },
 };
@@ -56,14 +57,16 @@ impl MobileNode {
     /// A datagram that the host delivered to the care-of or home address.
     pub(super) fn take_datagram(
         &mut self,
-        _source: SocketAddrV4,
+        source: SocketAddrV4,
         destination: SocketAddrV4,
         payload: &[u8],
         now: Now,
     ) {
         // Answers to keepalives and other tunnel data are not ours to read.
-        if payload.first() != Some(&REPLY) {
-            return;
+        match payload.first() {
+            Some(&REPLY) => {}
+            Some(&REVOCATION) => return self.revoked(source, destination, payload, now),
+            _ => return,
         }
         let expected = match self.attachment.as_ref().map(|a| &a.place) {
             Some(Place::Home { .. }) => self.home_address,
@@ -261,8 +264,9 @@ impl MobileNode {
             let every = every.max(KEEPALIVE_LEAST);
             (every, now.mono + every)
         });
-        let associations = accepted.associations;
-        a.replace_registration(Registration { ends, renew, peer, keepalive, associations }, now);
+        let Accepted { associations, revocable, .. } = accepted;
+        let registration = Registration { ends, renew, peer, keepalive, associations, revocable };
+        a.replace_registration(registration, now);
         a.attempt = None;
         a.anew = None;
         a.first_contact = false;
@@ -347,6 +351,7 @@ impl MobileNode {
             peer: None,
             keepalive: None,
             associations: Vec::new(),
+            revocable: None,
         });
         let link = a.target.link();
         let mut event = Event::new(EventKind::Deregistered, "at home, the home agent knows");

@@ -16,6 +16,7 @@ use wire::{
         ours::{AgentHeard, Numbers, SealedLayer2, SealedNai, Subtype, ip_owner, layer_2, nai_owner},
         part::Parts,
         registration::{Flags, Identification, Request},
+        revocation::Support,
     },
 };
 
@@ -44,6 +45,8 @@ pub(super) struct Sent {
     pub(super) encapsulating: bool,
     /// The home address that it asked for; 0.0.0.0 for any.
     pub(super) wanted: Ipv4Addr,
+    /// It carried 137.
+    pub(super) revocable: bool,
     /// It carried 33.
     pub(super) proved: bool,
     /// An unauthenticated denial was believed; a second one is not.
@@ -68,6 +71,8 @@ pub(super) struct Draft {
     pub(super) naming: Naming,
     /// 130: packets will be handed over encapsulated.
     pub(super) encapsulating: bool,
+    /// Our clock in 137, with an address of our own: the home agent may revoke the registration.
+    pub(super) revocation: Option<u32>,
     /// Name and challenge of the agent heard.
     pub(super) heard: Option<(String, Vec<u8>)>,
     /// Index and key of 33, if the agent has KEY 3.
@@ -125,6 +130,9 @@ impl MobileNode {
         }
         if let Some(offer) = &offer {
             offer.emit(&mut w, numbers)?;
+        }
+        if let Some(timestamp) = draft.revocation {
+            Support { inform: false, timestamp }.emit(&mut w);
         }
         if draft.flags.has(Flags::DECAPSULATION) {
             UdpTunnelRequest { forced: false, through_foreign_agent: false, encapsulation: 4 }.emit(&mut w);

@@ -10,6 +10,7 @@ mod proof;
 mod random;
 mod registering;
 mod replies;
+mod revocations;
 mod shares;
 mod simultaneous;
 mod world;

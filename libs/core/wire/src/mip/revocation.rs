@@ -1,5 +1,6 @@
 //! Revocation of registrations (RFC 3543 sections 3.2 to 3.4): extension 137, and the messages of type 7 and 15 with
-//! what our agents put behind their fixed parts (docs/wire.md): an address that is sealed, and 34.
+//! what our nodes put behind their fixed parts (docs/wire.md): an address that is sealed, and 34, or 32 to and from a
+//! mobile node.
 
 use std::net::Ipv4Addr;
 
@@ -145,7 +146,9 @@ pub struct Message<'a> {
     pub fixed: usize,
     /// Sub-type 2: the home address.
     pub ip: Option<Held<'a>>,
-    /// 34, behind which nothing stands.
+    /// Type of what authenticates it: 34 between agents, 32 between the home agent and a mobile node.
+    pub kind: u8,
+    /// 34 or 32, behind which nothing stands.
     pub authentication: Authentication<'a>,
 }
 
@@ -154,13 +157,14 @@ impl<'a> Message<'a> {
     /// extensions. Types from 128 on are passed over.
     ///
     /// # Errors
-    /// Where framing, order or repetition is wrong; [`Error::Value`] without 34 or for an extension that is not
-    /// understood.
+    /// Where framing, order or repetition is wrong; [`Error::Value`] without 34 and 32 or for an extension that is
+    /// not understood.
     pub fn parse(bytes: &'a [u8], fixed: usize, vendor: u32) -> Result<Self, Error> {
         let extensions = extension::walk(bytes, fixed)?;
-        let (last, others) = extensions.split_last().ok_or(Error::Value("no foreign-home authentication"))?;
-        if last.kind != FA_HA_AUTHENTICATION {
-            return Err(Error::Value("no foreign-home authentication"));
+        let unsigned = Error::Value("no authentication by an agent or mobile node");
+        let (last, others) = extensions.split_last().ok_or(unsigned)?;
+        if !matches!(last.kind, FA_HA_AUTHENTICATION | MN_HA_AUTHENTICATION) {
+            return Err(unsigned);
         }
         if last.end() != bytes.len() {
             return Err(Error::Trailing);
@@ -187,10 +191,10 @@ impl<'a> Message<'a> {
                 return Err(Error::Misplaced(e.kind));
             }
         }
-        Ok(Self { bytes, fixed, ip, authentication: last.authentication()? })
+        Ok(Self { bytes, fixed, ip, kind: last.kind, authentication: last.authentication()? })
     }
 
-    /// What 34 covers.
+    /// What 34 or 32 covers.
     #[must_use]
     pub fn covered(&self) -> &'a [u8] {
         self.bytes.get(..self.authentication.covered).unwrap_or_default()
@@ -292,7 +296,12 @@ mod tests {
         assert_eq!((held.protected.spi, found.authentication.spi), (Spi(5000), Spi(5000)));
         assert_eq!(found.covered().len(), bytes.len() - 32);
         assert_eq!(found.additional(&held), bytes[..Revocation::LEN + 16]);
-        assert!(Message::parse(&message(|w| authentication(w, 34)), 20, VENDOR).unwrap().ip.is_none());
+        for kind in [34, 32] {
+            let bytes = message(|w| authentication(w, kind));
+            let found = Message::parse(&bytes, 20, VENDOR).unwrap();
+            assert!(found.ip.is_none() && found.kind == kind);
+        }
+        assert!(Message::parse(&message(|w| authentication(w, 33)), 20, VENDOR).is_err());
         for cut in Revocation::LEN..bytes.len() {
             assert!(Message::parse(&bytes[..cut], Revocation::LEN, VENDOR).is_err(), "{cut}");
         }

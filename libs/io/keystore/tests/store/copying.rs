@@ -12,7 +12,8 @@ use keystore::{OpenError, ResealError, Resealed, RestoreError, Store, reseal, re
 use record::{Change, State};
 
 use crate::sample::{
-    KEK, audit, binding, count, grant, open, other_program, place, realm_key, show, subscriber, visitor,
+    KEK, audit, binding, count, grant, open, other_program, place, realm_key, revocation, show, subscriber,
+    visitor,
 };
 
 const OTHER_KEK: [u8; 32] = [0x4c; 32];
@@ -24,6 +25,7 @@ fn full() -> Vec<Change> {
             Change::PutSubscriber(subscriber(n)),
             Change::PutBinding(binding(n)),
             Change::PutVisitor(visitor(n)),
+            Change::PutRevocation(revocation(n)),
             Change::PutRealmKey(realm_key(n)),
         ]);
     }

@@ -69,6 +69,7 @@ fn expected() -> State {
         assigned: vec![],
         bindings: vec![old_binding(9), old_binding(50)],
         visitors: vec![old_visitor(9), old_visitor(50)],
+        revocations: vec![],
         sequences: vec![(0, 256)],
         grants: vec![Grant {
             id: 1,

@@ -4,8 +4,8 @@ use record::{AssociationKind, Change, HomeAgent, Seen, State};
 use wire::mip::Spi;
 
 use crate::sample::{
-    association, audit, beside, binding, count, grant, home, nai, open, place, realm_key, show, subscriber,
-    visitor,
+    association, audit, beside, binding, count, grant, home, nai, open, place, realm_key, revocation, show,
+    subscriber, visitor,
 };
 
 fn home_agents() -> Vec<HomeAgent> {
@@ -34,6 +34,7 @@ fn full() -> State {
         assigned: vec![(nai(51), home(200)), (nai(50), home(201))],
         bindings: vec![binding(8), binding(9), binding(50), beside(50), binding(51)],
         visitors: [8, 9, 50, 51].map(visitor).into(),
+        revocations: [50, 51].map(revocation).into(),
         sequences: vec![(0, 65_536), (u32::MAX, 256)],
         grants: vec![grant(3), grant(4)],
         last_audit: 4,
@@ -51,6 +52,7 @@ fn changes(of: State) -> Vec<Change> {
     changes.extend(assigned.map(|(nai, home_address)| Change::AssignAddress { nai, home_address }));
     changes.extend(of.bindings.into_iter().rev().map(Change::AddBinding));
     changes.extend(of.visitors.into_iter().rev().map(Change::PutVisitor));
+    changes.extend(of.revocations.into_iter().rev().map(Change::PutRevocation));
     changes
         .extend(of.sequences.into_iter().rev().map(|(link, below)| Change::ReserveSequence { link, below }));
     changes.extend(of.grants.into_iter().rev().map(Change::PutGrant));
@@ -97,6 +99,8 @@ async fn putting_again_replaces_whole_rows_with_their_associations() {
     expected.visitors[2] = visitor(51);
     expected.visitors[2].home_address = home(50);
     expected.visitors[2].associations = vec![association(AssociationKind::Key3, 77)];
+    expected.revocations[1].inform = true;
+    expected.revocations[1].associations.truncate(1);
     expected.sequences[0].1 = 256;
     expected.grants[1] = grant(5);
     expected.grants[1].id = 4;
@@ -109,6 +113,7 @@ async fn putting_again_replaces_whole_rows_with_their_associations() {
         Change::RemoveRealmKey(Spi(256 + 255)),
         Change::PutBinding(expected.bindings[2].duplicate()),
         Change::PutVisitor(expected.visitors[2].duplicate()),
+        Change::PutRevocation(expected.revocations[1].duplicate()),
         Change::ReserveSequence { link: 0, below: 256 },
         Change::PutGrant(expected.grants[1].clone()),
         Change::PutHomeAgent(expected.home_agents[1].clone()),
@@ -118,7 +123,7 @@ async fn putting_again_replaces_whole_rows_with_their_associations() {
 }
 
 #[tokio::test]
-async fn removed_bindings_and_visitors_leave_no_keys() {
+async fn removed_bindings_visitors_and_revocations_leave_no_keys() {
     let (_folder, path) = place();
     let store = open(&path).await;
     store.commit(changes(full())).await.unwrap();
@@ -126,10 +131,16 @@ async fn removed_bindings_and_visitors_leave_no_keys() {
         .into_iter()
         .flat_map(|n| [Change::RemoveBindings(home(n)), Change::RemoveVisitor(home(n))]);
     store.commit(list.collect()).await.unwrap();
-    let expected = State { bindings: vec![], visitors: vec![], ..full() };
+    let told = |n| {
+        let of = revocation(n);
+        Change::RemoveRevocation { home_address: of.home_address, care_of: of.care_of }
+    };
+    store.commit(vec![told(50), told(51), told(51)]).await.unwrap();
+    let expected = State { bindings: vec![], visitors: vec![], revocations: vec![], ..full() };
     assert_eq!(show(&store.load().await.unwrap()), show(&expected));
     assert_eq!(count(&path, "SELECT count(*) FROM binding_associations").await, 0);
     assert_eq!(count(&path, "SELECT count(*) FROM visitor_associations").await, 0);
+    assert_eq!(count(&path, "SELECT count(*) FROM revocation_associations").await, 0);
     // Removing what is not there is no failure.
     store.commit(vec![Change::RemoveBindings(home(9)), Change::RemoveVisitor(home(9))]).await.unwrap();
 }

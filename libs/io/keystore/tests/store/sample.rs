@@ -9,7 +9,7 @@ use crypto::{Cipher, Key};
 use keystore::Store;
 use record::{
     Association, AssociationKind, AuditEntry, Binding, Grant, GrantKey, Nai, Plain, RealmKey, RetiringKey,
-    State, Subscriber, SubscriberState, Tunnel, Visitor,
+    Revocation, RevocationSupport, State, Subscriber, SubscriberState, Tunnel, Visitor,
 };
 use sqlx::{ConnectOptions as _, SqliteConnection, sqlite::SqliteConnectOptions};
 use tempfile::TempDir;
@@ -124,7 +124,8 @@ pub(crate) fn binding(n: u8) -> Binding {
         tunnel: tunnel(n, Ipv4Addr::new(10, 51, 1, 2)),
         reverse_tunnel: !through_agent,
         broadcasts: through_agent,
-        revocation: through_agent.then_some(u32::MAX),
+        revocation: through_agent
+            .then_some(RevocationSupport { timestamp: u32::MAX, inform: n.is_multiple_of(4) }),
         foreign_agent: through_agent.then(|| "fa-a@visited-a.example".into()),
         lifetime: if through_agent { 600 } else { u16::MAX },
         granted: 1_790_000_000 + u64::from(n),
@@ -158,10 +159,26 @@ pub(crate) fn visitor(n: u8) -> Visitor {
         reverse_tunnel: n.is_multiple_of(2),
         encapsulating_delivery: !n.is_multiple_of(2),
         broadcasts: n.is_multiple_of(2),
-        revocation: (!n.is_multiple_of(2)).then_some(0),
+        revocation: (!n.is_multiple_of(2)).then_some(RevocationSupport { timestamp: 0, inform: n % 4 == 1 }),
         lifetime: 600,
         granted: 1_790_000_000,
         associations: vec![association(AssociationKind::Key2, n), association(AssociationKind::Key3, n)],
+    }
+}
+
+pub(crate) fn revocation(n: u8) -> Revocation {
+    let kind = if n.is_multiple_of(2) { AssociationKind::Key2 } else { AssociationKind::Key1 };
+    Revocation {
+        home_address: home(n),
+        care_of: Ipv4Addr::new(10, 51, 1, n),
+        home_agent: home(2),
+        peer: SocketAddrV4::new(
+            Ipv4Addr::new(10, 51, 1, 2),
+            if n.is_multiple_of(2) { 434 } else { u16::MAX },
+        ),
+        inform: n.is_multiple_of(2),
+        ends: n.is_multiple_of(2).then_some(u64::MAX),
+        associations: vec![association(kind, n), association(kind, n ^ 1)],
     }
 }
 
@@ -255,15 +272,22 @@ pub(crate) fn show_visitor(of: &Visitor) -> String {
     )
 }
 
+fn show_revocation(of: &Revocation) -> String {
+    let Revocation { home_address, care_of, home_agent, peer, inform, ends, associations } = of;
+    let keys = show_associations(associations);
+    format!("{home_address} {care_of} {home_agent} {peer} {inform} {ends:?} {keys}")
+}
+
 /// Every field of a state.
 pub(crate) fn show(of: &State) -> Vec<String> {
     let State { subscribers, subscriber_cursor, seen, realm_keys, bindings, .. } = of;
-    let State { visitors, sequences, grants, last_audit, home_agents, assigned, .. } = of;
+    let State { visitors, revocations, sequences, grants, last_audit, home_agents, assigned, .. } = of;
     let mut lines = vec![format!("{subscriber_cursor} {last_audit} {seen:?} {sequences:?} {assigned:?}")];
     lines.extend(subscribers.iter().map(show_subscriber));
     lines.extend(realm_keys.iter().map(show_realm_key));
     lines.extend(bindings.iter().map(show_binding));
     lines.extend(visitors.iter().map(show_visitor));
+    lines.extend(revocations.iter().map(show_revocation));
     lines.extend(grants.iter().map(|grant| format!("{grant:?}")));
     lines.extend(home_agents.iter().map(|home_agent| format!("{home_agent:?}")));
     lines

@@ -40,7 +40,7 @@ fn no_registration_message(did: &[Did]) -> bool {
     did.iter().all(|did| match did {
         Did::Send(Transmit::Udp { .. }) => false,
         Did::Send(Transmit::Link { packet, .. }) => ip::parse_udp(packet).is_err(),
-        Did::Persist(_) | Did::Tunnel(_) | Did::Notify(_) => true,
+        Did::Persist(_) | Did::Tunnel(_) | Did::Revoked(_) | Did::Notify(_) => true,
     })
 }
 

@@ -1,6 +1,7 @@
 //! Revocations by home agents.
 
 use crypto::Rng;
+use record::RevocationSupport;
 use sa::End;
 use wire::mip::{
     extension::{self, put},
@@ -105,7 +106,8 @@ fn support_is_offered_with_34_and_remembered() {
         assert_eq!(support.map(|s| (s.inform, s.timestamp)), offered.map(|at| (false, at)));
     }
     let (world, ..) = visited();
-    assert_eq!(world.store.visitors[0].revocation, Some(AGREED));
+    let agreed = RevocationSupport { timestamp: AGREED, inform: false };
+    assert_eq!(world.store.visitors[0].revocation, Some(agreed));
 }
 
 #[test]
@@ -134,7 +136,9 @@ fn a_revoked_visitor_goes_and_that_is_acknowledged_in_this_order() {
     let (mut world, _, key2) = visited();
     world.did();
     arrives(&mut world, HOME_AGENT, &revocation(&key2, &fixed(AGREED + 5), HOME_ADDRESS));
-    let [Did::Persist(1), Did::Tunnel(gone), Did::Notify(event), Did::Send(_)] = world.did.as_slice() else {
+    let [Did::Persist(1), Did::Tunnel(gone), Did::Notify(event), Did::Send(_), Did::Send(_)] =
+        world.did.as_slice()
+    else {
         panic!("{:?}", world.did);
     };
     assert_eq!(*gone, TunnelChange::VisitorRemoved { home_address: HOME_ADDRESS });
@@ -144,6 +148,9 @@ fn a_revoked_visitor_goes_and_that_is_acknowledged_in_this_order() {
     // Its acknowledgement was lost: it comes again with a new time, for a minute.
     arrives(&mut world, HOME_AGENT, &revocation(&key2, &fixed(AGREED + 6), HOME_ADDRESS));
     assert_eq!(acknowledged(&mut world, &key2), [AGREED + 6]);
+    // This one again is a replay.
+    arrives(&mut world, HOME_AGENT, &revocation(&key2, &fixed(AGREED + 6), HOME_ADDRESS));
+    assert_eq!((acknowledged(&mut world, &key2), world.counter("revocation: repeated")), (vec![], 1));
     world.pass(Duration::from_secs(60));
     world.did();
     arrives(&mut world, HOME_AGENT, &revocation(&key2, &fixed(AGREED + 70), HOME_ADDRESS));
@@ -238,15 +245,22 @@ fn one_that_is_late_spares_a_visitor_that_came_back() {
     let new = register(&mut world, &mut mobile, Some(AGREED + 6));
     arrives(&mut world, HOME_AGENT, &late);
     assert!(nothing(&mut world));
-    assert_eq!(world.counter("revocation: older than the registration"), 1);
+    // One of the same second may be from before, too.
     arrives(&mut world, HOME_AGENT, &revocation(&new, &fixed(AGREED + 6), HOME_ADDRESS));
-    assert_eq!(acknowledged(&mut world, &new), [AGREED + 6]);
-    // It came back: what was recorded names nobody any more, whatever its time.
-    register(&mut world, &mut mobile, Some(AGREED + 7));
-    arrives(&mut world, HOME_AGENT, &revocation(&old, &fixed(AGREED + 90), HOME_ADDRESS));
     assert!(nothing(&mut world));
-    arrives(&mut world, HOME_AGENT, &revocation(&new, &fixed(AGREED + 90), HOME_ADDRESS));
-    assert_eq!(world.visitors(), [HOME_ADDRESS], "acknowledged again, and spared");
+    assert_eq!(world.counter("revocation: not later than the registration"), 2);
+    arrives(&mut world, HOME_AGENT, &revocation(&new, &fixed(AGREED + 7), HOME_ADDRESS));
+    assert_eq!(acknowledged(&mut world, &new), [AGREED + 7]);
+    // It came back: what was said of before counts no more, under whichever key.
+    register(&mut world, &mut mobile, Some(AGREED + 9));
+    for key2 in [&old, &new] {
+        arrives(&mut world, HOME_AGENT, &revocation(key2, &fixed(AGREED + 8), HOME_ADDRESS));
+        assert!(nothing(&mut world));
+    }
+    // What is said of it now does, even under a key of before: which reply arrived the home agent cannot know.
+    arrives(&mut world, HOME_AGENT, &revocation(&old, &fixed(AGREED + 10), HOME_ADDRESS));
+    assert_eq!(acknowledged(&mut world, &old), [AGREED + 10]);
+    assert!(world.visitors().is_empty());
 }
 
 #[test]
@@ -291,8 +305,11 @@ fn revoked(world: &mut World, key2: &Association) -> Vec<Revocation> {
 }
 
 fn dismiss(world: &mut World) {
+    // A revocation of the same second as the registration would wait for the next.
+    world.pass(Duration::from_secs(1));
     world.did();
-    world.input(Input::Request(Request::RevokeVisitor { home_address: HOME_ADDRESS }));
+    let ticket = Ticket(7);
+    world.input(Input::Request(Request::RevokeVisitor { home_address: HOME_ADDRESS, ticket }));
 }
 
 fn acknowledge(world: &mut World, key2: &Association, home_address: Ipv4Addr, identifier: u32) {
@@ -306,20 +323,26 @@ fn a_visitor_that_is_sent_away_is_gone_before_its_home_agent_is_told() {
     let (mut world, _, key2) = visited();
     world.mode = StoreMode::Fails;
     dismiss(&mut world);
+    assert!(matches!(world.did.as_slice(), [Did::Persist(2), Did::Notify(_), Did::Revoked(Err(_))]));
     assert_eq!((world.visitors().len(), revoked(&mut world, &key2)), (1, vec![]));
     world.mode = StoreMode::Works;
     dismiss(&mut world);
-    let [Did::Persist(1), Did::Tunnel(_), Did::Notify(event), Did::Send(_)] = world.did.as_slice() else {
-        panic!("{:?}", world.did);
-    };
-    assert_eq!(event.kind, EventKind::VisitorRemoved);
-    assert!(world.store.visitors.is_empty());
+    let order = [
+        matches!(world.did[0], Did::Persist(2)),
+        matches!(world.did[1], Did::Tunnel(_)),
+        matches!(&world.did[2], Did::Notify(event) if event.kind == EventKind::VisitorRemoved),
+        matches!(world.did[3], Did::Revoked(Ok(()))),
+        matches!(world.did[4], Did::Send(Transmit::Udp { .. })),
+    ];
+    assert_eq!(order, [true; 5], "{:?}", world.did);
+    assert!(world.store.visitors.is_empty() && world.store.revocations.len() == 1);
     let sent = revoked(&mut world, &key2);
     let identifier = ntp_seconds(world.now.unix.as_secs());
     assert_eq!(sent, [Revocation { from_home: false, ..fixed(identifier) }]);
     // A second time there is nobody.
     dismiss(&mut world);
-    assert_eq!(world.did(), []);
+    let nobody = format!("{HOME_ADDRESS} is no visitor");
+    assert_eq!(world.did(), [Did::Revoked(Err(nobody))]);
 }
 
 #[test]
@@ -364,6 +387,7 @@ fn it_is_told_no_longer_than_the_registration_would_have_lasted() {
     dismiss(&mut world);
     world.pass(Duration::from_secs(1000));
     assert_eq!(revoked(&mut world, &key2).len(), 5, "after 0, 1, 3, 7 and 15 seconds");
+    assert!(world.store.revocations.is_empty());
     assert_eq!(world.counter("revocations not acknowledged"), 1);
 }
 
@@ -387,4 +411,166 @@ fn a_home_agent_that_did_not_agree_is_not_told() {
     world.did();
     world.pass(Duration::from_secs(10));
     assert_eq!(revoked(&mut world, &key2), []);
+}
+
+#[test]
+fn a_restart_goes_on_telling_the_home_agent() {
+    let (mut world, _, key2) = visited();
+    dismiss(&mut world);
+    let first = revoked(&mut world, &key2)[0].identifier;
+    let mut world = world.restarted(config(), 5);
+    let again = revoked(&mut world, &key2);
+    assert_eq!(again.iter().map(|sent| sent.identifier - first).collect::<Vec<_>>(), [5]);
+    acknowledge(&mut world, &key2, Ipv4Addr::UNSPECIFIED, first);
+    assert_eq!(world.store.revocations.len(), 1, "what the process before sent is not known");
+    acknowledge(&mut world, &key2, Ipv4Addr::UNSPECIFIED, first + 5);
+    assert!(world.store.revocations.is_empty() && world.agent.dismissals.deadline().is_none());
+}
+
+#[test]
+fn a_new_registration_and_the_end_of_the_telling_are_one_commit() {
+    let (mut world, mut mobile, _) = visited();
+    dismiss(&mut world);
+    world.pass(Duration::from_secs(1));
+    let request = mobile.request(&world.challenge(LINK));
+    world.packet(LINK, mobile.station, &mobile.packet(&request));
+    let relayed = world.relayed();
+    // While the home agent is asked, nothing is sent that it could take for the end of what it is about to grant.
+    world.pass(Duration::from_secs(5));
+    assert!(world.relayed().is_empty());
+    world.mode = StoreMode::Holds;
+    let reply = HomeAgentScript::new().reply(&relayed.last().unwrap().1);
+    world.reply(HOME_AGENT, &reply);
+    let [(_, changes)] = world.held.as_slice() else { panic!("one commit") };
+    let put = changes.iter().any(|c| matches!(c, Change::PutVisitor(_)));
+    assert!(put && changes.iter().any(|c| matches!(c, Change::RemoveRevocation { .. })));
+    world.release();
+    assert!(world.store.revocations.is_empty() && world.agent.dismissals.deadline().is_none());
+}
+
+/// The sequence numbers of advertisements that were for this mobile node alone.
+fn told(world: &World, mobile: &Mobile) -> Vec<u16> {
+    let alone = world.advertised(LINK).into_iter().filter(|(_, to)| *to == mobile.station);
+    alone.map(|(advertisement, _)| advertisement.agent().unwrap().sequence).collect()
+}
+
+fn deciding(inform: Inform) -> World {
+    World::with(Config { inform, ..config() })
+}
+
+#[test]
+fn a_mobile_node_is_told_by_a_sequence_that_begins_anew_until_it_registers() {
+    let (mut world, mut mobile, key2) = visited();
+    world.did();
+    arrives(&mut world, HOME_AGENT, &revocation(&key2, &fixed(AGREED + 5), HOME_ADDRESS));
+    assert_eq!(told(&world, &mobile), [0]);
+    world.pass(Duration::from_secs(10));
+    assert_eq!(told(&world, &mobile), [0, 0, 0], "the link may lose it");
+    assert!(world.wait.is_some());
+    let key2 = register(&mut world, &mut mobile, Some(AGREED + 6));
+    world.did();
+    arrives(&mut world, HOME_AGENT, &revocation(&key2, &fixed(AGREED + 9), HOME_ADDRESS));
+    register(&mut world, &mut mobile, Some(AGREED + 10));
+    world.did();
+    world.pass(Duration::from_secs(10));
+    assert_eq!(told(&world, &mobile), [], "it knows");
+}
+
+#[test]
+fn who_is_told_is_as_configured_and_agreed_on() {
+    // Offered, agreed to by the home agent, flag I of the revocation: whether the node is told, I of the answer.
+    for (inform, agreed, asked, tells, answered) in [
+        (Inform::Always, false, false, true, false),
+        (Inform::Always, false, true, true, true),
+        (Inform::Never, false, true, false, false),
+        (Inform::HomeAgentDecides, false, false, true, false),
+        (Inform::HomeAgentDecides, true, false, false, false),
+        (Inform::HomeAgentDecides, true, true, true, true),
+        (Inform::Always, true, false, true, false),
+    ] {
+        let mut world = deciding(inform);
+        let mut mobile = Mobile::new();
+        let key2 = register_agreeing(&mut world, &mut mobile, agreed);
+        world.did();
+        let message = Revocation { inform: asked, ..fixed(AGREED + 5) };
+        arrives(&mut world, HOME_AGENT, &revocation(&key2, &message, HOME_ADDRESS));
+        assert_eq!(!told(&world, &mobile).is_empty(), tells, "{inform:?} {agreed} {asked}");
+        let answer = world.relayed_to(FROM).pop().unwrap();
+        assert_eq!(Acknowledgement::parse(&answer).unwrap().inform, answered, "{inform:?} {agreed} {asked}");
+    }
+}
+
+fn register_agreeing(world: &mut World, mobile: &mut Mobile, inform: bool) -> Association {
+    let request = mobile.request(&world.challenge(LINK));
+    world.packet(LINK, mobile.station, &mobile.packet(&request));
+    let relayed = world.relayed().pop().unwrap().1;
+    let mut script = HomeAgentScript::new();
+    (script.revocable, script.inform) = (Some(AGREED), inform);
+    world.reply(HOME_AGENT, &script.reply(&relayed));
+    script.key2.unwrap()
+}
+
+#[test]
+fn before_a_node_is_sent_away_quietly_its_home_agent_is_asked() {
+    for wanted in [true, false] {
+        let mut world = deciding(Inform::HomeAgentDecides);
+        let mut mobile = Mobile::new();
+        let key2 = register_agreeing(&mut world, &mut mobile, true);
+        dismiss(&mut world);
+        assert_eq!(told(&world, &mobile), []);
+        let sent = revoked(&mut world, &key2);
+        assert!(sent[0].inform);
+        let fixed = Acknowledgement {
+            inform: wanted,
+            home_address: Ipv4Addr::UNSPECIFIED,
+            identifier: sent[0].identifier,
+        };
+        world.reply(HOME_AGENT, &Revoker::new(&key2, End::Second).unwrap().acknowledge(&fixed));
+        assert_eq!(!told(&world, &mobile).is_empty(), wanted);
+    }
+    // Nobody answers: robustness says to tell.
+    let mut world = deciding(Inform::HomeAgentDecides);
+    let mut mobile = Mobile::new();
+    mobile.fixed.lifetime = 30;
+    register_agreeing(&mut world, &mut mobile, true);
+    dismiss(&mut world);
+    world.did();
+    world.pass(Duration::from_secs(40));
+    assert_eq!(told(&world, &mobile), [0, 0, 0]);
+}
+
+#[test]
+fn a_reply_that_a_revocation_overtook_makes_no_visitor() {
+    for held in [false, true] {
+        let (mut world, mut mobile, old) = visited();
+        world.pass(Duration::from_secs(1));
+        let request = mobile.request(&world.challenge(LINK));
+        world.did();
+        world.packet(LINK, mobile.station, &mobile.packet(&request));
+        let relayed = world.relayed().pop().unwrap().1;
+        let mut script = HomeAgentScript::new();
+        script.revocable = Some(AGREED + 5);
+        let reply = script.reply(&relayed);
+        // The home agent granted, then revoked, and its messages changed places on the way.
+        if held {
+            world.mode = StoreMode::Holds;
+        }
+        arrives(&mut world, HOME_AGENT, &revocation(&old, &fixed(AGREED + 6), HOME_ADDRESS));
+        world.reply(HOME_AGENT, &reply);
+        world.release();
+        assert!(world.visitors().is_empty() && world.store.visitors.is_empty(), "{held}");
+        // It comes back later than that.
+        register(&mut world, &mut mobile, Some(AGREED + 7));
+        assert_eq!(world.visitors(), [HOME_ADDRESS]);
+    }
+}
+
+#[test]
+fn both_ends_at_once_need_no_more_telling() {
+    let (mut world, _, key2) = visited();
+    dismiss(&mut world);
+    world.did();
+    arrives(&mut world, HOME_AGENT, &revocation(&key2, &fixed(AGREED + 9), HOME_ADDRESS));
+    assert_eq!(acknowledged(&mut world, &key2), [AGREED + 9]);
+    assert!(world.store.revocations.is_empty() && world.agent.dismissals.deadline().is_none());
 }

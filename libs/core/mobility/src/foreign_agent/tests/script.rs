@@ -185,6 +185,8 @@ pub(super) struct HomeAgentScript {
     pub(super) answers_share: bool,
     /// The time in 137 of an acceptance.
     pub(super) revocable: Option<u32>,
+    /// Flag I in it.
+    pub(super) inform: bool,
     /// The last KEY 2 that it gave, as it sees it.
     pub(super) key2: Option<Association>,
     /// The last KEY 3 that it gave, as the mobile node sees it.
@@ -213,6 +215,7 @@ impl HomeAgentScript {
             with_34: true,
             answers_share: true,
             revocable: None,
+            inform: false,
             key2: None,
             key3: None,
             exchange: None,
@@ -265,7 +268,7 @@ impl HomeAgentScript {
             self.put(&mut w, piece, &parts);
         }
         if let Some(timestamp) = self.revocable.filter(|_| with_keys) {
-            Support { inform: false, timestamp }.emit(&mut w);
+            Support { inform: self.inform, timestamp }.emit(&mut w);
         }
         if self.with_34 {
             open_authentication(&mut w, extension::FA_HA_AUTHENTICATION, self.path.spi(), 32);

@@ -273,7 +273,9 @@ fn sent_and_told(
                 agent.handle(Input::Request(Request::Persisted { ticket, result: Ok(()) }), now);
             }
             Output::Effect(Effect::Notify(event)) => told.push(event),
-            Output::Effect(Effect::Tunnel(_) | Effect::Acknowledge(_) | Effect::Refresh { .. }) => {}
+            Output::Effect(
+                Effect::Tunnel(_) | Effect::Acknowledge(_) | Effect::Refresh { .. } | Effect::Revoked { .. },
+            ) => {}
             Output::Send(transmit) => sent.push(transmit),
             Output::Wait(_) => return (sent, told),
         }

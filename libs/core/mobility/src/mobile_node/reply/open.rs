@@ -27,6 +27,8 @@ pub(super) struct Accepted<'m> {
     pub(super) counts_from: Option<u64>,
     /// The home address, as it was or newly assigned.
     pub(super) home_address: Ipv4Addr,
+    /// The home agent takes part in revocations: its clock.
+    pub(super) revocable: Option<u32>,
     /// The agent's next challenge, under KEY 3.
     pub(super) challenge: Option<&'m [u8]>,
 }
@@ -110,7 +112,8 @@ impl MobileNode {
         } else {
             None
         };
-        Ok(Accepted { associations, udp, counts_from, home_address, challenge })
+        let revocable = mobile.revocation.filter(|_| sent.revocable).map(|support| support.timestamp);
+        Ok(Accepted { associations, udp, counts_from, home_address, revocable, challenge })
     }
 
     /// The answer to a deregistration: no keys, and no share.
@@ -127,7 +130,14 @@ impl MobileNode {
         let home_address = self.granted_address(reply, parts, sent, &opener)?;
         let challenge = self.relayed(parts, sent)?;
         let counts_from = self.counts_from(parts, sent, &opener);
-        Ok(Accepted { associations: Vec::new(), udp: None, counts_from, home_address, challenge })
+        Ok(Accepted {
+            associations: Vec::new(),
+            udp: None,
+            counts_from,
+            home_address,
+            revocable: None,
+            challenge,
+        })
     }
 
     /// The exchange of key shares that this acceptance completes.

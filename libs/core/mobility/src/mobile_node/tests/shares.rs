@@ -70,10 +70,10 @@ fn the_order_of_a_request() {
     world.link_up();
     world.address();
     let extensions = wire::mip::extension::walk(&world.last().bytes, Fixed::LEN).unwrap().len();
-    assert_eq!(extensions, 7);
+    assert_eq!(extensions, 8);
     let last = world.last();
     let tail = wire::mip::extension::walk(&last.bytes, Fixed::LEN).unwrap();
-    assert_eq!(tail[4..].iter().map(|e| e.kind).collect::<Vec<_>>(), [38, 144, 32]);
+    assert_eq!(tail[4..].iter().map(|e| e.kind).collect::<Vec<_>>(), [38, 137, 144, 32]);
 }
 
 #[test]

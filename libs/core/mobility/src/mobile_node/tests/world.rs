@@ -28,6 +28,7 @@ use wire::{
         ours::{DOCUMENTATION_VENDOR, ErrorDetail, Numbers, SealedNai, Subtype, ip_owner, nai_owner},
         part::Parts,
         registration::{Identification, Reply, Request as Fixed},
+        revocation::{ACKNOWLEDGEMENT, Support},
         share::{Group, KeyShare},
     },
 };
@@ -154,6 +155,8 @@ pub(super) struct Answer {
     pub(super) ip: Option<Ipv4Addr>,
     pub(super) keys: Vec<KeyInfo>,
     pub(super) udp: Option<UdpTunnelReply>,
+    /// The home agent's time in 137.
+    pub(super) revocable: Option<u32>,
     pub(super) detail: Option<ErrorDetail>,
     pub(super) realm: String,
     pub(super) share: Share,
@@ -208,6 +211,7 @@ impl Answer {
             ip: away.then_some(HOME),
             keys,
             udp: None,
+            revocable: None,
             detail: None,
             realm: format!("@{REALM}"),
         }
@@ -271,6 +275,9 @@ impl Answer {
                 KeyShare { group: *group, value }.emit(&mut w, NUMBERS).unwrap();
             }
             _ => {}
+        }
+        if let Some(timestamp) = self.revocable {
+            Support { inform: false, timestamp }.emit(&mut w);
         }
         if let Some(udp) = &self.udp {
             udp.emit(&mut w);
@@ -409,6 +416,8 @@ pub(super) struct World {
     pub(super) asked: Vec<Asked>,
     pub(super) solicited: Vec<(LinkId, Instant)>,
     pub(super) keepalives: Vec<(Instant, SocketAddrV4, Vec<u8>)>,
+    /// Acknowledgements of revocations: from, to, bytes.
+    pub(super) acknowledged: Vec<(SocketAddrV4, SocketAddrV4, Vec<u8>)>,
     pub(super) routes: Vec<Route>,
     /// Home addresses that it was given.
     pub(super) given: Vec<Ipv4Addr>,
@@ -442,6 +451,7 @@ pub(super) fn config() -> Config {
         encapsulation: Encapsulation::IpInIp,
         delivery: Delivery::Direct,
         broadcasts: false,
+        revocation: true,
         keepalive: Duration::from_secs(110),
     }
 }
@@ -464,6 +474,7 @@ impl World {
             asked: Vec::new(),
             solicited: Vec::new(),
             keepalives: Vec::new(),
+            acknowledged: Vec::new(),
             routes: Vec::new(),
             given: Vec::new(),
             events: Vec::new(),
@@ -552,6 +563,8 @@ impl World {
             Transmit::Udp { source, destination, payload } => {
                 if payload[0] == 4 {
                     self.keepalives.push((at, source, payload));
+                } else if payload[0] == ACKNOWLEDGEMENT {
+                    self.acknowledged.push((source, destination, payload));
                 } else {
                     self.record(&payload, source, destination, None);
                 }
@@ -579,6 +592,10 @@ impl World {
             assert!(index <= self.on_disk.index, "{index} is used before it is on disk");
         }
         self.asked.push(asked);
+    }
+
+    pub(super) fn input(&mut self, input: Input<'_, Request>) {
+        self.give(input);
     }
 
     pub(super) fn request(&mut self, request: Request) {

@@ -22,6 +22,7 @@ CREATE TABLE bindings (
     broadcasts     INTEGER NOT NULL,
     -- Timestamp of the foreign agent's revocation support extension, as far as agreed on.
     revocation     INTEGER,
+    revocation_inform INTEGER NOT NULL,
     foreign_agent  TEXT,
     lifetime       INTEGER NOT NULL,
     granted        INTEGER NOT NULL,
@@ -49,9 +50,9 @@ CREATE TABLE binding_associations (
 ) STRICT;
 
 INSERT INTO bindings (home_address, care_of, nai, tunnel, tunnel_address, tunnel_port, reverse_tunnel, broadcasts,
-        revocation, foreign_agent, lifetime, granted)
+        revocation, revocation_inform, foreign_agent, lifetime, granted)
     SELECT home_address, care_of, nai, tunnel, tunnel_address, tunnel_port, reverse_tunnel, broadcasts,
-        revocation, foreign_agent, lifetime, granted
+        revocation, revocation_inform, foreign_agent, lifetime, granted
     FROM old_bindings;
 INSERT INTO binding_associations (home_address, care_of, position, kind, inbound_spi, outbound_spi, sealed_key, own,
         peer, made, ends, confirmed, retires)
