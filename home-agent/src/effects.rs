@@ -1,6 +1,6 @@
 //! Carries out what the core wants, in order, and brings it what happens.
 
-use std::{future::Future, net::Ipv4Addr, pin::Pin};
+use std::{collections::BTreeMap, future::Future, net::Ipv4Addr, pin::Pin};
 
 use ::admin::{AgentRequest, EventLog, shown};
 use forward::{Broadcasts, Entry, Peer, Table};

@@ -81,8 +81,16 @@ pub(crate) fn at_rest(world: &World, node: usize) -> Verdict {
 /// No agent that a mobile node left still takes it for its visitor.
 fn nowhere_else(world: &World, node: usize) -> Verdict {
     let here = world.mobile_nodes[node].place;
+    let machine = world.mobile_nodes[node].machine.as_ref().ok_or("its daemon is down")?;
+    // An agent that a node leaves while it keeps its bindings is told of nothing.
+    let Some(address) = world.model.home(node).filter(|_| !world.plan.asks_for_both(node)) else {
+        return Ok(());
+    };
+    // Whoever does not know its address gives nothing up at home, until it registers again elsewhere.
+    if here == Place::Home && machine.home_address() != address {
+        return Ok(());
+    }
     for (agent, visited) in world.foreign_agents.iter().enumerate() {
-        let address = home_address(node);
         // One whose time is over stands on a disk that failed at that moment; a start drops it.
         let lives = |v: &record::Visitor| v.ends().is_none_or(|ends| ends > world.unix());
         let stale =

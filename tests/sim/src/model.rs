@@ -321,11 +321,15 @@ impl Model {
         if self.is_revoked(node) || taken_down {
             return Ok(());
         }
-        let removed = disk.bindings(address).filter(|b| care_of.is_none_or(|care_of| care_of == b.care_of));
-        // Monotonic and wall time are rounded apart by up to a second.
-        must(removed.into_iter().all(|b| b.ends().is_some_and(|ends| ends <= unix + 1)), || {
-            format!("mobile node {node}: ended before its time")
-        })
+        let mut removed =
+            disk.bindings(address).filter(|b| care_of.is_none_or(|care_of| care_of == b.care_of));
+        let for_a_reason = |b: &Binding| {
+            // Monotonic and wall time are rounded apart by up to a second.
+            let over = b.ends().is_some_and(|ends| ends <= unix + 1);
+            let own = self.ended.get(&(Ender::Home, address, b.care_of)) == Some(&unix);
+            over || own || self.told((Ender::Foreign, address, b.care_of), b.revocation)
+        };
+        must(removed.all(for_a_reason), || format!("mobile node {node}: ended before its time"))
     }
 
     /// Keys stand only with those for whom they were made.
@@ -362,7 +366,7 @@ impl Model {
                 Change::RemoveRevocation { home_address, care_of } => {
                     let ended = (ender, *home_address, *care_of);
                     let back = changes.iter().any(|c| {
-                        matches!(c, Change::PutBinding(b) if b.home_address == *home_address)
+                        matches!(c, Change::PutBinding(b) | Change::AddBinding(b) if b.home_address == *home_address)
                             || matches!(c, Change::PutVisitor(v) if v.home_address == *home_address)
                     });
                     if self.saying.remove(&ended) && !back {
@@ -407,7 +411,7 @@ impl Model {
         let Some(visitor) = disk.visitor(address) else {
             return Ok(());
         };
-        let node = node_of(address).ok_or("a visitor of nobody goes")?;
+        let node = self.node_of(address).ok_or("a visitor of nobody goes")?;
         let over = visitor.ends().is_some_and(|ends| ends <= unix + 1);
         let left = self.sent.iter().any(|((n, _), sent)| {
             *n == node && sent.place == Place::Visited(agent) && sent.request.lifetime == 0

@@ -451,16 +451,16 @@ impl World {
             Action::CutCore(d) => self.core_cut_until = until(d),
             Action::ClockJump(node, seconds) => self.mobile_nodes[node].clock_offset += seconds,
             Action::RevokeVisitor(agent, node) => {
-                let (home_address, ticket) = (home_address(node), Ticket::default());
-                let request = foreign_agent::Request::RevokeVisitor { home_address, ticket };
-                if self.home_agents.len() == 1 {
+                if let Some(home_address) = self.model.home(node).filter(|_| self.home_agents.len() == 1) {
+                    let ticket = Ticket::default();
+                    let request = foreign_agent::Request::RevokeVisitor { home_address, ticket };
                     self.foreign(agent, Input::Request(request));
                 }
             }
             Action::RevokeBinding(node) => {
-                let (home_address, ticket) = (home_address(node), Ticket::default());
-                let request = home_agent::Request::RevokeBinding { home_address, ticket };
-                if self.home_agents.len() == 1 {
+                if let Some(home_address) = self.model.home(node).filter(|_| self.home_agents.len() == 1) {
+                    let ticket = Ticket::default();
+                    let request = home_agent::Request::RevokeBinding { home_address, ticket };
                     self.home(0, Input::Request(request));
                 }
             }
