@@ -508,7 +508,7 @@ mod tests {
             ("max_pending = 1000", "max_pending = 0", "registration.max_pending", "from 1"),
             ("\"optional\" ", "\"maybe\"", "registration.reverse_tunnel", "required"),
             ("required = false", "required = 0", "registration.required", "true or false"),
-            ("inform = \"always\"", "inform = true", "registration.inform", "home-agent"),
+            ("inform = \"always\"", "inform = \"yes\"", "registration.inform", "home-agent"),
             ("interval_ms = 1000", "interval_ms = 1", "advertisement.interval_ms", "20"),
             ("interval_ms = 1000", "interval_ms = 1001", "advertisement.lifetime_s", "here 4"),
             ("lifetime_s = 3 ", "lifetime_s = 0", "advertisement.lifetime_s", "1 to 9000"),

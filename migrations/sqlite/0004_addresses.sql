@@ -22,6 +22,7 @@ CREATE TABLE bindings (
     broadcasts     INTEGER NOT NULL,
     -- Timestamp of the foreign agent's revocation support extension, as far as agreed on.
     revocation     INTEGER,
+    -- The home agent decides whether the mobile node is told.
     revocation_inform INTEGER NOT NULL,
     foreign_agent  TEXT,
     lifetime       INTEGER NOT NULL,

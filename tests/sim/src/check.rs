@@ -78,25 +78,23 @@ pub(crate) fn at_rest(world: &World, node: usize) -> Verdict {
     }
 }
 
-/// No agent that a mobile node left still takes it for its visitor.
+/// No agent that a mobile node left still takes it for its visitor, unless it is still being told.
 fn nowhere_else(world: &World, node: usize) -> Verdict {
     let here = world.mobile_nodes[node].place;
-    let machine = world.mobile_nodes[node].machine.as_ref().ok_or("its daemon is down")?;
-    // An agent that a node leaves while it keeps its bindings is told of nothing.
-    let Some(address) = world.model.home(node).filter(|_| !world.plan.asks_for_both(node)) else {
+    let Some(address) = world.model.home(node) else {
         return Ok(());
     };
-    // Whoever does not know its address gives nothing up at home, until it registers again elsewhere.
-    if here == Place::Home && machine.home_address() != address {
-        return Ok(());
-    }
     for (agent, visited) in world.foreign_agents.iter().enumerate() {
+        // With S it may have asked to be reached there too.
+        let bound = world.home_disk.bindings(address).any(|b| b.care_of == care_of(agent));
         // One whose time is over stands on a disk that failed at that moment; a start drops it.
         let lives = |v: &record::Visitor| v.ends().is_none_or(|ends| ends > world.unix());
         let stale =
             visited.visitors.contains_key(&address) || visited.disk.visitor(address).is_some_and(lives);
         // Several home agents agree to no revocations: there a visit ends with its lifetime.
-        if stale && here != Place::Visited(agent) && world.home_agents.len() == 1 {
+        // The home agent cannot know which keys the foreign agent has: it tries them in turn, ever more slowly.
+        let told = world.home_disk.tells(address, care_of(agent));
+        if stale && !bound && !told && here != Place::Visited(agent) && world.home_agents.len() == 1 {
             return Err(format!("foreign agent {agent} still has it as a visitor"));
         }
     }

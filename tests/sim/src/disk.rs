@@ -83,6 +83,11 @@ impl Disk {
         self.state.visitors.iter().find(|v| v.home_address == home_address)
     }
 
+    /// True if the other end of this registration is being told that it ended.
+    pub(crate) fn tells(&self, home_address: Ipv4Addr, care_of: Ipv4Addr) -> bool {
+        self.state.revocations.iter().any(|r| (r.home_address, r.care_of) == (home_address, care_of))
+    }
+
     /// A disk on which every visitor is gone, as after a loss of the file.
     pub(crate) fn lose(&mut self) {
         self.state.visitors.clear();

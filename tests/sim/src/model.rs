@@ -321,15 +321,15 @@ impl Model {
         if self.is_revoked(node) || taken_down {
             return Ok(());
         }
-        let mut removed =
-            disk.bindings(address).filter(|b| care_of.is_none_or(|care_of| care_of == b.care_of));
-        let for_a_reason = |b: &Binding| {
+        let removed = disk.bindings(address).filter(|b| care_of.is_none_or(|care_of| care_of == b.care_of));
+        let rightly = |b: &Binding| {
             // Monotonic and wall time are rounded apart by up to a second.
             let over = b.ends().is_some_and(|ends| ends <= unix + 1);
+            let told = self.told((Ender::Foreign, address, b.care_of), b.revocation);
             let own = self.ended.get(&(Ender::Home, address, b.care_of)) == Some(&unix);
-            over || own || self.told((Ender::Foreign, address, b.care_of), b.revocation)
+            over || told || own
         };
-        must(removed.all(for_a_reason), || format!("mobile node {node}: ended before its time"))
+        must(removed.into_iter().all(rightly), || format!("mobile node {node}: ended before its time"))
     }
 
     /// Keys stand only with those for whom they were made.

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    net::SocketAddrV4,
+    net::{Ipv4Addr, SocketAddrV4},
     time::Duration,
 };
 
@@ -290,6 +290,11 @@ impl World {
         }
     }
 
+    /// The home address of a mobile node that operators may revoke: where one home agent serves, and it has one.
+    fn revocable(&self, node: usize) -> Option<Ipv4Addr> {
+        self.model.home(node).filter(|_| self.home_agents.len() == 1)
+    }
+
     /// Seconds since 1970 at the agents.
     pub(crate) fn unix(&self) -> u64 {
         self.clock(Party::HomeAgent(0)).unix.as_secs()
@@ -451,17 +456,16 @@ impl World {
             Action::CutCore(d) => self.core_cut_until = until(d),
             Action::ClockJump(node, seconds) => self.mobile_nodes[node].clock_offset += seconds,
             Action::RevokeVisitor(agent, node) => {
-                if let Some(home_address) = self.model.home(node).filter(|_| self.home_agents.len() == 1) {
+                if let Some(home_address) = self.revocable(node) {
                     let ticket = Ticket::default();
                     let request = foreign_agent::Request::RevokeVisitor { home_address, ticket };
                     self.foreign(agent, Input::Request(request));
                 }
             }
             Action::RevokeBinding(node) => {
-                if let Some(home_address) = self.model.home(node).filter(|_| self.home_agents.len() == 1) {
+                if let Some(home_address) = self.revocable(node) {
                     let ticket = Ticket::default();
-                    let request = home_agent::Request::RevokeBinding { home_address, ticket };
-                    self.home(0, Input::Request(request));
+                    self.home(0, Input::Request(home_agent::Request::RevokeBinding { home_address, ticket }));
                 }
             }
             Action::Replay(_) | Action::Forge(..) | Action::Truncate(..) | Action::Divert(..) => {

@@ -195,9 +195,8 @@ impl Table {
             (Some(packet), Side::HomeAgent) => self.of(packet.destination()),
             (Some(_), Side::Visited) | (None, _) => &[],
         };
-        let judge = move |entry: &Entry| {
-            into_tunnel(*entry, packet?, paths).map_or_else(Verdict::Drop, |verdict| verdict).into()
-        };
+        let judge =
+            move |entry: &Entry| into_tunnel(*entry, packet?, paths).unwrap_or_else(Verdict::Drop).into();
         entries.iter().skip(1).filter_map(judge)
     }
 

@@ -22,9 +22,7 @@ use crate::{
 const LATELY: u64 = 24 * 60 * 60;
 
 /// Associations by the columns that name whose they are.
-type Associations<Of> = BTreeMap<Of, Vec<Association>>;
-/// Reads whose an association is.
-type Owner<Of> = fn(&Reading<'_>) -> Result<Of, ReadError>;
+type Associations<Owner> = BTreeMap<Owner, Vec<Association>>;
 /// Home address and care-of address.
 type BindingId = (Ipv4Addr, Ipv4Addr);
 
@@ -73,7 +71,7 @@ pub(crate) async fn held(
     let row = of("SELECT rowid, * FROM home_addresses WHERE nai = ?1").fetch_optional(&mut *snapshot).await?;
     let assigned = row.map(|row| assigned(&Reading::new("home_addresses", &row))).transpose()?;
     let rows = of(ASSOCIATIONS_OF).fetch_all(&mut *snapshot).await?;
-    let mut associations = grouped("binding_associations", &rows, OF_BINDING, vault)?;
+    let mut associations = grouped("binding_associations", &rows, binding_id, vault)?;
     let rows = of("SELECT rowid, * FROM bindings WHERE nai = ?1").fetch_all(&mut *snapshot).await?;
     let bindings = bindings(&rows, &mut associations)?;
     snapshot.commit().await?;
@@ -138,7 +136,7 @@ impl Load<'_> {
 
     async fn bindings(&mut self) -> Result<Vec<Binding>, ReadError> {
         let rows = self.fetch(BINDING_ASSOCIATIONS).await?;
-        let mut associations = grouped("binding_associations", &rows, OF_BINDING, self.vault)?;
+        let mut associations = grouped("binding_associations", &rows, binding_id, self.vault)?;
         bindings(&self.fetch("SELECT rowid, * FROM bindings").await?, &mut associations)
     }
 
@@ -150,8 +148,8 @@ impl Load<'_> {
 
     async fn visitors(&mut self) -> Result<Vec<Visitor>, ReadError> {
         let rows = self.fetch(VISITOR_ASSOCIATIONS).await?;
-        let owner = (&["home_address"][..], (|row| row.address("home_address")) as Owner<Ipv4Addr>);
-        let mut associations = grouped("visitor_associations", &rows, owner, self.vault)?;
+        let home_address = |row: &Reading<'_>| row.address("home_address");
+        let mut associations = grouped("visitor_associations", &rows, home_address, self.vault)?;
         let rows = self.fetch("SELECT rowid, * FROM visitors").await?;
         let read = |row| visitor(&Reading::new("visitors", row), &mut associations);
         let mut visitors = rows.iter().map(read).collect::<Result<Vec<_>, _>>()?;
@@ -160,21 +158,17 @@ impl Load<'_> {
     }
 }
 
-/// The columns that name the binding of an association.
-const OF_BINDING: (&[&str], Owner<BindingId>) = (&["home_address", "care_of"], binding_id);
-
 /// Associations, in order of position, by whose they are.
-fn grouped<Of: Ord>(
+fn grouped<Owner: Ord>(
     table: &'static str,
     rows: &[SqliteRow],
-    (names, owner): (&[&str], Owner<Of>),
+    owner: fn(&Reading<'_>) -> Result<Owner, ReadError>,
     vault: &Vault,
-) -> Result<Associations<Of>, ReadError> {
+) -> Result<Associations<Owner>, ReadError> {
     let mut associations = Associations::new();
     for row in rows {
         let row = Reading::new(table, row);
-        let named: Vec<&str> = names.iter().map(|name| row.column(name)).collect::<Result<_, _>>()?;
-        associations.entry(owner(&row)?).or_default().push(association(table, &named, &row, vault)?);
+        associations.entry(owner(&row)?).or_default().push(association(table, &row, vault)?);
     }
     Ok(associations)
 }
@@ -330,12 +324,7 @@ fn visitor(row: &Reading<'_>, associations: &mut Associations<Ipv4Addr>) -> Resu
 }
 
 /// An association of what `of` names.
-pub(crate) fn association(
-    table: &str,
-    owner: &[&str],
-    row: &Reading<'_>,
-    vault: &Vault,
-) -> Result<Association, ReadError> {
+pub(crate) fn association(table: &str, row: &Reading<'_>, vault: &Vault) -> Result<Association, ReadError> {
     let kind = AssociationKind::from_number(row.number("kind")?);
     let mut association = Association {
         kind: kind.ok_or_else(|| row.damaged("the kind of key is unknown"))?,
@@ -350,10 +339,22 @@ pub(crate) fn association(
         retires: row.optional_u64("retires")?,
     };
     let position = row.column("position")?;
-    let place = Place::association(table, owner, position, &association);
-    // Before a home address could have several bindings, it alone named the place.
-    let old = owner.len() > 1 && vault.open(&place, row.column("sealed_key")?).is_none();
-    let place = if old { Place::association(table, &owner[..1], position, &association) } else { place };
+    if let Some(registration) = row.optional_column("registration")? {
+        let place = Place::association(table, &[registration], position, &association);
+        association.key = unsealed(row, vault, &place, "sealed_key")?;
+        return Ok(association);
+    }
+    let home_address = row.column("home_address")?;
+    let of_home = Place::association(table, &[home_address], position, &association);
+    let place = match row.optional_column("care_of")? {
+        None => of_home,
+        Some(care_of) => {
+            let place = Place::association(table, &[home_address, care_of], position, &association);
+            // Before a home address could have several bindings, it alone named the place.
+            let old = vault.open(&place, row.column("sealed_key")?).is_none();
+            if old { of_home } else { place }
+        }
+    };
     association.key = unsealed(row, vault, &place, "sealed_key")?;
     Ok(association)
 }

@@ -56,7 +56,7 @@ pub(crate) async fn load(
         let row = Reading::new("revocations", row);
         let name: &str = row.column("registration")?;
         let keys = sqlx::query(ASSOCIATIONS).bind(name).fetch_all(&mut *connection).await?;
-        let keys = keys.iter().map(|key| association(TABLE, &[name], &Reading::new(TABLE, key), vault));
+        let keys = keys.iter().map(|key| association(TABLE, &Reading::new(TABLE, key), vault));
         found.push(revocation(&row, keys.collect::<Result<_, _>>()?)?);
     }
     found.sort_by_key(|of| (of.home_address, of.care_of));

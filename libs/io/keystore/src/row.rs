@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddrV4};
 
 use record::{Nai, Tunnel};
-use sqlx::{Decode, Row, Sqlite, Type, sqlite::SqliteRow};
+use sqlx::{Column as _, Decode, Row, Sqlite, Type, sqlite::SqliteRow};
 
 use crate::ReadError;
 
@@ -46,6 +46,15 @@ impl<'a> Reading<'a> {
         T: Decode<'a, Sqlite> + Type<Sqlite>,
     {
         self.row.try_get(name).map_err(|error| self.damaged(error.to_string()))
+    }
+
+    /// A column that only some tables have.
+    pub(crate) fn optional_column<T>(&self, name: &str) -> Result<Option<T>, ReadError>
+    where
+        T: Decode<'a, Sqlite> + Type<Sqlite>,
+    {
+        let there = self.row.columns().iter().any(|column| column.name() == name);
+        there.then(|| self.column(name)).transpose()
     }
 
     /// A number of all 64 bits.

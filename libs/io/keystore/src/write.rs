@@ -325,7 +325,8 @@ const NEXT_IDENTIFICATION: &str = "UPDATE identifications
 
 const ADD_BINDING: &str =
     "INSERT INTO bindings (home_address, nai, care_of, tunnel, tunnel_address, tunnel_port,
-        reverse_tunnel, foreign_agent, lifetime, granted, broadcasts, revocation, revocation_inform)
+        reverse_tunnel, foreign_agent, lifetime, granted, broadcasts, revocation,
+        revocation_inform)
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
 
 /// Its associations go with it: never a mixture of old and new keys.

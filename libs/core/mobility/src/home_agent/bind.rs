@@ -1,6 +1,10 @@
 //! From keys to a committed binding: the second half of a registration.
 
-use std::{collections::BTreeSet, net::Ipv4Addr, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::Ipv4Addr,
+    time::Duration,
+};
 
 use record::{Association, Binding, Change, CommitError, Nai, Seen};
 use sansio::{Instant, LinkAddress, Now, Transmit};
@@ -58,7 +62,7 @@ impl Work {
         Self { deadline: None, step: Step::Subscribers(batch), of: None, reply: None }
     }
 
-    /// The removal of a binding that nobody asked for by a request.
+    /// The removal that nobody asked for by a request, of a binding, or of all those of a home address.
     pub(super) const fn ending(home_address: Ipv4Addr, care_of: Option<Ipv4Addr>, why: &'static str) -> Self {
         let step = Step::Unbind { home_address, care_of, returned: None, why };
         Self { deadline: None, step, of: None, reply: None }
@@ -167,9 +171,14 @@ impl HomeAgent {
         if !self.keeps_others(asked) {
             return false;
         }
-        let standing = self.standing_bindings(asked.home_address);
-        let others = standing.iter().filter(|binding| binding.care_of != asked.care_of);
-        others.count() >= self.config.max_simultaneous_bindings
+        let mut standing = self.standing(asked.home_address);
+        standing.insert(asked.care_of);
+        standing.len() > self.config.max_simultaneous_bindings
+    }
+
+    /// Care-of addresses at which a home address is bound once all that was sent to the store is committed.
+    fn standing(&self, home_address: Ipv4Addr) -> BTreeSet<Ipv4Addr> {
+        self.standing_bindings(home_address).map(|binding| binding.care_of).collect()
     }
 
     /// Answers a request that is denied: the identification is recorded all the same.
@@ -197,7 +206,7 @@ impl HomeAgent {
         let (home_address, care_of) = (asked.home_address, asked.care_of);
         let all = care_of.is_unspecified() || care_of == home_address;
         let care_of = (!all).then_some(care_of);
-        // Also one that is on its way to the store, and one of another home agent.
+        // Even where no binding stands: one may be on its way to the store, or another home agent's.
         let change = match care_of {
             Some(care_of) => Change::RemoveBinding { home_address, care_of },
             None => Change::RemoveBindings(home_address),
@@ -289,13 +298,13 @@ impl HomeAgent {
         let mut whose = work.of.map(|(nai, _)| nai);
         match work.step {
             Step::Unbind { home_address, care_of, .. } if whose.is_none() => {
-                let bound = self.bindings.of(home_address);
-                let of_these = bound.filter(|b| care_of.is_none_or(|care_of| care_of == b.care_of));
-                let ids: Vec<_> = of_these.map(id_of).collect();
-                for id in ids {
+                let meant = |b: &&Binding| care_of.is_none_or(|care_of| care_of == b.care_of);
+                let bindings = self.bindings.of(home_address).filter(meant);
+                let ended: Vec<_> = bindings.map(|b| (id_of(b), b.nai.clone())).collect();
+                for (id, nai) in ended {
                     self.bindings.look_again(id, now.mono + AGAIN);
+                    whose = Some(nai);
                 }
-                whose = self.bindings.of(home_address).next().map(|binding| binding.nai.clone());
             }
             Step::Subscribers(batch) => self.not_taken_over(batch, now),
             _ => {}
@@ -374,7 +383,9 @@ impl HomeAgent {
         event.code = Some(0);
         let through = binding.foreign_agent.as_deref().unwrap_or("a co-located care-of address");
         event.text = format!("{} is at {} through {through}", binding.nai, binding.care_of);
+        self.unwanted(id_of(&binding));
         for left in self.replace(binding, beside, now) {
+            self.unwanted(id_of(&left));
             event.text.push_str(&format!(", no longer at {}", left.care_of));
         }
         for other in self.bindings.of(home_address).filter(|b| Some(b.care_of) != event.care_of) {
@@ -391,7 +402,6 @@ impl HomeAgent {
         if !beside {
             self.elsewhere.remove(&home_address);
         }
-        self.unwanted(home_address, beside.then_some(care_of));
         let mut left = self.bindings.replace(Bound::granted(binding, now), beside);
         left.retain(|before| before.care_of != care_of);
         self.retunnel(home_address, None);
@@ -421,18 +431,16 @@ impl HomeAgent {
             Some(care_of) => self.bindings.remove((home_address, care_of)).into_iter().collect(),
             None => self.bindings.remove_all(home_address),
         };
-        self.unwanted(home_address, care_of);
         if gone.is_empty() {
             return;
         }
-        // What was granted is not granted any more: the same request again would be told so.
-        for binding in &gone {
+        self.retunnel(home_address, returned);
+        for binding in gone {
+            self.unwanted(id_of(&binding));
+            // What was granted is not granted any more: the same request again would be told so.
             if let Some(known) = self.known.get_mut(&binding.nai) {
                 known.repeat = None;
             }
-        }
-        self.retunnel(home_address, returned);
-        for binding in gone {
             let mut event = Event::new(EventKind::BindingRemoved, format!("{}: {why}", binding.nai));
             event.home_address = Some(home_address);
             event.care_of = Some(binding.care_of);
@@ -444,43 +452,39 @@ impl HomeAgent {
     /// Removes a binding by our own will: commit first, then take it down. Not while a new one with the same
     /// care-of address is on its way to the store, which would be removed in its place: then it is looked at again.
     fn end(&mut self, id: BindingId, why: &'static str, now: Now) {
-        if self.arriving_at().contains(&id) {
+        if self.renewing(id) {
             return self.bindings.look_again(id, now.mono + AGAIN);
         }
-        self.end_with(id.0, Some(id.1), why, Default::default());
+        self.end_with(id, why, Default::default());
     }
 
-    /// Bindings that are on their way to the store.
-    fn arriving(&self) -> impl Iterator<Item = &Binding> {
+    /// True if a new binding with these addresses is on its way to the store.
+    pub(super) fn renewing(&self, id: BindingId) -> bool {
+        self.arriving_at().any(|arriving| arriving == id)
+    }
+
+    /// Where new bindings are on their way to.
+    pub(super) fn arriving_at(&self) -> impl Iterator<Item = BindingId> {
         self.work.values().filter_map(|work| match &work.step {
-            Step::Bind { binding, .. } => Some(&**binding),
+            Step::Bind { binding, .. } => Some(id_of(binding)),
             _ => None,
         })
     }
 
-    /// True if a new binding of this home address is on its way to the store.
-    pub(super) fn renewing(&self, home_address: Ipv4Addr) -> bool {
-        self.arriving().any(|binding| binding.home_address == home_address)
-    }
-
-    /// Where new bindings are on their way to: home address and care-of address.
-    pub(super) fn arriving_at(&self) -> Vec<BindingId> {
-        self.arriving().map(id_of).collect()
-    }
-
-    /// What the store holds of a home address once it has done all that it was given, except for what is being
-    /// removed.
-    pub(super) fn standing_bindings(&self, home_address: Ipv4Addr) -> Vec<&Binding> {
-        let bound = self.bindings.of(home_address);
-        let mut standing: Vec<_> = bound.filter(|b| !self.bindings.is_ending(id_of(b))).collect();
+    /// What the store holds of a home address once it has done all that it was given.
+    pub(super) fn standing_bindings(&self, home_address: Ipv4Addr) -> impl Iterator<Item = &Binding> {
+        let mut standing: BTreeMap<_, _> =
+            self.bindings.of(home_address).map(|binding| (binding.care_of, binding)).collect();
         for work in self.work.values() {
             match &work.step {
                 Step::Bind { binding, beside, .. } if binding.home_address == home_address => {
-                    standing.retain(|before| *beside && before.care_of != binding.care_of);
-                    standing.push(binding);
+                    if !beside {
+                        standing.clear();
+                    }
+                    standing.insert(binding.care_of, binding);
                 }
                 Step::Unbind { home_address: of, care_of, .. } if *of == home_address => {
-                    standing.retain(|before| care_of.is_some_and(|care_of| care_of != before.care_of));
+                    standing.retain(|standing, _| care_of.is_some_and(|care_of| care_of != *standing));
                 }
                 Step::Bind { .. }
                 | Step::Unbind { .. }
@@ -489,13 +493,13 @@ impl HomeAgent {
                 | Step::Subscribers(_) => {}
             }
         }
-        standing
+        standing.into_values()
     }
 
     /// Refuses the changes beside it if another home agent has heard of the mobile node since: what stands at its home
     /// address may be that one's binding.
-    pub(super) fn guard(&self, home_address: Ipv4Addr) -> Option<Change> {
-        let nai = &self.bindings.of(home_address).next()?.nai;
+    pub(super) fn guard(&self, id: BindingId) -> Option<Change> {
+        let nai = &self.bindings.find(id)?.binding.nai;
         let known = self.known.get(nai)?;
         let sent = known.sent?.0;
         let (generation, index) = known.window;

@@ -77,11 +77,6 @@ impl Bindings {
         self.by_id.get(&id)
     }
 
-    /// The binding that receives under this index.
-    pub(super) fn holder(&self, inbound: Spi) -> Option<BindingId> {
-        self.inbound.get(&inbound).copied()
-    }
-
     /// Those of a home address, in order of care-of address.
     pub(super) fn of(&self, home_address: Ipv4Addr) -> impl Iterator<Item = &Binding> {
         let all = (home_address, Ipv4Addr::UNSPECIFIED)..=(home_address, Ipv4Addr::BROADCAST);
@@ -93,6 +88,11 @@ impl Bindings {
         self.of(home_address).map(BoundTunnel::of).collect()
     }
 
+    /// The binding that receives under this index.
+    pub(super) fn holder(&self, inbound: Spi) -> Option<BindingId> {
+        self.inbound.get(&inbound).copied()
+    }
+
     /// Inserts a binding; hands back those that it takes the place of: always that of its care-of address, and all
     /// others of the home address unless they are kept beside it.
     pub(super) fn replace(&mut self, bound: Bound, keep_others: bool) -> Vec<Binding> {
@@ -101,12 +101,6 @@ impl Bindings {
         self.due.extend(bound.ends.map(|ends| (ends, id)));
         self.put(id, bound);
         before
-    }
-
-    /// Removes all bindings of a home address.
-    pub(super) fn remove_all(&mut self, home_address: Ipv4Addr) -> Vec<Binding> {
-        let ids: Vec<_> = self.of(home_address).map(id_of).collect();
-        ids.into_iter().filter_map(|id| self.remove(id)).collect()
     }
 
     /// Puts it in its place with what follows from its associations.
@@ -153,6 +147,12 @@ impl Bindings {
         Some(bound.binding)
     }
 
+    /// Removes all bindings of a home address.
+    pub(super) fn remove_all(&mut self, home_address: Ipv4Addr) -> Vec<Binding> {
+        let ids: Vec<_> = self.of(home_address).map(id_of).collect();
+        ids.into_iter().filter_map(|id| self.remove(id)).collect()
+    }
+
     /// When the next one is due.
     pub(super) fn next_due(&self) -> Option<Instant> {
         earliest(self.due.first().map(|(at, _)| *at), self.erasures.first().map(|(at, _)| *at))
@@ -166,11 +166,6 @@ impl Bindings {
             over.push(first.1);
         }
         over
-    }
-
-    /// True if its removal went to the store.
-    pub(super) fn is_ending(&self, id: BindingId) -> bool {
-        self.by_id.get(&id).is_some_and(|bound| bound.ending)
     }
 
     /// It was looked at, and stands until its lifetime is over.

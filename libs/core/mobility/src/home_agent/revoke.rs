@@ -146,8 +146,9 @@ impl HomeAgent {
     /// change-over).
     pub(super) fn change_over(&self, asked: &Asked, new: Vec<Association>, now: Now) -> Vec<Association> {
         let ended = (asked.home_address, asked.care_of);
-        let before = self.standing_bindings(asked.home_address);
+        // Those that stay beside it keep theirs.
         let beside = self.keeps_others(asked);
+        let before = self.standing_bindings(asked.home_address);
         let mut list: Vec<Association> = Vec::new();
         list.extend(self.revocations.tellings.keys(ended).map(Association::duplicate));
         for binding in before {
@@ -165,9 +166,9 @@ impl HomeAgent {
     }
 
     /// Prepares to tell who served this mobile node until now: every other binding that the new one replaces and that
-    /// ended at an agent. A node with its own address knows that it moved.
+    /// ended at an agent; none if they stay beside it. A node with its own address knows that it moved.
     pub(super) fn replacing(&self, new: &Binding, beside: bool, now: Now) -> (Vec<Change>, Sequel) {
-        let before = self.standing_bindings(new.home_address).into_iter().filter(|_| !beside);
+        let before = self.standing_bindings(new.home_address).filter(|_| !beside);
         let left = before.filter(|b| b.care_of != new.care_of && b.foreign_agent.is_some());
         // It has moved: nobody there is to be told.
         let tell: Vec<_> = left.filter_map(|b| revocation(b, self.config.address, false, now)).collect();
@@ -182,15 +183,14 @@ impl HomeAgent {
     pub(super) fn leaving(&self, asked: &Asked, now: Now) -> (Vec<Change>, Sequel) {
         let through = asked.agent.as_ref().map(|agent| &agent.nai);
         let all = asked.care_of.is_unspecified() || asked.care_of == asked.home_address;
-        let before = self.standing_bindings(asked.home_address).into_iter();
-        let before = before.filter(|b| all || b.care_of == asked.care_of);
+        let before = self.standing_bindings(asked.home_address).filter(|b| all || b.care_of == asked.care_of);
         let unaware = before.filter(|b| b.foreign_agent.is_some() && b.foreign_agent.as_ref() != through);
         let tell: Vec<_> = unaware.filter_map(|b| revocation(b, self.config.address, false, now)).collect();
         let changes = tell.iter().map(|record| Change::PutRevocation(record.duplicate())).collect();
         (changes, Sequel { tell, ..Sequel::default() })
     }
 
-    /// Prepares to tell the other ends of a binding, or of all of a home address if no care-of address is named; the
+    /// Prepares to tell the other end of the binding with that care-of address, or of all bindings of a home address, the
     /// mobile node included where the configuration says so.
     pub(super) fn ending(
         &self,
@@ -199,7 +199,7 @@ impl HomeAgent {
         now: Now,
     ) -> (Vec<Change>, Sequel) {
         let inform = self.config.inform;
-        let before = self.standing_bindings(home_address).into_iter();
+        let before = self.standing_bindings(home_address);
         let before = before.filter(|b| care_of.is_none_or(|care_of| care_of == b.care_of));
         let tell: Vec<_> = before.filter_map(|b| revocation(b, self.config.address, inform, now)).collect();
         let changes = tell.iter().map(|record| Change::PutRevocation(record.duplicate())).collect();
@@ -240,11 +240,11 @@ impl HomeAgent {
         }
     }
 
-    /// The operator ends all bindings of a home address.
+    /// The operator ends the bindings of a home address.
     pub(super) fn revoke_binding(&mut self, home_address: Ipv4Addr, ticket: Ticket, now: Now) {
         let refused = if self.bindings.of(home_address).next().is_none() {
             Some(format!("{home_address} has no binding"))
-        } else if self.renewing(home_address) {
+        } else if self.arriving_at().any(|(arriving, _)| arriving == home_address) {
             Some(format!("the binding of {home_address} is being renewed at this moment: try again"))
         } else {
             None
@@ -254,10 +254,20 @@ impl HomeAgent {
         }
         let (changes, sequel) = self.ending(home_address, None, now);
         let sequel = Sequel { operator: Some(ticket), ..sequel };
-        if !self.end_with(home_address, None, "revoked by the operator", (changes, sequel)) {
-            let result = Err(format!("the binding of {home_address} is ending already"));
-            self.outbox.effect(Effect::Revoked { ticket, result });
+        let ids: Vec<_> = self.bindings.of(home_address).map(id_of).collect();
+        let mut begun = false;
+        for id in &ids {
+            begun |= self.bindings.begin_ending(*id);
         }
+        if !begun {
+            let result = Err(format!("the binding of {home_address} is ending already"));
+            return self.outbox.effect(Effect::Revoked { ticket, result });
+        }
+        let guard = ids.first().and_then(|id| self.guard(*id));
+        let remove = Change::RemoveBindings(home_address);
+        let changes = guard.into_iter().chain([remove]).chain(changes).collect();
+        let work = Work::ending(home_address, None, "revoked by the operator");
+        self.persist_ending(work, changes, sequel);
     }
 
     /// Ends a binding before its time, as soon as that can be done.
@@ -265,12 +275,12 @@ impl HomeAgent {
         if self.bindings.find(id).is_none() {
             return;
         }
-        if self.arriving_at().contains(&id) {
+        if self.renewing(id) {
             self.revocations.wanted.insert(id, why);
             return self.bindings.look_again(id, now.mono + super::bind::AGAIN);
         }
         let prepared = self.ending(id.0, Some(id.1), now);
-        if self.end_with(id.0, Some(id.1), why, prepared) {
+        if self.end_with(id, why, prepared) {
             self.revocations.wanted.insert(id, why);
         }
     }
@@ -280,39 +290,33 @@ impl HomeAgent {
         self.revocations.wanted.get(&id).copied()
     }
 
-    /// It was replaced, or it is gone; all of the home address if no care-of address is named.
-    pub(super) fn unwanted(&mut self, home_address: Ipv4Addr, care_of: Option<Ipv4Addr>) {
-        let gone = |id: &BindingId| id.0 == home_address && care_of.is_none_or(|care_of| care_of == id.1);
-        self.revocations.wanted.retain(|id, _| !gone(id));
+    /// It was replaced, or it is gone.
+    pub(super) fn unwanted(&mut self, id: BindingId) {
+        self.revocations.wanted.remove(&id);
     }
 
-    /// Commits the end of a binding, or of all of a home address if no care-of address is named; false if that is being
-    /// done already.
+    /// Commits the end of a binding; false if that is being done already.
     pub(super) fn end_with(
         &mut self,
-        home_address: Ipv4Addr,
-        care_of: Option<Ipv4Addr>,
+        id: BindingId,
         why: &'static str,
-        (mut changes, sequel): (Vec<Change>, Sequel),
+        (changes, sequel): (Vec<Change>, Sequel),
     ) -> bool {
-        let of_these = |b: &&Binding| care_of.is_none_or(|care_of| care_of == b.care_of);
-        let ids: Vec<_> = self.bindings.of(home_address).filter(of_these).map(id_of).collect();
-        if ids.iter().filter(|id| self.bindings.begin_ending(**id)).count() == 0 {
+        if !self.bindings.begin_ending(id) {
             return false;
         }
-        let ticket = self.ticket();
-        self.work.insert(ticket, Work::ending(home_address, care_of, why));
-        self.then(ticket, sequel);
-        let remove = match care_of {
-            Some(care_of) => Change::RemoveBinding { home_address, care_of },
-            None => Change::RemoveBindings(home_address),
-        };
-        changes.insert(0, remove);
-        if let Some(guard) = self.guard(home_address) {
-            changes.insert(0, guard);
-        }
-        self.outbox.effect(Effect::Persist { ticket, changes });
+        let (home_address, care_of) = id;
+        let remove = Change::RemoveBinding { home_address, care_of };
+        let changes = self.guard(id).into_iter().chain([remove]).chain(changes).collect();
+        self.persist_ending(Work::ending(home_address, Some(care_of), why), changes, sequel);
         true
+    }
+
+    fn persist_ending(&mut self, work: Work, changes: Vec<Change>, sequel: Sequel) {
+        let ticket = self.ticket();
+        self.work.insert(ticket, work);
+        self.then(ticket, sequel);
+        self.outbox.effect(Effect::Persist { ticket, changes });
     }
 
     /// Sends what is due.
@@ -322,7 +326,7 @@ impl HomeAgent {
             return;
         }
         let numbers = Numbers::Vendor(self.config.vendor);
-        let held = self.arriving_at();
+        let held: Vec<_> = self.arriving_at().collect();
         let tellings = &mut self.revocations.tellings;
         let due = tellings.due(End::Second, numbers, &mut self.rng, |ended| held.contains(&ended), now);
         let source = SocketAddrV4::new(self.config.address, PORT);

@@ -76,13 +76,11 @@ impl HomeAgent {
             return Err("revocation: not later than the registration");
         }
         let changing = "revocation: while the binding changes";
-        if self.arriving_at().contains(&(whose, agent)) {
+        if self.renewing((whose, agent)) {
             return Err(changing);
         }
         let prepared = (Vec::new(), Sequel::answering(answer));
-        self.end_with(whose, Some(agent), "its foreign agent revoked it", prepared)
-            .then_some(())
-            .ok_or(changing)
+        self.end_with((whose, agent), "its foreign agent revoked it", prepared).then_some(()).ok_or(changing)
     }
 
     /// The KEY 2 that the foreign agent at this address names by our index, and whose: of a binding, or of one that
@@ -104,7 +102,7 @@ impl HomeAgent {
         let binding = &self.bindings.find((home_address, agent))?.binding;
         let name = binding.foreign_agent.as_ref()?;
         let path = self.paths.iter().find(|path| path.nai == *name)?;
-        (path.address == agent && binding.care_of == agent).then_some(binding)
+        (path.address == agent).then_some(binding)
     }
 
     /// There is no such binding any more: an acknowledgement was lost, or both ends ended it at the same time.

@@ -175,12 +175,7 @@ impl HomeAgent {
             sequel.join(more);
         }
         for nai in changed.iter().flat_map(|subscriber| self.released_by(subscriber)) {
-            if let Some(home_address) = self.addresses.of(&nai) {
-                changes.push(Change::RemoveBindings(home_address));
-                let (told, more) = self.ending(home_address, None, now);
-                changes.extend(told);
-                sequel.join(more);
-            }
+            changes.extend(self.addresses.of(&nai).map(Change::RemoveBindings));
             changes.push(Change::ReleaseAddress(nai));
         }
         if complete {

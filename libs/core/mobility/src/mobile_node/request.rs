@@ -43,10 +43,10 @@ pub(super) struct Sent {
     pub(super) flags: Flags,
     /// 130 stood there.
     pub(super) encapsulating: bool,
-    /// The home address that it asked for; 0.0.0.0 for any.
-    pub(super) wanted: Ipv4Addr,
     /// It carried 137.
     pub(super) revocable: bool,
+    /// The home address that it asked for; 0.0.0.0 for any.
+    pub(super) wanted: Ipv4Addr,
     /// It carried 33.
     pub(super) proved: bool,
     /// An unauthenticated denial was believed; a second one is not.

@@ -217,7 +217,7 @@ impl MobileNode {
         match reply.code {
             Code::HA_TOO_MANY_BINDINGS if sent.flags.has(Flags::SIMULTANEOUS) && !a.alone => a.alone = true,
             Code::HA_PROHIBITED if assigned && !wanted.is_unspecified() && !self.ask_any => {
-                self.ask_any = true
+                self.ask_any = true;
             }
             _ => return false,
         }

@@ -25,10 +25,10 @@ pub(super) struct Accepted<'m> {
     pub(super) udp: Option<u16>,
     /// The one-time index that the home agent counts from now.
     pub(super) counts_from: Option<u64>,
-    /// The home address, as it was or newly assigned.
-    pub(super) home_address: Ipv4Addr,
     /// The home agent takes part in revocations: its clock.
     pub(super) revocable: Option<u32>,
+    /// The home address, as it was or newly assigned.
+    pub(super) home_address: Ipv4Addr,
     /// The agent's next challenge, under KEY 3.
     pub(super) challenge: Option<&'m [u8]>,
 }
@@ -113,7 +113,7 @@ impl MobileNode {
             None
         };
         let revocable = mobile.revocation.filter(|_| sent.revocable).map(|support| support.timestamp);
-        Ok(Accepted { associations, udp, counts_from, home_address, revocable, challenge })
+        Ok(Accepted { associations, udp, counts_from, revocable, home_address, challenge })
     }
 
     /// The answer to a deregistration: no keys, and no share.
@@ -134,8 +134,8 @@ impl MobileNode {
             associations: Vec::new(),
             udp: None,
             counts_from,
-            home_address,
             revocable: None,
+            home_address,
             challenge,
         })
     }
