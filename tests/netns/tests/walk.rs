@@ -172,6 +172,8 @@ fn registrations_show_nobody_on_visited_and_core_links() {
             match message.first() {
                 Some(1) => requests += 1,
                 Some(3) => replies += 1,
+                // The agent that was left is told, and says that it was.
+                Some(7 | 15) if link.starts_with("core") => {}
                 other => panic!("message {other:?} on {link}"),
             }
         }
