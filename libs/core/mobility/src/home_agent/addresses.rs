@@ -3,7 +3,8 @@
 //! An address is chosen at the first registration that is to be accepted, and committed with its binding. From then on
 //! it is that subscriber's: what roams is known by its address, so nobody gets another one's. That of a revoked one is
 //! kept for its name, because agents and correspondents may still know it by that, and is given to somebody else only
-//! where no other is left. It is never an address that somebody is enrolled with, ours, or one that no host of the home link can have.
+//! where no other is left. It is never an address that somebody is enrolled with, ours, or one that no host of the home
+//! link can have.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
