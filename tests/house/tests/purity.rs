@@ -42,6 +42,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ),
     ("key exchange", &["curve25519-dalek", "x25519-dalek"]),
     ("seeded random numbers", &["rand_core"]),
+    ("lists with a bound", &["arrayvec"]),
     ("the processor's instructions, found by asking it", &["cpufeatures", "cfg-if"]),
 ];
 

@@ -196,7 +196,7 @@ fn unknown_sub_types_and_other_vendors_are_noted() {
         });
         let bytes = assemble(&[unknown], &[]);
         let parts = parse(&bytes).unwrap();
-        assert_eq!(parts.mobile.not_understood, [subtype]);
+        assert_eq!(parts.mobile.not_understood, Some(subtype));
         assert!(!parts.mobile.understood() && parts.foreign.understood());
     }
     let other = protected("other vendor", Numbers::Vendor(VENDOR + 1), Subtype::NAI);

@@ -109,30 +109,74 @@ pub struct Authentication<'a> {
 /// Takes all extensions after the fixed part of `fixed` bytes.
 ///
 /// # Errors
-/// [`Error::Truncated`] or [`Error::Length`] where the framing is wrong, [`Error::UnknownCritical`] for an
-/// unknown type below 128; unknown ones above stay in the list for the caller to relay or ignore.
+/// As [`each`].
 pub fn walk(message: &[u8], fixed: usize) -> Result<Vec<Extension<'_>>, Error> {
-    let mut r = Reader::new(message);
-    r.take(fixed)?;
-    let mut found = Vec::new();
-    while !r.is_empty() {
-        let offset = r.position();
-        let kind = r.u8()?;
-        if kind == 0 {
-            continue;
+    each(message, fixed)?.collect()
+}
+
+/// Walks over the extensions after the fixed part of `fixed` bytes, without taking memory.
+///
+/// The walk yields [`Error::Truncated`] or [`Error::Length`] where the framing is wrong and
+/// [`Error::UnknownCritical`] for an unknown type below 128, and ends there; it yields unknown ones above for the
+/// caller to relay or ignore.
+///
+/// # Errors
+/// [`Error::Truncated`] if the fixed part is not whole.
+pub fn each(message: &[u8], fixed: usize) -> Result<Each<'_>, Error> {
+    let mut reader = Reader::new(message);
+    reader.take(fixed)?;
+    Ok(Each { reader, found: 0, over: false })
+}
+
+/// A walk over extensions, from [`each`].
+#[derive(Clone, Debug)]
+pub struct Each<'a> {
+    reader: Reader<'a>,
+    found: usize,
+    over: bool,
+}
+
+impl<'a> Each<'a> {
+    fn step(&mut self) -> Result<Option<Extension<'a>>, Error> {
+        let r = &mut self.reader;
+        loop {
+            if r.is_empty() {
+                return Ok(None);
+            }
+            let offset = r.position();
+            let kind = r.u8()?;
+            if kind == 0 {
+                continue;
+            }
+            let (subtype, length, header) = if long_form(kind) {
+                (r.u8()?, usize::from(r.u16()?), 4)
+            } else {
+                (0, usize::from(r.u8()?), 2)
+            };
+            let data = r.take(length)?;
+            if kind < 128 && !known(kind) {
+                return Err(Error::UnknownCritical(kind));
+            }
+            if self.found == MAX_EXTENSIONS {
+                return Err(Error::Length("number of extensions"));
+            }
+            self.found += 1;
+            return Ok(Some(Extension { kind, subtype, offset, header, data }));
         }
-        let (subtype, length, header) =
-            if long_form(kind) { (r.u8()?, usize::from(r.u16()?), 4) } else { (0, usize::from(r.u8()?), 2) };
-        let data = r.take(length)?;
-        if kind < 128 && !known(kind) {
-            return Err(Error::UnknownCritical(kind));
-        }
-        if found.len() == MAX_EXTENSIONS {
-            return Err(Error::Length("number of extensions"));
-        }
-        found.push(Extension { kind, subtype, offset, header, data });
     }
-    Ok(found)
+}
+
+impl<'a> Iterator for Each<'a> {
+    type Item = Result<Extension<'a>, Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.over {
+            return None;
+        }
+        let step = self.step().transpose();
+        self.over = !matches!(step, Some(Ok(_)));
+        step
+    }
 }
 
 /// Appends a short-form extension.

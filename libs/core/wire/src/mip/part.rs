@@ -1,8 +1,13 @@
 //! The two parts of a registration message: what the mobile node's authentication covers, and what
 //! follows it (RFC 5944 section 3.6.1.3, docs/wire.md).
 //!
-//! Receivers take any order within a part and each extension at most once, except security associations.
+//! Receivers take any order within a part and each extension at most once, except security associations. Taking
+//! a message apart takes no memory.
 //! Nothing may follow the foreign–home authentication. Nothing is verified here.
+
+use std::cmp::Ordering;
+
+use arrayvec::ArrayVec;
 
 use super::{
     extension::{
@@ -16,6 +21,8 @@ use super::{
 };
 use crate::Error;
 
+/// Most associations in one part: three keys, and as many again as may come.
+pub const MAX_ASSOCIATIONS: usize = 8;
 /// Sub-type of 36: mobile–AAA authentication (RFC 4721 section 6).
 pub const MOBILE_AAA: u8 = 1;
 
@@ -43,8 +50,8 @@ pub struct Part<'a> {
     pub ip: Option<Held<'a>>,
     /// Sub-type 3.
     pub layer_2: Option<Held<'a>>,
-    /// Sub-type 4.
-    pub associations: Vec<Held<'a>>,
+    /// Sub-type 4, at most [`MAX_ASSOCIATIONS`].
+    pub associations: ArrayVec<Held<'a>, MAX_ASSOCIATIONS>,
     /// Sub-type 6.
     pub agent_heard: Option<AgentHeard<'a>>,
     /// Sub-type 7.
@@ -55,8 +62,8 @@ pub struct Part<'a> {
     pub key_share: Option<KeyShare<'a>>,
     /// Sub-type 10.
     pub cookie: Option<Cookie>,
-    /// Sub-types that are reserved or unknown.
-    pub not_understood: Vec<Subtype>,
+    /// The first of the sub-types that are reserved or unknown.
+    pub not_understood: Option<Subtype>,
     /// True if a critical vendor extension of another vendor stands here.
     pub foreign_vendor: bool,
     /// 144.
@@ -161,11 +168,10 @@ impl<'a> Part<'a> {
             Subtype::KEY_SHARE => once(&mut self.key_share, KeyShare::parse(ours.body)?, e.kind),
             Subtype::COOKIE => once(&mut self.cookie, Cookie::parse(ours.body)?, e.kind),
             Subtype::ASSOCIATION => {
-                self.associations.push(held()?);
-                Ok(())
+                self.associations.try_push(held()?).map_err(|_| Error::Length("number of associations"))
             }
             other => {
-                self.not_understood.push(other);
+                self.not_understood.get_or_insert(other);
                 Ok(())
             }
         }
@@ -174,7 +180,7 @@ impl<'a> Part<'a> {
     /// True if every extension of this part was understood.
     #[must_use]
     pub fn understood(&self) -> bool {
-        self.not_understood.is_empty() && !self.foreign_vendor
+        self.not_understood.is_none() && !self.foreign_vendor
     }
 }
 
@@ -185,41 +191,51 @@ impl<'a> Parts<'a> {
     /// # Errors
     /// Where framing, order or repetition is wrong; [`Error::Value`] if 32 is missing.
     pub fn parse(bytes: &'a [u8], fixed: usize, vendor: u32) -> Result<Self, Error> {
-        let extensions = extension::walk(bytes, fixed)?;
-        let at = extensions.iter().position(|e| e.kind == extension::MN_HA_AUTHENTICATION);
-        let at = at.ok_or(Error::Value("no mobile-home authentication"))?;
-        let (mut mobile, mut foreign, mut foreign_home) = (Part::default(), Part::default(), None);
-        for e in &extensions[..at] {
-            if matches!(e.kind, FA_HA_AUTHENTICATION | MN_FA_AUTHENTICATION | GENERALIZED_AUTHENTICATION) {
-                return Err(Error::Misplaced(e.kind));
+        let mut mobile_home = None;
+        let mut last = None;
+        // Framing first, of the whole: what is cut or not known is refused for that, whatever stands before it.
+        for e in extension::each(bytes, fixed)? {
+            let e = e?;
+            if mobile_home.is_none() && e.kind == extension::MN_HA_AUTHENTICATION {
+                mobile_home = Some(e);
             }
-            mobile.take(e, vendor)?;
+            last = Some(e);
         }
-        for e in &extensions[at + 1..] {
-            // No reply has one (RFC 4721 section 6).
-            let replied = e.kind == GENERALIZED_AUTHENTICATION && fixed != Request::LEN;
-            if foreign_home.is_some() || e.kind == extension::MN_HA_AUTHENTICATION || replied {
-                return Err(Error::Misplaced(e.kind));
-            }
-            if e.kind == FA_HA_AUTHENTICATION {
-                foreign_home = Some(e.authentication()?);
-            } else {
-                foreign.take(e, vendor)?;
+        let mobile_home = mobile_home.ok_or(Error::Value("no mobile-home authentication"))?;
+        let (mut mobile, mut foreign, mut foreign_home) = (Part::default(), Part::default(), None);
+        for e in extension::each(bytes, fixed)?.flatten() {
+            match e.offset.cmp(&mobile_home.offset) {
+                Ordering::Less => {
+                    if matches!(
+                        e.kind,
+                        FA_HA_AUTHENTICATION | MN_FA_AUTHENTICATION | GENERALIZED_AUTHENTICATION
+                    ) {
+                        return Err(Error::Misplaced(e.kind));
+                    }
+                    mobile.take(&e, vendor)?;
+                }
+                Ordering::Equal => {}
+                Ordering::Greater => {
+                    // No reply has one (RFC 4721 section 6).
+                    let replied = e.kind == GENERALIZED_AUTHENTICATION && fixed != Request::LEN;
+                    if foreign_home.is_some() || e.kind == extension::MN_HA_AUTHENTICATION || replied {
+                        return Err(Error::Misplaced(e.kind));
+                    }
+                    if e.kind == FA_HA_AUTHENTICATION {
+                        foreign_home = Some(e.authentication()?);
+                    } else {
+                        foreign.take(&e, vendor)?;
+                    }
+                }
             }
         }
         // Padding is no extension, but behind 34 nothing would authenticate it.
-        if foreign_home.is_some() && extensions.last().is_some_and(|e| e.end() != bytes.len()) {
+        if foreign_home.is_some() && last.is_some_and(|e| e.end() != bytes.len()) {
             return Err(Error::Trailing);
         }
-        Ok(Self {
-            bytes,
-            fixed,
-            mobile,
-            mobile_home: extensions[at].authentication()?,
-            mobile_end: extensions[at].end(),
-            foreign,
-            foreign_home,
-        })
+        let mobile_end = mobile_home.end();
+        let mobile_home = mobile_home.authentication()?;
+        Ok(Self { bytes, fixed, mobile, mobile_home, mobile_end, foreign, foreign_home })
     }
 
     /// Everything through 32, the authenticator included.
