@@ -131,9 +131,7 @@ impl Shell<HomeAgent> for World {
     }
 
     fn settled(&mut self, core: &HomeAgent) {
-        let counters = self.tunnel.counters();
-        let counters = counters.entries().map(|(name, value)| (name.to_owned(), value)).collect();
-        self.publisher.publish(core, counters, self.clock.now());
+        self.publisher.publish(core, &self.tunnel, self.clock);
     }
 }
 

@@ -98,7 +98,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let link = LinkSocket::open(interface, Hears::HomeAgent)?;
 
     let mut publisher = Publisher::new(snapshots, kdc_watched, started.mono);
-    publisher.publish(&core, Vec::new(), started);
+    publisher.publish(&core, &tunnel, clock);
     tokio::spawn(socket.serve(Agent::new(watched, events.clone()).with_requests(operators).routes()));
     tokio::spawn(kdc.clone().follow(cursor, to_core, acknowledged, kdc_state));
     let mut world = World {

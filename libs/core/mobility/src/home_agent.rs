@@ -14,6 +14,7 @@ mod bind;
 mod bindings;
 mod credential;
 mod intake;
+mod names;
 mod plain;
 mod realm;
 mod revoke;
@@ -36,13 +37,14 @@ use sa::AgentPath;
 use sansio::{Datagram, Input, Instant, LinkAddress, LinkId, Machine, Now, Outbox, Output, earliest};
 use wire::mip::{Spi, registration::Identification};
 
+pub use self::names::Names;
 use self::{
     addresses::Addresses,
     advertise::Advertiser,
     answer::Repeat,
     bind::Work,
     bindings::{Bindings, Bound},
-    credential::{Credential, Names},
+    credential::Credential,
     plain::PlainNodes,
     realm::Realm,
     revoke::Revocations,
@@ -415,6 +417,12 @@ impl HomeAgent {
     /// The bindings, in order of home address and care-of address.
     pub fn bindings(&self) -> impl Iterator<Item = &Binding> {
         self.bindings.iter()
+    }
+
+    /// How many bindings there are.
+    #[must_use]
+    pub fn bindings_held(&self) -> usize {
+        self.bindings.len()
     }
 
     /// The tunnels of each home address that is bound, in order of home address.

@@ -91,7 +91,7 @@ impl HomeAgent {
             credential.set_highest(same.map_or(0, Credential::highest));
         }
         let number = self.names.enter(nai.clone());
-        self.names.add(number, credentials.iter().flat_map(Credential::indices));
+        credentials.iter().flat_map(Credential::indices).for_each(|spi| self.names.add(number, spi));
         let (repeat, refused) = (None, Vec::new());
         let known = Known {
             subscriber,
@@ -113,7 +113,8 @@ impl HomeAgent {
         if !known.subscriber.home_address.is_unspecified() {
             self.addresses.free(known.subscriber.home_address);
         }
-        self.names.remove(known.number, known.credentials.iter().flat_map(Credential::indices));
+        let indices = known.credentials.iter().flat_map(Credential::indices);
+        indices.for_each(|spi| self.names.remove(known.number, spi));
         self.names.leave(known.number);
         Some(known)
     }
@@ -124,10 +125,10 @@ impl HomeAgent {
             return;
         };
         let of_that_key = known.credentials.iter_mut().find(|c| c.generation == generation);
-        if let Some(credential) = of_that_key.filter(|c| index > c.highest()) {
-            self.names.remove(known.number, credential.indices());
-            credential.set_highest(index);
-            self.names.add(known.number, credential.indices());
+        if let Some(credential) = of_that_key {
+            let (left, entered) = credential.move_up(index);
+            left.into_iter().for_each(|spi| self.names.remove(known.number, spi));
+            entered.into_iter().for_each(|spi| self.names.add(known.number, spi));
         }
     }
 
