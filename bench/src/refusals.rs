@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context as _, ensure};
 use crypto::{Cipher, Key, Rng};
-use mobility::home_agent::{Config, Effect, HomeAgent, Keys, Neighbour, Request};
+use mobility::home_agent::{Config, Effect, HomeAgent, Keys, Limits, Neighbour, Request};
 use record::{Nai, RealmKey, State, Subscriber, SubscriberState};
 use sa::{AgentPath, Direction, MobileHome, put_sealed};
 use sansio::{Datagram, Input, Instant, LinkId, Machine as _, Now, Output};
@@ -119,6 +119,7 @@ impl World {
             inform: true,
             keepalive: 110,
             home_addresses: None,
+            limits: Limits::default(),
             neighbours: vec![neighbour],
         };
         let subscribers = (0..=SUBSCRIBERS).map(subscriber).collect::<anyhow::Result<_>>()?;

@@ -213,6 +213,7 @@ impl HomeAgent {
             revocation: plan.home_agents == 1,
             inform: true,
             keepalive: 110,
+            limits: home_agent::Limits::default(),
             neighbours: neighbours.collect(),
         };
         self.followed = state.subscriber_cursor;

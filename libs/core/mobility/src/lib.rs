@@ -5,6 +5,7 @@
 //! no socket, read no clock and know no operating system.
 #![forbid(unsafe_code)]
 
+pub mod admission;
 mod budget;
 pub mod changeover;
 pub mod event;
