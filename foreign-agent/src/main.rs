@@ -2,7 +2,9 @@
 
 mod admin;
 mod config;
+mod counters;
 mod effects;
+mod limits;
 
 use std::{net::SocketAddrV4, process::ExitCode, sync::Arc};
 

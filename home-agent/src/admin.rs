@@ -9,6 +9,8 @@ use record::Tunnel;
 use sansio::{Instant, Now};
 use tokio::sync::watch;
 
+use crate::counters::{self, Rows};
+
 /// Snapshots of many bindings follow each other at least at this distance: making one copies every row. What is
 /// held back goes out with the next advertisement at the latest.
 const SPACING: Duration = Duration::from_millis(200);
@@ -21,15 +23,16 @@ pub(crate) struct Publisher {
     kdc: watch::Receiver<String>,
     started: Instant,
     last: Option<(u64, Instant)>,
+    rows: Rows,
 }
 
 impl Publisher {
-    pub(crate) const fn new(
+    pub(crate) fn new(
         snapshots: watch::Sender<Arc<AgentSnapshot>>,
         kdc: watch::Receiver<String>,
         started: Instant,
     ) -> Self {
-        Self { snapshots, kdc, started, last: None }
+        Self { snapshots, kdc, started, last: None, rows: Rows::default() }
     }
 
     /// True if something has changed that was not published.
@@ -39,17 +42,19 @@ impl Publisher {
     }
 
     /// Publishes what has changed, unless a large snapshot was published just now.
-    pub(crate) fn publish(&mut self, core: &HomeAgent, counters: Vec<(String, u64)>, now: Now) {
+    pub(crate) fn publish(&mut self, core: &HomeAgent, packets: Vec<(String, u64)>, now: Now) {
         let soon = self.last.is_some_and(|(_, at)| now.mono.saturating_since(at) < SPACING);
         if !self.stale(core) || soon && core.bindings().count() > FEW {
             return;
         }
         self.last = Some((core.revision(), now.mono));
-        let status = self.status(core, counters, now);
+        let status = self.status(core, packets, now);
         let mut snapshot = AgentSnapshot::new(status);
         snapshot.bindings = core.bindings().map(|b| binding(core, b, now)).collect();
         let associations = core.bindings().flat_map(|b| &b.associations);
         snapshot.associations = associations.map(|a| shown::association(a, now.unix)).collect();
+        snapshot.counters = Some(counters::in_all(core, now));
+        snapshot.peers = self.rows.of(core, now);
         self.snapshots.send_replace(Arc::new(snapshot));
     }
 

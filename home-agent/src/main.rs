@@ -2,8 +2,10 @@
 
 mod admin;
 mod config;
+mod counters;
 mod effects;
 mod kdc;
+mod limits;
 
 use std::{collections::BTreeMap, net::SocketAddrV4, process::ExitCode, sync::Arc};
 

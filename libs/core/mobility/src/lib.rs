@@ -9,6 +9,7 @@ pub mod admission;
 mod budget;
 pub mod changeover;
 pub mod event;
+mod figures;
 pub mod foreign_agent;
 pub mod home_agent;
 pub mod mobile_node;

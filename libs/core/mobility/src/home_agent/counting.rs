@@ -10,6 +10,7 @@ use super::{Effect, HomeAgent};
 use crate::{
     Event, EventKind,
     admission::{Meter, Rate},
+    figures::{Minute, Spans},
 };
 
 /// Lines about discarded messages that strangers can cause; the rest is only counted.
@@ -49,54 +50,13 @@ pub struct Registrations {
     pub most_pending: usize,
 }
 
-/// Things by the second, for a minute.
-#[derive(Debug)]
-pub(crate) struct Minute {
-    seconds: [u32; 60],
-    now: u64,
-    sum: u64,
-    most: u64,
-}
-
-impl Default for Minute {
-    fn default() -> Self {
-        Self { seconds: [0; 60], now: 0, sum: 0, most: 0 }
-    }
-}
-
-impl Minute {
-    fn turn(&mut self, now: Instant) {
-        let second = now.since_start().as_secs();
-        for gone in (self.now + 1..=second).take(60) {
-            let place = &mut self.seconds[(gone % 60) as usize];
-            self.sum -= u64::from(std::mem::take(place));
-        }
-        self.now = self.now.max(second);
-    }
-
-    pub(crate) fn add(&mut self, now: Instant) {
-        self.turn(now);
-        let place = &mut self.seconds[(self.now % 60) as usize];
-        let more = place.saturating_add(1);
-        self.sum += u64::from(more - *place);
-        *place = more;
-        self.most = self.most.max(self.sum);
-    }
-
-    /// In the last minute, and most in any.
-    pub(crate) fn read(&mut self, now: Instant) -> (u64, u64) {
-        self.turn(now);
-        (self.sum, self.most)
-    }
-}
-
 /// All figures. Counters have names of ours, nodes are enrolled ones: nobody else makes this grow.
 #[derive(Default)]
 pub(super) struct Figures {
     counters: BTreeMap<String, u64>,
     nodes: BTreeMap<Nai, Counted>,
     minute: Minute,
-    keys: (u64, Duration, Duration),
+    keys: Spans,
     notices: Meter,
     revision: u64,
     clock: Instant,
@@ -133,9 +93,7 @@ impl Figures {
     /// The key distribution centre answered what was asked `whole` before `deadline`.
     pub(super) fn keys_came(&mut self, deadline: Option<Instant>, whole: Duration, now: Instant) {
         let Some(deadline) = deadline else { return };
-        let took = whole.saturating_sub(deadline.saturating_since(now));
-        let (count, sum, longest) = self.keys;
-        self.keys = (count + 1, sum + took, longest.max(took));
+        self.keys.add(whole.saturating_sub(deadline.saturating_since(now)));
     }
 
     pub(super) fn accepted(&mut self, nai: &Nai, registration: bool, now: Now) {
@@ -177,16 +135,16 @@ impl HomeAgent {
     }
 
     /// How many registrations there were, and how long their keys took.
-    pub fn registrations(&mut self, now: Now) -> Registrations {
+    #[must_use]
+    pub fn registrations(&self, now: Now) -> Registrations {
         let (minute, most_in_a_minute) = self.figures.minute.read(now.mono);
-        let (keys, sum, keys_longest) = self.figures.keys;
-        let mean = sum.as_nanos().checked_div(u128::from(keys)).unwrap_or(0);
+        let keys = self.figures.keys;
         Registrations {
             minute,
             most_in_a_minute,
-            keys,
-            keys_mean: Duration::from_nanos(u64::try_from(mean).unwrap_or(u64::MAX)),
-            keys_longest,
+            keys: keys.count,
+            keys_mean: keys.mean(),
+            keys_longest: keys.longest,
             most_pending: self.work.most(),
         }
     }
@@ -235,27 +193,5 @@ impl HomeAgent {
         } else {
             self.figures.count("notices suppressed");
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn at(seconds: u64) -> Instant {
-        Instant::new(Duration::from_secs(seconds))
-    }
-
-    #[test]
-    fn a_minute_forgets_by_the_second_and_keeps_its_peak() {
-        let mut minute = Minute::default();
-        (0..5).for_each(|_| minute.add(at(1000)));
-        (0..3).for_each(|_| minute.add(at(1059)));
-        assert_eq!(minute.read(at(1059)), (8, 8));
-        assert_eq!(minute.read(at(1060)), (3, 8));
-        assert_eq!(minute.read(at(1118)), (3, 8));
-        assert_eq!(minute.read(at(1119)), (0, 8));
-        (0..9).for_each(|_| minute.add(at(90_000)));
-        assert_eq!(minute.read(at(90_000)), (9, 9));
     }
 }
