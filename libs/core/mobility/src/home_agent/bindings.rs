@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::Ipv4Addr,
+    sync::Arc,
     time::Duration,
 };
 
@@ -63,7 +64,7 @@ pub(super) struct Bindings {
     /// When associations of which one are erased.
     erasures: BTreeSet<(Instant, BindingId)>,
     /// How many there are through each foreign agent.
-    through: BTreeMap<String, usize>,
+    through: BTreeMap<Arc<str>, usize>,
 }
 
 impl Bindings {
