@@ -10,6 +10,8 @@ use record::Tunnel;
 use sansio::{Instant, Now};
 use tokio::sync::watch;
 
+use crate::counters::{self, Rows};
+
 /// Snapshots of many bindings follow each other at least at this distance, and at so many times what the last one took
 /// to make: making one copies every row. What is held back goes out with a later advertisement.
 const SPACING: Duration = Duration::from_millis(200);
@@ -25,15 +27,16 @@ pub(crate) struct Publisher {
     last: Option<(u64, Instant)>,
     /// What the last one took to make.
     took: Duration,
+    rows: Rows,
 }
 
 impl Publisher {
-    pub(crate) const fn new(
+    pub(crate) fn new(
         snapshots: watch::Sender<Arc<AgentSnapshot>>,
         kdc: watch::Receiver<String>,
         started: Instant,
     ) -> Self {
-        Self { snapshots, kdc, started, last: None, took: Duration::ZERO }
+        Self { snapshots, kdc, started, last: None, took: Duration::ZERO, rows: Rows::default() }
     }
 
     /// True if something has changed that was not published.
@@ -61,6 +64,8 @@ impl Publisher {
         snapshot.bindings = core.bindings().map(|b| binding(core, b, now)).collect();
         let associations = core.bindings().flat_map(|b| &b.associations);
         snapshot.associations = associations.map(|a| shown::association(a, now.unix)).collect();
+        snapshot.counters = Some(counters::in_all(core, now));
+        snapshot.peers = self.rows.of(core, now);
         self.snapshots.send_replace(Arc::new(snapshot));
         self.took = clock.now().mono.saturating_since(now.mono);
     }

@@ -38,7 +38,7 @@ pub(crate) struct World {
     pub(crate) plan: plan::home_agent::HomeAgent,
     pub(crate) tunnel: tunnel::Tunnel,
     pub(crate) table: Table,
-    pub(crate) datagrams: mpsc::Receiver<udp::Received>,
+    pub(crate) datagrams: net::intake::Receiver,
     pub(crate) requests: mpsc::Receiver<Request>,
     pub(crate) acknowledge: mpsc::UnboundedSender<u64>,
     pub(crate) asked: mpsc::Receiver<AgentRequest>,

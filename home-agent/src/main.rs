@@ -2,8 +2,10 @@
 
 mod admin;
 mod config;
+mod counters;
 mod effects;
 mod kdc;
+mod limits;
 
 use std::{collections::BTreeMap, net::SocketAddrV4, process::ExitCode, sync::Arc};
 
@@ -92,6 +94,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         links,
     };
     let (tunnel, datagrams) = tunnel::Tunnel::open(tunnel_config)?;
+    datagrams.prefer(config.foreign_agents.iter().map(|agent| agent.address));
     let interface = config.home_link.interface.as_str();
     let netlink = Netlink::connect()?;
     let plan = plan::home_agent::HomeAgent::start(netlink, interface, device, &installed).await?;

@@ -9,7 +9,7 @@ use record::{Change, Nai, RealmKey, Subscriber, SubscriberState};
 use sansio::{Instant, Now};
 use wire::mip::Spi;
 
-use super::{Effect, HomeAgent, Known, bind::Work, credential::Credential, revoke::Sequel};
+use super::{Effect, HomeAgent, Known, Meter, bind::Work, credential::Credential, revoke::Sequel};
 
 /// When changes that the store refused are sent to it again.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -72,6 +72,7 @@ impl HomeAgent {
         let nai = subscriber.nai.clone();
         let before = self.forget(&nai);
         if subscriber.state == SubscriberState::Revoked {
+            self.figures.forget(&nai);
             return;
         }
         if !subscriber.home_address.is_unspecified() {
@@ -92,7 +93,7 @@ impl HomeAgent {
         }
         let number = self.names.enter(nai.clone());
         credentials.iter().flat_map(Credential::indices).for_each(|spi| self.names.add(number, spi));
-        let (repeat, refused) = (None, Vec::new());
+        let (repeat, refused, answers) = (None, Vec::new(), Meter::default());
         let known = Known {
             subscriber,
             number,
@@ -104,6 +105,7 @@ impl HomeAgent {
             comparable,
             repeat,
             refused,
+            answers,
         };
         self.known.insert(nai, known);
     }
@@ -231,7 +233,7 @@ impl HomeAgent {
             self.learn(subscriber);
         }
         self.outbox.effect(Effect::Acknowledge(cursor));
-        self.revision += 1;
+        self.figures.visible();
         self.following.committing = false;
         self.follow(now);
     }
