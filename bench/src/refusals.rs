@@ -18,9 +18,7 @@ use wire::{
     mip::{
         PORT, Spi,
         extension::{self, FA_HA_AUTHENTICATION, MN_HA_AUTHENTICATION},
-        ours::{
-            AgentHeard, DOCUMENTATION_VENDOR, Handle, Numbers, Protected, SealedNai, Subtype, nai_owner,
-        },
+        ours::{AgentHeard, DOCUMENTATION_VENDOR, Handle, Numbers, Protected, SealedNai, Subtype, nai_owner},
         registration::{self, Flags, Identification, ntp_seconds},
         share::{Group, KeyShare},
     },
@@ -123,7 +121,8 @@ impl World {
             neighbours: vec![neighbour],
         };
         let subscribers = (0..=SUBSCRIBERS).map(subscriber).collect::<anyhow::Result<_>>()?;
-        let realm_keys = vec![RealmKey { id: REALM_KEY, secret: realm_secret(), made: 0, ends: None, change: 1 }];
+        let realm_keys =
+            vec![RealmKey { id: REALM_KEY, secret: realm_secret(), made: 0, ends: None, change: 1 }];
         let state = State { subscribers, realm_keys, ..State::default() };
         let now = Now { mono: Instant::new(Duration::from_secs(1000)), unix: Duration::from_secs(UNIX) };
         Ok(Self { agent: HomeAgent::new(config, [3; 32], state, now), now, sent: 0 })

@@ -513,7 +513,12 @@ mod tests {
             ("max_visitors = 1000", "max_visitors = 0", "registration.max_visitors", "from 1"),
             ("max_pending = 1000", "max_pending = 0", "registration.max_pending", "from 1"),
             ("rate_station = 100", "rate_station = -1", "limits.rate_station", "whole number"),
-            ("pending_home_agent = 0", "pending_home_agent = 9999999", "limits.pending_home_agent", "1000000"),
+            (
+                "pending_home_agent = 0",
+                "pending_home_agent = 9999999",
+                "limits.pending_home_agent",
+                "1000000",
+            ),
             ("\"optional\" ", "\"maybe\"", "registration.reverse_tunnel", "required"),
             ("required = false", "required = 0", "registration.required", "true or false"),
             ("inform = \"always\"", "inform = \"yes\"", "registration.inform", "home-agent"),

@@ -141,7 +141,10 @@ pub(super) fn counters(counters: &CountersReply, role: Role) {
     ];
     if home {
         let (mean, longest) = (ms(counters.kdc_mean_us), ms(counters.kdc_longest_us));
-        lines.push(("keys from the centre", format!("{} times, in {mean}, at most {longest}", counters.kdc_answers)));
+        lines.push((
+            "keys from the centre",
+            format!("{} times, in {mean}, at most {longest}", counters.kdc_answers),
+        ));
         let load = if counters.under_load { "yes: without a foreign agent only with a cookie" } else { "no" };
         lines.push(("under load", load.to_owned()));
     }

@@ -196,10 +196,7 @@ impl Scene {
     /// Requests that wait at a foreign agent for the home agent.
     #[must_use]
     pub fn waiting_at(&self, agent: usize) -> usize {
-        self.world.foreign_agents[agent]
-            .machine
-            .as_ref()
-            .map_or(0, foreign_agent::ForeignAgent::pending)
+        self.world.foreign_agents[agent].machine.as_ref().map_or(0, foreign_agent::ForeignAgent::pending)
     }
 
     /// Whether everybody agrees on where this mobile node is, and holds the same keys.

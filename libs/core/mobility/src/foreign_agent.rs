@@ -42,10 +42,10 @@ use wire::mip::Spi;
 
 use self::{
     advertise::Beacon,
+    counting::Figures,
     dismiss::Dismissals,
     inform::Informed,
     keepalive::Keepalive,
-    counting::Figures,
     limit::{Budget, Gate},
     pending::Pendings,
     reply::Work,

@@ -54,7 +54,10 @@ use self::{
     shares::Reused,
     subscribers::{Batch, Following},
 };
-pub use self::{counting::{Counted, Registrations}, limits::Limits};
+pub use self::{
+    counting::{Counted, Registrations},
+    limits::Limits,
+};
 use crate::{Event, Ticket, admission::Meter, telling::Tellings};
 
 /// A foreign agent that this home agent was configured with.

@@ -132,7 +132,10 @@ mod tests {
             peers: (0..20_000).map(|n| peer(&format!("traveller-{n}@home.example"))).collect(),
             ..AgentSnapshot::default()
         };
-        assert_eq!(snapshot.counters_of("").map(|c| (c.peers.len(), c.registrations_minute)), Some((COUNTED, 7)));
+        assert_eq!(
+            snapshot.counters_of("").map(|c| (c.peers.len(), c.registrations_minute)),
+            Some((COUNTED, 7))
+        );
         let one = snapshot.counters_of("traveller-19999@home.example").map(|c| c.peers);
         assert_eq!(one, Some(vec![peer("traveller-19999@home.example")]));
         assert_eq!(snapshot.counters_of("nobody@home.example").map(|c| c.peers.len()), Some(0));

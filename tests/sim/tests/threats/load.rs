@@ -49,7 +49,10 @@ fn row_18_a_flood_of_spoofed_requests_leaves_nothing_behind_and_delays_nobody() 
     assert_eq!(scene.waiting_at_home(), 0, "nothing is kept of what did not verify");
     let answers = scene.seen()[quiet..].iter().filter(|(_, m)| m.way().is_some()).count();
     let cookies = scene.counted_at_home("cookies");
-    assert_eq!(answers as u64, cookies, "and nothing is answered, but with what the one address has to return");
+    assert_eq!(
+        answers as u64, cookies,
+        "and nothing is answered, but with what the one address has to return"
+    );
     assert!(cookies <= 50, "{cookies}");
     // In the middle of it somebody honest.
     for n in 0..FLOOD / 10 {
@@ -133,7 +136,12 @@ fn flood(scene: &mut Scene, milliseconds: u32, mut message: impl FnMut(u32) -> M
 }
 
 /// A node moves there, with this going on meanwhile, and the requests that it takes to register.
-fn requests_to_register(scene: &mut Scene, node: usize, place: Place, mut meanwhile: impl FnMut(&mut Scene)) -> usize {
+fn requests_to_register(
+    scene: &mut Scene,
+    node: usize,
+    place: Place,
+    mut meanwhile: impl FnMut(&mut Scene),
+) -> usize {
     let own = |scene: &Scene| {
         let of_node = |m: &&Message| matches!(m, Message::Link { from, .. } if from[4..] == [2, node as u8]);
         went(scene, Way::FromMobileNode).iter().filter(of_node).count()
@@ -170,7 +178,9 @@ fn row_18_a_hundred_thousand_bad_requests_a_second_leave_no_entry_and_cost_the_h
     assert_eq!(troubled, calm, "requests of the honest node");
     let mut after = scene.footprint_at_home();
     assert!(after["counters"] < 40, "{after:?}");
-    for (table, most) in [("bindings", 2), ("nodes counted", 2), ("repeats", 2), ("exchanges", 2), ("pending", 0)] {
+    for (table, most) in
+        [("bindings", 2), ("nodes counted", 2), ("repeats", 2), ("exchanges", 2), ("pending", 0)]
+    {
         assert!(after[table] <= most, "{table}: {after:?}");
     }
     after.remove("refused transcripts").filter(|refused| *refused <= 8 * 2).unwrap();
@@ -190,20 +200,18 @@ fn row_18_under_load_a_node_without_an_agent_registers_by_a_cookie() {
         other.pass(seconds(1));
         rogue::mobile_part(last(&other, Way::ToHomeAgent).payload())
     };
-    let forged = |n| Message::Udp {
-        source: stranger(n),
-        destination: HOME_AGENT,
-        payload: spoofed(&nonsense, n),
-    };
+    let forged =
+        |n| Message::Udp { source: stranger(n), destination: HOME_AGENT, payload: spoofed(&nonsense, n) };
     flood(&mut scene, 300, forged);
     scene.move_to(0, Place::Translated);
     flood(&mut scene, 200, forged);
     assert_registered(&scene, 0);
     let to_node = went(&scene, Way::FromHomeAgent);
     let nat = |m: &&Message| matches!(m, Message::Udp { destination, .. } if *destination.ip() == Ipv4Addr::new(10, 99, 1, 2));
-    let cookies = to_node.iter().filter(nat).filter(|m| {
-        Cookie::alone_in(m.payload(), wire::mip::ours::DOCUMENTATION_VENDOR).is_some()
-    });
+    let cookies = to_node
+        .iter()
+        .filter(nat)
+        .filter(|m| Cookie::alone_in(m.payload(), wire::mip::ours::DOCUMENTATION_VENDOR).is_some());
     assert_eq!(cookies.count(), 1);
     assert_eq!(scene.counted_at_home("changes of load"), 1);
     assert_eq!(scene.footprint_at_home()["pending"], 0);
@@ -250,7 +258,8 @@ fn row_18_strangers_whose_requests_wait_make_room_for_the_honest() {
         let fresh = went(scene, Way::FromMobileNode).pop().unwrap_or_else(|| request.clone());
         for _ in 0..150 {
             number += 1;
-            let Message::Link { place, to, packet, .. } = fresh.carrying(spoofed(fresh.payload(), number)) else {
+            let Message::Link { place, to, packet, .. } = fresh.carrying(spoofed(fresh.payload(), number))
+            else {
                 unreachable!("a frame")
             };
             let [_, _, c, d] = number.to_be_bytes();

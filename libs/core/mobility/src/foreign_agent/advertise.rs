@@ -13,8 +13,8 @@ use wire::{
 };
 
 use super::{
-    Encapsulation, ForeignAgent, Link, ReverseTunnel, Station, Work, challenge::Challenge, challenge::Challenges,
-    limit::Budget, sequence::Sequence,
+    Encapsulation, ForeignAgent, Link, ReverseTunnel, Station, Work, challenge::Challenge,
+    challenge::Challenges, limit::Budget, sequence::Sequence,
 };
 
 /// The link address of [`ALL_SYSTEMS`] (RFC 1112 section 6.4).

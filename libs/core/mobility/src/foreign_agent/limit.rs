@@ -4,8 +4,8 @@
 use sansio::Instant;
 
 use super::Station;
-pub(super) use crate::budget::Budget;
 use crate::admission::{Meter, Rate, Sieve};
+pub(super) use crate::budget::Budget;
 
 /// Answers to solicitations of one station a second.
 const SOLICITATIONS: Rate = Rate(3);

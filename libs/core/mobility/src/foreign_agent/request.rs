@@ -222,8 +222,9 @@ impl ForeignAgent {
             return;
         }
         let (station, home_agent) = (asker.station, asker.request.home_agent);
-        if let Err(code) =
-            self.check_challenge(station, admitted).and_then(|()| self.check_room(station, admitted, home_agent, now))
+        if let Err(code) = self
+            .check_challenge(station, admitted)
+            .and_then(|()| self.check_room(station, admitted, home_agent, now))
         {
             return self.refuse(&asker, code, now);
         }

@@ -483,7 +483,9 @@ impl HomeAgent {
 
     /// True if a new binding with these addresses is on its way to the store.
     pub(super) fn renewing(&self, id: BindingId) -> bool {
-        self.work.at(id.0).any(|work| matches!(&work.step, Step::Bind { binding, .. } if id_of(binding) == id))
+        self.work
+            .at(id.0)
+            .any(|work| matches!(&work.step, Step::Bind { binding, .. } if id_of(binding) == id))
     }
 
     /// Where new bindings are on their way to.

@@ -121,7 +121,9 @@ impl HomeAgent {
         }
         let fixed = match Request::parse(payload) {
             Ok(fixed) => fixed,
-            Err(error) => return self.discard("malformed", format_args!("not a registration request: {error}")),
+            Err(error) => {
+                return self.discard("malformed", format_args!("not a registration request: {error}"));
+            }
         };
         let parts = match Parts::parse(payload, Request::LEN, self.config.vendor) {
             Ok(parts) => Unverified::new(parts),
@@ -237,7 +239,8 @@ impl HomeAgent {
         let known = self.known.get(nai);
         let seen = known.and_then(|known| known.seen);
         let replay = check_identification(fixed.identification, seen, now.unix.as_secs(), window);
-        if repeated.is_none() && replay != Replay::Fresh && known.is_some_and(|known| known.was_refused(&t1)) {
+        if repeated.is_none() && replay != Replay::Fresh && known.is_some_and(|known| known.was_refused(&t1))
+        {
             return self.discard("replayed", "an identification that was refused before");
         }
         let Some(mut asked) = self.asked(author, fixed, &parts, source, path) else {
@@ -535,7 +538,8 @@ impl HomeAgent {
             false => self.bindings.of(asked.home_address).next().is_none(),
         };
         let agent = asked.serving_agent().map_or(0, |agent| self.bindings.through(&agent.nai));
-        if new && (self.bindings.len() >= self.config.max_bindings || agent >= self.config.limits.bindings_agent)
+        if new
+            && (self.bindings.len() >= self.config.max_bindings || agent >= self.config.limits.bindings_agent)
         {
             return Err(denial(Code::HA_RESOURCES));
         }

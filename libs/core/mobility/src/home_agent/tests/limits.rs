@@ -166,7 +166,8 @@ fn rates_hold_for_agents_addresses_and_all() {
     assert_eq!(served(&mut crowd, 0, 1) + served(&mut crowd, 1, 11), 6);
     crowd.keys_come();
     // Who leaves makes room, and is never turned away for his rate.
-    let leave = by(1, Ask { lifetime: 0, identification: Identification::new(ntp_seconds(NOW), 99), ..ask(0) });
+    let leave =
+        by(1, Ask { lifetime: 0, identification: Identification::new(ntp_seconds(NOW), 99), ..ask(0) });
     let left = crowd.receive(SOURCE[0], &relay(leave, 0, handle(99), true)).unwrap();
     assert_eq!((code(&left), crowd.agent.bindings().count()), (Code::ACCEPTED, 5));
 }
@@ -330,16 +331,21 @@ fn figures_tell_of_nodes_of_minutes_and_of_keys() {
     assert_eq!((crowd.through(0, 1), crowd.through(0, 2)), (None, None));
     crowd.now.mono = crowd.now.mono + Duration::from_millis(30);
     crowd.keys_come();
-    let bad = by(1, Ask { home_agent: FA[1], identification: Identification::new(ntp_seconds(NOW), 78), ..ask(0) });
+    let bad =
+        by(1, Ask { home_agent: FA[1], identification: Identification::new(ntp_seconds(NOW), 78), ..ask(0) });
     crowd.receive(SOURCE[0], &relay(bad, 0, handle(9), true));
-    let nodes: Vec<_> = crowd.agent.nodes().map(|(nai, counted)| (nai.as_str().to_owned(), *counted)).collect();
+    let nodes: Vec<_> =
+        crowd.agent.nodes().map(|(nai, counted)| (nai.as_str().to_owned(), *counted)).collect();
     let accepted = Counted { accepted: 1, accepted_at: NOW, ..Counted::default() };
     let denied = Counted { denied: 1, denied_at: NOW, denied_code: 136, ..accepted };
     let name = |n: u8| another(n).nai.as_str().to_owned();
     assert_eq!(nodes, [(name(1), denied), (name(2), accepted)]);
     let figures = crowd.agent.registrations(crowd.now);
     assert_eq!((figures.minute, figures.most_in_a_minute, figures.keys), (2, 2, 2));
-    assert_eq!((figures.keys_mean, figures.keys_longest), (Duration::from_millis(30), Duration::from_millis(30)));
+    assert_eq!(
+        (figures.keys_mean, figures.keys_longest),
+        (Duration::from_millis(30), Duration::from_millis(30))
+    );
     assert_eq!((crowd.count("registrations accepted"), crowd.count("code 136")), (2, 1));
     assert_eq!(crowd.agent.registrations(at(70)).minute, 0);
     // Who is no subscriber any more is not counted either.
