@@ -1,6 +1,11 @@
 //! Carries out what the core wants, in order, and brings it what happens.
 
-use std::{collections::BTreeMap, future::Future, net::Ipv4Addr, pin::Pin};
+use std::{
+    collections::BTreeMap,
+    future::Future,
+    net::{Ipv4Addr, SocketAddrV4},
+    pin::Pin,
+};
 
 use ::admin::{AgentRequest, EventLog, shown};
 use forward::{Broadcasts, Entry, Peer, Table};
@@ -38,6 +43,10 @@ pub(crate) struct World {
     pub(crate) plan: plan::home_agent::HomeAgent,
     pub(crate) tunnel: tunnel::Tunnel,
     pub(crate) table: Table,
+    /// The table is not yet what packets go by.
+    pub(crate) table_changed: bool,
+    /// Messages that wait for what was done before them.
+    pub(crate) outgoing: Vec<(SocketAddrV4, Vec<u8>)>,
     pub(crate) datagrams: net::intake::Receiver,
     pub(crate) requests: mpsc::Receiver<Request>,
     pub(crate) acknowledge: mpsc::UnboundedSender<u64>,
@@ -76,13 +85,9 @@ impl Shell<HomeAgent> for World {
     }
 
     async fn send(&mut self, transmit: Transmit) -> anyhow::Result<()> {
-        let sent = match &transmit {
-            Transmit::Link { to, packet, .. } => self.link.send(*to, packet),
-            Transmit::Udp { destination, payload, .. } => self.port.send(*destination, payload),
-        };
-        if let Err(error) = sent {
-            // A reply or advertisement that is lost here is one that the network could have lost.
-            tracing::warn!("not sent: {error}");
+        match transmit {
+            Transmit::Link { to, packet, .. } => sent(self.link.send(to, &packet)),
+            Transmit::Udp { destination, payload, .. } => self.outgoing.push((destination, payload)),
         }
         Ok(())
     }
@@ -131,6 +136,13 @@ impl Shell<HomeAgent> for World {
     }
 
     fn settled(&mut self, core: &HomeAgent) {
+        // Whoever is told of a tunnel may use it at once.
+        if std::mem::take(&mut self.table_changed) {
+            self.tunnel.swap(self.table.clone());
+        }
+        for (destination, payload) in self.outgoing.drain(..) {
+            sent(self.port.send(destination, &payload));
+        }
         self.publisher.publish(core, &self.tunnel, self.clock);
     }
 }
@@ -141,13 +153,13 @@ impl World {
             TunnelChange::Bind { home_address, tunnels } => {
                 let entries = entries(self.address, home_address, &tunnels);
                 self.table.set(home_address, &entries);
-                self.tunnel.swap(self.table.clone());
+                self.table_changed = true;
                 self.plan.bind(&self.link, &caught(home_address, &entries)).await
             }
             TunnelChange::Unbind { home_address, returned } => {
                 let done = self.plan.unbind(&self.link, home_address, returned).await;
                 self.table.remove(home_address);
-                self.tunnel.swap(self.table.clone());
+                self.table_changed = true;
                 done
             }
         };
@@ -167,6 +179,13 @@ impl World {
             _ => tracing::debug!(word, "{}", event.text),
         }
         self.events.push(shown::event(event, self.clock.now()));
+    }
+}
+
+/// A reply or advertisement that is lost here is one that the network could have lost.
+fn sent(result: Result<(), net::Error>) {
+    if let Err(error) = result {
+        tracing::warn!("not sent: {error}");
     }
 }
 

@@ -114,6 +114,8 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         plan,
         tunnel,
         table,
+        table_changed: false,
+        outgoing: Vec::new(),
         datagrams,
         requests,
         acknowledge,

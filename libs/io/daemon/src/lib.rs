@@ -21,6 +21,10 @@ use std::{
 use config::Config;
 use log::Log;
 
+/// Registrations are many small allocations: under load the C library's allocator took an eighth of the time.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Exit code of a command line or configuration that is wrong.
 const EXIT_CONFIGURATION: u8 = 2;
 
