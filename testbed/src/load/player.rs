@@ -571,3 +571,6 @@ impl Seal {
         .collect()
     }
 }
+
+#[cfg(test)]
+mod tests;
