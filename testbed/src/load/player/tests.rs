@@ -153,7 +153,7 @@ impl Answer {
 }
 
 fn info(kind: AssociationKind, octet: u8, own: &str, peer: &str, outbound: Spi) -> KeyInfo {
-    let (own, peer) = (own.to_owned(), peer.to_owned());
+    let (own, peer) = (own.into(), peer.into());
     KeyInfo { kind, inbound: Spi(700), outbound, lifetime: 600, key: key(octet), own, peer }
 }
 
@@ -232,6 +232,27 @@ fn nothing_wrong_is_counted_as_right() {
         // What was wrong does not end the wait for what is right.
         assert!(matches!(player.reply(Some(0), &Answer::default().to(&asked.bytes)), Heard::Verified { .. }));
     }
+}
+
+#[test]
+fn what_is_kept_is_checked_as_strictly_later() {
+    let mut player = player(true);
+    player.keep(3);
+    let answers = [
+        Answer::default(),
+        Answer { keys: [21, 22, 23], agents_key3: 23, auth_key: 7, ..Answer::default() },
+        Answer { code: Code::HA_RESOURCES, ..Answer::default() },
+    ];
+    for answer in answers {
+        let asked = ask(&mut player, THERE);
+        let kept = Heard::Kept { node: 0, name: asked.name, code: answer.code };
+        assert_eq!(player.reply(Some(0), &answer.to(&asked.bytes)), kept);
+    }
+    let asked = ask(&mut player, THERE);
+    let fourth = Answer { auth_key: 7, ..Answer::default() }.to(&asked.bytes);
+    assert_eq!(player.reply(Some(0), &fourth), Heard::Wrong("32 is wrong"), "no more are kept");
+    assert_eq!(player.verify_kept(), (1, [("32 is wrong", 1)].into()));
+    assert_eq!(player.verify_kept(), (0, BTreeMap::new()));
 }
 
 #[test]
