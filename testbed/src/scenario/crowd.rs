@@ -184,7 +184,7 @@ mod tests {
 
     #[test]
     fn stays_are_within_their_bounds_and_last_as_long_as_wanted() {
-        let scenario = crowd(GOOD, "count = 50").unwrap();
+        let scenario = crowd(GOOD, "count = 30").unwrap();
         for node in &scenario.mobile_nodes {
             let stays: Vec<u32> = node.roam.iter().map(|step| step.stay_ms).collect();
             assert_eq!(stays.iter().sum::<u32>(), 60_000);
