@@ -89,6 +89,7 @@ impl<'a> Runner<'a> {
             self.engine.set_window(window.size());
             let work = self.round(now)?;
             if now >= live.due() {
+                self.lab.check()?;
                 std::mem::swap(&mut second, &mut self.engine.tally.took);
                 live.show(now, self.counters(), self.engine.on_their_way(), &second);
                 all.merge(&std::mem::take(&mut second));
