@@ -39,6 +39,9 @@ use crate::{binaries::Binaries, directory::Directory, interrupt, privilege, term
 /// The daemons that are needed.
 const DAEMONS: [&str; 2] = ["home-agent", "kdc"];
 
+/// Answers that are kept to be checked after their phase, of about 1,700 octets each.
+const KEPT: usize = 100_000;
+
 /// Runs; success means that nothing was wrong and everybody could be reached.
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     if let Some(file) = &arguments.write_trace {
@@ -145,6 +148,7 @@ fn play(
     for (node, enrolled) in (0..).zip(enrolled) {
         player.enrol(&lab::nai(node), lab::home_address(node), enrolled.key0)?;
     }
+    player.keep(if arguments.check_at_once { 0 } else { KEPT });
     let engine = Engine::new(nodes, agents, seed(arguments.seed));
     let mut runner = Runner::new(&lab, player, engine, agents, arguments.in_flight)?;
     let pace = if arguments.rate > 0.0 { Pace::Rate(arguments.rate) } else { Pace::Answers };
@@ -153,6 +157,7 @@ fn play(
         agents,
         wanted_rate: arguments.rate,
         shares,
+        checked_at_once: arguments.check_at_once,
         enrolment_s,
         takeover_s,
         ..Figures::default()

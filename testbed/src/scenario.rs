@@ -2,6 +2,7 @@
 //! `testbed/scenarios/README.md`.
 
 mod check;
+mod crowd;
 mod emulation;
 mod faults;
 mod prefix;
@@ -287,8 +288,8 @@ pub(crate) struct Correspondent {
     pub(crate) gateway: Option<Ipv4Addr>,
 }
 
-/// A node that roams.
-#[derive(Debug, Deserialize)]
+/// A node that roams; in the file, with `random`, as many as `count` says.
+#[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct MobileNode {
     pub(crate) name: Spanned<String>,
@@ -311,7 +312,10 @@ pub(crate) struct MobileNode {
     /// By link: what a DHCP server there would hand out.
     #[serde(default)]
     pub(crate) assigned: BTreeMap<Spanned<String>, Assigned>,
+    #[serde(default)]
     pub(crate) roam: Vec<Step>,
+    count: Option<Spanned<u32>>,
+    random: Option<crowd::Random>,
 }
 
 /// An address handed to a mobile node.
@@ -323,7 +327,7 @@ pub(crate) struct Assigned {
 }
 
 /// A stay on a link.
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Step {
     pub(crate) link: Spanned<String>,
@@ -346,14 +350,15 @@ impl Scenario {
 
     /// Reads a scenario; errors name the file and the line.
     pub(crate) fn parse(file: &str, text: &str) -> Result<Self> {
-        let scenario: Self = match toml::from_str(text) {
+        let mut scenario: Self = match toml::from_str(text) {
             Ok(scenario) => scenario,
             Err(error) => {
                 let line = error.span().map_or(1, |span| line_of(text, span.start));
                 bail!("{file}:{line}: {}", error.message());
             }
         };
-        if let Err(fault) = check::scenario(&scenario) {
+        let sound = crowd::expand(&mut scenario).and_then(|()| check::scenario(&scenario));
+        if let Err(fault) = sound {
             bail!("{file}:{}: {}", line_of(text, fault.at), fault.message);
         }
         Ok(scenario)

@@ -44,6 +44,10 @@ pub(crate) struct Arguments {
     /// Nodes and agents register without key shares: cheaper, and who steals their keys later opens what was recorded
     #[arg(long)]
     pub(super) no_shares: bool,
+    /// Check each answer, with every key in it, as it comes, and not after its phase, when that takes nothing from what
+    /// is measured
+    #[arg(long)]
+    pub(super) check_at_once: bool,
     /// Of random moves and traces
     #[arg(long, value_name = "S", default_value_t = 1)]
     pub(super) seed: u64,

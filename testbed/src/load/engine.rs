@@ -174,7 +174,7 @@ impl Engine {
     pub(crate) fn finished(&self, now: Duration) -> bool {
         let exhausted = match &self.source {
             Source::Everyone => self.made >= self.lives.len() as u64,
-            Source::Moves { until } => now >= *until,
+            Source::Moves { until } => self.paced().unwrap_or(now) >= *until,
             Source::Trace(events) => events.is_empty() && self.ready.is_empty(),
         };
         exhausted && self.on_their_way == 0
@@ -206,10 +206,7 @@ impl Engine {
         if self.on_their_way >= self.window {
             return None;
         }
-        let due = match self.pace {
-            Pace::Answers => now,
-            Pace::Rate(rate) => self.begun + Duration::from_secs_f64(self.made as f64 / rate),
-        };
+        let due = self.paced().unwrap_or(now);
         match self.source {
             Source::Trace(_) => self.next_of_trace(now),
             _ if due > now => None,
@@ -308,7 +305,7 @@ impl Engine {
         self.timers.push(Reverse((again, node, number)));
     }
 
-    /// A right answer to the request of that name came.
+    /// An answer to the request of that name came.
     pub(crate) fn answered(&mut self, node: u32, name: u32, code: Code, now: Duration) {
         let Some(attempt) = self.end(node, |attempt| attempt.names.contains(&name)) else {
             self.tally.late += 1;
@@ -318,13 +315,11 @@ impl Engine {
         self.tally.last_answer = now;
         let took = now.saturating_sub(attempt.due);
         self.tally.took.add(u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
-        if code.accepted() {
-            self.tally.verified += 1;
-            if let Some(life) = self.life(node) {
-                life.bound = life.meant;
+        if let Some(life) = self.life(node) {
+            match code.accepted() {
+                true => life.bound = life.meant,
+                false => life.meant = life.bound,
             }
-        } else if let Some(life) = self.life(node) {
-            life.meant = life.bound;
         }
     }
 
@@ -351,19 +346,31 @@ impl Engine {
     /// When something is due without an answer.
     pub(crate) fn deadline(&self) -> Option<Duration> {
         let timer = self.timers.peek().map(|Reverse((at, _, _))| *at);
-        let schedule = match (&self.source, self.pace) {
-            (Source::Trace(events), _) => {
-                events.front().map(|event| self.begun + Duration::from_secs_f64(event.at))
-            }
-            (Source::Moves { until }, Pace::Answers) => Some(*until),
-            (Source::Everyone | Source::Moves { .. }, Pace::Rate(rate)) => {
-                Some(self.begun + Duration::from_secs_f64(self.made as f64 / rate))
-            }
-            (Source::Everyone, Pace::Answers) => None,
-        };
-        // What cannot be sent for want of room waits for an answer, not for its time.
-        let schedule = schedule.filter(|_| self.on_their_way < self.window);
+        // What cannot be sent for want of room or of a node waits for an answer, not for its time.
+        let schedule = self.due().filter(|_| self.on_their_way < self.window);
         timer.into_iter().chain(schedule).min()
+    }
+
+    /// When the schedule wants its next request sent, if not as soon as an answer comes.
+    fn due(&self) -> Option<Duration> {
+        if let Source::Trace(events) = &self.source {
+            return events.front().map(|event| self.begun + Duration::from_secs_f64(event.at));
+        }
+        let due = self.paced()?;
+        let possible = match self.source {
+            Source::Everyone => self.made < self.lives.len() as u64,
+            Source::Moves { until } => due < until && !self.idle.is_empty(),
+            Source::Trace(_) => false,
+        };
+        possible.then_some(due)
+    }
+
+    /// The time of the next request at a rate.
+    fn paced(&self) -> Option<Duration> {
+        match self.pace {
+            Pace::Answers => None,
+            Pace::Rate(rate) => Some(self.begun + Duration::from_secs_f64(self.made as f64 / rate)),
+        }
     }
 
     /// Repeats or gives up what waited long enough.
@@ -412,3 +419,6 @@ impl Engine {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

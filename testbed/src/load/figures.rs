@@ -22,6 +22,8 @@ pub(crate) struct Figures {
     /// Requests a second that were wanted; 0: as fast as answers come.
     pub(crate) wanted_rate: f64,
     pub(crate) shares: bool,
+    /// Answers were checked as they came, and not after their phase.
+    pub(crate) checked_at_once: bool,
     /// Seconds that enrolling all nodes took, and that the home agent then took to take them over.
     pub(crate) enrolment_s: f64,
     pub(crate) takeover_s: f64,

@@ -17,14 +17,14 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use crypto::Key;
 
 use super::player::{Agent, Home, Player};
 use crate::{
     agent,
     binaries::Binaries,
-    daemons::{Answers, Daemon},
+    daemons::{Answers, Daemon, State},
     directory::{Directory, write_private},
     netns::{Namespace, raw},
     provision::finish,
@@ -158,6 +158,16 @@ impl Lab {
     /// Bindings that the home agent has.
     pub(super) fn bindings(&self) -> Result<u64> {
         Ok(agent::status(&self.socket)?.bindings)
+    }
+
+    /// Fails with how it ended if one of the daemons does not run any more.
+    pub(super) fn check(&self) -> Result<()> {
+        for (name, daemon) in [("home agent", &self.home_agent), ("key distribution centre", &self.kdc)] {
+            if let State::Stopped(how) = daemon.state()? {
+                bail!("the {name} does not run any more ({how}); its log: {}", daemon.log().display());
+            }
+        }
+        Ok(())
     }
 
     /// Lets both daemons end and waits a moment for it.

@@ -4,7 +4,11 @@
 //! What it leaves out: agent discovery and challenges (nobody listens), the leg between node and foreign agent, 33, and
 //! revocations, which its foreign agents do not offer.
 
-use std::{collections::HashMap, net::Ipv4Addr, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    net::Ipv4Addr,
+    time::Duration,
+};
 
 use crypto::{Cipher, Key, Rng};
 use record::{AssociationKind, Nai};
@@ -39,7 +43,7 @@ const AHEAD: u64 = 12;
 /// Key shares that the nodes take in turn. Making them costs as much as the home agent's own; nobody can tell that
 /// another node had the same.
 const OFFERS: usize = 512;
-/// How long an agent offers a key share, and how long it opens answers to it.
+/// How long an agent offers a key share.
 const SHARE_OFFERED: Duration = Duration::from_secs(53);
 
 /// The home of all nodes.
@@ -58,7 +62,7 @@ pub(crate) struct Agent {
     nai: String,
     address: Ipv4Addr,
     path: AgentPath,
-    /// The key share in use and the one before.
+    /// Its key shares, the one in use last.
     shares: Vec<AgentShare>,
 }
 
@@ -127,11 +131,20 @@ pub(crate) struct Datagram {
     pub(crate) bytes: Vec<u8>,
 }
 
+/// A reply that is checked later, and where it came.
+struct Kept {
+    sent: Sent,
+    at: Option<u16>,
+    message: Vec<u8>,
+}
+
 /// What a reply is.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Heard {
     /// To a request of this node, and everything in it is right.
     Verified { node: u32, name: u32, code: Code },
+    /// To a request of this node, by its identification; the rest is checked by [`Player::verify_kept`].
+    Kept { node: u32, name: u32, code: Code },
     /// To a request that is over.
     Late,
     /// With this wrong in it.
@@ -150,6 +163,9 @@ pub(crate) struct Player {
     next_name: u32,
     seconds: u64,
     sent: HashMap<u32, Sent>,
+    kept: Vec<Kept>,
+    /// Most replies that are kept to be checked later.
+    keeps: usize,
 }
 
 impl Agent {
@@ -164,9 +180,6 @@ impl Agent {
         let live = self.shares.last().filter(|share| now.saturating_sub(share.made) < SHARE_OFFERED);
         if let Some(share) = live {
             return *share.offer.value();
-        }
-        if self.shares.len() > 1 {
-            self.shares.remove(0);
         }
         let offer = Offer::new(rng);
         let value = *offer.value();
@@ -200,8 +213,24 @@ impl Player {
         let mut rng = Rng::from_seed(seed);
         let count = if home.shares { OFFERS } else { 0 };
         let offers = (0..count).map(|_| Offer::new(&mut rng)).collect();
-        let (nodes, sent) = (Vec::new(), HashMap::new());
-        Self { home, agents, nodes, offers, next_offer: 0, rng, next_name: 0, seconds: 0, sent }
+        Self {
+            home,
+            agents,
+            nodes: Vec::new(),
+            offers,
+            next_offer: 0,
+            rng,
+            next_name: 0,
+            seconds: 0,
+            sent: HashMap::new(),
+            kept: Vec::new(),
+            keeps: 0,
+        }
+    }
+
+    /// Keeps so many replies to be checked by [`Self::verify_kept`], and checks only those beyond at once.
+    pub(crate) fn keep(&mut self, most: usize) {
+        self.keeps = most;
     }
 
     /// Adds the next node.
@@ -315,18 +344,62 @@ impl Player {
 
     /// Checks what arrived from the home agent, at an agent or at an address of a node's own.
     pub(crate) fn reply(&mut self, at: Option<u16>, message: &[u8]) -> Heard {
-        match self.check(at, message) {
-            Ok(heard) => heard,
-            Err(why) => Heard::Wrong(why),
+        let Ok(reply) = Reply::parse(message) else {
+            return Heard::Wrong("no registration reply");
+        };
+        let (name, code) = (reply.identification.low(), reply.code);
+        let Some(sent) = self.sent.remove(&name) else {
+            return Heard::Late;
+        };
+        let node = sent.node;
+        if self.kept.len() < self.keeps {
+            self.confirm(&sent);
+            self.kept.push(Kept { sent, at, message: message.to_vec() });
+            return Heard::Kept { node, name, code };
+        }
+        match self.check(&sent, at, &reply, message) {
+            Ok(()) => {
+                self.confirm(&sent);
+                Heard::Verified { node, name, code }
+            }
+            Err(why) => {
+                // The right answer may still come.
+                self.sent.insert(name, sent);
+                Heard::Wrong(why)
+            }
         }
     }
 
-    fn check(&mut self, at: Option<u16>, message: &[u8]) -> Result<Heard, &'static str> {
-        let reply = Reply::parse(message).map_err(|_| "no registration reply")?;
-        let name = reply.identification.low();
-        let Some(sent) = self.sent.get(&name) else {
-            return Ok(Heard::Late);
-        };
+    /// Checks what was kept: how many acceptances were right, and what was wrong how often.
+    pub(crate) fn verify_kept(&mut self) -> (u64, BTreeMap<&'static str, u64>) {
+        let (mut right, mut wrong) = (0, BTreeMap::new());
+        for Kept { sent, at, message } in std::mem::take(&mut self.kept) {
+            let checked = Reply::parse(&message).map_err(|_| "no registration reply").and_then(|reply| {
+                self.check(&sent, at, &reply, &message).map(|()| u64::from(reply.code.accepted()))
+            });
+            match checked {
+                Ok(accepted) => right += accepted,
+                Err(why) => *wrong.entry(why).or_default() += 1,
+            }
+        }
+        (right, wrong)
+    }
+
+    /// The home agent counts this request's index.
+    fn confirm(&mut self, sent: &Sent) {
+        if let Some(node) = self.nodes.get_mut(sent.node as usize) {
+            node.confirmed = node.confirmed.max(sent.index);
+            node.answered |= sent.index == node.index;
+        }
+    }
+
+    fn check(
+        &mut self,
+        sent: &Sent,
+        at: Option<u16>,
+        reply: &Reply,
+        message: &[u8],
+    ) -> Result<(), &'static str> {
         let parts = Parts::parse(message, Reply::LEN, VENDOR).map_err(|_| "malformed")?;
         if parts.foreign.handle != sent.handle {
             return Err("a handle that is not the request's");
@@ -352,26 +425,23 @@ impl Player {
         if !parts.mobile.understood() || !parts.foreign.understood() {
             return Err("extensions that are not understood");
         }
-        let accepted = reply.code == Code::ACCEPTED || reply.code == Code::ACCEPTED_NO_SIMULTANEOUS;
-        if accepted {
-            if reply.identification != sent.identification {
-                return Err("another identification");
-            }
-            if let Ask::Register(_) = sent.ask {
-                if reply.lifetime == 0 || reply.lifetime > self.home.lifetime {
-                    return Err("a lifetime that was not asked for");
-                }
-                let keys = open(&self.home, node, agent, self.offers.as_slice(), sent, parts)?;
-                check_fresh(&keys, &mut node.last)?;
-            } else if reply.lifetime != 0 || !parts.mobile.associations.is_empty() {
-                return Err("a registration in answer to a deregistration");
-            }
+        if !reply.code.accepted() {
+            return Ok(());
         }
-        node.confirmed = node.confirmed.max(sent.index);
-        node.answered |= sent.index == node.index;
-        let (node, code) = (sent.node, reply.code);
-        self.sent.remove(&name);
-        Ok(Heard::Verified { node, name, code })
+        if reply.identification != sent.identification {
+            return Err("another identification");
+        }
+        if let Ask::Register(_) = sent.ask {
+            if reply.lifetime == 0 || reply.lifetime > self.home.lifetime {
+                return Err("a lifetime that was not asked for");
+            }
+            let keys = open(&self.home, node, agent, &self.offers, sent, parts)?;
+            return check_fresh(&keys, &mut node.last);
+        }
+        if reply.lifetime != 0 || !parts.mobile.associations.is_empty() {
+            return Err("a registration in answer to a deregistration");
+        }
+        Ok(())
     }
 }
 
@@ -571,3 +641,6 @@ impl Seal {
         .collect()
     }
 }
+
+#[cfg(test)]
+mod tests;

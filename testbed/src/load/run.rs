@@ -89,6 +89,7 @@ impl<'a> Runner<'a> {
             self.engine.set_window(window.size());
             let work = self.round(now)?;
             if now >= live.due() {
+                self.lab.check()?;
                 std::mem::swap(&mut second, &mut self.engine.tally.took);
                 live.show(now, self.counters(), self.engine.on_their_way(), &second);
                 all.merge(&std::mem::take(&mut second));
@@ -106,6 +107,11 @@ impl<'a> Runner<'a> {
         let after = self.usage()?;
         let mut tally = self.engine.begin(Source::Trace([].into()), Pace::Answers, begun);
         tally.took.merge(&all);
+        let (right, wrong) = self.player.verify_kept();
+        tally.verified += right;
+        for (why, count) in wrong {
+            *tally.wrong.entry(why).or_default() += count;
+        }
         let used = [after[0].since(before[0]), after[1].since(before[1]), after[2].since(before[2])];
         Ok(Phase::of(name, tally, begun, window.size(), used))
     }
@@ -129,7 +135,11 @@ impl<'a> Runner<'a> {
         let arrived = self.started.elapsed();
         for at in &readable {
             ports.receive(*at, |agent, message| match player.reply(agent, message) {
-                Heard::Verified { node, name, code } => engine.answered(node, name, code, arrived),
+                Heard::Verified { node, name, code } => {
+                    engine.tally.verified += u64::from(code.accepted());
+                    engine.answered(node, name, code, arrived);
+                }
+                Heard::Kept { node, name, code } => engine.answered(node, name, code, arrived),
                 Heard::Late => engine.tally.late += 1,
                 Heard::Wrong(why) => *engine.tally.wrong.entry(why).or_default() += 1,
             })?;

@@ -9,6 +9,8 @@ const LEAST: usize = 32;
 const MOST: usize = 4096;
 /// Between two looks.
 const LOOK: Duration = Duration::from_millis(400);
+/// Seconds that an answer may take because of the window alone: well below the second after which a request is sent again.
+const WAIT: f64 = 0.3;
 /// What counts as more.
 const BETTER: f64 = 1.05;
 
@@ -62,6 +64,7 @@ impl Window {
             }
         }
         self.best = self.best.max(rate);
+        self.size = self.size.min((self.best * WAIT) as usize).max(LEAST);
         (self.looked, self.accepted, self.again) = (now, accepted, again);
     }
 }
@@ -85,6 +88,17 @@ mod tests {
         assert_eq!(window.size(), 512, "2,000 more as before");
         window.look(at(4), 9000, 0);
         assert_eq!(window.size(), 512);
+    }
+
+    #[test]
+    fn it_never_makes_answers_slow_enough_to_ask_again() {
+        let mut window = Window::new(None, at(0));
+        window.look(at(1), 200, 0);
+        assert_eq!(window.size(), 150, "0.3 s at 500 a second");
+        window.look(at(2), 240, 0);
+        assert_eq!(window.size(), 75);
+        window.look(at(3), 240, 0);
+        assert_eq!(window.size(), 75);
     }
 
     #[test]
