@@ -125,6 +125,10 @@ pub(crate) struct Tunnel {
     /// Visitors may hand their packets over encapsulated.
     pub(crate) encapsulating_delivery: bool,
     pub(crate) keepalive_s: u64,
+    /// Packets are exchanged with the kernel many in one.
+    pub(crate) offload: bool,
+    /// Segment sizes of TCP connections are lowered to what the tunnel takes.
+    pub(crate) mss_clamp: bool,
 }
 
 impl Default for Tunnel {
@@ -137,6 +141,8 @@ impl Default for Tunnel {
             gre: true,
             encapsulating_delivery: true,
             keepalive_s: 110,
+            offload: true,
+            mss_clamp: true,
         }
     }
 }

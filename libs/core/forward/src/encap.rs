@@ -41,8 +41,8 @@ const CODE_POINT: u8 = 0xfc;
 pub fn encap(buffer: &mut [u8], at: Range<usize>, peer: Peer) -> Option<Range<usize>> {
     let packet = Packet::parse(buffer.get(at.clone())?).ok()?;
     let at = at.start..at.start + packet.bytes().len();
-    let length = at.len();
-    head(buffer, at, length, peer)
+    let (length, traffic_class) = (at.len(), packet.traffic_class());
+    head(buffer, at, length, traffic_class, peer)
 }
 
 /// Wraps a packet of which only the beginning is at `at` in `buffer`, at least its IP header: what follows it stands
@@ -50,14 +50,19 @@ pub fn encap(buffer: &mut [u8], at: Range<usize>, peer: Peer) -> Option<Range<us
 #[must_use]
 pub fn encap_head(buffer: &mut [u8], at: Range<usize>, peer: Peer) -> Option<Range<usize>> {
     let packet = Packet::quoted(buffer.get(at.clone())?).ok()?;
-    let length = packet.total_length();
+    let (length, traffic_class) = (packet.total_length(), packet.traffic_class());
     (at.len() <= length).then_some(())?;
-    head(buffer, at, length, peer)
+    head(buffer, at, length, traffic_class, peer)
 }
 
 /// Writes what comes before a packet of `length` octets that begins at `at`.
-fn head(buffer: &mut [u8], at: Range<usize>, length: usize, peer: Peer) -> Option<Range<usize>> {
-    let traffic_class = *buffer.get(at.start + 1)?;
+fn head(
+    buffer: &mut [u8],
+    at: Range<usize>,
+    length: usize,
+    traffic_class: u8,
+    peer: Peer,
+) -> Option<Range<usize>> {
     match peer {
         Peer::IpInIp { local, remote } => wrap(buffer, at, length, traffic_class, (IPIP, local, remote)),
         Peer::Gre { local, remote } => {

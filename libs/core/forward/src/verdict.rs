@@ -223,6 +223,18 @@ impl Table {
         }
     }
 
+    /// The largest packet, in octets, that fits into every tunnel of the home address that `inner` belongs to, which
+    /// arrived in one of them; none without a tunnel.
+    #[must_use]
+    pub fn mtu_of_inbound(&self, inner: &[u8], paths: &Paths) -> Option<u16> {
+        let packet = Packet::parse(inner).ok()?;
+        let home = match self.side() {
+            Side::HomeAgent => packet.source(),
+            Side::Visited => packet.destination(),
+        };
+        self.of(home).iter().map(|entry| paths.inner_mtu(entry)).min()
+    }
+
     /// Judges `inner`, which `station` handed over encapsulated in `outer` (RFC 3024 §5.2).
     ///
     /// Only the visitor's own packets from its own link address pass. One that goes on has its hop taken from its
