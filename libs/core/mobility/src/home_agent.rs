@@ -26,6 +26,7 @@ mod tests;
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::Ipv4Addr,
+    sync::Arc,
     time::Duration,
 };
 
@@ -199,7 +200,7 @@ pub struct KeyRequest {
     /// For whom.
     pub nai: Nai,
     /// Through which foreign agent.
-    pub foreign_agent: Option<String>,
+    pub foreign_agent: Option<Arc<str>>,
     /// At which care-of address.
     pub care_of: Ipv4Addr,
     /// Seconds the keys live.
@@ -309,7 +310,7 @@ struct Known {
 }
 
 struct Path {
-    nai: String,
+    nai: Arc<str>,
     address: Ipv4Addr,
     keys: AgentPath,
     no_fs: bool,
@@ -318,6 +319,8 @@ struct Path {
 /// The machine.
 pub struct HomeAgent {
     config: Config,
+    /// Our name, as it stands in associations.
+    name: Arc<str>,
     rng: Rng,
     outbox: Outbox<Effect>,
     paths: Vec<Path>,
@@ -350,7 +353,7 @@ impl HomeAgent {
         let neighbours = std::mem::take(&mut config.neighbours);
         let paths = neighbours.into_iter().map(|n| Path {
             keys: AgentPath::new(&n.nai, &config.nai, n.spi, n.cipher, n.key),
-            nai: n.nai,
+            nai: n.nai.into(),
             address: n.address,
             no_fs: n.no_fs,
         });
@@ -359,6 +362,7 @@ impl HomeAgent {
         let mut agent = Self {
             advertiser: Advertiser::new(now),
             addresses: Addresses::new(&config),
+            name: config.nai.as_str().into(),
             config,
             realm: Realm::new(Vec::new(), &mut rng, now),
             plain_nodes: PlainNodes::default(),
