@@ -468,6 +468,7 @@ mod tests {
         assert!(!config.home_agents[0].no_fs, "forward secrecy is the rule");
         assert_eq!(config.registration.max_lifetime, 1800);
         assert_eq!(config.tunnel.device.as_str(), "sojourn0");
+        assert!(config.tunnel.offload && config.tunnel.mss_clamp);
     }
 
     #[test]
@@ -529,6 +530,8 @@ mod tests {
                 "true or false",
             ),
             ("keepalive_s = 110", "keepalive_s = 9", "tunnel.keepalive_s", "10 to 3600"),
+            ("offload = true", "offload = 1", "tunnel.offload", "true or false"),
+            ("mss_clamp = true", "mss_clamp = 1", "tunnel.mss_clamp", "true or false"),
             ("socket = \"fa.sock\"", "sock = \"x\"", "admin.sock", "socket"),
             ("nai = \"ha@home.example\"", "nai = 7", "home_agents[0].nai", "text"),
             ("address = \"10.11.1.2\"", "address = \"10.51.1.2\"", "home_agents[0].address", "another host"),

@@ -292,6 +292,8 @@ mod tests {
             ("broadcasts = false", "broadcasts = \"no\"", "registration.broadcasts"),
             ("revocation = true", "revocation = 1", "revocation"),
             ("keepalive_s = 110", "keepalive_s = 0", "tunnel.keepalive_s"),
+            ("offload = true", "offload = \"on\"", "tunnel.offload"),
+            ("mss_clamp = true", "mss_clamp = 1440", "tunnel.mss_clamp"),
             ("device = \"sojourn0\"", "device = \"a name that is too long\"", "device"),
             ("interface = \"eth0\"", "interface = \"\"", "interface"),
             (

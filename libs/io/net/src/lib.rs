@@ -24,3 +24,4 @@ pub mod udp;
 
 pub use drive::drive;
 pub use error::Error;
+pub use tun::plain_tun;

@@ -151,3 +151,17 @@ impl AsFd for Tun {
         self.file.as_fd()
     }
 }
+
+/// A TUN device without offloads that goes when its file is closed, for programs that compare themselves with
+/// [`crate::tunnel`]: whole IP packets, one a read or write, which wait.
+///
+/// # Errors
+/// TUN devices are not permitted, or another process holds the device.
+pub fn plain_tun(name: &str, mtu: u16) -> Result<File, Error> {
+    let open = OpenOptions::new().read(true).write(true).custom_flags(libc::O_CLOEXEC).open("/dev/net/tun");
+    let file = open.attempt(|| "open /dev/net/tun")?;
+    sys::attach_tun(file.as_fd(), name, false).attempt(|| format!("make the TUN device {name}"))?;
+    sysctl::set_if_present(&format!("net/ipv6/conf/{name}/disable_ipv6"), "1")?;
+    sys::configure_interface(name, mtu, QUEUE).attempt(|| format!("bring {name} up"))?;
+    Ok(file)
+}

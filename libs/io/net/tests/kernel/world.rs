@@ -77,6 +77,11 @@ pub(crate) fn with_and_without_offload(test: impl Fn()) {
     }
 }
 
+/// Says whether the tunnels that this test opens from now on clamp segment sizes.
+pub(crate) fn clamping(clamp: bool) {
+    MSS_CLAMP.set(clamp);
+}
+
 pub(crate) type Control = mpsc::Receiver<Received>;
 
 /// `correspondent`, home link, `home_agent`, core link, `router`, far link, `foreign_agent`, visited link; the
