@@ -104,7 +104,7 @@ impl World {
         let all = self.tunnels.iter().flat_map(|(tunnel, _)| {
             tunnel.counters().entries().map(|(name, count)| (name, count)).collect::<Vec<_>>()
         });
-        let bad = |name: &str| name.contains("drop") || name.contains("refused") || name.contains("over 9");
+        let bad = |name: &str| name.contains("drop") || name.contains("refused") || name.contains("too long");
         all.filter(|(name, count)| *count > 0 && bad(name)).collect()
     }
 }

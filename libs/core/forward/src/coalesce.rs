@@ -113,6 +113,11 @@ impl Runs {
         self.open += 1;
     }
 
+    /// Hands out what runs between the hosts of `packet`, which is handed over past us and must not be overtaken.
+    pub fn let_pass(&mut self, packet: &[u8], mut hand: impl FnMut(Whole<'_>)) {
+        self.end_between(packet, &mut hand);
+    }
+
     /// Hands out all that is not yet: no packet waits for what may never come.
     pub fn finish(&mut self, mut hand: impl FnMut(Whole<'_>)) {
         while self.open > 0 {

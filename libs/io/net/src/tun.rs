@@ -17,7 +17,10 @@ use std::{
     },
 };
 
-use forward::{coalesce::Whole, segment::Left};
+use forward::{
+    coalesce::Whole,
+    segment::{self, Left, Segments},
+};
 
 use crate::{
     error::{Attempt, Error},
@@ -96,6 +99,29 @@ impl Tun {
         }
         let header = Header::default();
         (&self.file).write_vectored(&[IoSlice::new(&header.0), IoSlice::new(packet)]).map(drop)
+    }
+
+    /// Hands over a packet with this `left` to do: cut and summed here if the device has no headers.
+    pub(crate) fn write_left(&self, packet: &[u8], left: Left) -> io::Result<()> {
+        if self.offload.headers {
+            // The kernel takes more from the headers if that is needed for the checksum.
+            let length = left.checksum.map_or(0, |place| usize::from(place.start + place.field) + 2);
+            let header = Header::new(left, packet.get(..length).unwrap_or_default());
+            let slices = [IoSlice::new(&header.0), IoSlice::new(packet)];
+            return (&self.file).write_vectored(&slices).map(drop);
+        }
+        let mut out = packet.to_vec();
+        let Some(segments) = Segments::new(packet, left) else {
+            if let Some(place) = left.checksum {
+                let _ = segment::complete(&mut out, place);
+            }
+            return self.write(&out);
+        };
+        for n in 0..segments.count() {
+            let length = segments.write(n, &mut out).unwrap_or(0);
+            self.write(&out[..length])?;
+        }
+        Ok(())
     }
 
     /// Hands over what was put together in `memory`; only with headers.

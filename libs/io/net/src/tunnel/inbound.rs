@@ -14,6 +14,7 @@ use forward::{
     coalesce::{Runs, Whole},
     decap,
     encap::TUNNEL_DATA,
+    glued::Sizes,
     mss,
     mtu::Paths,
 };
@@ -21,7 +22,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout};
 use tokio::sync::mpsc;
 
 use super::{
-    Shared,
+    LONG_SLOT, Shared,
     counters::Count,
     now,
     thread::{Bell, Wake},
@@ -57,6 +58,8 @@ struct Hands {
     duplicates: Option<Duplicates>,
     /// What is being put together, where the host takes that.
     runs: Option<Runs>,
+    /// What the kernel has put together inside other tunnels than those over UDP.
+    sizes: Sizes,
 }
 
 /// What was known when a batch of packets came.
@@ -75,8 +78,9 @@ impl Inbound {
         let device = self.shared.tun.offload();
         let runs = device.headers.then(|| Runs::new(device.datagrams));
         let mut work = Work {
-            receiver: Receiver::new(self.shared.slot()),
-            hands: Hands { duplicates: None, runs },
+            // The kernel puts together whatever we want.
+            receiver: Receiver::new(LONG_SLOT),
+            hands: Hands { duplicates: None, runs, sizes: Sizes::default() },
             troubles: Troubles::new(),
             swept: now(),
         };
@@ -219,6 +223,17 @@ impl Inbound {
                         mss::clamp(inner, mtu);
                     }
                 }
+                let left = match outer {
+                    Outer::Udp { .. } => None,
+                    _ => hands.sizes.left(inner),
+                };
+                if let Some(left) = left {
+                    let inner = &memory[start..start + length];
+                    if let Some(runs) = &mut hands.runs {
+                        runs.let_pass(inner, |whole| self.hand_in_whole(memory, &whole));
+                    }
+                    return self.handed(self.shared.tun.write_left(inner, left), (1, length as u64));
+                }
                 match &mut hands.runs {
                     Some(runs) => {
                         let at = start..start + length;
@@ -249,7 +264,13 @@ impl Inbound {
                     self.hand_in(packet.unwrap_or_default());
                 }
             }
-            _ => self.handed(result, whole.amount()),
+            _ => {
+                let (packets, octets) = whole.amount();
+                if packets > 1 {
+                    self.shared.tally.add(Count::Together, packets);
+                }
+                self.handed(result, (packets, octets));
+            }
         }
     }
 
@@ -285,16 +306,17 @@ impl Inbound {
 }
 
 impl Work {
-    /// Forgets path MTUs that were learned long ago.
+    /// Forgets path MTUs that were learned long ago, and how long segments were.
     fn sweep(&mut self, shared: &Shared) {
-        if shared.paths.load().is_empty() {
-            return;
-        }
         let now = now();
         if now < self.swept + SWEEP {
             return;
         }
         self.swept = now;
+        self.hands.sizes.forget();
+        if shared.paths.load().is_empty() {
+            return;
+        }
         shared.paths.rcu(|paths| {
             let mut paths = Paths::clone(paths);
             paths.expire(now);

@@ -391,7 +391,7 @@ impl Work {
 
     /// Wraps and sends the packets of the batch.
     fn send(&mut self, shared: &Shared) {
-        let (mut packets, mut octets, mut heads) = (0, 0, 0);
+        let (mut packets, mut octets, mut cut, mut heads) = (0, 0, 0, 0);
         for n in 0..self.packets.len() {
             let Waiting { ref at, peer, left, .. } = self.packets[n];
             let at = at.clone();
@@ -406,6 +406,7 @@ impl Work {
             }
             let Some(count) = self.segments(n).map(|segments| segments.count()) else { continue };
             packets += count;
+            cut += count;
             for segment in 0..count {
                 if heads == HEADS {
                     self.flush(shared);
@@ -417,6 +418,7 @@ impl Work {
         }
         shared.tally.add(Count::PacketsOut, packets as u64);
         shared.tally.add(Count::OctetsOut, octets as u64);
+        shared.tally.add(Count::Cut, cut as u64);
         self.flush(shared);
         self.retry_refused(shared);
     }

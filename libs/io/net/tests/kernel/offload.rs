@@ -19,8 +19,8 @@ use socket2::{Domain, Socket, Type};
 use crate::{
     lab::{Host, PATIENCE, Switch},
     world::{
-        ALL, CARE_OF, Encapsulation, FOREIGN_AGENT, HOME_ADDRESS, World, clamping, echo, ends, learns_mtu, transfer,
-        wait_for, with_and_without_offload,
+        ALL, CARE_OF, Encapsulation, FOREIGN_AGENT, HOME_ADDRESS, World, clamping, echo, ends, learns_mtu,
+        transfer, wait_for, with_and_without_offload,
     },
 };
 
@@ -36,6 +36,13 @@ fn real_frames(host: &Host, interfaces: &[&'static str]) {
                 ethtool(interface, &mut [command, 0]);
             }
         });
+    }
+}
+
+/// Interfaces at which the kernel puts together what comes, as it does at network cards.
+fn put_together(host: &Host, interfaces: &[&'static str]) {
+    for interface in interfaces.to_vec() {
+        host.act(move || async move { ethtool(interface, &mut [0x2c, 1]) });
     }
 }
 
@@ -180,9 +187,8 @@ impl Seen {
 /// The checksum of these pieces, of which only the last may have an odd length.
 fn sum(pieces: &[&[u8]]) -> u16 {
     let words = pieces.iter().flat_map(|piece| piece.chunks(2));
-    let mut total: u32 = words
-        .map(|word| u32::from(word[0]) << 8 | word.get(1).map_or(0, |low| u32::from(*low)))
-        .sum();
+    let mut total: u32 =
+        words.map(|word| u32::from(word[0]) << 8 | word.get(1).map_or(0, |low| u32::from(*low))).sum();
     while total > 0xffff {
         total = (total & 0xffff) + (total >> 16);
     }
@@ -215,7 +221,7 @@ fn in_one(from: &UdpSocket, to: &UdpSocket) {
     let message: Vec<u8> = (0..500 * 40 + 123).map(|n| (n / 7) as u8).collect();
     from.send_to(&message, to.local_addr().unwrap()).unwrap();
     option(from, libc::SOL_UDP, libc::UDP_SEGMENT, 0);
-    let mut received = Vec::new();
+    let mut received: Vec<u8> = Vec::new();
     let mut buffer = [0; 2048];
     while received.len() < message.len() {
         let (length, _) = to.recv_from(&mut buffer).unwrap();
@@ -225,56 +231,88 @@ fn in_one(from: &UdpSocket, to: &UdpSocket) {
 }
 
 #[test]
-fn every_frame_on_the_way_fits_and_has_right_checksums() {
-    with_and_without_offload(|| {
+fn every_frame_to_a_visitor_fits_and_has_right_checksums() {
+    with_and_without_offload(|offload| {
         for encapsulation in ALL {
-            let Some(world) = World::new() else { return };
-            let World { correspondent, home_agent, router, foreign_agent, mobile, .. } = &world;
-            for (host, interfaces) in [
-                (correspondent, &["eth0"][..]),
-                (home_agent, &["eth0", "eth1"]),
-                (router, &["eth0", "eth1"]),
-                (foreign_agent, &["eth0", "eth1"]),
-                (mobile, &["eth0"]),
-            ] {
-                real_frames(host, interfaces);
-            }
-            let (at_home, _control) = world.bind(encapsulation, FOREIGN_AGENT);
-            let (away, _control) = world.visit(encapsulation);
-            let (one, two) = ends(&world);
-            echo(&one, &two, 100);
-            let mtu = c_int::from(encapsulation.mtu());
-            learns_mtu(&one, &two, mtu);
-            learns_mtu(&two, &one, mtu);
-            let hops = [correspondent, router, mobile].map(Capture::at);
-            transfer(&world, 1 << 20);
-            let (one, two) = (correspondent.udp("10.11.1.90:5002"), mobile.udp("10.11.1.50:5002"));
-            for (from, to) in [(&one, &two), (&two, &one)] {
-                // Tiny ones, those at the edge, and those that the host cuts into fragments.
-                datagrams(from, to, (0..9).chain([1, 2, 5, 200]).chain(1400..1441).chain([4000, 7777]));
-                option(from, libc::SOL_SOCKET, libc::SO_NO_CHECK, 1);
-                datagrams(from, to, [1, 100, 1400, 1439, 3000].into_iter());
-                option(from, libc::SOL_SOCKET, libc::SO_NO_CHECK, 0);
-                in_one(from, to);
-            }
-            for (hop, name) in hops.map(Capture::end).iter().zip(["correspondent", "router", "mobile node"]) {
-                assert_eq!(hop.wrong, [] as [&str; 0], "{name} {encapsulation:?}");
-                assert!((1..=LINK).contains(&hop.longest), "{name} {encapsulation:?} {hop:?}");
-                assert!(hop.streams > 1000 && hop.fragments > 10 && hop.silent > 5, "{name} {hop:?}");
-                assert_eq!(hop.tunnelled > 1000, name == "router", "{name} {hop:?}");
-            }
-            for tunnel in [&at_home, &away] {
-                let refused = tunnel.counters().value("tunnel deliveries refused");
-                assert_eq!(refused, 0, "{:?}", tunnel.counters());
+            let Some(world) = with_real_frames() else { return };
+            let tunnels = [world.bind(encapsulation, FOREIGN_AGENT), world.visit(encapsulation)]
+                .map(|(tunnel, _)| tunnel);
+            let World { correspondent, router, mobile, .. } = &world;
+            let hops = [("correspondent", correspondent), ("router", router), ("mobile node", mobile)];
+            traffic(&world, encapsulation, &hops);
+            for tunnel in &tunnels {
+                let counters = tunnel.counters();
+                assert_eq!(counters.value("tunnel deliveries refused"), 0, "{counters:?}");
+                let together = counters.value("tunnel packets handed over together");
+                assert_eq!(together > 0, offload, "{encapsulation:?} {counters:?}");
             }
         }
     });
 }
 
+/// The mobile node's own kernel hands over packets that are to be cut.
+#[test]
+fn every_frame_of_a_node_with_an_address_of_its_own_fits_and_has_right_checksums() {
+    with_and_without_offload(|offload| {
+        for encapsulation in ALL {
+            let Some(world) = with_real_frames() else { return };
+            let (_at_home, _control) = world.bind(encapsulation, CARE_OF);
+            let (away, _control) = world.co_locate(encapsulation);
+            let hops = [("correspondent", &world.correspondent), ("router", &world.router)];
+            traffic(&world, encapsulation, &hops);
+            let counters = away.counters();
+            assert_eq!(counters.value("tunnel deliveries refused"), 0, "{counters:?}");
+            let cut = counters.value("tunnel segments cut from longer packets");
+            assert_eq!(cut > 500, offload, "{encapsulation:?} {counters:?}");
+        }
+    });
+}
+
+/// A world whose hosts cut and sum before the wires, while the agents put together what comes.
+fn with_real_frames() -> Option<World> {
+    let world = World::new()?;
+    let agents = [&world.home_agent, &world.foreign_agent];
+    for host in agents.into_iter().chain([&world.router]) {
+        real_frames(host, &["eth0", "eth1"]);
+    }
+    for host in [&world.correspondent, &world.mobile] {
+        real_frames(host, &["eth0"]);
+    }
+    agents.into_iter().for_each(|agent| put_together(agent, &["eth0", "eth1"]));
+    Some(world)
+}
+
+/// All kinds of packets between the correspondent and the mobile node, looked at on the way.
+fn traffic(world: &World, encapsulation: Encapsulation, hops: &[(&str, &Host)]) {
+    let (one, two) = ends(world);
+    echo(&one, &two, 100);
+    let mtu = c_int::from(encapsulation.mtu());
+    learns_mtu(&one, &two, mtu);
+    learns_mtu(&two, &one, mtu);
+    let looks: Vec<_> = hops.iter().map(|(name, host)| (name, Capture::at(host))).collect();
+    transfer(world, 1 << 20);
+    let (one, two) = (world.correspondent.udp("10.11.1.90:5002"), world.mobile.udp("10.11.1.50:5002"));
+    for (from, to) in [(&one, &two), (&two, &one)] {
+        // Tiny ones, those at the edge, and those that the host cuts into fragments.
+        datagrams(from, to, (0..9).chain([1, 2, 5, 200]).chain(1400..1441).chain([4000, 7777]));
+        option(from, libc::SOL_SOCKET, libc::SO_NO_CHECK, 1);
+        datagrams(from, to, [1, 100, 1400, 1439, 3000].into_iter());
+        option(from, libc::SOL_SOCKET, libc::SO_NO_CHECK, 0);
+        in_one(from, to);
+    }
+    for (name, look) in looks {
+        let seen = look.end();
+        assert_eq!(seen.wrong, [] as [&str; 0], "{name} {encapsulation:?}");
+        assert!((1..=LINK).contains(&seen.longest), "{name} {encapsulation:?} {seen:?}");
+        assert!(seen.streams > 1000 && seen.fragments > 10 && seen.silent > 5, "{name} {seen:?}");
+        assert_eq!(seen.tunnelled > 1000, *name == "router", "{name} {seen:?}");
+    }
+}
+
 /// Inner packets that end in their header, or after a few octets more; and garbage that looks like tunnel data.
 #[test]
 fn tiny_packets_and_garbage_in_a_tunnel_stop_nothing() {
-    with_and_without_offload(|| {
+    with_and_without_offload(|_| {
         let Some(world) = World::new() else { return };
         let (at_home, mut control) = world.bind(Encapsulation::Udp, FOREIGN_AGENT);
         let (_away, _control) = world.visit(Encapsulation::Udp);
@@ -282,7 +320,8 @@ fn tiny_packets_and_garbage_in_a_tunnel_stop_nothing() {
         echo(&one, &two, 100);
         // As the foreign agent, from its port: only the inner packet is judged.
         let stranger = world.router.udp("10.50.1.1:40000");
-        let mut datagram = vec![4, 4, 0, 0, 0x45, 0, 0, 20, 0, 0, 0x40, 0, 64, 6, 0, 0, 10, 11, 1, 50, 10, 11, 1, 90];
+        let mut datagram =
+            vec![4, 4, 0, 0, 0x45, 0, 0, 20, 0, 0, 0x40, 0, 64, 6, 0, 0, 10, 11, 1, 50, 10, 11, 1, 90];
         datagram.extend([0; 40]);
         for length in 0..datagram.len() {
             stranger.send_to(&datagram[..length], "10.50.1.2:434").unwrap();
@@ -299,8 +338,7 @@ fn tiny_packets_and_garbage_in_a_tunnel_stop_nothing() {
             }
             all
         });
-        let expected: Vec<Vec<u8>> =
-            [vec![]].into_iter().chain((0..20).map(|n| vec![1, n, 7, 7])).collect();
+        let expected: Vec<Vec<u8>> = [vec![]].into_iter().chain((0..20).map(|n| vec![1, n, 7, 7])).collect();
         assert_eq!(received, expected);
         assert_eq!(at_home.counters().value("tunnel deliveries refused"), 0);
         echo(&two, &one, 100);
@@ -332,7 +370,7 @@ fn datagrams_that_come_glued_are_each_judged_alone() {
 /// A stream that nobody tells how narrow the tunnel is.
 #[test]
 fn a_stream_passes_where_no_icmp_does() {
-    with_and_without_offload(|| {
+    with_and_without_offload(|_| {
         for encapsulation in ALL {
             let Some(world) = World::new() else { return };
             clamping(true);
@@ -379,13 +417,14 @@ fn segment_size(world: &World) -> c_int {
 /// A stream whose segments stop fitting on the way: what waits in one piece is cut anew.
 #[test]
 fn a_path_that_grows_narrow_under_a_stream_does_not_stop_it() {
-    with_and_without_offload(|| {
+    with_and_without_offload(|_| {
         for encapsulation in ALL {
             let Some(world) = World::new() else { return };
             let (at_home, _control) = world.bind(encapsulation, FOREIGN_AGENT);
             let (_away, _control) = world.visit(encapsulation);
             let listener = world.mobile.act(|| async { TcpListener::bind((HOME_ADDRESS, 7002)).unwrap() });
-            let from = world.correspondent.act(|| async { TcpStream::connect((HOME_ADDRESS, 7002)).unwrap() });
+            let from =
+                world.correspondent.act(|| async { TcpStream::connect((HOME_ADDRESS, 7002)).unwrap() });
             let (mut to, _) = listener.accept().unwrap();
             to.set_read_timeout(Some(PATIENCE)).unwrap();
             let octets = 512 << 10;

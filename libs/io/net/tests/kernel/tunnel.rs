@@ -28,7 +28,7 @@ use crate::{
 
 #[test]
 fn datagrams_and_streams_pass_through_a_foreign_agent() {
-    with_and_without_offload(|| {
+    with_and_without_offload(|_| {
         for encapsulation in ALL {
             let Some(world) = World::new() else { return };
             let (at_home, _control) = world.bind(encapsulation, FOREIGN_AGENT);
@@ -48,7 +48,7 @@ fn datagrams_and_streams_pass_through_a_foreign_agent() {
 
 #[test]
 fn datagrams_and_streams_pass_with_an_address_of_its_own() {
-    with_and_without_offload(|| {
+    with_and_without_offload(|_| {
         for encapsulation in ALL {
             let Some(world) = World::new() else { return };
             let (_at_home, _control) = world.bind(encapsulation, CARE_OF);
@@ -66,7 +66,7 @@ fn datagrams_and_streams_pass_with_an_address_of_its_own() {
 
 #[test]
 fn both_ends_learn_the_mtu_of_the_tunnel() {
-    with_and_without_offload(|| {
+    with_and_without_offload(|_| {
         for encapsulation in ALL {
             let Some(world) = World::new() else { return };
             let (_at_home, _control) = world.bind(encapsulation, FOREIGN_AGENT);
@@ -81,7 +81,7 @@ fn both_ends_learn_the_mtu_of_the_tunnel() {
 
 #[test]
 fn a_narrow_path_inside_the_tunnel_is_told_to_the_sender() {
-    with_and_without_offload(|| {
+    with_and_without_offload(|_| {
         for encapsulation in ALL {
             let Some(world) = World::new() else { return };
             let expected = c_int::from(encapsulation.mtu()) - 100;
@@ -101,7 +101,7 @@ fn a_narrow_path_inside_the_tunnel_is_told_to_the_sender() {
 
 #[test]
 fn a_narrow_path_is_told_to_a_node_with_an_address_of_its_own() {
-    with_and_without_offload(|| {
+    with_and_without_offload(|_| {
         for encapsulation in ALL {
             let Some(world) = World::new() else { return };
             let expected = c_int::from(encapsulation.mtu()) - 100;
@@ -118,7 +118,7 @@ fn a_narrow_path_is_told_to_a_node_with_an_address_of_its_own() {
 
 #[test]
 fn what_may_be_cut_passes_a_narrow_path_in_pieces() {
-    with_and_without_offload(|| {
+    with_and_without_offload(|_| {
         for encapsulation in ALL {
             let Some(world) = World::new() else { return };
             Switch::narrow(&world.router, "eth1", 1400);

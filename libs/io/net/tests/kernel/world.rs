@@ -70,10 +70,10 @@ thread_local! {
 }
 
 /// Runs a test with offloads in the tunnels that it opens, and without.
-pub(crate) fn with_and_without_offload(test: impl Fn()) {
+pub(crate) fn with_and_without_offload(test: impl Fn(bool)) {
     for offload in [true, false] {
         OFFLOAD.set(offload);
-        test();
+        test(offload);
     }
 }
 
