@@ -4,6 +4,7 @@
 mod codec;
 mod lab;
 mod outcome;
+mod refusals;
 mod tunnel;
 
 use std::process::ExitCode;
@@ -45,6 +46,8 @@ enum Program {
         #[command(flatten)]
         path: Path,
     },
+    /// Requests that the home agent refuses, by kind: how many a second on one core, beside an HMAC
+    Refusals,
 }
 
 #[derive(Debug, clap::Args)]
@@ -74,5 +77,6 @@ fn run(cli: &Cli) -> anyhow::Result<Outcome> {
         Program::Tunnel { ref path } => tunnel::udp(cli.runs, !path.no_offload),
         Program::TunnelIpip { ref path } => tunnel::ipip(cli.runs, !path.no_offload),
         Program::TunnelSmall { ref path } => tunnel::small(cli.runs, !path.no_offload),
+        Program::Refusals => refusals::run(cli.runs),
     }
 }

@@ -13,9 +13,8 @@ use anyhow::Context as _;
 use forward::{Entry, Peer, Side, Table};
 use net::{
     tunnel::{Config, Encapsulations, Links, Tunnel},
-    udp::{Port, Received},
+    udp::Port,
 };
-use tokio::sync::mpsc;
 
 use crate::{
     lab::{self, Host},
@@ -42,7 +41,7 @@ struct World {
     a: Host,
     b: Host,
     _router: Host,
-    tunnels: Vec<(Tunnel, mpsc::Receiver<Received>)>,
+    tunnels: Vec<(Tunnel, net::intake::Receiver)>,
 }
 
 impl World {

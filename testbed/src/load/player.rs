@@ -509,7 +509,7 @@ fn open(
         && names(key2, AssociationKind::Key2, &agent.nai, &home.agent)
         && names(agents_key3, AssociationKind::Key3, &agent.nai, &key3.own)
         && names(key3, AssociationKind::Key3, &agents_key3.peer, &agent.nai);
-    if !right || key3.own == node.nai.as_str() {
+    if !right || *key3.own == *node.nai.as_str() {
         return Err("names of other nodes");
     }
     if key2.inbound != handle.key2 || agents_key3.inbound != handle.key3 || key3.outbound != handle.key3 {
@@ -524,7 +524,7 @@ fn open(
 }
 
 fn names(key: &KeyInfo, kind: AssociationKind, own: &str, peer: &str) -> bool {
-    key.kind == kind && key.own == own && key.peer == peer
+    key.kind == kind && *key.own == *own && *key.peer == *peer
 }
 
 /// All different, and different from those before.

@@ -13,7 +13,7 @@
 //! Judged is each packet as if it had come alone.
 //!
 //! UDP ports carry registrations and tunnel data alike: what begins with the octet 4 is data (RFC 3519 §3.3),
-//! all else goes to control through a bounded channel.
+//! all else goes to control through a bounded [`intake`].
 
 mod counters;
 mod inbound;
@@ -31,6 +31,7 @@ pub use counters::Counters;
 
 use crate::{
     error::Error,
+    intake,
     link::data::{DataSocket, GroupSender},
     raw::RawSockets,
     sys,
@@ -40,7 +41,8 @@ use crate::{
 use counters::Tally;
 use thread::Thread;
 
-/// Datagrams that wait for control before further ones are dropped; a mobile node repeats its requests.
+/// Datagrams of known senders, and of strangers, that wait for control before some are lost; a mobile node repeats its
+/// requests.
 const CONTROL_QUEUE: usize = 4096;
 /// Refusals that wait for control; one for each home agent says it all.
 const REFUSALS: usize = 64;
@@ -201,7 +203,7 @@ impl Tunnel {
     ///
     /// # Errors
     /// TUN devices or raw sockets are not permitted, or another process holds the device.
-    pub fn open(config: Config) -> Result<(Self, mpsc::Receiver<udp::Received>), Error> {
+    pub fn open(config: Config) -> Result<(Self, intake::Receiver), Error> {
         // First the sockets: from now on the kernel answers no tunnelled packet in our place.
         let Encapsulations { minimal, gre } = config.encapsulations;
         let raw = RawSockets::open(minimal, gre, config.mark)?;
@@ -227,7 +229,7 @@ impl Tunnel {
             tally: Tally::default(),
             refusals: refused,
         });
-        let (control, datagrams) = mpsc::channel(CONTROL_QUEUE);
+        let (control, datagrams) = intake::intake(CONTROL_QUEUE);
         let inbound = inbound::Inbound::new(Arc::clone(&shared), control);
         let outbound = outbound::Outbound::new(Arc::clone(&shared));
         let threads = vec![

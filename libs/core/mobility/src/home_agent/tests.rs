@@ -3,6 +3,7 @@
 mod addresses;
 mod conformance;
 mod following;
+mod limits;
 mod plain;
 mod privacy;
 mod refusing;
@@ -32,6 +33,7 @@ use wire::{
 };
 
 use super::*;
+use crate::EventKind;
 
 const NOW: u64 = 1_800_000_000;
 const HA: Ipv4Addr = Ipv4Addr::new(10, 11, 1, 2);
@@ -255,6 +257,7 @@ fn config() -> Config {
         inform: true,
         keepalive: 110,
         home_addresses: None,
+        limits: Limits::default(),
         neighbours: vec![neighbour(0), neighbour(1)],
     }
 }

@@ -19,7 +19,6 @@ use forward::{
     mtu::Paths,
 };
 use nix::poll::{PollFd, PollFlags, PollTimeout};
-use tokio::sync::mpsc;
 
 use super::{
     LONG_SLOT, Shared,
@@ -30,6 +29,7 @@ use super::{
 };
 use crate::{
     batch::{Arrived, Receiver},
+    intake,
     udp::{Port, Received},
 };
 
@@ -41,7 +41,7 @@ const TURN: usize = 8;
 /// The thread that reads the network.
 pub(super) struct Inbound {
     shared: Arc<Shared>,
-    control: mpsc::Sender<Received>,
+    control: intake::Sender,
 }
 
 /// The arrays of the thread, made inside it.
@@ -69,7 +69,7 @@ struct Known {
 }
 
 impl Inbound {
-    pub(super) const fn new(shared: Arc<Shared>, control: mpsc::Sender<Received>) -> Self {
+    pub(super) const fn new(shared: Arc<Shared>, control: intake::Sender) -> Self {
         Self { shared, control }
     }
 
@@ -188,7 +188,7 @@ impl Inbound {
             return;
         }
         let received = Received { source, destination: port.local(), payload: payload.to_vec() };
-        if self.control.try_send(received).is_err() {
+        if !self.control.send(received) {
             self.shared.tally.add(Count::ControlOverflow, 1);
         }
     }
