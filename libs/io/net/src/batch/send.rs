@@ -5,7 +5,7 @@ use std::{
     net::SocketAddrV4,
     ops::Range,
     os::fd::{AsRawFd as _, BorrowedFd},
-    ptr,
+    ptr, slice,
 };
 
 use nix::poll::{PollFd, PollFlags, PollTimeout};
@@ -146,7 +146,7 @@ impl Sender {
         }
         for (n, packet) in packets.iter().enumerate() {
             let one = n..n + 1;
-            let attempt = |sender: &mut Self| sender.transmit(socket, memory, packets, &[one.clone()]);
+            let attempt = |sender: &mut Self| sender.transmit(socket, memory, packets, slice::from_ref(&one));
             let result = if full { Err(io::ErrorKind::WouldBlock.into()) } else { attempt(self) };
             let result = if result.is_err() && !full { attempt(self) } else { result };
             if let Err(error) = result {

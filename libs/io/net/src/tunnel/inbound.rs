@@ -218,10 +218,11 @@ impl Inbound {
                 if !several {
                     hands.duplicates = None;
                 }
-                if self.shared.mss_clamp && mss::opens(inner) {
-                    if let Some(mtu) = table.mtu_of_inbound(inner, &known.paths) {
-                        mss::clamp(inner, mtu);
-                    }
+                if self.shared.mss_clamp
+                    && mss::opens(inner)
+                    && let Some(mtu) = table.mtu_of_inbound(inner, &known.paths)
+                {
+                    mss::clamp(inner, mtu);
                 }
                 let left = match outer {
                     Outer::Udp { .. } => None,
