@@ -29,7 +29,7 @@ const LINK: usize = 1500;
 
 /// Interfaces through which only real frames pass: the kernel cuts and sums before them.
 fn real_frames(host: &Host, interfaces: &[&'static str]) {
-    for interface in interfaces.to_vec() {
+    for interface in interfaces.iter().copied() {
         host.act(move || async move {
             // Scatter-gather, checksums, TCP segments, segments of any kind; UDP segments have no command of their own.
             for command in [0x19, 0x17, 0x1f, 0x25] {
@@ -41,7 +41,7 @@ fn real_frames(host: &Host, interfaces: &[&'static str]) {
 
 /// Interfaces at which the kernel puts together what comes, as it does at network cards.
 fn put_together(host: &Host, interfaces: &[&'static str]) {
-    for interface in interfaces.to_vec() {
+    for interface in interfaces.iter().copied() {
         host.act(move || async move { ethtool(interface, &mut [0x2c, 1]) });
     }
 }
