@@ -100,9 +100,7 @@ impl World {
 
     /// What the two ends counted as lost or refused.
     fn trouble(&self) -> Vec<(&'static str, u64)> {
-        let all = self.tunnels.iter().flat_map(|(tunnel, _)| {
-            tunnel.counters().entries().map(|(name, count)| (name, count)).collect::<Vec<_>>()
-        });
+        let all = self.tunnels.iter().flat_map(|(tunnel, _)| tunnel.counters().entries().collect::<Vec<_>>());
         let bad = |name: &str| name.contains("drop") || name.contains("refused") || name.contains("too long");
         all.filter(|(name, count)| *count > 0 && bad(name)).collect()
     }
