@@ -117,7 +117,7 @@ fn what_differs_stays_apart() {
     let change = |at: usize, value: u8| {
         let mut packet = second();
         packet[at] = value;
-        let sum = wire::checksum::checksum(&[&packet[..10], &[0, 0], &packet[12..20]].concat());
+        let sum = checksum(&[&packet[..10], &[0, 0], &packet[12..20]].concat());
         packet[10..12].copy_from_slice(&sum.to_be_bytes());
         summed(packet)
     };
