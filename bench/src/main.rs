@@ -2,8 +2,10 @@
 //! `cargo run --release -p bench -- NAME`. What each program compares is told in `bench/README.md`.
 
 mod codec;
+mod lab;
 mod outcome;
 mod refusals;
+mod tunnel;
 
 use std::process::ExitCode;
 
@@ -29,8 +31,30 @@ struct Cli {
 enum Program {
     /// Parse and emit a whole registration request: nanoseconds, beside a copy of its bytes
     Codec,
+    /// One TCP stream through the tunnel over UDP: Mbit/s, beside plain forwarding and wireguard-go
+    Tunnel {
+        #[command(flatten)]
+        path: Path,
+    },
+    /// One TCP stream through the tunnel of IP in IP: Mbit/s, beside plain forwarding
+    TunnelIpip {
+        #[command(flatten)]
+        path: Path,
+    },
+    /// Packets of 200 bytes through the tunnel over UDP: packets/s, beside a plain read-and-send loop
+    TunnelSmall {
+        #[command(flatten)]
+        path: Path,
+    },
     /// Requests that the home agent refuses, by kind: how many a second on one core, beside an HMAC
     Refusals,
+}
+
+#[derive(Debug, clap::Args)]
+struct Path {
+    /// Exchange packets with the kernel one by one, as with offload = false in a configuration
+    #[arg(long)]
+    no_offload: bool,
 }
 
 fn main() -> ExitCode {
@@ -50,6 +74,9 @@ fn main() -> ExitCode {
 fn run(cli: &Cli) -> anyhow::Result<Outcome> {
     match cli.program {
         Program::Codec => codec::run(cli.runs),
+        Program::Tunnel { ref path } => tunnel::udp(cli.runs, !path.no_offload),
+        Program::TunnelIpip { ref path } => tunnel::ipip(cli.runs, !path.no_offload),
+        Program::TunnelSmall { ref path } => tunnel::small(cli.runs, !path.no_offload),
         Program::Refusals => refusals::run(cli.runs),
     }
 }

@@ -129,6 +129,10 @@ pub(crate) struct Tunnel {
     /// Visitors may hand their packets over encapsulated.
     pub(crate) encapsulating_delivery: bool,
     pub(crate) keepalive_s: u64,
+    /// Packets are exchanged with the kernel many in one.
+    pub(crate) offload: bool,
+    /// Segment sizes of TCP connections are lowered to what the tunnel takes.
+    pub(crate) mss_clamp: bool,
 }
 
 impl Default for Tunnel {
@@ -141,6 +145,8 @@ impl Default for Tunnel {
             gre: true,
             encapsulating_delivery: true,
             keepalive_s: 110,
+            offload: true,
+            mss_clamp: true,
         }
     }
 }
@@ -468,6 +474,7 @@ mod tests {
         assert!(!config.home_agents[0].no_fs, "forward secrecy is the rule");
         assert_eq!(config.registration.max_lifetime, 1800);
         assert_eq!(config.tunnel.device.as_str(), "sojourn0");
+        assert!(config.tunnel.offload && config.tunnel.mss_clamp);
     }
 
     #[test]
@@ -536,6 +543,8 @@ mod tests {
                 "true or false",
             ),
             ("keepalive_s = 110", "keepalive_s = 9", "tunnel.keepalive_s", "10 to 3600"),
+            ("offload = true", "offload = 1", "tunnel.offload", "true or false"),
+            ("mss_clamp = true", "mss_clamp = 1", "tunnel.mss_clamp", "true or false"),
             ("socket = \"fa.sock\"", "sock = \"x\"", "admin.sock", "socket"),
             ("nai = \"ha@home.example\"", "nai = 7", "home_agents[0].nai", "text"),
             ("address = \"10.11.1.2\"", "address = \"10.51.1.2\"", "home_agents[0].address", "another host"),

@@ -85,6 +85,8 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         // Nothing comes out before the ways to the visitors stand.
         table: Table::new(Side::Visited, []),
         encapsulations: config.encapsulations(),
+        offload: config.tunnel.offload,
+        mss_clamp: config.tunnel.mss_clamp,
         links: config.handed_over(),
     })?;
     datagrams.prefer(config.home_agents.iter().map(|home| home.address));

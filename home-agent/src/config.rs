@@ -116,6 +116,10 @@ pub(crate) struct Tunnel {
     pub(crate) gre: bool,
     /// Broadcasts and multicasts of the home link for who asks for them.
     pub(crate) broadcasts: bool,
+    /// Packets are exchanged with the kernel many in one.
+    pub(crate) offload: bool,
+    /// Segment sizes of TCP connections are lowered to what the tunnel takes.
+    pub(crate) mss_clamp: bool,
 }
 
 impl Default for Tunnel {
@@ -126,6 +130,8 @@ impl Default for Tunnel {
             minimal: true,
             gre: true,
             broadcasts: true,
+            offload: true,
+            mss_clamp: true,
         }
     }
 }

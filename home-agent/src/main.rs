@@ -91,6 +91,8 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         ports: vec![port.clone()],
         table: table.clone(),
         encapsulations: config.encapsulations(),
+        offload: config.tunnel.offload,
+        mss_clamp: config.tunnel.mss_clamp,
         links,
     };
     let (tunnel, datagrams) = tunnel::Tunnel::open(tunnel_config)?;

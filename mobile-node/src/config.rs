@@ -90,13 +90,17 @@ pub(crate) enum Delivery {
 pub(crate) struct Tunnel {
     pub(crate) device: Interface,
     pub(crate) keepalive_s: u64,
+    /// Packets are exchanged with the kernel many in one.
+    pub(crate) offload: bool,
+    /// Segment sizes of TCP connections are lowered to what the tunnel takes.
+    pub(crate) mss_clamp: bool,
 }
 
 impl Default for Tunnel {
     fn default() -> Self {
         let device = Interface::try_from("sojourn0".to_owned());
         let device = device.unwrap_or_else(|_| unreachable!("sojourn0 is an interface name"));
-        Self { device, keepalive_s: 110 }
+        Self { device, keepalive_s: 110, offload: true, mss_clamp: true }
     }
 }
 
@@ -288,6 +292,8 @@ mod tests {
             ("broadcasts = false", "broadcasts = \"no\"", "registration.broadcasts"),
             ("revocation = true", "revocation = 1", "revocation"),
             ("keepalive_s = 110", "keepalive_s = 0", "tunnel.keepalive_s"),
+            ("offload = true", "offload = \"on\"", "tunnel.offload"),
+            ("mss_clamp = true", "mss_clamp = 1440", "tunnel.mss_clamp"),
             ("device = \"sojourn0\"", "device = \"a name that is too long\"", "device"),
             ("interface = \"eth0\"", "interface = \"\"", "interface"),
             (

@@ -72,6 +72,8 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         ports: Vec::new(),
         table: Table::new(Side::Visited, []),
         encapsulations: config.encapsulations(),
+        offload: config.tunnel.offload,
+        mss_clamp: config.tunnel.mss_clamp,
         links: tunnel::Links::None,
     })?;
     let netlink = Netlink::connect()?;

@@ -78,10 +78,11 @@ impl Provision<'_> {
             "nai = \"{nai}\"\nrealm = \"{realm}\"\naddress = \"{address}\"\nstate = \"ha.db\"\nstate_key = \"ha.kek\"\ntestbed = true\n\n\
              [home_link]\ninterface = \"eth0\"\nprefix = \"{prefix}\"\n\n\
              [registration]\nmax_lifetime = {lifetime}\n{home_addresses}\n\
-             [tunnel]\ndevice = \"sojourn0\"\n\n\
+             [tunnel]\ndevice = \"sojourn0\"\noffload = {offload}\n\n\
              [admin]\nsocket = \"ha.sock\"\n\n\
              [kdc]\nendpoint = \"https://{kdc_address}:{kdc_port}\"\nserver_name = \"{kdc_name}.{realm}\"\nca = \"ca.pem\"\n\
              certificate = \"{nai}.pem\"\nkey = \"{nai}.key\"\n",
+            offload = self.scenario.offload,
             realm = agent.domain.get_ref(),
             address = agent.address.get_ref(),
             kdc_address = kdc.address.get_ref(),
@@ -118,8 +119,9 @@ impl Provision<'_> {
              [[links]]\ninterface = \"eth1\"\naddress = \"{address}\"\nprefix_length = {length}\n\n\
              [registration]\nmax_lifetime = {lifetime}\nreverse_tunnel = \"{reverse_tunnel}\"\n\n\
              [tunnel]\ndevice = \"sojourn0\"\nencapsulation = \"{encapsulation}\"\nminimal = {minimal}\ngre = {gre}\n\
-             encapsulating_delivery = {encapsulating_delivery}\n\n\
+             encapsulating_delivery = {encapsulating_delivery}\noffload = {offload}\n\n\
              [admin]\nsocket = \"fa.sock\"\n",
+            offload = self.scenario.offload,
             minimal = agent.minimal,
             gre = agent.gre,
             encapsulating_delivery = agent.encapsulating_delivery,
@@ -150,12 +152,13 @@ impl Provision<'_> {
              [[links]]\ninterface = \"eth0\"\n\n\
              [registration]\nlifetime = {}\nreverse_tunnel = true\nsimultaneous = {}\n\
              encapsulation = \"{}\"\ndelivery = \"{}\"\nbroadcasts = {}\n\n\
-             [tunnel]\ndevice = \"sojourn0\"\n\n[admin]\nsocket = \"mn.sock\"\n",
+             [tunnel]\ndevice = \"sojourn0\"\noffload = {}\n\n[admin]\nsocket = \"mn.sock\"\n",
             self.scenario.registration.lifetime_s.get_ref(),
             node.simultaneous,
             node.encapsulation.word(),
             node.delivery.word(),
             node.broadcasts,
+            self.scenario.offload,
         );
         self.daemon("mobile-node", &directory, &text, "mn.sock")
     }

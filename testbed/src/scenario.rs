@@ -34,6 +34,9 @@ pub(crate) struct Scenario {
     pub(crate) title: String,
     #[serde(default)]
     pub(crate) registration: Registration,
+    /// Daemons exchange packets with the kernel many in one.
+    #[serde(default = "yes")]
+    pub(crate) offload: bool,
     pub(crate) traffic: Option<Traffic>,
     pub(crate) domains: Vec<Domain>,
     pub(crate) links: Vec<Link>,
@@ -49,6 +52,10 @@ pub(crate) struct Scenario {
     /// What goes wrong on purpose.
     #[serde(default)]
     pub(crate) faults: Vec<Fault>,
+}
+
+const fn yes() -> bool {
+    true
 }
 
 /// Lifetimes that the daemons are configured with.
@@ -366,6 +373,7 @@ impl Scenario {
 
     /// Makes every link as bad as a command line says.
     pub(crate) fn worsen(mut self, every: &EveryLink) -> Result<Self> {
+        self.offload &= !every.no_offload;
         for link in &mut self.links {
             link.every = every.values();
             link.seed = every.seed.unwrap_or(link.seed);

@@ -44,6 +44,9 @@ pub(crate) struct EveryLink {
     /// Other dice: one seed gives every frame of a link the same fate again
     #[arg(long)]
     pub(super) seed: Option<u64>,
+    /// Daemons exchange packets with the kernel one by one: offload = false
+    #[arg(long, help_heading = "Options")]
+    pub(super) no_offload: bool,
 }
 
 impl EveryLink {
@@ -56,7 +59,8 @@ impl EveryLink {
             ("--rate-mbit", self.rate_mbit),
         ];
         let given = values.into_iter().filter_map(|(option, value)| Some(format!("{option}={}", value?)));
-        given.chain(self.seed.map(|seed| format!("--seed={seed}"))).collect()
+        let given = given.chain(self.seed.map(|seed| format!("--seed={seed}")));
+        given.chain(self.no_offload.then(|| "--no-offload".to_owned())).collect()
     }
 
     /// The values without a place in a file.

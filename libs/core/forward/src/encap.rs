@@ -41,19 +41,38 @@ const CODE_POINT: u8 = 0xfc;
 pub fn encap(buffer: &mut [u8], at: Range<usize>, peer: Peer) -> Option<Range<usize>> {
     let packet = Packet::parse(buffer.get(at.clone())?).ok()?;
     let at = at.start..at.start + packet.bytes().len();
+    let (length, traffic_class) = (at.len(), packet.traffic_class());
+    head(buffer, at, length, traffic_class, peer)
+}
+
+/// Wraps a packet of which only the beginning is at `at` in `buffer`, at least its IP header: what follows it stands
+/// elsewhere. Otherwise as [`encap`].
+#[must_use]
+pub fn encap_head(buffer: &mut [u8], at: Range<usize>, peer: Peer) -> Option<Range<usize>> {
+    let packet = Packet::quoted(buffer.get(at.clone())?).ok()?;
+    let (length, traffic_class) = (packet.total_length(), packet.traffic_class());
+    (at.len() <= length).then_some(())?;
+    head(buffer, at, length, traffic_class, peer)
+}
+
+/// Writes what comes before a packet of `length` octets that begins at `at`.
+fn head(
+    buffer: &mut [u8],
+    at: Range<usize>,
+    length: usize,
+    traffic_class: u8,
+    peer: Peer,
+) -> Option<Range<usize>> {
     match peer {
-        Peer::IpInIp { local, remote } => {
-            let traffic_class = packet.traffic_class();
-            wrap(buffer, at, traffic_class, IPIP, local, remote)
-        }
+        Peer::IpInIp { local, remote } => wrap(buffer, at, length, traffic_class, (IPIP, local, remote)),
         Peer::Gre { local, remote } => {
-            let traffic_class = packet.traffic_class();
             let tunnel_header = at.start.checked_sub(GRE_HEADER.len())?;
-            let whole = wrap(buffer, tunnel_header..at.end, traffic_class, GRE, local, remote)?;
+            let length = length + GRE_HEADER.len();
+            let whole = wrap(buffer, tunnel_header..at.end, length, traffic_class, (GRE, local, remote))?;
             buffer[tunnel_header..at.start].copy_from_slice(&GRE_HEADER);
             Some(whole)
         }
-        Peer::Minimal { local, remote } => minimal(buffer, at, local, remote),
+        Peer::Minimal { local, remote } => minimal(buffer, at, length, local, remote),
         Peer::Udp { .. } => {
             let start = at.start.checked_sub(TUNNEL_HEADER)?;
             buffer[start..at.start].copy_from_slice(&[TUNNEL_DATA, IPIP, 0, 0]);
@@ -77,19 +96,19 @@ pub fn nest(buffer: &mut [u8], at: Range<usize>, entry: &Entry) -> Option<Range<
     }
 }
 
-/// Writes an outer IP header before the octets at `at`.
+/// Writes an outer IP header of this protocol, source and destination before what begins at `at` and has `length`
+/// octets.
 fn wrap(
     buffer: &mut [u8],
     at: Range<usize>,
+    length: usize,
     traffic_class: u8,
-    protocol: u8,
-    source: Ipv4Addr,
-    destination: Ipv4Addr,
+    (protocol, source, destination): (u8, Ipv4Addr, Ipv4Addr),
 ) -> Option<Range<usize>> {
     let start = at.start.checked_sub(MINIMUM)?;
     let header = New {
         traffic_class: traffic_class & CODE_POINT,
-        total_length: u16::try_from(at.end - start).ok()?,
+        total_length: u16::try_from(length + MINIMUM).ok()?,
         dont_fragment: true,
         time_to_live: TIME_TO_LIVE,
         protocol,
@@ -101,15 +120,21 @@ fn wrap(
 }
 
 /// Moves the header of the packet at `at` towards the front and puts a forwarding header behind it.
-fn minimal(buffer: &mut [u8], at: Range<usize>, local: Ipv4Addr, remote: Ipv4Addr) -> Option<Range<usize>> {
-    let packet = Packet::parse(&buffer[at.clone()]).ok()?;
+fn minimal(
+    buffer: &mut [u8],
+    at: Range<usize>,
+    length: usize,
+    local: Ipv4Addr,
+    remote: Ipv4Addr,
+) -> Option<Range<usize>> {
+    let packet = Packet::quoted(&buffer[at.clone()]).ok()?;
     if is_beyond_minimal(packet) {
         return None;
     }
     let (source, destination, protocol) = (packet.source(), packet.destination(), packet.protocol());
-    let length = if source == local { FORWARDING.0 } else { FORWARDING.1 };
-    let start = at.start.checked_sub(length)?;
-    let total_length = u16::try_from(at.end - start).ok()?;
+    let more = if source == local { FORWARDING.0 } else { FORWARDING.1 };
+    let start = at.start.checked_sub(more)?;
+    let total_length = u16::try_from(length + more).ok()?;
     buffer.copy_within(at.start..at.start + MINIMUM, start);
     let (header, forwarding) = buffer[start..at.start + MINIMUM].split_at_mut(MINIMUM);
     relabel(header, total_length, MINIMAL, local, remote);
@@ -256,6 +281,22 @@ mod tests {
             let (from, range) = decap::raw(&mut middle).unwrap();
             assert_eq!(from, Outer::IpInIp { source: home_agent, destination: address("10.11.1.50") });
             assert_eq!(middle[range], inner);
+        }
+    }
+
+    #[test]
+    fn the_beginning_alone_is_wrapped_as_the_whole() {
+        let inner = Inner::new("10.11.1.90", "10.11.1.50").payload(1200).build();
+        for peer in [ipip(), gre(), minimal(), udp()] {
+            let (mut whole, at) = buffer_with(&inner);
+            let (mut beginning, _) = buffer_with(&inner[..40]);
+            let outer = encap(&mut whole, at, peer).unwrap();
+            let head = encap_head(&mut beginning, HEADROOM..HEADROOM + 40, peer).unwrap();
+            assert_eq!(beginning[head.clone()], whole[outer.start..outer.start + head.len()]);
+            let (mut long, _) = buffer_with(&inner);
+            long.extend([0; 7]);
+            let too_long = HEADROOM..long.len();
+            assert_eq!(encap_head(&mut long, too_long, peer), None, "more than the packet has");
         }
     }
 

@@ -3,7 +3,7 @@
 //! Its own reader and not the general one, because a packet is looked at several times and nothing may be
 //! copied. The header checksum is left to the host's IP stack, which sees every packet before or after us.
 
-use std::net::Ipv4Addr;
+use std::{net::Ipv4Addr, ops::Range};
 
 use crate::Reason;
 
@@ -15,10 +15,17 @@ pub(crate) const MAXIMUM: usize = 60;
 pub(crate) const ICMP: u8 = 1;
 /// Protocol number of IPv4 in IPv4.
 pub(crate) const IPIP: u8 = 4;
+/// Protocol number of TCP.
+pub(crate) const TCP: u8 = 6;
+/// Protocol number of UDP.
+pub(crate) const UDP: u8 = 17;
 /// Protocol number of generic routing encapsulation.
 pub(crate) const GRE: u8 = 47;
 /// Protocol number of minimal encapsulation.
 pub(crate) const MINIMAL: u8 = 55;
+
+/// Where the identification is.
+pub(crate) const IDENTIFICATION: Range<usize> = 4..6;
 
 const DONT_FRAGMENT: u16 = 0x4000;
 const MORE_FRAGMENTS: u16 = 0x2000;
@@ -72,6 +79,10 @@ impl<'a> Packet<'a> {
     /// DSCP and ECN.
     pub(crate) fn traffic_class(self) -> u8 {
         self.bytes[1]
+    }
+
+    pub(crate) fn identification(self) -> u16 {
+        self.word(4)
     }
 
     pub(crate) fn dont_fragment(self) -> bool {
@@ -158,6 +169,12 @@ pub(crate) fn refragment(header: &mut [u8], total_length: u16, offset: u16, more
     let flags = (offset & OFFSET) | if more { MORE_FRAGMENTS } else { 0 };
     header[2..4].copy_from_slice(&total_length.to_be_bytes());
     header[6..8].copy_from_slice(&flags.to_be_bytes());
+    set_checksum(header);
+}
+
+/// Sets the total length of a copied header, then its checksum.
+pub(crate) fn set_length(header: &mut [u8], total_length: u16) {
+    header[2..4].copy_from_slice(&total_length.to_be_bytes());
     set_checksum(header);
 }
 

@@ -3,16 +3,22 @@
 //! [`Table`] says where the packets of a home address go; [`encap`] and [`decap`] add and take away the outer
 //! headers of IP in IP (RFC 2003), minimal encapsulation (RFC 2004), GRE (RFC 2784) and UDP tunnel data (RFC 3519
 //! §3.3) in buffers of the caller that have [`HEADROOM`]; [`mtu`] cuts what does not fit; [`icmp_error`] tells the
-//! sender; [`Duplicates`] takes out what came twice because a mobile node is bound at several places. We never fragment outer packets. Nothing here allocates for a packet, reads a clock or knows a socket.
+//! sender; [`Duplicates`] takes out what came twice because a mobile node is bound at several places; [`segment`] and
+//! [`coalesce`] are what hosts leave to network cards, [`glued`] is what kernels put together on the way, and [`mss`] keeps streams from packets that do not fit. We never
+//! fragment outer packets. Nothing here allocates for a packet, reads a clock or knows a socket.
 
 #![forbid(unsafe_code)]
 
+pub mod coalesce;
 pub mod decap;
 pub mod duplicates;
 pub mod encap;
+pub mod glued;
 mod header;
 pub mod icmp_error;
+pub mod mss;
 pub mod mtu;
+pub mod segment;
 mod table;
 pub mod udp_checksum;
 mod verdict;

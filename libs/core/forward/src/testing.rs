@@ -43,6 +43,11 @@ impl Inner {
         self
     }
 
+    pub(crate) fn identification(mut self, value: u16) -> Self {
+        self.identification = value;
+        self
+    }
+
     pub(crate) fn dont_fragment(mut self, value: bool) -> Self {
         self.flags = if value { self.flags | 0x4000 } else { self.flags & !0x4000 };
         self
@@ -112,4 +117,30 @@ impl Random {
     pub(crate) fn bytes(&mut self, length: usize) -> Vec<u8> {
         (0..length).map(|_| self.next() as u8).collect()
     }
+}
+
+/// A TCP segment without its checksum: sequence number, flags, options of whole words, payload.
+pub(crate) fn tcp(sequence: u32, flags: u8, options: &[u8], payload: &[u8]) -> Vec<u8> {
+    let mut out = vec![0x1f, 0x90, 0xc3, 0x50];
+    out.extend(sequence.to_be_bytes());
+    out.extend(77_u32.to_be_bytes());
+    out.extend([((20 + options.len()) * 4) as u8, flags, 0x01, 0xf5, 0, 0, 0, 0]);
+    out.extend(options);
+    out.extend(payload);
+    out
+}
+
+/// What the TCP checksum of a packet without IP options has to be, counted plainly.
+pub(crate) fn tcp_sum(packet: &[u8]) -> u16 {
+    transport_sum(packet, 16)
+}
+
+/// What the checksum of a transport protocol with its field there has to be.
+pub(crate) fn transport_sum(packet: &[u8], field: usize) -> u16 {
+    let mut all = packet[12..20].to_vec();
+    all.extend([0, packet[9]]);
+    all.extend(((packet.len() - 20) as u16).to_be_bytes());
+    all.extend(&packet[20..]);
+    all[12 + field..14 + field].fill(0);
+    wire::checksum::checksum(&all)
 }

@@ -5,9 +5,7 @@
 
 use wire::checksum::Sum;
 
-use crate::header::Packet;
-
-const UDP: u8 = 17;
+use crate::header::{Packet, UDP};
 
 /// Fills in the UDP checksum of a whole packet (RFC 768); changes nothing if it is no UDP or a fragment.
 pub fn fill_in(packet: &mut [u8]) {

@@ -172,10 +172,14 @@ impl Table {
     /// Judges a packet that the host wants in the tunnel; `paths` is what is known of the way to the peers.
     #[must_use]
     pub fn outbound(&self, packet: &[u8], paths: &Paths) -> Verdict {
-        match self.judge_outbound(packet, paths) {
-            Ok(verdict) => verdict,
-            Err(reason) => Verdict::Drop(reason),
-        }
+        self.judge_outbound(packet, packet.len(), paths).unwrap_or_else(Verdict::Drop)
+    }
+
+    /// The same for a packet that leaves in segments, the longest of which has `longest` octets: it is too big if
+    /// that is.
+    #[must_use]
+    pub fn outbound_segments(&self, packet: &[u8], longest: usize, paths: &Paths) -> Verdict {
+        self.judge_outbound(packet, longest, paths).unwrap_or_else(Verdict::Drop)
     }
 
     /// True if [`further`](Self::further) yields something for this packet.
@@ -217,6 +221,18 @@ impl Table {
             Ok(verdict) => verdict,
             Err(reason) => Verdict::Drop(reason),
         }
+    }
+
+    /// The largest packet, in octets, that fits into every tunnel of the home address that `inner` belongs to, which
+    /// arrived in one of them; none without a tunnel.
+    #[must_use]
+    pub fn mtu_of_inbound(&self, inner: &[u8], paths: &Paths) -> Option<u16> {
+        let packet = Packet::parse(inner).ok()?;
+        let home = match self.side() {
+            Side::HomeAgent => packet.source(),
+            Side::Visited => packet.destination(),
+        };
+        self.of(home).iter().map(|entry| paths.inner_mtu(entry)).min()
     }
 
     /// Judges `inner`, which `station` handed over encapsulated in `outer` (RFC 3024 §5.2).
@@ -272,14 +288,18 @@ impl Table {
         }
     }
 
-    fn judge_outbound(&self, bytes: &[u8], paths: &Paths) -> Result<Verdict, Reason> {
+    fn judge_outbound(&self, bytes: &[u8], longest: usize, paths: &Paths) -> Result<Verdict, Reason> {
         let packet = passable(bytes)?;
         let group = self.group_or_host(packet)?;
         let entry = self.find(self.home_of_outbound(packet));
         if group && entry.is_none_or(|entry| entry.broadcasts == Broadcasts::No) {
             return Err(Reason::Destination);
         }
-        into_tunnel(entry.ok_or(Reason::NoTunnel)?, packet, paths)
+        let entry = entry.ok_or(Reason::NoTunnel)?;
+        if circles(packet, entry.peer) {
+            return Err(Reason::Loop);
+        }
+        Ok(fit(entry, packet, longest.min(packet.bytes().len()), paths))
     }
 
     fn judge_inbound(&self, outer: Outer, bytes: &[u8]) -> Result<Verdict, Reason> {
@@ -348,7 +368,11 @@ impl Table {
 
 /// Judges a packet that may enter the tunnel of `entry`.
 fn into_tunnel(entry: Entry, packet: Packet<'_>, paths: &Paths) -> Result<Verdict, Reason> {
-    if circles(packet, entry.peer) { Err(Reason::Loop) } else { Ok(fit(entry, packet, paths)) }
+    if circles(packet, entry.peer) {
+        Err(Reason::Loop)
+    } else {
+        Ok(fit(entry, packet, packet.bytes().len(), paths))
+    }
 }
 
 /// Judges a copy of a broadcast for the mobile node of `entry`.
@@ -356,22 +380,22 @@ fn judge_copy(entry: Entry, packet: Packet<'_>, paths: &Paths) -> Verdict {
     match entry.broadcasts {
         Broadcasts::Nested { .. } => {
             let mtu = paths.inner_mtu(&entry).saturating_sub(NESTED);
-            sized(packet, (entry, mtu), (entry, mtu))
+            sized(packet, packet.bytes().len(), (entry, mtu), (entry, mtu))
         }
-        Broadcasts::Plain | Broadcasts::No => fit(entry, packet, paths),
+        Broadcasts::Plain | Broadcasts::No => fit(entry, packet, packet.bytes().len(), paths),
     }
 }
 
-/// Judges the size of a packet.
-fn fit(entry: Entry, packet: Packet<'_>, paths: &Paths) -> Verdict {
+/// Judges the size of a packet that leaves in pieces of at most `longest` octets.
+fn fit(entry: Entry, packet: Packet<'_>, longest: usize, paths: &Paths) -> Verdict {
     let (whole, pieces) = (entry.carrying(packet), entry.carrying_fragments());
-    sized(packet, (whole, paths.inner_mtu(&whole)), (pieces, paths.inner_mtu(&pieces)))
+    sized(packet, longest, (whole, paths.inner_mtu(&whole)), (pieces, paths.inner_mtu(&pieces)))
 }
 
 /// Judges by the tunnel and inner MTU that the packet takes as a whole, and those that its pieces would take.
-fn sized(packet: Packet<'_>, whole: (Entry, u16), pieces: (Entry, u16)) -> Verdict {
+fn sized(packet: Packet<'_>, longest: usize, whole: (Entry, u16), pieces: (Entry, u16)) -> Verdict {
     let (entry, mtu) = whole;
-    if packet.bytes().len() <= usize::from(mtu) {
+    if longest <= usize::from(mtu) {
         return Verdict::Encap(entry);
     }
     let dont_fragment = packet.dont_fragment();

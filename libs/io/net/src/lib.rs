@@ -25,3 +25,4 @@ pub mod udp;
 
 pub use drive::drive;
 pub use error::Error;
+pub use tun::plain_tun;

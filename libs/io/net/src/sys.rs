@@ -89,12 +89,27 @@ fn interface_request(name: &str) -> io::Result<libc::ifreq> {
     Ok(request)
 }
 
-/// Makes the open file of `/dev/net/tun` the device `name`, with or without making it new.
-pub(crate) fn attach_tun(file: BorrowedFd<'_>, name: &str) -> io::Result<()> {
+/// Makes the open file of `/dev/net/tun` the device `name`, with or without making it new; `headers` says whether
+/// packets have a virtio-net header.
+pub(crate) fn attach_tun(file: BorrowedFd<'_>, name: &str, headers: bool) -> io::Result<()> {
     let mut request = interface_request(name)?;
-    request.ifr_ifru.ifru_flags = (libc::IFF_TUN | libc::IFF_NO_PI) as libc::c_short;
+    let flags = libc::IFF_TUN | libc::IFF_NO_PI | if headers { libc::IFF_VNET_HDR } else { 0 };
+    request.ifr_ifru.ifru_flags = flags as libc::c_short;
     // SAFETY: TUNSETIFF takes a pointer to an `ifreq`, which outlives the call.
     check(unsafe { libc::ioctl(file.as_raw_fd(), libc::TUNSETIFF, &raw mut request) }).map(drop)
+}
+
+/// Sets the length of virtio-net headers, in octets.
+pub(crate) fn set_tun_header(file: BorrowedFd<'_>, length: c_int) -> io::Result<()> {
+    // SAFETY: TUNSETVNETHDRSZ takes a pointer to an integer, which outlives the call; the kernel only reads it.
+    check(unsafe { libc::ioctl(file.as_raw_fd(), libc::TUNSETVNETHDRSZ, &raw const length) }).map(drop)
+}
+
+/// Says what the host may leave to us: checksums and segments, as `TUN_F_` has them.
+pub(crate) fn set_tun_offload(file: BorrowedFd<'_>, features: libc::c_uint) -> io::Result<()> {
+    // SAFETY: TUNSETOFFLOAD takes an integer by value.
+    check(unsafe { libc::ioctl(file.as_raw_fd(), libc::TUNSETOFFLOAD, libc::c_ulong::from(features)) })
+        .map(drop)
 }
 
 /// Says whether the device outlives the process.
@@ -249,6 +264,33 @@ pub(crate) fn receive_frame(socket: impl AsFd, buffer: &mut [u8]) -> io::Result<
     let [a, b, c, d, e, f, ..] = address.sll_addr;
     let without_checksum = auxiliary(&message) & libc::TP_STATUS_CSUMNOTREADY != 0;
     Ok(FrameInfo { length, from: [a, b, c, d, e, f], without_checksum })
+}
+
+/// The header of a message of nothing to nobody.
+pub(crate) const fn empty_message() -> libc::mmsghdr {
+    // SAFETY: it is plain data for which all zeros is valid: null pointers with length zero.
+    unsafe { mem::zeroed() }
+}
+
+/// The length of the datagrams that the kernel has put together in a message that was received; none if it tells none.
+pub(crate) fn datagram_size(message: &libc::msghdr) -> Option<usize> {
+    // SAFETY: the kernel has filled the control buffer of `message`, which the caller keeps, and set its length; the
+    // returned pointer is null or points to a whole header inside it.
+    let mut header = unsafe { libc::CMSG_FIRSTHDR(message) };
+    while !header.is_null() {
+        // SAFETY: not null, hence as above.
+        let found = unsafe { header.read_unaligned() };
+        // SAFETY: CMSG_LEN only computes.
+        let least = unsafe { libc::CMSG_LEN(size_of::<c_int>() as libc::c_uint) } as usize;
+        if (found.cmsg_level, found.cmsg_type) == (libc::SOL_UDP, libc::UDP_GRO) && found.cmsg_len >= least {
+            // SAFETY: the message is of this type and long enough, which was just checked.
+            let size = unsafe { libc::CMSG_DATA(header).cast::<c_int>().read_unaligned() };
+            return usize::try_from(size).ok();
+        }
+        // SAFETY: as for the first.
+        header = unsafe { libc::CMSG_NXTHDR(message, header) };
+    }
+    None
 }
 
 /// The status that the kernel tells of a frame; 0 if it tells none.

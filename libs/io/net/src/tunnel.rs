@@ -8,6 +8,10 @@
 //! agent, whose link addresses have to be looked at (RFC 3024 §5.2), and broadcasts of a home link, which no route
 //! leads into the device (RFC 5944 §4.3).
 //!
+//! With offloads the host hands over packets of up to 64 KiB, which leave in segments, and gets back what came in
+//! segments as one ([`forward::segment`], [`forward::coalesce`]); over UDP the kernel does the same with datagrams.
+//! Judged is each packet as if it had come alone.
+//!
 //! UDP ports carry registrations and tunnel data alike: what begins with the octet 4 is data (RFC 3519 §3.3),
 //! all else goes to control through a bounded [`intake`].
 
@@ -31,7 +35,7 @@ use crate::{
     link::data::{DataSocket, GroupSender},
     raw::RawSockets,
     sys,
-    tun::Tun,
+    tun::{self, Tun},
     udp,
 };
 use counters::Tally;
@@ -44,6 +48,8 @@ const CONTROL_QUEUE: usize = 4096;
 const REFUSALS: usize = 64;
 /// Octets of room for one packet and its headroom. Longer packets come from nobody who knows our MTU.
 const SLOT: usize = 9 * 1024 + 256;
+/// The same where packets come together: the longest of all, and places that do not all share one part of the caches.
+const LONG_SLOT: usize = 64 * 1024 + 320;
 
 /// The encapsulations that are taken beside IP in IP and UDP. Of those that are not the kernel says "protocol
 /// unreachable", and packets for such peers are counted as sends that were refused.
@@ -95,6 +101,10 @@ pub struct Config {
     pub ports: Vec<udp::Port>,
     /// Where packets go.
     pub table: Table,
+    /// Packets come from the host and from UDP ports many in one, and go there so.
+    pub offload: bool,
+    /// Segment sizes that TCP connections announce are lowered to what the tunnel takes.
+    pub mss_clamp: bool,
 }
 
 /// A home link, to listen and to speak.
@@ -135,6 +145,10 @@ struct Shared {
     /// The home link.
     home: Option<HomeLink>,
     table: ArcSwap<Table>,
+    offload: bool,
+    /// The kernel cuts messages of UDP sockets into datagrams.
+    segments: bool,
+    mss_clamp: bool,
     ports: ArcSwap<Vec<udp::Port>>,
     paths: ArcSwap<Paths>,
     tally: Tally,
@@ -142,6 +156,11 @@ struct Shared {
 }
 
 impl Shared {
+    /// Octets of room for one packet.
+    const fn slot(&self) -> usize {
+        if self.offload { LONG_SLOT } else { SLOT }
+    }
+
     /// The outer address that we have in the tunnel to a peer; errors that we make come from it.
     fn own_address(&self, peer: forward::Peer) -> Option<Ipv4Addr> {
         peer.local().or_else(|| self.ports.load().first().map(|port| *port.local().ip()))
@@ -151,6 +170,24 @@ impl Shared {
 /// Time for rate limits and path MTUs.
 fn now() -> Duration {
     sys::clock(libc::CLOCK_BOOTTIME)
+}
+
+/// Lets the kernel put datagrams together at the ports, and says in one line what it does not have.
+fn take_together(ports: &[udp::Port], segments: bool, device: tun::Offload) {
+    let together = ports.iter().all(|port| port.coalesce(true).is_ok());
+    let missing: Vec<&str> = [
+        (device.headers, "headers of virtio-net on TUN devices"),
+        (device.streams, "checksums and TCP segments left to TUN devices"),
+        (device.datagrams, "UDP segments left to TUN devices"),
+        (segments, "sending UDP in segments (UDP_SEGMENT)"),
+        (together, "receiving UDP in segments (UDP_GRO)"),
+    ]
+    .into_iter()
+    .filter_map(|(there, what)| (!there).then_some(what))
+    .collect();
+    if !missing.is_empty() {
+        tracing::info!("the kernel lacks {}; the tunnel does without", missing.join(", "));
+    }
 }
 
 /// A running data path. Dropped, it stops its threads and leaves the device with all routes into it, so that
@@ -172,7 +209,11 @@ impl Tunnel {
         let raw = RawSockets::open(minimal, gre, config.mark)?;
         let (visited, home) = config.links.open()?;
         let mtu = if minimal { forward::MINIMAL_MTU } else { forward::IPIP_MTU };
-        let tun = Tun::open(&config.device, mtu)?;
+        let tun = Tun::open(&config.device, mtu, config.offload)?;
+        let segments = config.offload && udp::Port::can_segment();
+        if config.offload {
+            take_together(&config.ports, segments, tun.offload());
+        }
         let (refused, refusals) = mpsc::channel(REFUSALS);
         let shared = Arc::new(Shared {
             tun,
@@ -180,6 +221,9 @@ impl Tunnel {
             visited,
             home,
             table: ArcSwap::from_pointee(config.table),
+            offload: config.offload,
+            segments,
+            mss_clamp: config.mss_clamp,
             ports: ArcSwap::from_pointee(config.ports),
             paths: ArcSwap::from_pointee(Paths::default()),
             tally: Tally::default(),
@@ -203,8 +247,14 @@ impl Tunnel {
     /// Puts other UDP ports in place of the present ones, which are closed when this returns unless somebody
     /// else keeps them.
     pub fn set_ports(&self, ports: Vec<udp::Port>) {
-        self.shared.ports.store(Arc::new(ports));
+        if self.shared.offload {
+            ports.iter().for_each(|port| drop(port.coalesce(true)));
+        }
+        let before = self.shared.ports.swap(Arc::new(ports));
         self.threads.iter().for_each(Thread::ring);
+        // Whoever keeps one reads its datagrams one by one.
+        let kept = |port: &udp::Port| self.shared.ports.load().iter().any(|now| now.local() == port.local());
+        before.iter().filter(|port| !kept(port)).for_each(|port| drop(port.coalesce(false)));
     }
 
     /// What ICMP says about messages that control sent from the ports; whoever asks first gets it.

@@ -68,6 +68,18 @@ impl Port {
         self.local
     }
 
+    /// Lets the kernel put datagrams of one size from one sender together, or no more; [`crate::batch`] takes them apart.
+    pub(crate) fn coalesce(&self, coalesce: bool) -> io::Result<()> {
+        sys::set_option(&self.socket, libc::SOL_UDP, libc::UDP_GRO, coalesce.into())
+    }
+
+    /// True if the kernel cuts messages into datagrams.
+    pub(crate) fn can_segment() -> bool {
+        // No length for the socket as a whole: each message names its own.
+        let ask = |socket: Socket| sys::set_option(&socket, libc::SOL_UDP, libc::UDP_SEGMENT, 0);
+        Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP)).and_then(ask).is_ok()
+    }
+
     /// Sends one datagram; never waits.
     ///
     /// # Errors

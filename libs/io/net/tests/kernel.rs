@@ -15,6 +15,8 @@ mod home_link;
 mod lab;
 #[path = "kernel/link.rs"]
 mod link;
+#[path = "kernel/offload.rs"]
+mod offload;
 #[path = "kernel/plan.rs"]
 mod plan;
 #[path = "kernel/simultaneous.rs"]

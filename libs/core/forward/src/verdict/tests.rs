@@ -193,6 +193,33 @@ fn size_is_judged_to_the_octet() {
 }
 
 #[test]
+fn what_leaves_in_segments_is_too_big_if_they_are() {
+    let table = home_agent();
+    let long = Inner::new(CORRESPONDENT, HOME).dont_fragment(true).payload(20_000).build();
+    for longest in [1480, 1481] {
+        let verdict = table.outbound_segments(&long, longest, &Paths::default());
+        assert_eq!(matches!(verdict, Verdict::Encap(_)), longest == 1480);
+        assert_eq!(matches!(verdict, Verdict::TooBig { mtu: 1480, .. }), longest == 1481);
+    }
+    assert!(matches!(table.outbound(&long, &Paths::default()), Verdict::TooBig { .. }));
+    let strange = Inner::new(CORRESPONDENT, "10.11.1.51").payload(20_000).build();
+    let verdict = table.outbound_segments(&strange, 1000, &Paths::default());
+    assert_eq!(verdict, Verdict::Drop(Reason::NoTunnel));
+}
+
+#[test]
+fn what_comes_in_is_of_the_tunnel_of_its_home_address() {
+    let mut paths = Paths::default();
+    paths.lower(address(CARE_OF), 1400, std::time::Duration::ZERO);
+    let from_node = Inner::new(HOME, CORRESPONDENT).payload(8).build();
+    assert_eq!(home_agent().mtu_of_inbound(&from_node, &Paths::default()), Some(1480));
+    assert_eq!(home_agent().mtu_of_inbound(&from_node, &paths), Some(1380));
+    assert_eq!(foreign_agent().mtu_of_inbound(&from_node, &paths), None);
+    let to_node = Inner::new(CORRESPONDENT, HOME).payload(8).build();
+    assert_eq!(foreign_agent().mtu_of_inbound(&to_node, &paths), Some(1480));
+}
+
+#[test]
 fn only_our_own_packets_are_recognised_in_errors() {
     let table = home_agent();
     let ours = Inner::new(CORRESPONDENT, HOME).payload(8).build();

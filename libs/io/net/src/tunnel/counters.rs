@@ -24,9 +24,11 @@ pub(super) enum Count {
     Flooded,
     Duplicated,
     DuplicateDropped,
+    Cut,
+    Together,
 }
 
-const NAMES: [&str; 17] = [
+const NAMES: [&str; 19] = [
     "tunnel packets out",
     "tunnel octets out",
     "tunnel packets in",
@@ -37,13 +39,15 @@ const NAMES: [&str; 17] = [
     "tunnel ICMP errors received",
     "tunnel sends refused",
     "tunnel deliveries refused",
-    "tunnel packets over 9,216 octets",
+    "tunnel packets too long to be read",
     "datagrams lost before control",
     "packets handed over by visitors",
     "broadcast copies sent",
     "broadcasts put on the home link",
     "copies for simultaneous bindings sent",
     "duplicates taken out",
+    "tunnel segments cut from longer packets",
+    "tunnel packets handed over together",
 ];
 
 const DROPS: [&str; Reason::ALL.len()] = [

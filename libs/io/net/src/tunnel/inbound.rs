@@ -1,6 +1,7 @@
 //! From the tunnels to the TUN device, and from the UDP ports to control.
 
 use std::{
+    io,
     net::SocketAddrV4,
     ops::Range,
     os::fd::{AsFd as _, BorrowedFd},
@@ -8,18 +9,26 @@ use std::{
     time::Duration,
 };
 
-use forward::{Duplicates, Outer, Reason, Table, Verdict, decap, encap::TUNNEL_DATA, mtu::Paths};
+use forward::{
+    Duplicates, Outer, Reason, Table, Verdict,
+    coalesce::{Runs, Whole},
+    decap,
+    encap::TUNNEL_DATA,
+    glued::Sizes,
+    mss,
+    mtu::Paths,
+};
 use nix::poll::{PollFd, PollFlags, PollTimeout};
 
 use super::{
-    SLOT, Shared,
+    LONG_SLOT, Shared,
     counters::Count,
     now,
     thread::{Bell, Wake},
     trouble::{self, Troubles},
 };
 use crate::{
-    batch::Receiver,
+    batch::{Arrived, Receiver},
     intake,
     udp::{Port, Received},
 };
@@ -38,10 +47,25 @@ pub(super) struct Inbound {
 /// The arrays of the thread, made inside it.
 struct Work {
     receiver: Receiver,
-    /// What came lately, while packets may come through several tunnels.
-    duplicates: Option<Duplicates>,
+    hands: Hands,
     troubles: Troubles,
     swept: Duration,
+}
+
+/// What packets go through on their way to the host.
+struct Hands {
+    /// What came lately, while packets may come through several tunnels.
+    duplicates: Option<Duplicates>,
+    /// What is being put together, where the host takes that.
+    runs: Option<Runs>,
+    /// What the kernel has put together inside other tunnels than those over UDP.
+    sizes: Sizes,
+}
+
+/// What was known when a batch of packets came.
+struct Known {
+    table: Arc<Table>,
+    paths: Arc<Paths>,
 }
 
 impl Inbound {
@@ -51,8 +75,15 @@ impl Inbound {
 
     /// Runs until the other end of `wake` is closed.
     pub(super) fn run(self, wake: &Bell) {
-        let mut work =
-            Work { receiver: Receiver::new(SLOT), duplicates: None, troubles: Troubles::new(), swept: now() };
+        let device = self.shared.tun.offload();
+        let runs = device.headers.then(|| Runs::new(device.datagrams));
+        let mut work = Work {
+            // The kernel puts together whatever we want.
+            receiver: Receiver::new(LONG_SLOT),
+            hands: Hands { duplicates: None, runs, sizes: Sizes::default() },
+            troubles: Troubles::new(),
+            swept: now(),
+        };
         while self.serve(wake, &mut work) == Wake::PortsChanged {
             // `serve` has let the old ports go.
             wake.answer();
@@ -80,15 +111,18 @@ impl Inbound {
             if ready.iter().any(in_error) {
                 trouble::drain(&self.shared, &mut work.troubles);
             }
+            let Work { receiver, hands, .. } = work;
             for raw in fixed[1..].iter().filter(|raw| happened(raw)) {
-                let Work { receiver, duplicates, .. } = work;
-                self.turn(receiver, raw.as_fd(), |packet, _| self.take_raw(packet, duplicates));
+                self.turn(receiver, hands, raw.as_fd(), |hands, known, memory, arrived| {
+                    self.take_raw(hands, known, memory, arrived.at);
+                });
             }
             for (socket, port) in of_ports.iter().zip(ports.iter()) {
                 if happened(socket) {
-                    let Work { receiver, duplicates, .. } = work;
-                    self.turn(receiver, socket.as_fd(), |payload, source| {
-                        self.take_udp(port, payload, source, duplicates);
+                    self.turn(receiver, hands, socket.as_fd(), |hands, known, memory, arrived| {
+                        for at in arrived.datagrams() {
+                            self.take_udp(hands, known, memory, port, at, arrived.source);
+                        }
                     });
                 }
             }
@@ -100,40 +134,55 @@ impl Inbound {
     fn turn(
         &self,
         receiver: &mut Receiver,
+        hands: &mut Hands,
         socket: BorrowedFd<'_>,
-        mut take: impl FnMut(&mut [u8], SocketAddrV4),
+        mut take: impl FnMut(&mut Hands, &Known, &mut [u8], Arrived),
     ) {
         for _ in 0..TURN {
             // An error here is a report that the error queue explains, or says that nothing is left.
             let Ok(count) = receiver.receive(socket) else {
                 return;
             };
-            for (packet, source) in receiver.packets(count) {
-                match packet {
-                    Some(packet) => take(packet, source),
+            let known = Known { table: self.shared.table.load_full(), paths: self.shared.paths.load_full() };
+            for n in 0..count {
+                match receiver.arrived(n) {
+                    Some(arrived) => take(hands, &known, receiver.memory(), arrived),
                     None => self.shared.tally.add(Count::TooLong, 1),
                 }
+            }
+            // The memory is needed anew, and nobody knows whether more comes.
+            if let Some(runs) = &mut hands.runs {
+                let memory = &*receiver.memory();
+                runs.finish(|whole| self.hand_in_whole(memory, &whole));
             }
         }
     }
 
-    fn take_raw(&self, packet: &mut [u8], duplicates: &mut Option<Duplicates>) {
-        match decap::raw(packet) {
-            Ok((outer, inner)) => self.deliver(outer, packet, inner, duplicates),
+    fn take_raw(&self, hands: &mut Hands, known: &Known, memory: &mut [u8], at: Range<usize>) {
+        match decap::raw(&mut memory[at.clone()]) {
+            Ok((outer, inner)) => {
+                self.deliver(hands, known, memory, outer, at.start + inner.start..at.start + inner.end);
+            }
             Err(reason) => self.shared.tally.drop(reason),
         }
     }
 
     fn take_udp(
         &self,
+        hands: &mut Hands,
+        known: &Known,
+        memory: &mut [u8],
         port: &Port,
-        payload: &[u8],
+        at: Range<usize>,
         source: SocketAddrV4,
-        duplicates: &mut Option<Duplicates>,
     ) {
+        let payload = &memory[at.clone()];
         if payload.first() == Some(&TUNNEL_DATA) {
             match decap::udp(payload) {
-                Ok(inner) => self.deliver(Outer::Udp { source }, payload, inner, duplicates),
+                Ok(inner) => {
+                    let inner = at.start + inner.start..at.start + inner.end;
+                    self.deliver(hands, known, memory, Outer::Udp { source }, inner);
+                }
                 Err(reason) => self.shared.tally.drop(reason),
             }
             return;
@@ -144,24 +193,55 @@ impl Inbound {
         }
     }
 
-    fn deliver(&self, outer: Outer, packet: &[u8], inner: Range<usize>, duplicates: &mut Option<Duplicates>) {
-        let tally = &self.shared.tally;
-        let Some(inner) = packet.get(inner) else {
+    fn deliver(
+        &self,
+        hands: &mut Hands,
+        known: &Known,
+        memory: &mut [u8],
+        outer: Outer,
+        inner: Range<usize>,
+    ) {
+        let (tally, start) = (&self.shared.tally, inner.start);
+        let Some(inner) = memory.get_mut(inner) else {
             return tally.drop(Reason::Malformed);
         };
-        let table = self.shared.table.load();
-        match Table::inbound(&table, outer, inner) {
+        let table = &known.table;
+        match table.inbound(outer, inner) {
             Verdict::Deliver { length } => {
+                let inner = &mut inner[..length];
                 // Only at a mobile node's own end of several tunnels, and forgotten when it is the end of one again.
                 let several = table.brings_duplicates();
-                let seen = several.then(|| duplicates.get_or_insert_default());
-                if seen.is_some_and(|seen| !seen.pass(outer, &inner[..length], now())) {
+                let seen = several.then(|| hands.duplicates.get_or_insert_default());
+                if seen.is_some_and(|seen| !seen.pass(outer, inner, now())) {
                     return tally.add(Count::DuplicateDropped, 1);
                 }
                 if !several {
-                    *duplicates = None;
+                    hands.duplicates = None;
                 }
-                self.hand_in(&inner[..length]);
+                if self.shared.mss_clamp
+                    && mss::opens(inner)
+                    && let Some(mtu) = table.mtu_of_inbound(inner, &known.paths)
+                {
+                    mss::clamp(inner, mtu);
+                }
+                let left = match outer {
+                    Outer::Udp { .. } => None,
+                    _ => hands.sizes.left(inner),
+                };
+                if let Some(left) = left {
+                    let inner = &memory[start..start + length];
+                    if let Some(runs) = &mut hands.runs {
+                        runs.let_pass(inner, |whole| self.hand_in_whole(memory, &whole));
+                    }
+                    return self.handed(self.shared.tun.write_left(inner, left), (1, length as u64));
+                }
+                match &mut hands.runs {
+                    Some(runs) => {
+                        let at = start..start + length;
+                        runs.take(memory, at, |whole| self.hand_in_whole(memory, &whole));
+                    }
+                    None => self.hand_in(inner),
+                }
             }
             Verdict::Flood { length } => self.flood(&inner[..length]),
             Verdict::Drop(reason) => tally.drop(reason),
@@ -171,14 +251,39 @@ impl Inbound {
 
     /// Gives a packet to the host.
     fn hand_in(&self, packet: &[u8]) {
+        self.handed(self.shared.tun.write(packet), (1, packet.len() as u64));
+    }
+
+    /// Gives what was put together to the host.
+    fn hand_in_whole(&self, memory: &[u8], whole: &Whole<'_>) {
+        let result = self.shared.tun.write_whole(whole, memory);
+        match whole {
+            // The packets are still there as they came.
+            Whole::Long { head, pieces, .. } if result.is_err() => {
+                for piece in *pieces {
+                    let packet = memory.get(piece.start.saturating_sub(head.len())..piece.end);
+                    self.hand_in(packet.unwrap_or_default());
+                }
+            }
+            _ => {
+                let (packets, octets) = whole.amount();
+                if packets > 1 {
+                    self.shared.tally.add(Count::Together, packets);
+                }
+                self.handed(result, (packets, octets));
+            }
+        }
+    }
+
+    fn handed(&self, result: io::Result<()>, (packets, octets): (u64, u64)) {
         let tally = &self.shared.tally;
-        match self.shared.tun.write(packet) {
+        match result {
             Ok(()) => {
-                tally.add(Count::PacketsIn, 1);
-                tally.add(Count::OctetsIn, packet.len() as u64);
+                tally.add(Count::PacketsIn, packets);
+                tally.add(Count::OctetsIn, octets);
             }
             Err(error) => {
-                tally.add(Count::DeliveryFailed, 1);
+                tally.add(Count::DeliveryFailed, packets);
                 tracing::trace!(%error, "packet not delivered");
             }
         }
@@ -202,16 +307,17 @@ impl Inbound {
 }
 
 impl Work {
-    /// Forgets path MTUs that were learned long ago.
+    /// Forgets path MTUs that were learned long ago, and how long segments were.
     fn sweep(&mut self, shared: &Shared) {
-        if shared.paths.load().is_empty() {
-            return;
-        }
         let now = now();
         if now < self.swept + SWEEP {
             return;
         }
         self.swept = now;
+        self.hands.sizes.forget();
+        if shared.paths.load().is_empty() {
+            return;
+        }
         shared.paths.rcu(|paths| {
             let mut paths = Paths::clone(paths);
             paths.expire(now);

@@ -11,24 +11,35 @@ use std::{
 use forward::{
     Entry, HEADROOM, Peer, Table, Verdict, decap, encap,
     icmp_error::{self, Bucket, Kind},
+    mss,
     mtu::{Fragments, Paths},
+    segment::{self, LONGEST_HEAD, Left, Segments},
 };
 use nix::poll::{PollFd, PollFlags, PollTimeout};
 
 use super::{
-    SLOT, Shared,
+    Shared,
     counters::Count,
     now,
     thread::{Bell, Wake},
     trouble::{self, Troubles},
 };
 use crate::{
-    batch::{BATCH, Sender},
+    batch::{Memory, Sender, Tag},
     link::data::DataSocket,
 };
 
 /// How many batches are taken before it looks whether somebody wants something of the thread.
 const TURN: usize = 16;
+/// Packets of a batch: as many as one message of UDP has segments.
+const BATCH: usize = 64;
+/// Octets for the packets of a batch: a few of the longest, no more than fits into the caches.
+const MEMORY: usize = 320 * 1024;
+/// Where packets may begin, in octets.
+const ALIGNMENT: usize = 64;
+/// The headers of segments that may wait, and octets of each with what comes before it.
+const HEADS: usize = 256;
+const HEAD: usize = HEADROOM + LONGEST_HEAD.next_multiple_of(ALIGNMENT);
 
 /// The thread that reads the TUN device.
 pub(super) struct Outbound {
@@ -37,18 +48,34 @@ pub(super) struct Outbound {
 
 /// The arrays of the thread, made inside it.
 struct Work {
-    /// One slot for each packet of a batch.
+    /// The packets of a batch, one behind the other, each with room before it; behind `filled` nothing.
     memory: Vec<u8>,
+    filled: usize,
+    /// Octets that the longest packet needs, and what is before it.
+    room: usize,
+    packets: Vec<Waiting>,
+    /// Headers of segments whose payload is still in its packet.
+    heads: Vec<u8>,
     senders: Senders,
-    /// Packets that the kernel refused for their size: inner and outer place, and their tunnel.
-    refused: Vec<(Range<usize>, Range<usize>, Peer)>,
-    /// The inner packet of each slot and its tunnel.
-    slots: Vec<(Range<usize>, Option<Peer>)>,
+    /// Packets or segments that the kernel refused for their size.
+    refused: Vec<Tag>,
     fragment: Vec<u8>,
     /// A packet of which copies are made.
-    broadcast: Vec<u8>,
+    original: Vec<u8>,
+    /// A packet that is being cut because its segments have different ways.
+    whole: Vec<u8>,
     bucket: Bucket,
     troubles: Troubles,
+}
+
+/// A packet of a batch that goes into a tunnel.
+struct Waiting {
+    at: Range<usize>,
+    /// The outer packet, of one that was wrapped where it is.
+    outer: Range<usize>,
+    peer: Peer,
+    /// Segments to cut it into; the checksum of one that is not cut is complete.
+    left: Left,
 }
 
 /// One for each kind of socket.
@@ -60,23 +87,24 @@ struct Senders {
 }
 
 impl Senders {
-    fn new() -> Self {
-        Self { ipip: Sender::new(), minimal: Sender::new(), gre: Sender::new(), udp: Sender::new() }
+    fn new(segments: bool) -> Self {
+        let udp = if segments { Sender::together() } else { Sender::new() };
+        Self { ipip: Sender::new(), minimal: Sender::new(), gre: Sender::new(), udp }
     }
 
     /// Adds a wrapped packet.
-    fn push(&mut self, at: Range<usize>, peer: Peer) {
+    fn push(&mut self, head: Range<usize>, body: Range<usize>, peer: Peer, tag: Tag) {
         let to = SocketAddrV4::new(peer.remote(), 0);
         match peer {
-            Peer::IpInIp { .. } => self.ipip.push(at, to),
-            Peer::Minimal { .. } => self.minimal.push(at, to),
-            Peer::Gre { .. } => self.gre.push(at, to),
-            Peer::Udp { remote } => self.udp.push(at, remote),
+            Peer::IpInIp { .. } => self.ipip.push(head, body, to, tag),
+            Peer::Minimal { .. } => self.minimal.push(head, body, to, tag),
+            Peer::Gre { .. } => self.gre.push(head, body, to, tag),
+            Peer::Udp { remote } => self.udp.push(head, body, remote, tag),
         }
     }
 
-    /// Sends all; calls `failed` with the place of each packet that was refused.
-    fn flush(&mut self, shared: &Shared, memory: &[u8], mut failed: impl FnMut(Range<usize>, &io::Error)) {
+    /// Sends all; calls `failed` with the tag of each packet that was refused.
+    fn flush(&mut self, shared: &Shared, memory: Memory<'_>, mut failed: impl FnMut(Tag, &io::Error)) {
         let ports = shared.ports.load();
         let Self { ipip, minimal, gre, udp } = self;
         let raw = &shared.raw;
@@ -87,8 +115,8 @@ impl Senders {
             (udp, ports.first().map(|port| port.as_fd())),
         ] {
             match socket {
-                Some(socket) => sender.flush(socket, memory, |at, _, error| failed(at, &error)),
-                None => sender.refuse(|at| failed(at, &io::ErrorKind::Unsupported.into())),
+                Some(socket) => sender.flush(socket, memory, |tag, error| failed(tag, &error)),
+                None => sender.refuse(|tag| failed(tag, &io::ErrorKind::Unsupported.into())),
             }
         }
     }
@@ -101,13 +129,18 @@ impl Outbound {
 
     /// Runs until the other end of `wake` is closed.
     pub(super) fn run(self, wake: &Bell) {
+        let slot = self.shared.slot();
         let mut work = Work {
-            memory: vec![0; SLOT * BATCH],
-            senders: Senders::new(),
+            memory: vec![0; MEMORY.max(slot)],
+            filled: 0,
+            room: slot,
+            packets: Vec::with_capacity(BATCH),
+            heads: vec![0; HEAD * HEADS],
+            senders: Senders::new(self.shared.segments),
             refused: Vec::with_capacity(BATCH),
-            slots: Vec::with_capacity(BATCH),
-            fragment: vec![0; SLOT],
-            broadcast: vec![0; SLOT],
+            fragment: vec![0; slot],
+            original: vec![0; slot],
+            whole: vec![0; slot],
             bucket: Bucket::new(now()),
             troubles: Troubles::new(),
         };
@@ -149,55 +182,134 @@ impl Work {
         }
     }
 
-    /// Fills the slots with what waits in the device and judges it; false if nothing waited.
+    /// Forgets the last batch.
+    fn begin(&mut self) {
+        self.packets.clear();
+        self.filled = 0;
+    }
+
+    /// Where the next packet may begin; none if the batch is full.
+    fn place(&self) -> Option<usize> {
+        let room = self.packets.len() < BATCH && self.filled + self.room <= self.memory.len();
+        room.then_some(self.filled + HEADROOM)
+    }
+
+    /// Where the next packet may begin, after what waits was sent if there was no room.
+    fn make_place(&mut self, shared: &Shared) -> usize {
+        if self.place().is_none() {
+            self.send(shared);
+            self.begin();
+        }
+        self.filled + HEADROOM
+    }
+
+    /// Adds a packet that goes into a tunnel.
+    fn add(&mut self, at: Range<usize>, peer: Peer, left: Left) {
+        self.filled = at.end.next_multiple_of(ALIGNMENT);
+        self.packets.push(Waiting { at, outer: 0..0, peer, left });
+    }
+
+    /// Reads what waits in the device and judges it; false if nothing waited.
     fn read(&mut self, shared: &Shared) -> bool {
         let table = shared.table.load();
         let paths = shared.paths.load();
-        self.slots.clear();
-        for _ in 0..BATCH {
-            if self.slots.len() == BATCH {
-                break;
+        self.begin();
+        let mut waited = false;
+        while let Some(at) = self.place() {
+            let end = at - HEADROOM + self.room;
+            match shared.tun.read(&mut self.memory[..end], at) {
+                Ok((length, left)) => self.take(shared, &table, &paths, at..at + length, left),
+                Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                    shared.tally.drop(forward::Reason::Malformed);
+                }
+                Err(_) => break,
             }
-            let at = self.slots.len() * SLOT + HEADROOM;
-            let Ok(length) = shared.tun.read(&mut self.memory[at..at - HEADROOM + SLOT]) else {
-                break;
-            };
-            let range = at..at + length;
-            let verdict = table.outbound(&self.memory[range.clone()], &paths);
-            let peer = self.judged(shared, range.clone(), verdict);
-            self.slots.push((range.clone(), peer));
-            if table.has_further(&self.memory[range.clone()]) {
-                self.copy_further(shared, &table, &paths, range);
-            }
+            waited = true;
         }
-        !self.slots.is_empty()
+        waited
     }
 
-    /// Puts copies of the packet at `range` into slots, one for each further tunnel of its home address.
-    fn copy_further(&mut self, shared: &Shared, table: &Table, paths: &Paths, range: Range<usize>) {
-        let length = range.len();
-        let mut packet = std::mem::take(&mut self.broadcast);
-        packet[..length].copy_from_slice(&self.memory[range]);
-        for verdict in table.further(&packet[..length], paths) {
-            if self.slots.len() == BATCH {
-                self.send(shared);
-                self.slots.clear();
+    /// Judges the packet at `at`, which the host handed over with this `left` to do.
+    fn take(&mut self, shared: &Shared, table: &Table, paths: &Paths, at: Range<usize>, left: Left) {
+        let packet = &self.memory[at.clone()];
+        if let Some(segments) = Segments::new(packet, left) {
+            let verdict = table.outbound_segments(packet, segments.longest(), paths);
+            match verdict {
+                Verdict::Encap(entry) if !table.has_further(packet) => self.add(at, entry.peer, left),
+                Verdict::Drop(reason) => shared.tally.drop(reason),
+                _ => self.take_apart(shared, table, paths, at, left),
             }
+            return;
+        }
+        if left.segment.is_some()
+            || left.checksum.is_some_and(|place| !segment::complete(&mut self.memory[at.clone()], place))
+        {
+            return shared.tally.drop(forward::Reason::Malformed);
+        }
+        self.take_one(shared, table, paths, at);
+    }
+
+    /// Judges the packet at `at`, which is as it shall arrive.
+    fn take_one(&mut self, shared: &Shared, table: &Table, paths: &Paths, at: Range<usize>) {
+        let packet = &self.memory[at.clone()];
+        let (verdict, further) = (table.outbound(packet, paths), table.has_further(packet));
+        let judged = self.judged(shared, at.clone(), verdict);
+        if further {
+            self.copy_further(shared, table, paths, at, judged);
+        } else if let Some(peer) = judged {
+            self.add(at, peer, Left::default());
+        }
+    }
+
+    /// Judges the segments of a packet each by itself: they do not fit, or have several ways.
+    fn take_apart(&mut self, shared: &Shared, table: &Table, paths: &Paths, at: Range<usize>, left: Left) {
+        let length = at.len();
+        let mut whole = std::mem::take(&mut self.whole);
+        whole[..length].copy_from_slice(&self.memory[at]);
+        if let Some(segments) = Segments::new(&whole[..length], left) {
+            for n in 0..segments.count() {
+                let at = self.make_place(shared);
+                let Some(length) = segments.write(n, &mut self.memory[at..]) else { break };
+                self.take_one(shared, table, paths, at..at + length);
+            }
+        }
+        self.whole = whole;
+    }
+
+    /// Adds the packet at `at` for its own tunnel, if it takes one, and copies of it, one for each further tunnel of
+    /// its home address.
+    fn copy_further(
+        &mut self,
+        shared: &Shared,
+        table: &Table,
+        paths: &Paths,
+        at: Range<usize>,
+        first: Option<Peer>,
+    ) {
+        let length = at.len();
+        let mut packet = std::mem::take(&mut self.original);
+        packet[..length].copy_from_slice(&self.memory[at.clone()]);
+        if let Some(peer) = first {
+            self.add(at, peer, Left::default());
+        }
+        for verdict in table.further(&packet[..length], paths) {
             self.copy(shared, &packet[..length], verdict, Count::Duplicated);
         }
-        self.broadcast = packet;
+        self.original = packet;
     }
 
-    /// Fills the slots with what visitors on `link` hand over and judges it; false if nothing waited.
+    /// Reads what visitors on `link` hand over and judges it; false if nothing waited.
     fn read_handed_over(&mut self, shared: &Shared, link: &DataSocket) -> bool {
         let table = shared.table.load();
         let paths = shared.paths.load();
-        self.slots.clear();
-        for at in (0..BATCH).map(|slot| slot * SLOT + HEADROOM) {
-            let slot = &mut self.memory[at..at - HEADROOM + SLOT];
+        self.begin();
+        let mut waited = false;
+        while let Some(at) = self.place() {
+            let slot = &mut self.memory[at..at - HEADROOM + self.room];
             let Ok((length, station)) = link.read(slot) else {
                 break;
             };
+            waited = true;
             let (range, verdict) = match decap::raw(&mut slot[..length]) {
                 Ok((outer, inner)) => {
                     let verdict = table.delivered(station, outer, &mut slot[inner.clone()], &paths);
@@ -208,38 +320,35 @@ impl Work {
             if matches!(verdict, Verdict::Encap(_) | Verdict::TooBig { .. }) {
                 shared.tally.add(Count::HandedOver, 1);
             }
-            let peer = self.judged(shared, range.clone(), verdict);
-            self.slots.push((range, peer));
+            if let Some(peer) = self.judged(shared, range.clone(), verdict) {
+                self.add(range, peer, Left::default());
+            }
         }
-        !self.slots.is_empty()
+        waited
     }
 
     /// Reads one broadcast of the home link and sends the copies of it; false if none waited.
     fn read_broadcast(&mut self, shared: &Shared, home: &DataSocket) -> bool {
         let table = shared.table.load();
         let paths = shared.paths.load();
-        self.slots.clear();
-        let mut packet = std::mem::take(&mut self.broadcast);
+        self.begin();
+        let mut packet = std::mem::take(&mut self.original);
         let read = home.read(&mut packet);
         if let Ok((length, _)) = read {
             for verdict in table.copies(&packet[..length], &paths) {
-                if self.slots.len() == BATCH {
-                    self.send(shared);
-                    self.slots.clear();
-                }
                 self.copy(shared, &packet[..length], verdict, Count::Copied);
             }
         }
-        self.broadcast = packet;
+        self.original = packet;
         read.is_ok()
     }
 
-    /// Puts a copy of a packet into the next slot.
+    /// Adds a copy of a packet.
     fn copy(&mut self, shared: &Shared, packet: &[u8], verdict: Verdict, count: Count) {
-        let at = self.slots.len() * SLOT + HEADROOM;
+        let at = self.make_place(shared);
         let range = at..at + packet.len();
         // Longer ones do not come out of a socket that reads so much.
-        let Some(slot) = self.memory[..at - HEADROOM + SLOT].get_mut(range.clone()) else {
+        let Some(slot) = self.memory.get_mut(range.clone()) else {
             return;
         };
         slot.copy_from_slice(packet);
@@ -249,16 +358,24 @@ impl Work {
         };
         if let Some(range) = encap::nest(&mut self.memory, range, &entry) {
             shared.tally.add(count, 1);
-            self.slots.push((range, Some(entry.peer)));
+            self.add(range, entry.peer, Left::default());
         }
     }
 
     /// Does what `verdict` says of the packet at `range`; the tunnel that it takes, if it takes one.
     fn judged(&mut self, shared: &Shared, range: Range<usize>, verdict: Verdict) -> Option<Peer> {
         match verdict {
-            Verdict::Encap(entry) => return Some(entry.peer),
+            Verdict::Encap(entry) => {
+                let packet = &mut self.memory[range];
+                if shared.mss_clamp && mss::opens(packet) {
+                    mss::clamp(packet, shared.paths.load().inner_mtu(&entry));
+                }
+                return Some(entry.peer);
+            }
             Verdict::TooBig { entry, mtu, dont_fragment } => {
-                self.too_big(shared, range, &entry, mtu, dont_fragment);
+                let memory = std::mem::take(&mut self.memory);
+                self.too_big(shared, &memory[range], &entry, mtu, dont_fragment);
+                self.memory = memory;
             }
             Verdict::Expired { entry } => {
                 if let Some(own) = shared.own_address(entry.peer) {
@@ -272,37 +389,68 @@ impl Work {
         None
     }
 
-    /// Wraps and sends what the last [`Self::read`] found.
+    /// Wraps and sends the packets of the batch.
     fn send(&mut self, shared: &Shared) {
-        let (mut packets, mut octets) = (0, 0);
-        for (range, peer) in &self.slots {
-            let Some(peer) = *peer else { continue };
-            packets += 1;
-            octets += range.len() as u64;
-            if let Some(outer) = encap::encap(&mut self.memory, range.clone(), peer) {
-                self.senders.push(outer, peer);
+        let (mut packets, mut octets, mut cut, mut heads) = (0, 0, 0, 0);
+        for n in 0..self.packets.len() {
+            let Waiting { ref at, peer, left, .. } = self.packets[n];
+            let at = at.clone();
+            if left.segment.is_none() {
+                packets += 1;
+                octets += at.len();
+                if let Some(outer) = encap::encap(&mut self.memory, at, peer) {
+                    self.packets[n].outer = outer.clone();
+                    self.senders.push(0..0, outer, peer, (n, 0));
+                }
+                continue;
+            }
+            let Some(count) = self.segments(n).map(|segments| segments.count()) else { continue };
+            packets += count;
+            cut += count;
+            for segment in 0..count {
+                if heads == HEADS {
+                    self.flush(shared);
+                    heads = 0;
+                }
+                octets += self.wrap_segment(n, segment, heads * HEAD).unwrap_or(0);
+                heads += 1;
             }
         }
-        shared.tally.add(Count::PacketsOut, packets);
-        shared.tally.add(Count::OctetsOut, octets);
+        shared.tally.add(Count::PacketsOut, packets as u64);
+        shared.tally.add(Count::OctetsOut, octets as u64);
+        shared.tally.add(Count::Cut, cut as u64);
         self.flush(shared);
         self.retry_refused(shared);
     }
 
+    fn segments(&self, n: usize) -> Option<Segments<'_>> {
+        let Waiting { at, left, .. } = self.packets.get(n)?;
+        Segments::new(self.memory.get(at.clone())?, *left)
+    }
+
+    /// Writes the headers of a segment to `start` of the heads and adds it; its length, without those of the tunnel.
+    fn wrap_segment(&mut self, n: usize, segment: usize, start: usize) -> Option<usize> {
+        let Waiting { at, peer, left, .. } = self.packets.get(n)?;
+        let segments = Segments::new(self.memory.get(at.clone())?, *left)?;
+        let head = start + HEADROOM;
+        let (length, payload) = segments.head(segment, &mut self.heads[head..start + HEAD])?;
+        let octets = length + payload.len();
+        let head = encap::encap_head(&mut self.heads, head..head + length, *peer)?;
+        let body = at.start + payload.start..at.start + payload.end;
+        self.senders.push(head, body, *peer, (n, segment));
+        Some(octets)
+    }
+
     fn flush(&mut self, shared: &Shared) {
-        let Self { memory, senders, refused, slots, .. } = self;
-        let failed = |outer: Range<usize>, error: &io::Error| {
+        let Self { memory, heads, senders, refused, .. } = self;
+        let failed = |tag, error: &io::Error| {
             shared.tally.add(Count::SendFailed, 1);
             tracing::trace!(%error, "packet not sent");
-            // The outer bytes end where the inner packet does.
-            let inner = slots.iter().find(|(range, _)| range.end == outer.end);
-            if error.raw_os_error() == Some(libc::EMSGSIZE)
-                && let Some((range, Some(peer))) = inner
-            {
-                refused.push((range.clone(), outer, *peer));
+            if error.raw_os_error() == Some(libc::EMSGSIZE) {
+                refused.push(tag);
             }
         };
-        senders.flush(shared, memory, failed);
+        senders.flush(shared, Memory { heads, bodies: memory }, failed);
     }
 
     /// Learns the MTU that the kernel had in mind and treats the packets as too big for it.
@@ -314,42 +462,49 @@ impl Work {
         let table = shared.table.load();
         let paths = shared.paths.load();
         let mut refused = std::mem::take(&mut self.refused);
-        for (range, outer, peer) in refused.drain(..) {
-            // This encapsulation has changed the packet: it has to come out again.
-            if matches!(peer, Peer::Minimal { .. }) && decap::raw(&mut self.memory[outer]).is_err() {
-                continue;
-            }
-            let verdict = table.again(peer.remote(), &self.memory[range.clone()], &paths);
+        let mut whole = std::mem::take(&mut self.whole);
+        for tag in refused.drain(..) {
+            let Some((length, peer)) = self.unwrap_refused(tag, &mut whole) else { continue };
+            let packet = &whole[..length];
+            let verdict = table.again(peer.remote(), packet, &paths);
             if let Verdict::TooBig { entry, mtu, dont_fragment } = verdict {
-                self.too_big(shared, range, &entry, mtu, dont_fragment);
+                self.too_big(shared, packet, &entry, mtu, dont_fragment);
             }
         }
+        self.whole = whole;
         self.refused = refused;
     }
 
+    /// Writes a packet or segment of the batch to `out` as it was before it was wrapped; its length and tunnel.
+    fn unwrap_refused(&mut self, (n, segment): Tag, out: &mut [u8]) -> Option<(usize, Peer)> {
+        let Waiting { at, outer, peer, left } = self.packets.get(n)?;
+        if left.segment.is_some() {
+            return Some((self.segments(n)?.write(segment, out)?, *peer));
+        }
+        let length = at.len();
+        // This encapsulation has changed the packet: it has to come out again.
+        if matches!(peer, Peer::Minimal { .. }) {
+            decap::raw(self.memory.get_mut(outer.clone())?).ok()?;
+        }
+        out[..length].copy_from_slice(&self.memory[at.clone()]);
+        Some((length, *peer))
+    }
+
     /// Tells the sender, or sends fragments in place of the packet (RFC 2003 §5.1, RFC 3519 §4.8).
-    fn too_big(
-        &mut self,
-        shared: &Shared,
-        range: Range<usize>,
-        entry: &Entry,
-        mtu: u16,
-        dont_fragment: bool,
-    ) {
+    fn too_big(&mut self, shared: &Shared, packet: &[u8], entry: &Entry, mtu: u16, dont_fragment: bool) {
         shared.tally.add(Count::TooBig, 1);
         if dont_fragment {
-            let inner = &self.memory[range];
             if let Some(own) = shared.own_address(entry.peer) {
-                send_error(shared, &mut self.bucket, Kind::TooBig { mtu }, own, inner);
+                send_error(shared, &mut self.bucket, Kind::TooBig { mtu }, own, packet);
             }
             return;
         }
-        self.send_fragments(shared, range, entry, mtu);
+        self.send_fragments(shared, packet, entry, mtu);
     }
 
     /// The senders are empty when this is called: packets are added after all of a batch were judged.
-    fn send_fragments(&mut self, shared: &Shared, range: Range<usize>, entry: &Entry, mtu: u16) {
-        let Some(mut fragments) = Fragments::new(&self.memory[range], mtu) else {
+    fn send_fragments(&mut self, shared: &Shared, packet: &[u8], entry: &Entry, mtu: u16) {
+        let Some(mut fragments) = Fragments::new(packet, mtu) else {
             return;
         };
         while let Some(length) = fragments.next_into(&mut self.fragment[HEADROOM..]) {
@@ -357,9 +512,9 @@ impl Work {
             let wrapped = encap::nest(&mut self.fragment, inner, entry);
             let outer = wrapped.and_then(|inner| encap::encap(&mut self.fragment, inner, entry.peer));
             let Some(outer) = outer else { return };
-            self.senders.push(outer, entry.peer);
+            self.senders.push(0..0, outer, entry.peer, (0, 0));
             let failed = |_, _: &io::Error| shared.tally.add(Count::SendFailed, 1);
-            self.senders.flush(shared, &self.fragment, failed);
+            self.senders.flush(shared, Memory { heads: &[], bodies: &self.fragment }, failed);
             shared.tally.add(Count::Fragments, 1);
         }
     }

@@ -37,6 +37,8 @@ fn open_tunnel(host: &Host, side: Side) -> Tunnel {
             table,
             encapsulations: Encapsulations::default(),
             links: Links::None,
+            offload: true,
+            mss_clamp: true,
         };
         Tunnel::open(config).unwrap().0
     })
@@ -112,6 +114,8 @@ fn what_icmp_says_of_a_message_of_control_reaches_control() {
             table: Table::new(Side::Visited, []),
             encapsulations: Encapsulations::default(),
             links: Links::None,
+            offload: true,
+            mss_clamp: true,
         };
         let (mut tunnel, _datagrams) = Tunnel::open(config).unwrap();
         let mut refusals = tunnel.refusals().unwrap();

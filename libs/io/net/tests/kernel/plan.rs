@@ -66,6 +66,8 @@ fn open_tunnel(host: &Host) -> Tunnel {
             mark: Some(MARK),
             encapsulations: Encapsulations::default(),
             links: Links::None,
+            offload: true,
+            mss_clamp: true,
             ports: Vec::new(),
             table: Table::new(Side::Visited, []),
         };

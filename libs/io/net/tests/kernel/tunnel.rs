@@ -22,112 +22,124 @@ use crate::{
     lab::{PATIENCE, Switch},
     world::{
         ALL, CARE_OF, Encapsulation, FOREIGN_AGENT, HOME_ADDRESS, HOME_AGENT, World, echo, ends, learns_mtu,
-        link_address, open, prepare_mobile_node, set, transfer, wait_for,
+        link_address, open, prepare_mobile_node, set, transfer, wait_for, with_and_without_offload,
     },
 };
 
 #[test]
 fn datagrams_and_streams_pass_through_a_foreign_agent() {
-    for encapsulation in ALL {
-        let Some(world) = World::new() else { return };
-        let (at_home, _control) = world.bind(encapsulation, FOREIGN_AGENT);
-        let (away, _control) = world.visit(encapsulation);
-        let (correspondent, mobile) = ends(&world);
-        echo(&correspondent, &mobile, 100);
-        echo(&mobile, &correspondent, 1400);
-        transfer(&world, 4 << 20);
-        for tunnel in [&at_home, &away] {
-            let counters = tunnel.counters();
-            assert!(counters.value("tunnel octets out") > 4 << 20, "{encapsulation:?} {counters:?}");
-            assert!(counters.value("tunnel octets in") > 4 << 20, "{encapsulation:?} {counters:?}");
+    with_and_without_offload(|_| {
+        for encapsulation in ALL {
+            let Some(world) = World::new() else { return };
+            let (at_home, _control) = world.bind(encapsulation, FOREIGN_AGENT);
+            let (away, _control) = world.visit(encapsulation);
+            let (correspondent, mobile) = ends(&world);
+            echo(&correspondent, &mobile, 100);
+            echo(&mobile, &correspondent, 1400);
+            transfer(&world, 4 << 20);
+            for tunnel in [&at_home, &away] {
+                let counters = tunnel.counters();
+                assert!(counters.value("tunnel octets out") > 4 << 20, "{encapsulation:?} {counters:?}");
+                assert!(counters.value("tunnel octets in") > 4 << 20, "{encapsulation:?} {counters:?}");
+            }
         }
-    }
+    });
 }
 
 #[test]
 fn datagrams_and_streams_pass_with_an_address_of_its_own() {
-    for encapsulation in ALL {
-        let Some(world) = World::new() else { return };
-        let (_at_home, _control) = world.bind(encapsulation, CARE_OF);
-        let (_away, _control) = world.co_locate(encapsulation);
-        let (correspondent, mobile) = ends(&world);
-        echo(&correspondent, &mobile, 100);
-        echo(&mobile, &correspondent, 1400);
-        transfer(&world, 4 << 20);
-        // Even to the home agent's own address packets go inside.
-        let home_agent = world.home_agent.udp("10.50.1.2:5000");
-        echo(&mobile, &home_agent, 100);
-    }
+    with_and_without_offload(|_| {
+        for encapsulation in ALL {
+            let Some(world) = World::new() else { return };
+            let (_at_home, _control) = world.bind(encapsulation, CARE_OF);
+            let (_away, _control) = world.co_locate(encapsulation);
+            let (correspondent, mobile) = ends(&world);
+            echo(&correspondent, &mobile, 100);
+            echo(&mobile, &correspondent, 1400);
+            transfer(&world, 4 << 20);
+            // Even to the home agent's own address packets go inside.
+            let home_agent = world.home_agent.udp("10.50.1.2:5000");
+            echo(&mobile, &home_agent, 100);
+        }
+    });
 }
 
 #[test]
 fn both_ends_learn_the_mtu_of_the_tunnel() {
-    for encapsulation in ALL {
-        let Some(world) = World::new() else { return };
-        let (_at_home, _control) = world.bind(encapsulation, FOREIGN_AGENT);
-        let (_away, _control) = world.visit(encapsulation);
-        let (correspondent, mobile) = ends(&world);
-        let expected = c_int::from(encapsulation.mtu());
-        learns_mtu(&correspondent, &mobile, expected);
-        learns_mtu(&mobile, &correspondent, expected);
-    }
+    with_and_without_offload(|_| {
+        for encapsulation in ALL {
+            let Some(world) = World::new() else { return };
+            let (_at_home, _control) = world.bind(encapsulation, FOREIGN_AGENT);
+            let (_away, _control) = world.visit(encapsulation);
+            let (correspondent, mobile) = ends(&world);
+            let expected = c_int::from(encapsulation.mtu());
+            learns_mtu(&correspondent, &mobile, expected);
+            learns_mtu(&mobile, &correspondent, expected);
+        }
+    });
 }
 
 #[test]
 fn a_narrow_path_inside_the_tunnel_is_told_to_the_sender() {
-    for encapsulation in ALL {
-        let Some(world) = World::new() else { return };
-        let expected = c_int::from(encapsulation.mtu()) - 100;
-        Switch::narrow(&world.router, "eth1", 1400);
-        Switch::narrow(&world.foreign_agent, "eth0", 1400);
-        let (at_home, _control) = world.bind(encapsulation, FOREIGN_AGENT);
-        let (_away, _control) = world.visit(encapsulation);
-        let (correspondent, mobile) = ends(&world);
-        learns_mtu(&correspondent, &mobile, expected);
-        learns_mtu(&mobile, &correspondent, expected);
-        assert!(at_home.counters().value("tunnel ICMP errors sent") > 0);
-        // A stream finds its way as well.
-        transfer(&world, 1 << 20);
-    }
+    with_and_without_offload(|_| {
+        for encapsulation in ALL {
+            let Some(world) = World::new() else { return };
+            let expected = c_int::from(encapsulation.mtu()) - 100;
+            Switch::narrow(&world.router, "eth1", 1400);
+            Switch::narrow(&world.foreign_agent, "eth0", 1400);
+            let (at_home, _control) = world.bind(encapsulation, FOREIGN_AGENT);
+            let (_away, _control) = world.visit(encapsulation);
+            let (correspondent, mobile) = ends(&world);
+            learns_mtu(&correspondent, &mobile, expected);
+            learns_mtu(&mobile, &correspondent, expected);
+            assert!(at_home.counters().value("tunnel ICMP errors sent") > 0);
+            // A stream finds its way as well.
+            transfer(&world, 1 << 20);
+        }
+    });
 }
 
 #[test]
 fn a_narrow_path_is_told_to_a_node_with_an_address_of_its_own() {
-    for encapsulation in ALL {
-        let Some(world) = World::new() else { return };
-        let expected = c_int::from(encapsulation.mtu()) - 100;
-        Switch::narrow(&world.router, "eth0", 1400);
-        Switch::narrow(&world.home_agent, "eth1", 1400);
-        let (_at_home, _control) = world.bind(encapsulation, CARE_OF);
-        let (_away, _control) = world.co_locate(encapsulation);
-        let (correspondent, mobile) = ends(&world);
-        learns_mtu(&mobile, &correspondent, expected);
-        learns_mtu(&correspondent, &mobile, expected);
-    }
+    with_and_without_offload(|_| {
+        for encapsulation in ALL {
+            let Some(world) = World::new() else { return };
+            let expected = c_int::from(encapsulation.mtu()) - 100;
+            Switch::narrow(&world.router, "eth0", 1400);
+            Switch::narrow(&world.home_agent, "eth1", 1400);
+            let (_at_home, _control) = world.bind(encapsulation, CARE_OF);
+            let (_away, _control) = world.co_locate(encapsulation);
+            let (correspondent, mobile) = ends(&world);
+            learns_mtu(&mobile, &correspondent, expected);
+            learns_mtu(&correspondent, &mobile, expected);
+        }
+    });
 }
 
 #[test]
 fn what_may_be_cut_passes_a_narrow_path_in_pieces() {
-    for encapsulation in ALL {
-        let Some(world) = World::new() else { return };
-        Switch::narrow(&world.router, "eth1", 1400);
-        Switch::narrow(&world.foreign_agent, "eth0", 1400);
-        let (at_home, _control) = world.bind(encapsulation, FOREIGN_AGENT);
-        let (_away, _control) = world.visit(encapsulation);
-        let (correspondent, mobile) = ends(&world);
-        learns_mtu(&correspondent, &mobile, c_int::from(encapsulation.mtu()) - 100);
-        let other = world.correspondent.udp("10.11.1.90:5001");
-        set(&other, libc::IP_MTU_DISCOVER, libc::IP_PMTUDISC_INTERFACE);
-        // So that only the large one is left to receive.
-        let mobile = world.mobile.udp("10.11.1.50:5001");
-        let message = [7; 1430];
-        other.send_to(&message, mobile.local_addr().unwrap()).unwrap();
-        let mut buffer = [0; 2048];
-        let (length, _) = mobile.recv_from(&mut buffer).unwrap();
-        assert_eq!(buffer[..length], message);
-        // It is counted when it is gone, and may have arrived before.
-        wait_for(|| at_home.counters().value("tunnel fragments made") == 2);
-    }
+    with_and_without_offload(|_| {
+        for encapsulation in ALL {
+            let Some(world) = World::new() else { return };
+            Switch::narrow(&world.router, "eth1", 1400);
+            Switch::narrow(&world.foreign_agent, "eth0", 1400);
+            let (at_home, _control) = world.bind(encapsulation, FOREIGN_AGENT);
+            let (_away, _control) = world.visit(encapsulation);
+            let (correspondent, mobile) = ends(&world);
+            learns_mtu(&correspondent, &mobile, c_int::from(encapsulation.mtu()) - 100);
+            let other = world.correspondent.udp("10.11.1.90:5001");
+            set(&other, libc::IP_MTU_DISCOVER, libc::IP_PMTUDISC_INTERFACE);
+            // So that only the large one is left to receive.
+            let mobile = world.mobile.udp("10.11.1.50:5001");
+            let message = [7; 1430];
+            other.send_to(&message, mobile.local_addr().unwrap()).unwrap();
+            let mut buffer = [0; 2048];
+            let (length, _) = mobile.recv_from(&mut buffer).unwrap();
+            assert_eq!(buffer[..length], message);
+            // It is counted when it is gone, and may have arrived before.
+            wait_for(|| at_home.counters().value("tunnel fragments made") == 2);
+        }
+    });
 }
 
 #[test]

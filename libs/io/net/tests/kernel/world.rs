@@ -1,6 +1,7 @@
 //! A correspondent, a mobile node, and agents between them that are nothing but plans and tunnels.
 
 use std::{
+    cell::Cell,
     ffi::c_int,
     io::{self, Read as _, Write as _},
     net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream, UdpSocket},
@@ -61,6 +62,24 @@ impl Encapsulation {
 
 pub(crate) const ALL: [Encapsulation; 4] =
     [Encapsulation::IpInIp, Encapsulation::Minimal, Encapsulation::Gre, Encapsulation::Udp];
+
+thread_local! {
+    static OFFLOAD: Cell<bool> = const { Cell::new(true) };
+    static MSS_CLAMP: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Runs a test with offloads in the tunnels that it opens, and without.
+pub(crate) fn with_and_without_offload(test: impl Fn(bool)) {
+    for offload in [true, false] {
+        OFFLOAD.set(offload);
+        test(offload);
+    }
+}
+
+/// Says whether the tunnels that this test opens from now on clamp segment sizes.
+pub(crate) fn clamping(clamp: bool) {
+    MSS_CLAMP.set(clamp);
+}
 
 pub(crate) type Control = net::intake::Receiver;
 
@@ -248,6 +267,7 @@ pub(crate) fn open_with(
     // As a daemon does: only what it needs is open.
     let needs = |name| table.entries().any(|entry| entry.peer.name() == name);
     let encapsulations = Encapsulations { minimal: needs("minimal"), gre: needs("gre") };
+    let (offload, mss_clamp) = (OFFLOAD.get(), MSS_CLAMP.get());
     host.act(move || async move {
         let config = Config {
             device: "sojourn0".to_owned(),
@@ -256,6 +276,8 @@ pub(crate) fn open_with(
             links,
             ports: vec![Port::open_freebind(SocketAddrV4::new(local, 434), mark).unwrap()],
             table,
+            offload,
+            mss_clamp,
         };
         Tunnel::open(config).unwrap()
     })
@@ -273,6 +295,8 @@ pub(crate) async fn prepare_mobile_node() -> MobileNode {
             links: Links::None,
             ports: vec![],
             table,
+            offload: false,
+            mss_clamp: false,
         };
         drop(Tunnel::open(config).unwrap());
     }
