@@ -12,6 +12,7 @@ mod advertise;
 mod answer;
 mod bind;
 mod bindings;
+mod configure;
 mod credential;
 mod intake;
 mod plain;
@@ -41,6 +42,7 @@ use self::{
     answer::Repeat,
     bind::Work,
     bindings::{Bindings, Bound},
+    configure::Paths,
     credential::{Credential, Names},
     plain::PlainNodes,
     realm::Realm,
@@ -182,6 +184,8 @@ pub enum Request {
     },
     /// An administrator revoked the keys that were issued with one of these indices inbound at the home agent.
     AssociationsRevoked(Vec<Spi>),
+    /// A new configuration: what may change while it runs counts from now on, bindings stay.
+    Configure(Box<Config>),
     /// The operator ends the binding of a home address; answered by [`Effect::Revoked`].
     RevokeBinding {
         /// Of which home address.
@@ -320,7 +324,7 @@ pub struct HomeAgent {
     config: Config,
     rng: Rng,
     outbox: Outbox<Effect>,
-    paths: Vec<Path>,
+    paths: Paths,
     known: BTreeMap<Nai, Known>,
     names: Names,
     realm: Realm,
@@ -347,14 +351,7 @@ impl HomeAgent {
     /// before it hands in the first input.
     #[must_use]
     pub fn new(mut config: Config, seed: [u8; 32], state: State, now: Now) -> Self {
-        let neighbours = std::mem::take(&mut config.neighbours);
-        let paths = neighbours.into_iter().map(|n| Path {
-            keys: AgentPath::new(&n.nai, &config.nai, n.spi, n.cipher, n.key),
-            nai: n.nai,
-            address: n.address,
-            no_fs: n.no_fs,
-        });
-        let paths = paths.collect();
+        let paths = Paths::new(std::mem::take(&mut config.neighbours), &config.nai);
         let mut rng = Rng::from_seed(seed);
         let mut agent = Self {
             advertiser: Advertiser::new(now),
@@ -513,6 +510,7 @@ impl Machine for HomeAgent {
                 self.refreshed(&nai, seen, (&bindings, assigned), now);
             }
             Input::Request(Request::AssociationsRevoked(spis)) => self.revoke_associations(&spis, now),
+            Input::Request(Request::Configure(config)) => self.configure(*config, now),
             Input::Request(Request::RevokeBinding { home_address, ticket }) => {
                 self.revoke_binding(home_address, ticket, now);
             }

@@ -66,6 +66,11 @@ impl Challenges {
     /// Made for one station each and remembered at a time.
     const SINGLE: usize = 64;
 
+    /// From the next regular advertisement on those of so many count.
+    pub(super) const fn resize(&mut self, window: usize) {
+        self.window = window;
+    }
+
     /// Remembers those of the last `window` regular advertisements.
     pub(super) const fn new(window: usize) -> Self {
         Self { offered: VecDeque::new(), window }

@@ -118,7 +118,8 @@ impl ForeignAgent {
 
     /// Finds the request that a reply answers, verifies 34, and decides what follows.
     fn judge(&self, source: Ipv4Addr, payload: &[u8], now: Now) -> Result<Judged, &'static str> {
-        let home = self.homes.get(&source).ok_or("reply: from no configured home agent")?;
+        let home = self.homes.get(&source).filter(|home| !home.retired);
+        let home = home.ok_or("reply: from no configured home agent")?;
         let reply = Reply::parse(payload).map_err(|_| "reply: another message, cut or too long")?;
         let parts = Parts::parse(payload, Reply::LEN, self.config.vendor).map_err(|_| "reply: malformed")?;
         let handle = parts.foreign.handle.ok_or("reply: without a handle")?;

@@ -130,7 +130,9 @@ impl HomeAgent {
         if path.is_none() && parts.peek().foreign_home.is_some() {
             return self.discard("no association with the agent", "34 of an agent that is not configured");
         }
-        let relayed = path.is_some_and(|p| self.paths[p].keys.matches(Direction::ToHome, parts.peek()));
+        let relayed = path
+            .and_then(|p| self.paths.get(p))
+            .is_some_and(|p| p.keys.matches(Direction::ToHome, parts.peek()));
         let author = if parts.peek().mobile_home.spi.names_realm_key() {
             let Some(named) = self.named_by_realm_key(&fixed, parts.peek(), source, (path, relayed), now)
             else {
@@ -153,7 +155,7 @@ impl HomeAgent {
     fn path_of(&self, parts: &Parts<'_>, source: SocketAddrV4) -> Option<usize> {
         let spi = parts.foreign_home.map(|claim| claim.spi);
         let fits = |p: &super::Path| p.address == *source.ip() && spi.is_none_or(|spi| spi == p.keys.spi());
-        self.paths.iter().position(fits)
+        self.paths.position(fits)
     }
 
     /// The subscriber whose 32 this is, of at most four with that index.
@@ -275,7 +277,7 @@ impl HomeAgent {
     ) -> Option<Asked> {
         let agent = match (through_an_agent(parts), path, parts.foreign.handle) {
             (true, Some(path), Some(handle)) => {
-                Some(Agent { nai: self.paths[path].nai.clone(), path, handle })
+                Some(Agent { nai: self.paths.get(path)?.nai.clone(), path, handle })
             }
             (true, _, _) => {
                 self.discard(
@@ -372,7 +374,8 @@ impl HomeAgent {
         if !named || !heard && asked.clear.is_none() {
             return Err(mismatch);
         }
-        let address = self.paths[agent.path].address;
+        let path = self.paths.get(agent.path).ok_or(denial(Code::HA_FA_AUTHENTICATION))?;
+        let address = path.address;
         let router = parts.foreign.ip.map(|held| parse_ip(held.protected.info));
         let offered = fixed.care_of == address || fixed.care_of.is_unspecified() && fixed.lifetime == 0;
         if router.is_some_and(|r| r != Ok(address)) || !asked.co_located && !offered {
