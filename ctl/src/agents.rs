@@ -7,7 +7,7 @@ use std::{net::Ipv4Addr, path::PathBuf, time::Duration};
 
 use clap::{Args, Subcommand};
 use proto::agent::{
-    DeregisterRequest, ListAssociationsRequest, ListBindingsRequest, ListVisitorsRequest,
+    DeregisterRequest, ListAssociationsRequest, ListBindingsRequest, ListVisitorsRequest, ReloadRequest,
     RevokeBindingRequest, RevokeVisitorRequest, Role, StatusReply, StatusRequest, WatchEventsRequest,
     agent_client::AgentClient,
 };
@@ -35,6 +35,8 @@ pub(crate) enum HomeAgent {
     Associations,
     /// What happened, oldest first.
     Events(Events),
+    /// Reads its configuration file again, all or nothing, and says what is different; no binding is touched.
+    Reload,
     /// Ends the binding of a mobile node before its time, and tells whoever serves it.
     #[command(after_help = REVOKING)]
     Revoke(Revoke),
@@ -51,6 +53,8 @@ pub(crate) enum ForeignAgent {
     Associations,
     /// What happened, oldest first.
     Events(Events),
+    /// Reads its configuration file again, all or nothing, and says what is different; no binding is touched.
+    Reload,
     /// Sends a mobile node away before its time, and tells its home agent.
     #[command(after_help = REVOKING)]
     Revoke(Revoke),
@@ -63,6 +67,8 @@ pub(crate) enum MobileNode {
     Status,
     /// What happened, oldest first.
     Events(Events),
+    /// Reads its configuration file again, all or nothing, and says what is different; no binding is touched.
+    Reload,
     /// Gives up the binding at the home agent, as at a shutdown, and waits for the confirmation.
     Deregister,
 }
@@ -105,6 +111,7 @@ enum Question {
     Events(Events),
     RevokeBinding(Revoke),
     RevokeVisitor(Revoke),
+    Reload,
     Deregister,
 }
 
@@ -115,6 +122,7 @@ impl From<HomeAgent> for Command {
             HomeAgent::Bindings => Question::Bindings,
             HomeAgent::Associations => Question::Associations,
             HomeAgent::Events(events) => Question::Events(events),
+            HomeAgent::Reload => Question::Reload,
             HomeAgent::Revoke(whose) => Question::RevokeBinding(whose),
         };
         Self { role: Role::HomeAgent, question }
@@ -128,6 +136,7 @@ impl From<ForeignAgent> for Command {
             ForeignAgent::Visitors => Question::Visitors,
             ForeignAgent::Associations => Question::Associations,
             ForeignAgent::Events(events) => Question::Events(events),
+            ForeignAgent::Reload => Question::Reload,
             ForeignAgent::Revoke(whose) => Question::RevokeVisitor(whose),
         };
         Self { role: Role::ForeignAgent, question }
@@ -139,6 +148,7 @@ impl From<MobileNode> for Command {
         let question = match command {
             MobileNode::Status => Question::Status,
             MobileNode::Events(events) => Question::Events(events),
+            MobileNode::Reload => Question::Reload,
             MobileNode::Deregister => Question::Deregister,
         };
         Self { role: Role::MobileNode, question }
@@ -182,12 +192,27 @@ pub(crate) async fn run(command: Command, socket: Option<PathBuf>, json: bool) -
             client.revoke_visitor(within(ANSWER, request)).await?;
             done(json, &format!("The visitor {home_address} is gone; its home agent is being told."));
         }
+        Question::Reload => {
+            let reply = client.reload(within(ANSWER, ReloadRequest {})).await?.into_inner();
+            show_changes(&reply.changes, json);
+        }
         Question::Deregister => {
             client.deregister(within(DEREGISTRATION, DeregisterRequest {})).await?;
             done(json, "The home agent confirmed that the binding is gone.");
         }
     }
     Ok(())
+}
+
+/// What a configuration that was read again has changed.
+pub(crate) fn show_changes(changes: &[String], json: bool) {
+    if json {
+        return json_value(&serde_json::json!({ "changes": changes }));
+    }
+    if changes.is_empty() {
+        line("The configuration was read again: nothing is different.");
+    }
+    changes.iter().for_each(|change| line(change));
 }
 
 /// Says that something was done: an empty object for scripts.

@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, future::Future, net::Ipv4Addr, pin::Pin};
 
 use ::admin::{AgentRequest, EventLog, shown};
+use daemon::reload::Reloads;
 use forward::{Broadcasts, Entry, Peer, Table};
 use futures_util::{
     StreamExt as _,
@@ -23,7 +24,11 @@ use record::Tunnel;
 use sansio::Transmit;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::{admin::Publisher, config::HOME_LINK, kdc::Kdc};
+use crate::{
+    admin::Publisher,
+    config::{Config, HOME_LINK},
+    kdc::Kdc,
+};
 
 type Answer = Pin<Box<dyn Future<Output = Request>>>;
 
@@ -47,6 +52,7 @@ pub(crate) struct World {
     pub(crate) last_asked: Ticket,
     pub(crate) events: EventLog,
     pub(crate) publisher: Publisher,
+    pub(crate) reloads: Reloads<Config>,
     pub(crate) stop: Pin<Box<dyn Future<Output = ()>>>,
     /// Commits are answered in the order they were asked.
     pub(crate) commits: FuturesOrdered<Answer>,
@@ -66,6 +72,7 @@ impl Shell<HomeAgent> for World {
                 self.waiting.insert(ticket, answer);
                 Ok(Event::Request(Request::RevokeBinding { home_address, ticket }))
             }
+            config = self.reloads.next(Config::core) => Ok(Event::Request(Request::Configure(Box::new(config)))),
             Some(request) = self.commits.next(), if !self.commits.is_empty() => Ok(Event::Request(request)),
             Some(request) = self.keys.next(), if !self.keys.is_empty() => Ok(Event::Request(request)),
             Some(request) = self.requests.recv() => Ok(Event::Request(request)),
@@ -130,6 +137,7 @@ impl Shell<HomeAgent> for World {
     }
 
     fn settled(&mut self, core: &HomeAgent) {
+        self.reloads.applied();
         let counters = self.tunnel.counters();
         let counters = counters.entries().map(|(name, value)| (name.to_owned(), value)).collect();
         self.publisher.publish(core, counters, self.clock.now());

@@ -30,7 +30,7 @@ fn allowed(method: &str) -> &'static [&'static str] {
     match method {
         "WatchSubscribers" | "AcknowledgeChanges" | "IssueKeys" | "IssueKeysStream" => &["home-agent"],
         "EnrolSubscriber" | "RotateSubscriber" | "RevokeSubscriber" | "RevokeAssociation"
-        | "RegisterHomeAgent" | "RotateRealmKey" | "Backup" => &["administrator"],
+        | "RegisterHomeAgent" | "RotateRealmKey" | "Backup" | "Reload" => &["administrator"],
         "ListSubscribers" | "ShowSubscriber" | "ListAssociations" | "ListHomeAgents" | "ListRealmKeys"
         | "AuditTrail" | "WatchEvents" => &["administrator", "auditor"],
         other => panic!("who may call {other}?"),

@@ -131,9 +131,14 @@ fn refused(path: &Path, text: &str, broken: &[&Setting], before: &BTreeMap<&str,
 }
 
 /// Keys of the configuration `text` that no setting is for: for the tests of the daemons, so that none is forgotten.
+/// Values are not checked.
 #[must_use]
-pub fn keys_without_setting(text: &str, settings: &[Setting]) -> Vec<String> {
-    let Ok(document) = Document::parse(text) else { return vec!["no TOML".to_owned()] };
+pub fn keys_without_setting<C: Reloadable>(text: &str) -> Vec<String> {
+    let (document, config) = match (Document::parse(text), toml::from_str::<C>(text)) {
+        (Ok(document), Ok(config)) => (document, config),
+        (Err(error), _) | (_, Err(error)) => return vec![error.to_string()],
+    };
+    let settings = config.settings();
     let covered = |key: &String| {
         settings.iter().any(|it| {
             let rest = key.strip_prefix(&it.key);
@@ -241,7 +246,25 @@ mod tests {
 
     #[test]
     fn a_forgotten_key_is_found() {
-        let settings = [Setting::free("limit", 1), Setting::element("peers", 0, "x", "")];
-        assert_eq!(keys_without_setting(BEFORE, &settings), ["address", "peers[1].name", "peers[1].secret"]);
+        #[derive(Debug, serde::Deserialize)]
+        #[serde(transparent)]
+        struct Forgetful(Example);
+        impl Config for Forgetful {
+            fn paths(&mut self) -> Vec<&mut PathBuf> {
+                Vec::new()
+            }
+            fn validate(&self, _: &mut Check) {}
+        }
+        impl Reloadable for Forgetful {
+            fn settings(&self) -> Vec<Setting> {
+                vec![Setting::element("peers", 0, &self.0.peers[0].name, "")]
+            }
+            fn log(&self) -> Option<&str> {
+                None
+            }
+        }
+        assert_eq!(keys_without_setting::<Example>(BEFORE), [""; 0]);
+        let forgotten = keys_without_setting::<Forgetful>(BEFORE);
+        assert_eq!(forgotten, ["address", "peers[1].name", "peers[1].secret"]);
     }
 }
