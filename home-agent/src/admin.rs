@@ -73,7 +73,7 @@ fn binding(core: &HomeAgent, binding: &record::Binding, now: Now) -> Binding {
         nai: binding.nai.to_string(),
         home_address: binding.home_address.to_string(),
         care_of: binding.care_of.to_string(),
-        agent: binding.foreign_agent.clone().unwrap_or_default(),
+        agent: binding.foreign_agent.as_deref().unwrap_or_default().to_owned(),
         encapsulation: binding.tunnel.name().to_owned(),
         tunnel_to: match binding.tunnel {
             Tunnel::IpInIp(address) | Tunnel::Minimal(address) | Tunnel::Gre(address) => address.to_string(),

@@ -27,7 +27,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::{
     admin::Publisher,
     config::{Config, HOME_LINK},
-    kdc::Kdc,
+    kdc::line::Line,
 };
 
 type Answer = Pin<Box<dyn Future<Output = Request>>>;
@@ -37,7 +37,7 @@ pub(crate) struct World {
     pub(crate) address: Ipv4Addr,
     pub(crate) clock: Clock,
     pub(crate) store: Store,
-    pub(crate) kdc: Kdc,
+    pub(crate) line: Line,
     pub(crate) port: udp::Port,
     pub(crate) link: LinkSocket,
     pub(crate) plan: plan::home_agent::HomeAgent,
@@ -56,7 +56,7 @@ pub(crate) struct World {
     pub(crate) stop: Pin<Box<dyn Future<Output = ()>>>,
     /// Commits are answered in the order they were asked.
     pub(crate) commits: FuturesOrdered<Answer>,
-    pub(crate) keys: FuturesUnordered<Answer>,
+    pub(crate) reads: FuturesUnordered<Answer>,
 }
 
 impl Shell<HomeAgent> for World {
@@ -74,7 +74,8 @@ impl Shell<HomeAgent> for World {
             }
             config = self.reloads.next(Config::core) => Ok(Event::Request(Request::Configure(Box::new(config)))),
             Some(request) = self.commits.next(), if !self.commits.is_empty() => Ok(Event::Request(request)),
-            Some(request) = self.keys.next(), if !self.keys.is_empty() => Ok(Event::Request(request)),
+            Some(request) = self.line.answer() => Ok(Event::Request(request)),
+            Some(request) = self.reads.next(), if !self.reads.is_empty() => Ok(Event::Request(request)),
             Some(request) = self.requests.recv() => Ok(Event::Request(request)),
             frame = self.link.receive() => Ok(Event::Link { link: HOME_LINK, frame: frame? }),
             Some(datagram) = self.datagrams.recv() => Ok(Event::Udp(datagram)),
@@ -108,7 +109,7 @@ impl Shell<HomeAgent> for World {
             }
             Effect::Refresh { nai } => {
                 let held = self.store.held(nai.clone());
-                self.keys.push(Box::pin(async move {
+                self.reads.push(Box::pin(async move {
                     let held = held.await.unwrap_or_else(|error| {
                         tracing::error!("{error}");
                         keystore::Held { seen: None, bindings: Vec::new(), assigned: None }
@@ -118,7 +119,7 @@ impl Shell<HomeAgent> for World {
                 }));
             }
             Effect::AskKdc { ticket, request } => {
-                self.keys.push(Box::pin(self.kdc.clone().issue(ticket, request)));
+                self.line.ask(ticket, request);
             }
             Effect::Tunnel(change) => self.change_tunnel(change).await,
             Effect::Revoked { ticket, result } => {

@@ -1,25 +1,22 @@
 //! The line to the key distribution centre: subscribers come over it, keys are asked through it.
 
+pub(crate) mod line;
+
 use std::{collections::BTreeSet, net::Ipv4Addr, ops::RangeInclusive, time::Duration};
 
 use admin::client::Profile;
 use anyhow::{Context as _, anyhow};
 use crypto::{Cipher, Key};
-use mobility::{
-    Ticket,
-    home_agent::{KdcError, KeyRequest, Keys, Request},
-};
+use mobility::home_agent::Request;
 use proto::kdc::{
-    AcknowledgeChangesRequest, IssueKeysRequest, RealmKeyRecord, Spis, State, SubscriberRecord,
-    WatchSubscribersRequest, key_distribution_client::KeyDistributionClient, subscriber_change::What,
+    AcknowledgeChangesRequest, RealmKeyRecord, State, SubscriberRecord, WatchSubscribersRequest,
+    key_distribution_client::KeyDistributionClient, subscriber_change::What,
 };
 use record::{Nai, Plain, RealmKey, RetiringKey, Subscriber, SubscriberState};
 use tokio::sync::{mpsc, watch};
-use tonic::{Code, transport::Channel};
+use tonic::transport::Channel;
 use wire::mip::Spi;
 
-/// How long one question for keys may take.
-const DEADLINE: Duration = Duration::from_secs(3);
 /// Indices of the realm's keys.
 const REALM_KEYS: RangeInclusive<u32> = 256..=511;
 /// Between two attempts to reach it.
@@ -39,48 +36,6 @@ impl Kdc {
 
     fn client(&self) -> KeyDistributionClient<Channel> {
         KeyDistributionClient::new(self.channel.clone())
-    }
-
-    /// Asks for keys, once more after a failure of the line: the request's number makes that safe.
-    pub(crate) async fn issue(self, ticket: Ticket, question: KeyRequest) -> Request {
-        let mut result = self.ask(&question).await;
-        if matches!(&result, Err(status) if status.code() == Code::Unavailable) {
-            result = self.ask(&question).await;
-        }
-        let result = result.map_err(|status| match status.code() {
-            Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled | Code::Unknown => {
-                KdcError::Unavailable(status.message().to_owned())
-            }
-            _ => KdcError::Refused(status.message().to_owned()),
-        });
-        Request::Keys { ticket, result }
-    }
-
-    async fn ask(&self, question: &KeyRequest) -> Result<Keys, tonic::Status> {
-        let spis = |(first, second): (Spi, Spi)| Some(Spis { first: first.0, second: second.0 });
-        let mut request = tonic::Request::new(IssueKeysRequest {
-            request_id: question.request.to_vec(),
-            subscriber: question.nai.to_string(),
-            foreign_agent: question.foreign_agent.clone().unwrap_or_default(),
-            care_of: question.care_of.to_string(),
-            lifetime_s: u32::from(question.lifetime),
-            key1: spis(question.key1),
-            key2: question.with_agent.and_then(|(key2, _)| spis(key2)),
-            key3: question.with_agent.and_then(|(_, key3)| spis(key3)),
-        });
-        request.set_timeout(DEADLINE);
-        let mut client = self.client();
-        let answer = tokio::time::timeout(DEADLINE, client.issue_keys(request)).await;
-        let answer =
-            answer.map_err(|_| tonic::Status::deadline_exceeded("no answer within 3 s"))??.into_inner();
-        let key = |bytes: &[u8]| {
-            Key::from_slice(bytes).ok_or_else(|| tonic::Status::data_loss("a key that has not 32 bytes"))
-        };
-        let with_agent = match question.with_agent {
-            Some(_) => Some((key(&answer.key2)?, key(&answer.key3)?)),
-            None => None,
-        };
-        Ok(Keys { key1: key(&answer.key1)?, with_agent })
     }
 
     /// Takes over subscribers for ever, from change number `cursor` on. `acknowledged` brings the numbers that

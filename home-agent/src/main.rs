@@ -24,7 +24,12 @@ use net::{
 use tokio::sync::{mpsc, watch};
 use wire::mip::PORT;
 
-use self::{admin::Publisher, config::Config, effects::World, kdc::Kdc};
+use self::{
+    admin::Publisher,
+    config::Config,
+    effects::World,
+    kdc::{Kdc, line::Line},
+};
 
 /// Keeps the bindings of mobile nodes that roam, and tunnels their packets to them.
 ///
@@ -102,7 +107,7 @@ async fn serve(config: Config, reloads: Reloads<Config>) -> anyhow::Result<()> {
         address: config.address,
         clock,
         store,
-        kdc,
+        line: Line::open(kdc),
         port,
         link,
         plan,
@@ -123,7 +128,7 @@ async fn serve(config: Config, reloads: Reloads<Config>) -> anyhow::Result<()> {
             }
         }),
         commits: FuturesOrdered::new(),
-        keys: FuturesUnordered::new(),
+        reads: FuturesUnordered::new(),
     };
     tracing::info!(bindings = core.bindings().count(), subscribers = core.subscribers(), "ready");
     net::drive::drive(&mut core, &mut world).await?;

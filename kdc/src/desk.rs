@@ -21,6 +21,8 @@ use crate::events::Events;
 
 /// Asks that may wait; beyond, the callers wait.
 const WAITING: usize = 1024;
+/// Asks that the machine is given at a time: what comes together is committed together.
+const TOGETHER: usize = 512;
 
 type Reply = oneshot::Sender<Result<Answer, Refusal>>;
 
@@ -140,6 +142,7 @@ struct Work {
 
 impl Work {
     async fn run(mut self) {
+        let mut asked = Vec::with_capacity(TOGETHER);
         loop {
             let wake = self.carry_out();
             // Finished commits first: asks wait for them anyway.
@@ -158,12 +161,17 @@ impl Work {
                         return;
                     }
                 },
-                asked = self.inbox.recv() => {
-                    let Some((caller, ask, reply)) = asked else { return };
-                    self.tickets += 1;
-                    let ticket = Ticket(self.tickets);
-                    self.waiting.insert(ticket, reply);
-                    Input::Request(Request::Ask { ticket, caller, ask })
+                count = self.inbox.recv_many(&mut asked, TOGETHER) => {
+                    if count == 0 {
+                        return;
+                    }
+                    let asks = asked.drain(..).map(|(caller, ask, reply)| {
+                        self.tickets += 1;
+                        let ticket = Ticket(self.tickets);
+                        self.waiting.insert(ticket, reply);
+                        (ticket, caller, ask)
+                    });
+                    Input::Request(Request::Asks(asks.collect()))
                 }
                 () = sleep_until(wake) => Input::Tick,
             };

@@ -5,11 +5,12 @@ use std::pin::Pin;
 
 use admin::Role;
 use authority::{Answer, Ask, Caller, ChangesPage};
-use futures_util::{Stream, StreamExt as _};
+use futures_util::{Stream, StreamExt as _, future::join_all};
 use proto::kdc::{
-    AcknowledgeChangesReply, AcknowledgeChangesRequest, CaughtUp, IssueKeysReply, IssueKeysRequest,
-    IssueKeysStreamReply, Refusal, SubscriberChange, WatchSubscribersRequest, issue_keys_stream_reply,
-    key_distribution_server::KeyDistribution, subscriber_change::What,
+    AcknowledgeChangesReply, AcknowledgeChangesRequest, CaughtUp, IssueKeysBatch, IssueKeysBatchReply,
+    IssueKeysReply, IssueKeysRequest, IssueKeysStreamReply, Refusal, SubscriberChange,
+    WatchSubscribersRequest, issue_keys_stream_reply, key_distribution_server::KeyDistribution,
+    subscriber_change::What,
 };
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -24,8 +25,10 @@ use crate::{
 
 /// Subscribers asked of the machine at a time.
 const PAGE: usize = 128;
-/// Issues of one stream in flight.
-const IN_FLIGHT: usize = 256;
+/// Requests in one message of a stream.
+const BATCH: usize = 512;
+/// Messages of one stream in flight.
+const IN_FLIGHT: usize = 16;
 /// Messages that wait for a slow receiver, and keep KEY 0 in memory meanwhile.
 const READY: usize = 16;
 
@@ -48,7 +51,7 @@ impl Distribution {
 #[tonic::async_trait]
 impl KeyDistribution for Distribution {
     type WatchSubscribersStream = ReceiverStream<Result<SubscriberChange, Status>>;
-    type IssueKeysStreamStream = Pin<Box<dyn Stream<Item = Result<IssueKeysStreamReply, Status>> + Send>>;
+    type IssueKeysStreamStream = Pin<Box<dyn Stream<Item = Result<IssueKeysBatchReply, Status>> + Send>>;
 
     async fn watch_subscribers(
         &self,
@@ -95,13 +98,13 @@ impl KeyDistribution for Distribution {
 
     async fn issue_keys_stream(
         &self,
-        request: Request<Streaming<IssueKeysRequest>>,
+        request: Request<Streaming<IssueKeysBatch>>,
     ) -> Result<Response<Self::IssueKeysStreamStream>, Status> {
         let caller = self.home_agent(&request, "IssueKeysStream").await?;
         let desk = self.desk.clone();
         let replies = request.into_inner().map(move |asked| {
             let (desk, caller) = (desk.clone(), caller.clone());
-            async move { Ok(reply_in_stream(&desk, caller, asked?).await) }
+            async move { replies_to(&desk, caller, asked?).await }
         });
         Ok(Response::new(Box::pin(replies.buffer_unordered(IN_FLIGHT))))
     }
@@ -112,6 +115,19 @@ async fn issue(desk: &Desk, caller: Caller, request: IssueKeysRequest) -> Result
         Answer::Issued(issued) => Ok(convert::issued(&issued)),
         _ => Err(Status::internal("the machine answered something else")),
     }
+}
+
+/// All of them are asked before the first answer is waited for, so that one commit holds them.
+async fn replies_to(
+    desk: &Desk,
+    caller: Caller,
+    batch: IssueKeysBatch,
+) -> Result<IssueKeysBatchReply, Status> {
+    if batch.requests.len() > BATCH {
+        return Err(Status::invalid_argument(format!("a message has at most {BATCH} requests")));
+    }
+    let replies = batch.requests.into_iter().map(|asked| reply_in_stream(desk, caller.clone(), asked));
+    Ok(IssueKeysBatchReply { replies: join_all(replies).await })
 }
 
 async fn reply_in_stream(desk: &Desk, caller: Caller, request: IssueKeysRequest) -> IssueKeysStreamReply {

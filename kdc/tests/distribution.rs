@@ -7,10 +7,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use installation::{Distribution, HOME_AGENT, Installation, PATIENCE, enrol, issue, register, shows};
 use proto::kdc::{
-    AcknowledgeChangesRequest, IssueKeysReply, ListAssociationsRequest, ListHomeAgentsRequest,
-    ListRealmKeysRequest, RealmKeyRecord, RevokeAssociationRequest, RevokeSubscriberRequest,
-    RotateRealmKeyRequest, RotateSubscriberRequest, State, SubscriberChange, WatchEventsRequest,
-    WatchSubscribersRequest, issue_keys_stream_reply, subscriber_change::What,
+    AcknowledgeChangesRequest, IssueKeysBatch, IssueKeysReply, ListAssociationsRequest,
+    ListHomeAgentsRequest, ListRealmKeysRequest, RealmKeyRecord, RevokeAssociationRequest,
+    RevokeSubscriberRequest, RotateRealmKeyRequest, RotateSubscriberRequest, State, SubscriberChange,
+    WatchEventsRequest, WatchSubscribersRequest, issue_keys_stream_reply, subscriber_change::What,
 };
 use tokio::time::timeout;
 use tonic::{Code, Streaming};
@@ -191,8 +191,12 @@ async fn many_issues_in_flight_give_fresh_keys_and_a_refusal_does_not_end_the_st
     enrol(&mut admin, "traveller-one", 50).await.unwrap();
     let mut requests: Vec<_> = (0..400).map(|n| issue("traveller-one", n)).collect();
     requests[200] = issue("nobody", 200);
-    let replies =
-        installation::all(agent.issue_keys_stream(tokio_stream::iter(requests.clone())).await).await;
+    let batches: Vec<_> =
+        requests.chunks(150).map(|part| IssueKeysBatch { requests: part.to_vec() }).collect();
+    let batches = installation::all(agent.issue_keys_stream(tokio_stream::iter(batches)).await).await;
+    let sizes: BTreeSet<_> = batches.iter().map(|batch| batch.replies.len()).collect();
+    assert_eq!(sizes, BTreeSet::from([100, 150]));
+    let replies: Vec<_> = batches.into_iter().flat_map(|batch| batch.replies).collect();
     assert_eq!(replies.len(), 400);
     let mut seen = BTreeSet::new();
     let mut answered = BTreeSet::new();
@@ -214,6 +218,10 @@ async fn many_issues_in_flight_give_fresh_keys_and_a_refusal_does_not_end_the_st
     assert_eq!(seen.len(), 399 * 3);
     let log = server.log();
     assert!(!seen.iter().any(|key| shows(&log, key)));
+
+    let too_many = IssueKeysBatch { requests: vec![issue("traveller-one", 7); 513] };
+    let mut stream = agent.issue_keys_stream(tokio_stream::iter([too_many])).await.unwrap().into_inner();
+    assert_eq!(stream.message().await.unwrap_err().code(), Code::InvalidArgument);
 
     // Asked again, as after a lost answer.
     let again = agent.issue_keys(requests[7].clone()).await.unwrap().into_inner();

@@ -30,15 +30,20 @@ impl Binaries {
     /// Finds the programs beside the testbed. In a checkout, missing ones are built with the testbed's own
     /// profile, and the build is shown.
     pub(crate) fn find() -> Result<Self> {
+        Self::find_some(|_| true)
+    }
+
+    /// The same for those alone whose names are `wanted`.
+    pub(crate) fn find_some(wanted: impl Fn(&str) -> bool) -> Result<Self> {
         let own = env::current_exe().context("cannot tell where the testbed's own program is")?;
         let directory = own.parent().context("the testbed's program has no directory")?.to_owned();
         let binaries = Self { directory };
-        let missing = binaries.missing();
+        let missing = binaries.missing(&wanted);
         if missing.is_empty() {
             return Ok(binaries);
         }
         build(&own, &missing)?;
-        let missing = binaries.missing();
+        let missing = binaries.missing(&wanted);
         if let Some((program, _)) = missing.first() {
             bail!("the build left no {program} in {}", binaries.directory.display());
         }
@@ -60,8 +65,9 @@ impl Binaries {
         path
     }
 
-    fn missing(&self) -> Vec<(&'static str, &'static str)> {
-        PROGRAMS.into_iter().filter(|(program, _)| !self.program(program).is_file()).collect()
+    fn missing(&self, wanted: impl Fn(&str) -> bool) -> Vec<(&'static str, &'static str)> {
+        let lacks = |program: &str| wanted(program) && !self.program(program).is_file();
+        PROGRAMS.into_iter().filter(|(program, _)| lacks(program)).collect()
     }
 }
 

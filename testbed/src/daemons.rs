@@ -193,6 +193,12 @@ impl Daemon {
         }
     }
 
+    /// The process's number while it runs.
+    pub(crate) fn process(&self) -> Result<u32> {
+        let guard = self.child()?;
+        Ok(guard.as_ref().with_context(|| format!("{} does not run", self.name()))?.id())
+    }
+
     /// Where the daemon logs.
     pub(crate) fn log(&self) -> &Path {
         &self.log

@@ -14,6 +14,7 @@ mod daemons;
 mod directory;
 mod emulation;
 mod interrupt;
+mod load;
 mod nat;
 mod netns;
 mod network;
@@ -76,6 +77,13 @@ enum Action {
         #[command(flatten)]
         links: EveryLink,
     },
+    /// Play many mobile nodes against one home agent and measure it
+    ///
+    /// One process plays the mobile nodes and the foreign agents that they register through, against a real home agent
+    /// with a real key distribution centre beside it, in namespaces of its own. Every answer is checked as a mobile node
+    /// and a foreign agent check it, with every key in it. In the end a correspondent asks for every registered node by
+    /// its home address: exit status 0 if each answers and no answer had anything wrong in it.
+    Load(Box<load::Arguments>),
     /// Draw the report of a run: handovers step by step, losses, the transfer and faults over time, as SVG
     Report {
         /// What `testbed demo --report FILE` wrote
@@ -204,6 +212,7 @@ fn carry_out(action: Action) -> Result<ExitCode> {
         Action::Run { file, results, links } => {
             commands::run(Scenario::load(&file)?.worsen(&links)?, &results)
         }
+        Action::Load(arguments) => load::run(&arguments),
         Action::Report { file, output } => commands::report(&file, output.as_deref()),
         Action::Up { file, name, pcap, links } => commands::up(&name, &file, pcap.as_deref(), &links),
         Action::Status { name, json } => commands::status(&name, json),

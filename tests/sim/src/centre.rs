@@ -60,7 +60,7 @@ impl Centre {
         let issue = Issue {
             request: request.request.to_vec(),
             nai: request.nai.to_string(),
-            foreign_agent: request.foreign_agent.clone().unwrap_or_default(),
+            foreign_agent: request.foreign_agent.as_deref().unwrap_or_default().to_owned(),
             care_of: request.care_of.to_string(),
             lifetime: request.lifetime.into(),
             key1: Some(pair(request.key1)),

@@ -121,7 +121,7 @@ fn agreed(world: &World, node: usize, binding: &record::Binding) -> Verdict {
         return expect(Some(binding.tunnel) == tunnel, "the tunnel does not end at the NAT");
     };
     expect(binding.care_of == care_of(agent), "bound elsewhere")?;
-    expect(binding.foreign_agent == Some(agent_nai(agent)), "bound through another agent")?;
+    expect(binding.foreign_agent.as_deref() == Some(&*agent_nai(agent)), "bound through another agent")?;
     let visited = &world.foreign_agents[agent];
     let home = machine.home_address();
     let link = visited.visitors.get(&home);

@@ -97,7 +97,7 @@ impl World {
                     made.extend([(AssociationKind::Key2, key2), (AssociationKind::Key3, key3)]);
                 }
                 for (kind, key) in made {
-                    let verdict = self.model.issue(node, through.clone(), kind, key);
+                    let verdict = self.model.issue(node, through.as_deref().map(str::to_owned), kind, key);
                     self.verdict(verdict);
                 }
                 Ok(home_agent::Keys { key1: issued.key1, with_agent: issued.key2_and_key3 })

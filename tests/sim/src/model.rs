@@ -272,7 +272,7 @@ impl Model {
             Place::Visited(agent) if !request.flags.has(Flags::DECAPSULATION) => Some(agent_nai(agent)),
             _ => None,
         };
-        must(binding.foreign_agent == expected, || {
+        must(binding.foreign_agent.as_deref() == expected.as_deref(), || {
             format!("{}: bound through {:?}, heard {expected:?}", binding.nai, binding.foreign_agent)
         })?;
         // KEY 1 of before may have come through another agent; the newest stand last.

@@ -254,6 +254,7 @@ impl Machine for Kdc {
             Input::Request(Request::Ask { ticket, caller, ask }) => {
                 self.queue.push_back((ticket, caller, ask));
             }
+            Input::Request(Request::Asks(asks)) => self.queue.extend(asks),
             Input::Request(Request::Persisted { commit, result }) => self.persisted(commit, result),
             Input::Datagram(_) | Input::Tick => {}
         }

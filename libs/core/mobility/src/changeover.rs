@@ -7,7 +7,7 @@
 //! The associations of a visitor or binding stand in its record, oldest first, all kinds in one list; every one
 //! that stands there receives. What is here never looks at another kind, and never at wall time but where a list is taken over.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
 use record::{Association, AssociationKind};
 use sansio::{Instant, Now};
@@ -26,7 +26,8 @@ const KEPT_AT_HOME: usize = 8;
 /// When which of the associations of one visitor or binding is erased.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Changeover {
-    erasures: BTreeMap<(AssociationKind, Spi), Instant>,
+    /// In order of kind and index. There are few, and there may be a million of these lists.
+    erasures: Vec<((AssociationKind, Spi), Instant)>,
     at_home: bool,
 }
 
@@ -41,13 +42,24 @@ impl Changeover {
             let left = Duration::from_secs(retires.map_or(ends, |retires| retires.min(ends)));
             ((a.kind, a.inbound), now.mono + left)
         };
-        Self { erasures: associations.iter().map(erasure).collect(), at_home: false }
+        let mut erasures: Vec<_> = associations.iter().map(erasure).collect();
+        erasures.sort_unstable_by_key(|(of, _)| *of);
+        Self { erasures, at_home: false }
     }
 
     /// The same at a home agent, which keeps more of KEY 2.
     #[must_use]
     pub fn at_home(self) -> Self {
         Self { at_home: true, ..self }
+    }
+
+    /// When that one is erased, which it is at `otherwise` if nothing was said before.
+    fn erasure(&mut self, of: (AssociationKind, Spi), otherwise: Instant) -> &mut Instant {
+        let at = self.erasures.partition_point(|(before, _)| *before < of);
+        if self.erasures.get(at).is_none_or(|(there, _)| *there != of) {
+            self.erasures.insert(at, (of, otherwise));
+        }
+        &mut self.erasures[at].1
     }
 
     fn most(&self, kind: AssociationKind) -> usize {
@@ -57,7 +69,7 @@ impl Changeover {
     /// When the next one is to be erased.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
-        self.erasures.values().min().copied()
+        self.erasures.iter().map(|(_, at)| *at).min()
     }
 
     /// Adds associations made `now`. Of each kind the last two that nobody confirmed stay: older ones of them are
@@ -70,7 +82,7 @@ impl Changeover {
     ) {
         for association in new {
             let (kind, lives) = (association.kind, association.ends.saturating_sub(association.made));
-            self.erasures.insert((kind, association.inbound), now.mono + Duration::from_secs(lives));
+            *self.erasure((kind, association.inbound), now.mono) = now.mono + Duration::from_secs(lives);
             associations.push(association);
             let open = |a: &Association| a.kind == kind && !a.confirmed && a.retires.is_none();
             let mut surplus = associations.iter().filter(|a| open(a)).count().saturating_sub(self.most(kind));
@@ -78,7 +90,7 @@ impl Changeover {
                 let goes = surplus > 0 && open(a);
                 if goes {
                     surplus -= 1;
-                    self.erasures.remove(&(a.kind, a.inbound));
+                    self.erasures.retain(|(of, _)| *of != (a.kind, a.inbound));
                 }
                 !goes
             });
@@ -105,7 +117,7 @@ impl Changeover {
         for older in &mut associations[..at] {
             if older.kind == kind && older.retires.is_none() {
                 older.retires = Some(now.unix.as_secs().saturating_add(RETIREMENT.as_secs()));
-                let over = self.erasures.entry((kind, older.inbound)).or_insert(now.mono + RETIREMENT);
+                let over = self.erasure((kind, older.inbound), now.mono + RETIREMENT);
                 *over = (*over).min(now.mono + RETIREMENT);
             }
         }
@@ -115,9 +127,12 @@ impl Changeover {
     /// Erases those whose time is over; true if there were any.
     pub fn erase(&mut self, associations: &mut Vec<Association>, now: Instant) -> bool {
         let before = associations.len();
-        let over = |at: Option<&Instant>| at.is_some_and(|at| *at <= now);
-        associations.retain(|a| !over(self.erasures.get(&(a.kind, a.inbound))));
-        self.erasures.retain(|_, at| *at > now);
+        let over = |a: &Association| {
+            let at = self.erasures.iter().find(|(of, _)| *of == (a.kind, a.inbound));
+            at.is_some_and(|(_, at)| *at <= now)
+        };
+        associations.retain(|a| !over(a));
+        self.erasures.retain(|(_, at)| *at > now);
         associations.len() != before
     }
 }
@@ -160,8 +175,8 @@ mod tests {
             inbound: Spi(inbound),
             outbound: Spi(inbound + 1000),
             key: Key::new([1; 32]),
-            own: String::new(),
-            peer: String::new(),
+            own: "".into(),
+            peer: "".into(),
             made,
             ends: made + 600,
             confirmed: false,

@@ -27,6 +27,7 @@ mod tests;
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::Ipv4Addr,
+    sync::Arc,
     time::Duration,
 };
 
@@ -203,7 +204,7 @@ pub struct KeyRequest {
     /// For whom.
     pub nai: Nai,
     /// Through which foreign agent.
-    pub foreign_agent: Option<String>,
+    pub foreign_agent: Option<Arc<str>>,
     /// At which care-of address.
     pub care_of: Ipv4Addr,
     /// Seconds the keys live.
@@ -313,7 +314,7 @@ struct Known {
 }
 
 struct Path {
-    nai: String,
+    nai: Arc<str>,
     address: Ipv4Addr,
     keys: AgentPath,
     no_fs: bool,
@@ -322,6 +323,8 @@ struct Path {
 /// The machine.
 pub struct HomeAgent {
     config: Config,
+    /// Our name, as it stands in associations.
+    name: Arc<str>,
     rng: Rng,
     outbox: Outbox<Effect>,
     paths: Paths,
@@ -356,6 +359,7 @@ impl HomeAgent {
         let mut agent = Self {
             advertiser: Advertiser::new(now),
             addresses: Addresses::new(&config),
+            name: config.nai.as_str().into(),
             config,
             realm: Realm::new(Vec::new(), &mut rng, now),
             plain_nodes: PlainNodes::default(),

@@ -1,5 +1,7 @@
 //! Security associations made by a registration.
 
+use std::sync::Arc;
+
 use crypto::Key;
 use wire::mip::Spi;
 
@@ -58,10 +60,10 @@ pub struct Association {
     pub outbound: Spi,
     /// The key.
     pub key: Key,
-    /// The owner's name.
-    pub own: String,
+    /// The owner's name; names are shared, for many associations have the same.
+    pub own: Arc<str>,
     /// The peer's name.
-    pub peer: String,
+    pub peer: Arc<str>,
     /// When it was made.
     pub made: u64,
     /// When it ends.

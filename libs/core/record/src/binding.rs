@@ -1,6 +1,9 @@
 //! A mobility binding at the home agent (RFC 5944 section 3.8).
 
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::{
+    net::{Ipv4Addr, SocketAddrV4},
+    sync::Arc,
+};
 
 use crate::{Association, Nai, RevocationSupport};
 
@@ -47,7 +50,7 @@ pub struct Binding {
     /// Revocation was agreed on with the foreign agent, or with a mobile node that has an address of its own.
     pub revocation: Option<RevocationSupport>,
     /// NAI of the foreign agent, `None` with a co-located care-of address.
-    pub foreign_agent: Option<String>,
+    pub foreign_agent: Option<Arc<str>>,
     /// Lifetime granted in seconds; 0xffff never ends.
     pub lifetime: u16,
     /// When it was granted.

@@ -1,12 +1,12 @@
 //! Network access identifiers.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use thiserror::Error;
 
-/// A network access identifier, `user@realm` (RFC 7542), 3 to 253 bytes of printable ASCII.
+/// A network access identifier, `user@realm` (RFC 7542), 3 to 253 bytes of printable ASCII. Copies share them.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Nai(String);
+pub struct Nai(Arc<str>);
 
 /// Why a text is no network access identifier.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -42,13 +42,19 @@ impl Nai {
         if !part(user) || !part(realm) {
             return Err(NaiError::Character);
         }
-        Ok(Self(text.to_owned()))
+        Ok(Self(text.into()))
     }
 
     /// The whole identifier.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// The same bytes, shared.
+    #[must_use]
+    pub fn shared(&self) -> Arc<str> {
+        Arc::clone(&self.0)
     }
 
     /// What stands before the `@`.

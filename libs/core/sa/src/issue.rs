@@ -1,5 +1,7 @@
 //! Keys on their way in a reply: the contents of security association extensions (docs/wire.md, SA info).
 
+use std::sync::Arc;
+
 use crypto::{Cipher, Key, Rng};
 use record::{Association, AssociationKind};
 use wire::{
@@ -44,9 +46,9 @@ pub struct KeyInfo {
     /// The key.
     pub key: Key,
     /// The receiver's name.
-    pub own: String,
+    pub own: Arc<str>,
     /// The peer's name.
-    pub peer: String,
+    pub peer: Arc<str>,
 }
 
 impl KeyInfo {
@@ -170,8 +172,8 @@ pub fn open_keys(content_type: u8, plain: &[u8]) -> Result<KeyInfo, Error> {
         outbound: entry.outbound,
         lifetime: entry.lifetime,
         key: Key::from_slice(entry.key).ok_or(Error::Length("key"))?,
-        own: entry.own.to_owned(),
-        peer: entry.peer.to_owned(),
+        own: entry.own.into(),
+        peer: entry.peer.into(),
     })
 }
 

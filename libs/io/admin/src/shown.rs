@@ -40,8 +40,8 @@ pub fn association(association: &record::Association, unix: Duration) -> agent::
         kind: association.kind.name().to_owned(),
         inbound_spi: association.inbound.0,
         outbound_spi: association.outbound.0,
-        own_name: association.own.clone(),
-        peer_name: association.peer.clone(),
+        own_name: association.own.to_string(),
+        peer_name: association.peer.to_string(),
         lifetime_left_s: u32::try_from(left).unwrap_or(u32::MAX),
         fingerprint: association.key.fingerprint_hex(),
     }

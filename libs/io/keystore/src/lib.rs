@@ -17,8 +17,11 @@
 #![forbid(unsafe_code)]
 
 mod error;
+mod grant;
+mod group;
 mod load;
 mod open;
+mod packed;
 mod query;
 mod reseal;
 mod restore;

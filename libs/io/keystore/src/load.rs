@@ -12,6 +12,7 @@ use wire::mip::Spi;
 
 use crate::{
     ReadError,
+    packed::Bindings,
     query::{self, GrantFilter},
     revocation,
     row::Reading,
@@ -22,9 +23,9 @@ use crate::{
 const LATELY: u64 = 24 * 60 * 60;
 
 /// Associations by the columns that name whose they are.
-type Associations<Owner> = BTreeMap<Owner, Vec<Association>>;
+pub(crate) type Associations<Owner> = BTreeMap<Owner, Vec<Association>>;
 /// Home address and care-of address.
-type BindingId = (Ipv4Addr, Ipv4Addr);
+pub(crate) type BindingId = (Ipv4Addr, Ipv4Addr);
 
 /// What a store holds of one subscriber.
 pub struct Held {
@@ -70,10 +71,7 @@ pub(crate) async fn held(
     let seen = row.map(|row| seen(&Reading::new("identifications", &row))).transpose()?;
     let row = of("SELECT rowid, * FROM home_addresses WHERE nai = ?1").fetch_optional(&mut *snapshot).await?;
     let assigned = row.map(|row| assigned(&Reading::new("home_addresses", &row))).transpose()?;
-    let rows = of(ASSOCIATIONS_OF).fetch_all(&mut *snapshot).await?;
-    let mut associations = grouped("binding_associations", &rows, binding_id, vault)?;
-    let rows = of("SELECT rowid, * FROM bindings WHERE nai = ?1").fetch_all(&mut *snapshot).await?;
-    let bindings = bindings(&rows, &mut associations)?;
+    let bindings = Bindings::new(vault).of(&mut snapshot, nai).await?;
     snapshot.commit().await?;
     Ok(Held { seen, bindings, assigned: assigned.map(|(_, home_address)| home_address) })
 }
@@ -93,7 +91,7 @@ impl Load<'_> {
             seen: self.rows("identifications", IDENTIFICATIONS, seen).await?,
             realm_keys: self.realm_keys().await?,
             assigned: self.assigned().await?,
-            bindings: self.bindings().await?,
+            bindings: Bindings::new(self.vault).all(self.connection).await?,
             visitors: self.visitors().await?,
             revocations: revocation::load(self.connection, self.vault).await?,
             sequences: self.rows("sequences", SEQUENCES, sequence).await?,
@@ -134,12 +132,6 @@ impl Load<'_> {
         rows.iter().map(|row| realm_key(&Reading::new("realm_keys", row), self.vault)).collect()
     }
 
-    async fn bindings(&mut self) -> Result<Vec<Binding>, ReadError> {
-        let rows = self.fetch(BINDING_ASSOCIATIONS).await?;
-        let mut associations = grouped("binding_associations", &rows, binding_id, self.vault)?;
-        bindings(&self.fetch("SELECT rowid, * FROM bindings").await?, &mut associations)
-    }
-
     async fn assigned(&mut self) -> Result<Vec<(Nai, Ipv4Addr)>, ReadError> {
         let mut all = self.rows("home_addresses", HOME_ADDRESSES, assigned).await?;
         all.sort_by_key(|(_, home_address)| *home_address);
@@ -159,7 +151,7 @@ impl Load<'_> {
 }
 
 /// Associations, in order of position, by whose they are.
-fn grouped<Owner: Ord>(
+pub(crate) fn grouped<Owner: Ord>(
     table: &'static str,
     rows: &[SqliteRow],
     owner: fn(&Reading<'_>) -> Result<Owner, ReadError>,
@@ -173,29 +165,10 @@ fn grouped<Owner: Ord>(
     Ok(associations)
 }
 
-fn binding_id(row: &Reading<'_>) -> Result<BindingId, ReadError> {
-    Ok((row.address("home_address")?, row.address("care_of")?))
-}
-
-fn bindings(
-    rows: &[SqliteRow],
-    associations: &mut Associations<BindingId>,
-) -> Result<Vec<Binding>, ReadError> {
-    let read = |row| binding(&Reading::new("bindings", row), associations);
-    let mut bindings = rows.iter().map(read).collect::<Result<Vec<_>, _>>()?;
-    bindings.sort_by_key(|binding| (binding.home_address, binding.care_of));
-    Ok(bindings)
-}
-
 const IDENTIFICATIONS: &str = "SELECT rowid, * FROM identifications ORDER BY nai";
 const SEQUENCES: &str = "SELECT rowid, * FROM sequences ORDER BY link";
 const HOME_AGENTS: &str = "SELECT rowid, * FROM home_agents ORDER BY name";
 const HOME_ADDRESSES: &str = "SELECT rowid, * FROM home_addresses";
-const BINDING_ASSOCIATIONS: &str =
-    "SELECT rowid, * FROM binding_associations ORDER BY home_address, care_of, position";
-const ASSOCIATIONS_OF: &str = "SELECT rowid, * FROM binding_associations
-    WHERE (home_address, care_of) IN (SELECT home_address, care_of FROM bindings WHERE nai = ?1)
-    ORDER BY home_address, care_of, position";
 const VISITOR_ASSOCIATIONS: &str =
     "SELECT rowid, * FROM visitor_associations ORDER BY home_address, position";
 
@@ -287,23 +260,6 @@ fn assigned(row: &Reading<'_>) -> Result<(Nai, Ipv4Addr), ReadError> {
     Ok((row.nai("nai")?, row.address("home_address")?))
 }
 
-fn binding(row: &Reading<'_>, associations: &mut Associations<BindingId>) -> Result<Binding, ReadError> {
-    let (home_address, care_of) = binding_id(row)?;
-    Ok(Binding {
-        nai: row.nai("nai")?,
-        home_address,
-        care_of,
-        tunnel: row.tunnel()?,
-        reverse_tunnel: row.column("reverse_tunnel")?,
-        broadcasts: row.column("broadcasts")?,
-        revocation: revocation::support(row)?,
-        foreign_agent: row.column("foreign_agent")?,
-        lifetime: row.number("lifetime")?,
-        granted: row.u64("granted")?,
-        associations: associations.remove(&(home_address, care_of)).unwrap_or_default(),
-    })
-}
-
 fn visitor(row: &Reading<'_>, associations: &mut Associations<Ipv4Addr>) -> Result<Visitor, ReadError> {
     let home_address = row.address("home_address")?;
     Ok(Visitor {
@@ -331,8 +287,8 @@ pub(crate) fn association(table: &str, row: &Reading<'_>, vault: &Vault) -> Resu
         inbound: Spi(row.number("inbound_spi")?),
         outbound: Spi(row.number("outbound_spi")?),
         key: Key::new([0; Key::LEN]),
-        own: row.column("own")?,
-        peer: row.column("peer")?,
+        own: row.column::<&str>("own")?.into(),
+        peer: row.column::<&str>("peer")?.into(),
         made: row.u64("made")?,
         ends: row.u64("ends")?,
         confirmed: row.column("confirmed")?,

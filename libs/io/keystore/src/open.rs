@@ -15,7 +15,7 @@ use sqlx::{
     sqlite::{SqliteConnectOptions, SqliteSynchronous},
 };
 
-use crate::{OpenError, error, schema, seal::Vault};
+use crate::{OpenError, error, packed, schema, seal::Vault};
 
 /// Limits that tests tighten.
 #[derive(Clone, Copy)]
@@ -75,7 +75,21 @@ async fn prepare(
     write_ahead(path, &mut connection).await?;
     schema::migrator().run(&mut connection).await.map_err(|failure| migration(path, failure))?;
     check_key(path, &mut connection, vault, rng).await?;
+    move_old(path, &mut connection, vault, rng).await?;
     Ok(connection)
+}
+
+/// What statements alone could not bring over, because it is sealed.
+pub(crate) async fn move_old(
+    path: &Path,
+    connection: &mut SqliteConnection,
+    vault: &Vault,
+    rng: &mut Rng,
+) -> Result<(), OpenError> {
+    packed::move_old(connection, vault, rng).await.map_err(|error| OpenError::Unavailable {
+        path: path.to_owned(),
+        reason: format!("its bindings cannot be brought to the newest schema: {error}"),
+    })
 }
 
 /// How every connection is opened. That the file has a write-ahead log is a property of the file.

@@ -1,11 +1,10 @@
 //! What is asked on demand: grants and the audit trail.
 
-use record::{AssociationKind, AuditEntry, Grant, GrantKey, Nai};
+use record::{AuditEntry, Grant, Nai};
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
-use wire::mip::Spi;
 
 use crate::{
-    ReadError,
+    ReadError, grant,
     row::{Reading, signed},
 };
 
@@ -50,13 +49,11 @@ impl GrantFilter {
             query.push(" AND (ends < 0 OR ends > ").push_bind(signed(time)).push(")");
         }
         query.push(" ORDER BY id LIMIT ").push_bind(i64::from(self.limit));
-        query.push(") AS g LEFT JOIN grant_keys AS k ON k.grant_id = g.id ORDER BY g.id, k.position");
         query
     }
 }
 
-const GRANTS: &str = "SELECT g.*, k.kind, k.first_spi, k.second_spi, k.fingerprint
-    FROM (SELECT * FROM grants WHERE id > ";
+const GRANTS: &str = "SELECT id AS rowid, * FROM grants WHERE id > ";
 
 /// Grants in order of number, with their keys.
 pub(crate) async fn grants(
@@ -64,41 +61,22 @@ pub(crate) async fn grants(
     filter: &GrantFilter,
 ) -> Result<Vec<Grant>, ReadError> {
     let rows = filter.query().build().fetch_all(connection).await?;
-    let mut grants: Vec<Grant> = Vec::new();
-    for row in &rows {
-        let row = Reading::new("grants", row);
-        let id = row.u64("id")?;
-        if grants.last().is_none_or(|last| last.id != id) {
-            grants.push(grant(id, &row)?);
-        }
-        if let (Some(last), Some(kind)) = (grants.last_mut(), row.optional_number("kind")?) {
-            last.keys.push(grant_key(kind, &row)?);
-        }
-    }
-    Ok(grants)
+    rows.iter().map(|row| grant(&Reading::new("grants", row))).collect()
 }
 
-fn grant(id: u64, row: &Reading<'_>) -> Result<Grant, ReadError> {
+fn grant(row: &Reading<'_>) -> Result<Grant, ReadError> {
+    let keys = grant::unpack(row.column("keys")?);
     Ok(Grant {
-        id,
+        id: row.u64("id")?,
         request: row.bytes("request")?,
         nai: row.nai("nai")?,
         home_agent: row.column("home_agent")?,
         foreign_agent: row.column("foreign_agent")?,
         care_of: row.column("care_of")?,
-        keys: Vec::new(),
+        keys: keys.ok_or_else(|| row.damaged("the keys have an unknown form"))?,
         issued: row.u64("issued")?,
         ends: row.u64("ends")?,
         revoked: row.optional_u64("revoked")?,
-    })
-}
-
-fn grant_key(kind: u8, row: &Reading<'_>) -> Result<GrantKey, ReadError> {
-    Ok(GrantKey {
-        kind: AssociationKind::from_number(kind).ok_or_else(|| row.damaged("the kind of key is unknown"))?,
-        first: Spi(row.number("first_spi")?),
-        second: Spi(row.number("second_spi")?),
-        fingerprint: row.column("fingerprint")?,
     })
 }
 

@@ -23,7 +23,7 @@ use crate::{
 /// What became of it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Resealed {
-    /// So many keys were sealed anew.
+    /// So many keys, and bindings with theirs, were sealed anew.
     Now(usize),
     /// The store was under the new key already; nothing was changed.
     Before,
@@ -72,6 +72,7 @@ pub async fn reseal(path: &Path, old: Key, new: Key) -> Result<Resealed, ResealE
         return Err(OpenError::WrongKey { path: path.to_owned() }.into());
     }
     let mut rng = open::seeded()?;
+    open::move_old(path, &mut connection, &old, &mut rng).await?;
     // What is replaced is overwritten, not only given back.
     execute(&mut connection, "PRAGMA secure_delete = ON").await?;
     execute(&mut connection, "BEGIN IMMEDIATE").await?;
@@ -105,7 +106,7 @@ async fn all(
     let associations = |of: &[record::Association]| of.len();
     let count = subscribers.iter().map(|s| 1 + usize::from(s.retiring.is_some())).sum::<usize>()
         + realm_keys.len()
-        + bindings.iter().map(|b| associations(&b.associations)).sum::<usize>()
+        + bindings.len()
         + visitors.iter().map(|v| associations(&v.associations)).sum::<usize>()
         + revocations.iter().map(|r| associations(&r.associations)).sum::<usize>();
     let subscribers = subscribers.into_iter().map(Change::PutSubscriber);
@@ -114,7 +115,7 @@ async fn all(
     let revocations = revocations.into_iter().map(Change::PutRevocation);
     let realm_keys = realm_keys.into_iter().map(Change::PutRealmKey);
     let sealed = new.seal_check(rng);
-    let mut changes = Changes { connection: &mut *connection, vault: new, rng };
+    let mut changes = Changes::new(&mut *connection, new, rng);
     for change in subscribers.chain(bindings).chain(visitors).chain(revocations).chain(realm_keys) {
         match changes.apply(&change).await {
             Ok(()) => {}

@@ -48,6 +48,14 @@ impl<'a> Reading<'a> {
         self.row.try_get(name).map_err(|error| self.damaged(error.to_string()))
     }
 
+    /// A column by its place, where many rows are read.
+    pub(crate) fn at<T>(&self, at: usize) -> Result<T, ReadError>
+    where
+        T: Decode<'a, Sqlite> + Type<Sqlite>,
+    {
+        self.row.try_get(at).map_err(|error| self.damaged(error.to_string()))
+    }
+
     /// A column that only some tables have.
     pub(crate) fn optional_column<T>(&self, name: &str) -> Result<Option<T>, ReadError>
     where

@@ -6,11 +6,12 @@ use sqlx::{
 };
 
 /// Every schema: number, name, statements; the same numbers as the files in migrations/sqlite.
-const MIGRATIONS: [(i64, &str, &str); 4] = [
+const MIGRATIONS: [(i64, &str, &str); 5] = [
     (1, "initial", include_str!("../../../../migrations/sqlite/0001_initial.sql")),
     (2, "rotation", include_str!("../../../../migrations/sqlite/0002_rotation.sql")),
     (3, "revocations", include_str!("../../../../migrations/sqlite/0003_revocations.sql")),
     (4, "addresses", include_str!("../../../../migrations/sqlite/0004_addresses.sql")),
+    (5, "compact", include_str!("../../../../migrations/sqlite/0005_compact.sql")),
 ];
 
 /// The newest schema known.

@@ -3,6 +3,8 @@
 //! The key-encryption key seals nothing itself: each place in the database has a key derived from it, so
 //! that random nonces meet under one key only when one row is rewritten, however many rows there are.
 
+use std::net::Ipv4Addr;
+
 use crypto::{Cipher, Key, Rng, aead, kdf};
 use record::{Association, RealmKey, RetiringKey};
 use zeroize::Zeroizing;
@@ -60,6 +62,24 @@ impl Place {
             .with(&of.outbound.0.to_be_bytes())
     }
 
+    /// A binding, whole.
+    pub(crate) fn binding(home_address: Ipv4Addr, care_of: Ipv4Addr, nai: &str) -> Self {
+        Self::new("bindings", "sealed_record")
+            .with(&home_address.octets())
+            .with(&care_of.octets())
+            .with(nai.as_bytes())
+    }
+
+    /// Nonce, sealed value and tag: 28 octets more than the value.
+    pub(crate) fn seal(&self, key: &Key, rng: &mut Rng, value: &[u8]) -> Vec<u8> {
+        aead::seal(Cipher::Aes256Gcm, key, rng, &self.0, value)
+    }
+
+    /// The value, `None` if it was sealed elsewhere, under another key, or changed.
+    pub(crate) fn open(&self, key: &Key, sealed: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+        aead::open(Cipher::Aes256Gcm, key, &self.0, sealed).map(Zeroizing::new)
+    }
+
     fn check() -> Self {
         Self::new("key_check", "sealed_value").with(&1_i64.to_be_bytes())
     }
@@ -75,6 +95,11 @@ impl Vault {
 
     fn key_of(&self, place: &Place) -> Key {
         Key::new(kdf::derive(&self.0, None, "store", &place.0))
+    }
+
+    /// The key of a group of rows of one column.
+    pub(crate) fn group_key(&self, table: &str, column: &str, group: u32) -> Key {
+        self.key_of(&Place::new(table, column).with(&group.to_be_bytes()))
     }
 
     /// 60 bytes: nonce, sealed key, tag.

@@ -14,7 +14,8 @@ use sqlx::{
 };
 
 use crate::{
-    error,
+    error, grant,
+    packed::{GroupKeys, Row},
     row::{signed, tunnel_columns},
     seal::{Place, Vault},
 };
@@ -39,9 +40,19 @@ pub(crate) struct Changes<'a> {
     pub(crate) connection: &'a mut SqliteConnection,
     pub(crate) vault: &'a Vault,
     pub(crate) rng: &'a mut Rng,
+    keys: GroupKeys,
 }
 
-impl Changes<'_> {
+impl<'a> Changes<'a> {
+    pub(crate) fn new(connection: &'a mut SqliteConnection, vault: &'a Vault, rng: &'a mut Rng) -> Self {
+        Self { connection, vault, rng, keys: GroupKeys::default() }
+    }
+
+    /// The row of a binding.
+    pub(crate) fn row(&mut self, binding: &Binding) -> Row {
+        Row::of(binding, self.vault, &mut self.keys, self.rng)
+    }
+
     /// Executes one change.
     pub(crate) async fn apply(&mut self, change: &Change) -> Result<(), Stop> {
         match change {
@@ -55,7 +66,7 @@ impl Changes<'_> {
             Change::PutRealmKey(key) => self.put_realm_key(key).await,
             Change::RemoveRealmKey(id) => self.run(sqlx::query(REMOVE_REALM_KEY).bind(i64::from(id.0))).await,
             Change::PutBinding(binding) => {
-                self.run(sqlx::query(REMOVE_BINDINGS).bind(binding.home_address.to_string())).await?;
+                self.remove_bindings(binding.home_address).await?;
                 self.add_binding(binding).await
             }
             Change::AddBinding(binding) => {
@@ -65,9 +76,7 @@ impl Changes<'_> {
             Change::RemoveBinding { home_address, care_of } => {
                 self.remove_binding(*home_address, *care_of).await
             }
-            Change::RemoveBindings(home) => {
-                self.run(sqlx::query(REMOVE_BINDINGS).bind(home.to_string())).await
-            }
+            Change::RemoveBindings(home) => self.remove_bindings(*home).await,
             Change::AssignAddress { nai, home_address } => self.assign(nai, *home_address).await,
             Change::ReleaseAddress(nai) => {
                 self.run(sqlx::query("DELETE FROM home_addresses WHERE nai = ?1").bind(nai.as_str())).await
@@ -167,31 +176,19 @@ impl Changes<'_> {
     }
 
     async fn remove_binding(&mut self, home_address: Ipv4Addr, care_of: Ipv4Addr) -> Result<(), Stop> {
-        let query = sqlx::query(REMOVE_BINDING).bind(home_address.to_string()).bind(care_of.to_string());
-        self.run(query).await
+        let [home_address, care_of] = [home_address, care_of].map(|of| i64::from(of.to_bits()));
+        self.run(sqlx::query(REMOVE_BINDING).bind(home_address).bind(care_of)).await
+    }
+
+    async fn remove_bindings(&mut self, home_address: Ipv4Addr) -> Result<(), Stop> {
+        self.run(sqlx::query(REMOVE_BINDINGS).bind(i64::from(home_address.to_bits()))).await
     }
 
     /// Where none stands with its care-of address.
-    async fn add_binding(&mut self, of: &Binding) -> Result<(), Stop> {
-        let (home, care_of) = (of.home_address.to_string(), of.care_of.to_string());
-        let (tunnel, address, port) = tunnel_columns(of.tunnel);
-        let query = sqlx::query(ADD_BINDING)
-            .bind(&home)
-            .bind(of.nai.as_str())
-            .bind(&care_of)
-            .bind(tunnel)
-            .bind(address)
-            .bind(port.map(i64::from))
-            .bind(of.reverse_tunnel)
-            .bind(of.foreign_agent.as_deref())
-            .bind(i64::from(of.lifetime))
-            .bind(signed(of.granted))
-            .bind(of.broadcasts)
-            .bind(of.revocation.map(|support| i64::from(support.timestamp)))
-            .bind(of.revocation.is_some_and(|support| support.inform));
-        self.run(query).await?;
-        let table = "binding_associations";
-        self.put_associations(table, PUT_BINDING_ASSOCIATION, &[&home, &care_of], &of.associations).await
+    pub(crate) async fn add_binding(&mut self, of: &Binding) -> Result<(), Stop> {
+        let Row { home_address, care_of, nai, sealed_record } = self.row(of);
+        let query = sqlx::query(ADD_BINDING).bind(home_address).bind(care_of).bind(nai).bind(sealed_record);
+        self.run(query).await
     }
 
     async fn put_visitor(&mut self, of: &Visitor) -> Result<(), Stop> {
@@ -256,19 +253,9 @@ impl Changes<'_> {
             .bind(&of.care_of)
             .bind(signed(of.issued))
             .bind(signed(of.ends))
-            .bind(of.revoked.map(signed));
-        self.run(query).await?;
-        for (position, key) in (0_i64..).zip(&of.keys) {
-            let query = sqlx::query(PUT_GRANT_KEY)
-                .bind(signed(of.id))
-                .bind(position)
-                .bind(i64::from(key.kind.number()))
-                .bind(i64::from(key.first.0))
-                .bind(i64::from(key.second.0))
-                .bind(&key.fingerprint);
-            self.run(query).await?;
-        }
-        Ok(())
+            .bind(of.revoked.map(signed))
+            .bind(grant::pack(&of.keys));
+        self.run(query).await
     }
 
     async fn append_audit(&mut self, of: &AuditEntry) -> Result<(), Stop> {
@@ -324,12 +311,8 @@ const NEXT_IDENTIFICATION: &str = "UPDATE identifications
     WHERE nai = ?1 AND identification = ?5";
 
 const ADD_BINDING: &str =
-    "INSERT INTO bindings (home_address, nai, care_of, tunnel, tunnel_address, tunnel_port,
-        reverse_tunnel, foreign_agent, lifetime, granted, broadcasts, revocation,
-        revocation_inform)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
+    "INSERT INTO bindings (home_address, care_of, nai, sealed_record) VALUES (?1, ?2, ?3, ?4)";
 
-/// Its associations go with it: never a mixture of old and new keys.
 const REMOVE_BINDING: &str = "DELETE FROM bindings WHERE home_address = ?1 AND care_of = ?2";
 
 const REMOVE_BINDINGS: &str = "DELETE FROM bindings WHERE home_address = ?1";
@@ -338,11 +321,6 @@ const REMOVE_BINDINGS: &str = "DELETE FROM bindings WHERE home_address = ?1";
 const ASSIGN_ADDRESS: &str = "INSERT INTO home_addresses (home_address, nai)
     SELECT ?1, ?2 WHERE NOT EXISTS (SELECT 1 FROM home_addresses WHERE (home_address = ?1) <> (nai = ?2))
     ON CONFLICT (home_address) DO UPDATE SET nai = ?2";
-
-const PUT_BINDING_ASSOCIATION: &str =
-    "INSERT INTO binding_associations (home_address, care_of, position, kind,
-        inbound_spi, outbound_spi, sealed_key, own, peer, made, ends, confirmed, retires)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
 
 const PUT_VISITOR: &str = "DELETE FROM visitor_associations WHERE home_address = ?1;
     INSERT INTO visitors (home_address, link, link_address, home_agent, care_of, tunnel, tunnel_address,
@@ -363,15 +341,11 @@ const PUT_VISITOR_ASSOCIATION: &str = "INSERT INTO visitor_associations (home_ad
 const PUT_SEQUENCE: &str = "INSERT INTO sequences (link, below) VALUES (?1, ?2)
     ON CONFLICT (link) DO UPDATE SET below = ?2";
 
-const PUT_GRANT: &str = "DELETE FROM grant_keys WHERE grant_id = ?1;
-    INSERT INTO grants (id, request, nai, home_agent, foreign_agent, care_of, issued, ends, revoked)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
+const PUT_GRANT: &str =
+    "INSERT INTO grants (id, request, nai, home_agent, foreign_agent, care_of, issued, ends, revoked, keys)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
     ON CONFLICT (id) DO UPDATE SET request = ?2, nai = ?3, home_agent = ?4, foreign_agent = ?5, care_of = ?6,
-        issued = ?7, ends = ?8, revoked = ?9";
-
-const PUT_GRANT_KEY: &str = "INSERT INTO grant_keys (grant_id, position, kind, first_spi, second_spi,
-        fingerprint)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+        issued = ?7, ends = ?8, revoked = ?9, keys = ?10";
 
 const APPEND_AUDIT: &str = "INSERT INTO audit (number, unix_ms, actor, role, action, subject, outcome)
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)

@@ -14,7 +14,7 @@ use sqlx::{Connection as _, SqliteConnection, sqlite::SqliteConnectOptions};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
-    error,
+    error, group,
     open::{connect, execute},
     seal::Vault,
     write::{Changes, Stop},
@@ -109,11 +109,22 @@ impl Writer {
         };
         let connection = self.connection.insert(connection);
         execute(connection, "BEGIN IMMEDIATE").await?;
-        let mut results = Vec::with_capacity(lists.len());
-        let mut changes = Changes { connection, vault: &self.vault, rng: &mut self.rng };
-        for list in lists {
-            results.push(apply_list(&mut changes, list).await?);
-        }
+        let mut changes = Changes::new(connection, &self.vault, &mut self.rng);
+        let results = match group::apply(&mut changes, lists).await {
+            Ok(()) => vec![Ok(()); lists.len()],
+            Err(Stop::Failed(failure)) => return Err(failure),
+            // Whose fault it was is found one by one.
+            Err(Stop::Refused(_)) => {
+                execute(connection, "ROLLBACK").await?;
+                execute(connection, "BEGIN IMMEDIATE").await?;
+                let mut changes = Changes::new(connection, &self.vault, &mut self.rng);
+                let mut results = Vec::with_capacity(lists.len());
+                for list in lists {
+                    results.push(apply_list(&mut changes, list).await?);
+                }
+                results
+            }
+        };
         execute(connection, "COMMIT").await?;
         self.transactions.fetch_add(1, Ordering::Relaxed);
         Ok(results)

@@ -275,8 +275,8 @@ fn row_10_any_other_name_index_or_direction_gives_another_key() {
         |_| {},
         |a| a.inbound = Spi(a.inbound.0 ^ 1),
         |a| a.outbound = Spi(a.outbound.0 ^ 1),
-        |a| a.own.push('x'),
-        |a| a.peer.push('x'),
+        |a| a.own = format!("{}x", a.own).into(),
+        |a| a.peer = format!("{}x", a.peer).into(),
         |a| std::mem::swap(&mut a.own, &mut a.peer),
     ];
     let base = association(|_| {});

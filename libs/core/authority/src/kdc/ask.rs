@@ -30,6 +30,8 @@ pub enum Request {
         /// What.
         ask: Ask,
     },
+    /// The same of many at a time, so that one commit holds what all of them change.
+    Asks(Vec<(Ticket, Caller, Ask)>),
     /// What became of [`Effect::Persist`] with this number.
     Persisted {
         /// The number.

@@ -38,7 +38,7 @@ impl ForeignAgent {
         let granted = open_grant(pending, home, &message).ok_or(Code::FA_BAD_REPLY)?;
         let [key2, key3] = granted.keys;
         let handle = pending.handle;
-        let names = [&key2.own, &key3.own] == [&self.config.nai; 2] && key2.peer == home.nai;
+        let names = [&*key2.own, &*key3.own] == [self.config.nai.as_str(); 2] && *key2.peer == *home.nai;
         if !names || key2.inbound != handle.key2 || key3.inbound != handle.key3 || key2.key == key3.key {
             return Err(Code::FA_BAD_REPLY);
         }

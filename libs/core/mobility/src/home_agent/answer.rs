@@ -3,6 +3,7 @@
 
 use std::{
     net::{Ipv4Addr, SocketAddrV4},
+    sync::Arc,
     time::Duration,
 };
 
@@ -72,30 +73,31 @@ impl KeyInfos {
 
 impl Asked {
     /// The keys of this registration in every receiver's view; `None` if keys are missing.
-    pub(super) fn key_infos(&self, keys: Keys, home_agent: &str) -> Option<KeyInfos> {
+    pub(super) fn key_infos(&self, keys: Keys, home_agent: &Arc<str>) -> Option<KeyInfos> {
         let forever = self.lifetime == u16::MAX;
         let lifetime = if forever { LIFETIME_FOREVER } else { u32::from(self.lifetime) };
-        let pair = |kind, key: crypto::Key, spis: (_, _), first: &str, second: &str| {
-            let view = |inbound, outbound, own: &str, peer: &str| KeyInfo {
+        let pair = |kind, key: crypto::Key, spis: (_, _), first: &Arc<str>, second: &Arc<str>| {
+            let view = |inbound, outbound, own: &Arc<str>, peer: &Arc<str>| KeyInfo {
                 kind,
                 inbound,
                 outbound,
                 lifetime,
                 key: key.duplicate(),
-                own: own.to_owned(),
-                peer: peer.to_owned(),
+                own: Arc::clone(own),
+                peer: Arc::clone(peer),
             };
             (view(spis.0, spis.1, first, second), view(spis.1, spis.0, second, first))
         };
         let (mobile1, home1) =
-            pair(AssociationKind::Key1, keys.key1, self.key1, self.nai.as_str(), home_agent);
+            pair(AssociationKind::Key1, keys.key1, self.key1, &self.nai.shared(), home_agent);
         let mut infos = KeyInfos { mobile: vec![mobile1], agent: Vec::new(), at_home_agent: vec![home1] };
         if let Some(agent) = self.serving_agent() {
             let (key2, key3) = keys.with_agent?;
             let spis2 = (agent.handle.key2, self.key2_key3.0);
             let (agent2, home2) = pair(AssociationKind::Key2, key2, spis2, &agent.nai, home_agent);
             let spis3 = (self.key2_key3.1, agent.handle.key3);
-            let (mobile3, agent3) = pair(AssociationKind::Key3, key3, spis3, &self.visit_name, &agent.nai);
+            let (mobile3, agent3) =
+                pair(AssociationKind::Key3, key3, spis3, &self.visit_name.as_str().into(), &agent.nai);
             infos.mobile.insert(0, mobile3);
             infos.agent = vec![agent2, agent3];
             infos.at_home_agent.push(home2);
@@ -159,7 +161,7 @@ impl HomeAgent {
         };
         let mut event = Event::new(EventKind::Denied, format!("{code}: {why}"));
         event.code = Some(code.0);
-        event.agent = asked.agent.as_ref().map(|a| a.nai.clone());
+        event.agent = asked.agent.as_ref().map(|a| a.nai.to_string());
         self.notify(event);
         let time = Identification::new(ntp_seconds(now.unix.as_secs()), asked.identification.low());
         let reply = Reply { code, lifetime: 0, detail: None, keys: None };

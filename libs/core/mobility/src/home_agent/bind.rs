@@ -109,7 +109,7 @@ impl HomeAgent {
             return self
                 .discard("revoked meanwhile", "its foreign agent revoked a registration before it began");
         }
-        let infos = keys.map_or_else(|| Some(KeyInfos::default()), |k| asked.key_infos(k, &self.config.nai));
+        let infos = keys.map_or_else(|| Some(KeyInfos::default()), |k| asked.key_infos(k, &self.name));
         let Some(infos) = infos else {
             self.discard("key distribution centre broken", "the key distribution centre gave too few keys");
             return;
@@ -187,7 +187,7 @@ impl HomeAgent {
         let why = detail.map_or_else(|| code.to_string(), |d| format!("{code} ({})", d.meaning()));
         let mut event = Event::new(EventKind::Denied, why);
         event.code = Some(code.0);
-        event.agent = asked.agent.as_ref().map(|a| a.nai.clone());
+        event.agent = asked.agent.as_ref().map(|a| a.nai.to_string());
         event.home_address = Some(asked.home_address);
         self.notify(event);
         let reply = Reply { code, lifetime: 0, detail, keys: None };
@@ -377,7 +377,7 @@ impl HomeAgent {
         self.addresses.committed(&binding.nai);
         event.home_address = Some(home_address);
         event.care_of = Some(binding.care_of);
-        event.agent.clone_from(&binding.foreign_agent);
+        event.agent = binding.foreign_agent.as_deref().map(str::to_owned);
         event.lifetime = Some(binding.lifetime);
         event.encapsulation = Some(binding.tunnel.name());
         event.code = Some(0);
@@ -444,7 +444,7 @@ impl HomeAgent {
             let mut event = Event::new(EventKind::BindingRemoved, format!("{}: {why}", binding.nai));
             event.home_address = Some(home_address);
             event.care_of = Some(binding.care_of);
-            event.agent = binding.foreign_agent;
+            event.agent = binding.foreign_agent.as_deref().map(str::to_owned);
             self.notify(event);
         }
     }

@@ -53,7 +53,7 @@ impl Paths {
 impl Path {
     fn to(neighbour: Neighbour, home_agent: &str) -> Self {
         let Neighbour { nai, address, spi, key, cipher, no_fs } = neighbour;
-        Self { keys: AgentPath::new(&nai, home_agent, spi, cipher, key), nai, address, no_fs }
+        Self { keys: AgentPath::new(&nai, home_agent, spi, cipher, key), nai: nai.into(), address, no_fs }
     }
 }
 

@@ -31,7 +31,7 @@ use super::{
 /// The foreign agent that relayed a request.
 #[derive(Clone)]
 pub(super) struct Agent {
-    pub(super) nai: String,
+    pub(super) nai: Arc<str>,
     pub(super) path: usize,
     pub(super) handle: Handle,
 }
@@ -370,7 +370,7 @@ impl HomeAgent {
             let p = held.protected;
             !p.sealed && p.content == nai_owner::FOREIGN_AGENT && p.info == agent.nai.as_bytes()
         });
-        let heard = parts.mobile.agent_heard.is_some_and(|heard| heard.agent == agent.nai);
+        let heard = parts.mobile.agent_heard.is_some_and(|heard| heard.agent == &*agent.nai);
         if !named || !heard && asked.clear.is_none() {
             return Err(mismatch);
         }

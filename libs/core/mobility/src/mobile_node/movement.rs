@@ -186,7 +186,7 @@ impl Attachment {
         let Place::Agent(agent) = &self.place else { return None };
         let associations = self.registration.as_ref().filter(|_| !self.first_contact)?.associations.iter();
         let mut known = associations.filter(|a| a.kind == AssociationKind::Key3 && a.confirmed);
-        known.find(|a| Some(&a.peer) == agent.name.as_ref())
+        known.find(|a| Some(&*a.peer) == agent.name.as_deref())
     }
 
     /// What the agent says may be authenticated by any of these.

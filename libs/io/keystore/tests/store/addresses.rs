@@ -33,7 +33,7 @@ async fn bindings_of_one_home_address_stand_beside_each_other() {
     assert_eq!(shown(&store.load().await.unwrap()), [&binding(9), &both[0], &renewed].map(show_binding));
     store.commit(vec![remove(50, &both[0]), remove(50, &both[0])]).await.unwrap();
     assert_eq!(shown(&store.load().await.unwrap()), [&binding(9), &renewed].map(show_binding));
-    assert_eq!(count(&path, "SELECT count(*) FROM binding_associations").await, 2);
+    assert_eq!(count(&path, "SELECT count(*) FROM bindings").await, 2);
 
     // One in the place of all, and none.
     store.commit(vec![Change::AddBinding(binding(50)), Change::PutBinding(beside(50))]).await.unwrap();
@@ -46,17 +46,14 @@ async fn bindings_of_one_home_address_stand_beside_each_other() {
 async fn a_key_that_is_moved_to_the_binding_beside_it_does_not_open() {
     let (_folder, path) = place();
     let store = open(&path).await;
-    // The same indices in both, so that nothing but the care-of address tells them apart.
-    let mut other = beside(51);
-    other.associations[0].inbound = binding(51).associations[0].inbound;
-    other.associations[0].outbound = binding(51).associations[0].outbound;
-    store.commit(vec![Change::AddBinding(binding(51)), Change::AddBinding(other)]).await.unwrap();
+    store.commit(vec![Change::AddBinding(binding(51)), Change::AddBinding(beside(51))]).await.unwrap();
     store.load().await.unwrap();
-    let swap = "UPDATE binding_associations SET sealed_key =
-        (SELECT sealed_key FROM binding_associations WHERE care_of = '10.51.1.2') WHERE care_of = '10.52.1.2'";
+    // 10.51.1.2 and 10.52.1.2.
+    let swap = "UPDATE bindings SET sealed_record =
+        (SELECT sealed_record FROM bindings WHERE care_of = 171114754) WHERE care_of = 171180290";
     sql(&mut other_program(&path).await, swap).await;
     let error = store.load().await.err().unwrap().to_string();
-    assert!(error.contains("sealed_key does not open"), "{error}");
+    assert!(error.contains("sealed_record does not open"), "{error}");
 }
 
 #[tokio::test]

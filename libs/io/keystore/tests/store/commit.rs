@@ -4,7 +4,7 @@ use keystore::Store;
 use record::{Change, CommitError};
 use tokio::task::JoinSet;
 
-use crate::sample::{audit, binding, home, nai, open, other_program, place, subscriber, visitor};
+use crate::sample::{audit, binding, home, nai, open, other_program, place, show, subscriber, visitor};
 
 fn identification(previous: Option<u64>, next: u64) -> Change {
     Change::Identification { nai: nai(50), previous, next, generation: 0, index: 0 }
@@ -183,4 +183,38 @@ async fn closing_commits_what_waits_and_then_refuses() {
     assert!(other.load().await.is_err());
     let reopened = open(&path).await;
     assert_eq!(reopened.load().await.unwrap().last_audit, 100);
+}
+
+/// A hundred changes of few rows, in an order that matters.
+fn entangled() -> Vec<Change> {
+    let mut changes = vec![identification(None, 1)];
+    for n in 1..100_u64 {
+        let row = u8::try_from(8 + n % 3).unwrap();
+        changes.push(identification(Some(n), n + 1));
+        changes.push(match n % 5 {
+            0 => Change::RemoveBindings(home(row)),
+            1 => Change::AddBinding(binding(row)),
+            2 => Change::PutSubscriber(subscriber(row)),
+            _ => Change::PutBinding(binding(row)),
+        });
+        changes.push(Change::Audit(audit(n)));
+    }
+    changes
+}
+
+#[tokio::test]
+async fn many_changes_at_a_time_end_as_one_after_the_other() {
+    let (_folder, path) = place();
+    let together = open(&path).await;
+    together.commit(entangled()).await.unwrap();
+    let (_other_folder, path) = place();
+    let apart = open(&path).await;
+    for change in entangled() {
+        apart.commit(vec![change]).await.unwrap();
+    }
+    assert_eq!(show(&together.load().await.unwrap()), show(&apart.load().await.unwrap()));
+    let audits = [together.audit(0, 1000).await.unwrap(), apart.audit(0, 1000).await.unwrap()];
+    assert_eq!(audits[0].len(), 99);
+    assert_eq!(audits[0], audits[1]);
+    assert_eq!(identifications(&together).await, [100]);
 }

@@ -212,16 +212,17 @@ async fn a_copy_that_is_none_is_refused_and_nothing_is_changed() {
 /// Every value of every column named sealed_*, with where it stands.
 async fn sealed(path: &Path) -> BTreeSet<(String, i64, Vec<u8>)> {
     let mut connection = other_program(path).await;
-    let columns: Vec<(String, String)> = sqlx::query_as(
-        "SELECT t.name, c.name FROM sqlite_schema AS t, pragma_table_info(t.name) AS c
+    let columns: Vec<(String, String, bool)> = sqlx::query_as(
+        "SELECT t.name, c.name, t.sql GLOB '*WITHOUT ROWID*' FROM sqlite_schema AS t, pragma_table_info(t.name) AS c
         WHERE t.type = 'table' AND c.name GLOB 'sealed_*'",
     )
     .fetch_all(&mut connection)
     .await
     .unwrap();
     let mut values = BTreeSet::new();
-    for (table, column) in columns {
-        let text = format!("SELECT rowid, {column} FROM {table} WHERE {column} IS NOT NULL");
+    for (table, column, without_rowid) in columns {
+        let row = if without_rowid { "home_address" } else { "rowid" };
+        let text = format!("SELECT {row}, {column} FROM {table} WHERE {column} IS NOT NULL");
         let rows: Vec<(i64, Vec<u8>)> =
             sqlx::query_as(sqlx::AssertSqlSafe(text)).fetch_all(&mut connection).await.unwrap();
         assert!(!rows.is_empty(), "the sample has nothing in {table}.{column}");

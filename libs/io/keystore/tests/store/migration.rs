@@ -124,6 +124,6 @@ async fn a_store_of_the_first_schema_takes_what_is_new() {
         .into_iter()
         .flat_map(|n| [Change::RemoveBindings(home(n)), Change::RemoveVisitor(home(n))]);
     store.commit(gone.collect()).await.unwrap();
-    assert_eq!(count(&path, "SELECT count(*) FROM binding_associations").await, 0);
+    assert_eq!(count(&path, "SELECT count(*) FROM bindings").await, 0);
     assert_eq!(count(&path, "SELECT count(*) FROM visitor_associations").await, 0);
 }

@@ -138,7 +138,7 @@ async fn removed_bindings_visitors_and_revocations_leave_no_keys() {
     store.commit(vec![told(50), told(51), told(51)]).await.unwrap();
     let expected = State { bindings: vec![], visitors: vec![], revocations: vec![], ..full() };
     assert_eq!(show(&store.load().await.unwrap()), show(&expected));
-    assert_eq!(count(&path, "SELECT count(*) FROM binding_associations").await, 0);
+    assert_eq!(count(&path, "SELECT count(*) FROM bindings").await, 0);
     assert_eq!(count(&path, "SELECT count(*) FROM visitor_associations").await, 0);
     assert_eq!(count(&path, "SELECT count(*) FROM revocation_associations").await, 0);
     // Removing what is not there is no failure.

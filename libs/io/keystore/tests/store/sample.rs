@@ -83,7 +83,7 @@ pub(crate) fn association(kind: AssociationKind, n: u8) -> Association {
         outbound: Spi(600 + u32::from(n)),
         key: Key::new([n ^ 0xa0 ^ kind.number(); 32]),
         own: "ha@home.example".into(),
-        peer: format!("peer-{n}@home.example"),
+        peer: format!("peer-{n}@home.example").into(),
         made: 1_790_000_000,
         ends: u64::MAX,
         confirmed: n.is_multiple_of(2),

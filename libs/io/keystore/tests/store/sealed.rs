@@ -50,23 +50,31 @@ async fn a_sealed_key_moved_to_another_row_is_refused() {
     let edit = "UPDATE subscribers SET sealed_key0 =
         (SELECT sealed_key0 FROM subscribers WHERE nai = 'traveller-8@home.example')";
     refused_after(edit, "subscribers").await;
-    let edit = "UPDATE binding_associations SET sealed_key =
-        (SELECT sealed_key FROM binding_associations WHERE home_address = '10.11.1.8' AND position = 0)
-        WHERE home_address = '10.11.1.50' AND position = 0";
-    refused_after(edit, "binding_associations").await;
+    // 10.11.1.8 and 10.11.1.50, whose keys belong to one group.
+    let edit = "UPDATE bindings SET sealed_record =
+        (SELECT sealed_record FROM bindings WHERE home_address = 168493320) WHERE home_address = 168493362";
+    refused_after(edit, "bindings").await;
     let edit = "UPDATE visitor_associations SET sealed_key =
         (SELECT sealed_key FROM visitor_associations WHERE home_address = '10.11.1.8' AND position = 1)
         WHERE home_address = '10.11.1.8' AND position = 0";
     refused_after(edit, "visitor_associations").await;
     let edit = "UPDATE visitor_associations SET sealed_key =
-        (SELECT sealed_key FROM binding_associations WHERE home_address = '10.11.1.8' AND position = 1)
+        (SELECT substr(sealed_record, 1, 60) FROM bindings WHERE home_address = 168493320)
         WHERE home_address = '10.11.1.8' AND position = 0";
     refused_after(edit, "visitor_associations").await;
 }
 
 #[tokio::test]
 async fn a_sealed_key_put_to_another_use_is_refused() {
-    refused_after("UPDATE binding_associations SET kind = 3 - kind", "binding_associations").await;
+    for edit in [
+        "UPDATE bindings SET care_of = care_of + 1",
+        "UPDATE bindings SET home_address = home_address + 1",
+        "UPDATE bindings SET nai = 'x' || nai",
+        "UPDATE bindings SET sealed_record = x''",
+        "UPDATE bindings SET sealed_record = substr(sealed_record, 1, length(sealed_record) - 1)",
+    ] {
+        refused_after(edit, "bindings").await;
+    }
     refused_after("UPDATE visitor_associations SET outbound_spi = 999", "visitor_associations").await;
     refused_after("UPDATE subscribers SET nai = 'x' || nai", "subscribers").await;
     refused_after("UPDATE subscribers SET sealed_key0 = x'00'", "subscribers").await;

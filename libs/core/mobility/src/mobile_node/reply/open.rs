@@ -251,14 +251,14 @@ impl MobileNode {
             }
         }
         let key1 = key1.ok_or("it has no KEY 1")?;
-        if key1.own != self.config.nai.as_str() || !self.home_agents_name(&key1.peer) {
+        if *key1.own != *self.config.nai.as_str() || !self.home_agents_name(&key1.peer) {
             return Err("its KEY 1 names somebody else");
         }
         if key3.is_some() != sent.agent.is_some() {
             return Err("its KEY 3 does not fit how we registered");
         }
         if let Some(key3) = &key3
-            && (Some(&key3.peer) != sent.agent.as_ref() || !self.visit_name(&key3.own))
+            && (Some(&*key3.peer) != sent.agent.as_deref() || !self.visit_name(&key3.own))
         {
             return Err("its KEY 3 is for another agent");
         }

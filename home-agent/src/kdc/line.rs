@@ -1,0 +1,275 @@
+//! Questions for keys: all on one stream, many in one message, many messages in flight.
+//!
+//! A question is asked once more if the stream broke before its answer came: its number makes that safe. After
+//! [`DEADLINE`] the core is told that there is no answer; one that comes later is dropped.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    time::Duration,
+};
+
+use anyhow::Context as _;
+use crypto::Key;
+use mobility::{
+    Ticket,
+    home_agent::{KdcError, KeyRequest, Keys, Request},
+};
+use proto::kdc::{
+    IssueKeysBatch, IssueKeysBatchReply, IssueKeysReply, IssueKeysRequest, IssueKeysStreamReply, Spis,
+    issue_keys_stream_reply::Result as Answered,
+};
+use tokio::{
+    sync::mpsc::{self, UnboundedReceiver, UnboundedSender},
+    time::Instant,
+};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Code, Status, Streaming};
+use wire::mip::Spi;
+
+use super::Kdc;
+
+/// How long one question may take.
+const DEADLINE: Duration = Duration::from_secs(3);
+/// Questions in one message: fewer than the key distribution centre takes.
+const BATCH: usize = 256;
+/// Messages that wait for the connection.
+const READY: usize = 4;
+
+type Number = [u8; 16];
+
+/// Both ends that the home agent holds.
+pub(crate) struct Line {
+    questions: UnboundedSender<(Ticket, KeyRequest)>,
+    answers: UnboundedReceiver<Request>,
+}
+
+impl Line {
+    /// Starts the task that keeps the stream, inside a tokio runtime. It ends with the line.
+    pub(crate) fn open(kdc: Kdc) -> Self {
+        let (questions, asked) = mpsc::unbounded_channel();
+        let (answer, answers) = mpsc::unbounded_channel();
+        let asking = Asking { asked, open: Open::default(), answer };
+        tokio::spawn(asking.run(kdc));
+        Self { questions, answers }
+    }
+
+    /// Asks; the answer comes out of [`Self::answer`]. The core bounds how many it waits for.
+    pub(crate) fn ask(&self, ticket: Ticket, question: KeyRequest) {
+        // The task lives as long as this end does.
+        let _ = self.questions.send((ticket, question));
+    }
+
+    /// The next answer; may be dropped at any time.
+    pub(crate) async fn answer(&mut self) -> Option<Request> {
+        self.answers.recv().await
+    }
+}
+
+/// A question without its answer.
+struct Question {
+    ticket: Ticket,
+    request: IssueKeysRequest,
+    /// KEY 2 and KEY 3 are wanted too.
+    with_agent: bool,
+    /// It was asked on a stream that broke.
+    again: bool,
+}
+
+/// Questions without their answers.
+#[derive(Default)]
+struct Open {
+    questions: HashMap<Number, Question>,
+    /// All wait equally long, so they stand here in the order of their ends.
+    ends: VecDeque<(Instant, Number)>,
+    /// To be asked.
+    unasked: Vec<Number>,
+}
+
+impl Open {
+    fn take(&mut self, ticket: Ticket, question: KeyRequest) {
+        let number = question.request;
+        let with_agent = question.with_agent.is_some();
+        let request = request_of(question);
+        self.ends.push_back((Instant::now() + DEADLINE, number));
+        self.unasked.push(number);
+        self.questions.insert(number, Question { ticket, request, with_agent, again: false });
+    }
+
+    /// What is asked next, at most one message.
+    fn batch(&mut self) -> IssueKeysBatch {
+        let count = self.unasked.len().min(BATCH);
+        let numbers = self.unasked.drain(..count);
+        let requests = numbers.filter_map(|number| Some(self.questions.get(&number)?.request.clone()));
+        IssueKeysBatch { requests: requests.collect() }
+    }
+
+    fn end(&self) -> Option<Instant> {
+        self.ends.front().map(|(end, _)| *end)
+    }
+
+    /// Those whose time is over at `now`.
+    fn take_late(&mut self, now: Instant) -> Vec<Ticket> {
+        let mut late = Vec::new();
+        while let Some((_, number)) = self.ends.pop_front_if(|(end, _)| *end <= now) {
+            late.extend(self.questions.remove(&number).map(|question| question.ticket));
+        }
+        late
+    }
+
+    /// The stream broke: what was not asked twice yet is asked once more, the others are handed back.
+    fn broken(&mut self) -> Vec<Ticket> {
+        let mut given_up = Vec::new();
+        self.unasked.clear();
+        for (_, number) in &self.ends {
+            match self.questions.get_mut(number) {
+                Some(question) if question.again => given_up.push(*number),
+                Some(question) => {
+                    question.again = true;
+                    self.unasked.push(*number);
+                }
+                None => {}
+            }
+        }
+        given_up.iter().filter_map(|number| self.questions.remove(number)).map(|q| q.ticket).collect()
+    }
+}
+
+struct Asking {
+    asked: UnboundedReceiver<(Ticket, KeyRequest)>,
+    open: Open,
+    answer: UnboundedSender<Request>,
+}
+
+/// The home agent is ending.
+struct Ended;
+
+impl Asking {
+    async fn run(mut self, kdc: Kdc) {
+        while self.wait().await.is_ok() {
+            let why = match self.stream(&kdc).await {
+                Ok(Ended) => return,
+                Err(status) => status,
+            };
+            tracing::debug!("the stream of questions for keys broke: {}", why.message());
+            for ticket in self.open.broken() {
+                self.tell(ticket, Err(refusal(why.code(), why.message())));
+            }
+        }
+    }
+
+    /// Until there is something to ask.
+    async fn wait(&mut self) -> Result<(), Ended> {
+        while self.open.unasked.is_empty() {
+            let end = self.open.end();
+            tokio::select! {
+                asked = self.asked.recv() => match asked {
+                    Some((ticket, question)) => self.open.take(ticket, question),
+                    None => return Err(Ended),
+                },
+                () = until(end) => self.give_up_late(),
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks and answers on one stream until it breaks.
+    async fn stream(&mut self, kdc: &Kdc) -> Result<Ended, Status> {
+        let (to, batches) = mpsc::channel::<IssueKeysBatch>(READY);
+        let mut client = kdc.client();
+        let connected = client.issue_keys_stream(ReceiverStream::new(batches));
+        let connected = tokio::time::timeout(DEADLINE, connected).await;
+        let connected = connected.map_err(|_| Status::unavailable("no connection within 3 s"))?;
+        let mut replies: Streaming<IssueKeysBatchReply> = connected?.into_inner();
+        let mut asked = Vec::with_capacity(BATCH);
+        loop {
+            let end = self.open.end();
+            tokio::select! {
+                biased;
+                batch = replies.message() => {
+                    let batch = batch?.ok_or_else(|| Status::unavailable("it ended the stream"))?;
+                    batch.replies.into_iter().for_each(|reply| self.take_reply(reply));
+                }
+                permit = to.reserve(), if !self.open.unasked.is_empty() => {
+                    let permit = permit.map_err(|_| Status::unavailable("the stream is closed"))?;
+                    permit.send(self.open.batch());
+                }
+                count = self.asked.recv_many(&mut asked, BATCH) => {
+                    if count == 0 {
+                        return Ok(Ended);
+                    }
+                    asked.drain(..).for_each(|(ticket, question)| self.open.take(ticket, question));
+                }
+                () = until(end) => self.give_up_late(),
+            }
+        }
+    }
+
+    fn take_reply(&mut self, reply: IssueKeysStreamReply) {
+        let number = Number::try_from(reply.request_id.as_slice()).ok();
+        // One that came too late is nobody's any more.
+        let Some(question) = number.and_then(|number| self.open.questions.remove(&number)) else {
+            return;
+        };
+        // The ends of answered ones leave with those before them.
+        while self.open.ends.front().is_some_and(|(_, number)| !self.open.questions.contains_key(number)) {
+            self.open.ends.pop_front();
+        }
+        let result = match reply.result {
+            Some(Answered::Issued(issued)) => keys(&issued, question.with_agent)
+                .map_err(|error| KdcError::Unavailable(format!("{error:#}"))),
+            Some(Answered::Refusal(refused)) => {
+                Err(refusal(i32::try_from(refused.code).unwrap_or_default().into(), &refused.message))
+            }
+            None => Err(KdcError::Unavailable("an answer without content".to_owned())),
+        };
+        self.tell(question.ticket, result);
+    }
+
+    fn give_up_late(&mut self) {
+        for ticket in self.open.take_late(Instant::now()) {
+            self.tell(ticket, Err(KdcError::Unavailable("no answer within 3 s".to_owned())));
+        }
+    }
+
+    fn tell(&self, ticket: Ticket, result: Result<Keys, KdcError>) {
+        // Nobody listens any more when the home agent ends.
+        let _ = self.answer.send(Request::Keys { ticket, result });
+    }
+}
+
+async fn until(end: Option<Instant>) {
+    match end {
+        Some(end) => tokio::time::sleep_until(end).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn request_of(question: KeyRequest) -> IssueKeysRequest {
+    let spis = |(first, second): (Spi, Spi)| Some(Spis { first: first.0, second: second.0 });
+    IssueKeysRequest {
+        request_id: question.request.to_vec(),
+        subscriber: question.nai.to_string(),
+        foreign_agent: question.foreign_agent.as_deref().unwrap_or_default().to_owned(),
+        care_of: question.care_of.to_string(),
+        lifetime_s: u32::from(question.lifetime),
+        key1: spis(question.key1),
+        key2: question.with_agent.and_then(|(key2, _)| spis(key2)),
+        key3: question.with_agent.and_then(|(_, key3)| spis(key3)),
+    }
+}
+
+fn keys(answer: &IssueKeysReply, with_agent: bool) -> anyhow::Result<Keys> {
+    let key = |bytes: &[u8]| Key::from_slice(bytes).context("a key that has not 32 bytes");
+    let with_agent = with_agent.then(|| anyhow::Ok((key(&answer.key2)?, key(&answer.key3)?))).transpose()?;
+    Ok(Keys { key1: key(&answer.key1)?, with_agent })
+}
+
+/// What the core is told of a status.
+fn refusal(code: Code, message: &str) -> KdcError {
+    match code {
+        Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled | Code::Unknown => {
+            KdcError::Unavailable(message.to_owned())
+        }
+        _ => KdcError::Refused(message.to_owned()),
+    }
+}

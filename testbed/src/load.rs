@@ -1,0 +1,193 @@
+//! `testbed load`: many mobile nodes from one process against one home agent, with live rates, a histogram, and a check
+//! in the end that everybody can be reached.
+
+mod arguments;
+mod engine;
+mod enrol;
+mod figures;
+mod histogram;
+mod lab;
+mod live;
+mod player;
+mod ports;
+mod probe;
+mod run;
+mod trace;
+mod usage;
+mod window;
+
+use std::{
+    fs,
+    path::PathBuf,
+    process::ExitCode,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, bail};
+
+pub(crate) use self::arguments::Arguments;
+use self::{
+    engine::{Engine, Pace, Source},
+    figures::Figures,
+    lab::Lab,
+    probe::Probe,
+    run::Runner,
+    trace::{Event, Place, Random, What},
+};
+use crate::{binaries::Binaries, directory::Directory, interrupt, privilege, terminal};
+
+/// The daemons that are needed.
+const DAEMONS: [&str; 2] = ["home-agent", "kdc"];
+
+/// Runs; success means that nothing was wrong and everybody could be reached.
+pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
+    if let Some(file) = &arguments.write_trace {
+        return write_trace(arguments, file);
+    }
+    let events = arguments.trace.as_deref().map(trace::read).transpose()?;
+    let size = Size::of(arguments, events.as_deref())?;
+    if let Some(file) = &arguments.json {
+        // Figures that cannot be written are better known before the run than after it.
+        fs::File::create(file).with_context(|| format!("cannot write {}", file.display()))?;
+    }
+    let binaries = Binaries::find_some(|name| DAEMONS.contains(&name))?;
+    let base = arguments.directory.clone().unwrap_or_else(base);
+    privilege::become_root()?;
+    let directory = Directory::fresh(&base)?;
+    interrupt::guard((!arguments.keep).then(|| directory.path().to_owned()))?;
+    let outcome = play(arguments, size, events, directory.clone(), &binaries);
+    let good = matches!(&outcome, Ok(figures) if figures.good());
+    if good && !arguments.keep {
+        directory.remove()?;
+    } else {
+        terminal::line(&format!("  logs       {}/nodes", directory.path().display()));
+    }
+    let figures = outcome?;
+    terminal::text(&figures.verdict());
+    if let Some(file) = &arguments.json {
+        fs::write(file, serde_json::to_string_pretty(&figures)? + "\n")
+            .with_context(|| format!("cannot write {}", file.display()))?;
+    }
+    Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The folder of databases, if nothing is said: not in memory where that can be helped, because what a commit costs is
+/// a part of what is measured. Must be asked before a user namespace makes everybody root.
+fn base() -> PathBuf {
+    std::env::temp_dir().join(format!("sojourn-load-{}", nix::unistd::geteuid()))
+}
+
+fn write_trace(arguments: &Arguments, file: &std::path::Path) -> Result<ExitCode> {
+    let random = Random {
+        nodes: arguments.nodes.unwrap_or(arguments::NODES),
+        agents: arguments.agents,
+        seed: arguments.seed,
+        seconds: arguments.duration,
+        rate: if arguments.rate > 0.0 { arguments.rate } else { arguments::TRACE_RATE },
+    };
+    fs::write(file, random.write()).with_context(|| format!("cannot write {}", file.display()))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// How many nodes and agents there are.
+#[derive(Clone, Copy)]
+struct Size {
+    nodes: u32,
+    agents: u16,
+}
+
+impl Size {
+    /// As the arguments say; a trace may not name others.
+    fn of(arguments: &Arguments, events: Option<&[Event]>) -> Result<Self> {
+        let agents = arguments.agents;
+        let Some(events) = events else {
+            return Ok(Self { nodes: arguments.nodes.unwrap_or(arguments::NODES), agents });
+        };
+        let highest = events.iter().map(|event| event.node).max().unwrap_or(0);
+        let nodes = arguments.nodes.unwrap_or(highest + 1);
+        if highest >= nodes {
+            bail!("the trace names node {highest}, and there are {nodes}, 0 to {}: raise --nodes", nodes - 1);
+        }
+        let named = events.iter().filter_map(|event| match event.what {
+            What::Register(Place::Agent(agent)) | What::Move(Place::Agent(agent)) => Some(agent),
+            _ => None,
+        });
+        if let Some(agent) = named.max().filter(|agent| *agent >= agents) {
+            bail!(
+                "the trace names foreign agent {agent}, and there are {agents}, 0 to {}: raise --agents",
+                agents - 1
+            );
+        }
+        Ok(Self { nodes, agents })
+    }
+}
+
+fn play(
+    arguments: &Arguments,
+    Size { nodes, agents }: Size,
+    events: Option<Vec<Event>>,
+    directory: Directory,
+    binaries: &Binaries,
+) -> Result<Figures> {
+    let shares = !arguments.no_shares;
+    let (lab, mut player) = Lab::new(directory, binaries, agents, shares, nodes)?;
+    let begun = Instant::now();
+    terminal::line(&format!("Enrolling {nodes} mobile nodes"));
+    let enrolled = enrol::enrol(&lab, nodes, shares)?;
+    let enrolment_s = begun.elapsed().as_secs_f64();
+    lab.start_home_agent()?;
+    let probe = Probe::open(&lab, agents)?;
+    enrol::await_takeover(&lab, &enrolled)?;
+    let takeover_s = begun.elapsed().as_secs_f64() - enrolment_s;
+    terminal::line(&format!(
+        "  {enrolment_s:.1} s, and {takeover_s:.1} s until the home agent knew them all"
+    ));
+    for (node, enrolled) in (0..).zip(enrolled) {
+        player.enrol(&lab::nai(node), lab::home_address(node), enrolled.key0)?;
+    }
+    let engine = Engine::new(nodes, agents, seed(arguments.seed));
+    let mut runner = Runner::new(&lab, player, engine, agents, arguments.in_flight)?;
+    let pace = if arguments.rate > 0.0 { Pace::Rate(arguments.rate) } else { Pace::Answers };
+    let mut figures = Figures {
+        nodes,
+        agents,
+        wanted_rate: arguments.rate,
+        shares,
+        enrolment_s,
+        takeover_s,
+        ..Figures::default()
+    };
+    let mut phase = |name: &'static str, source: &mut dyn FnMut(Duration) -> Source| {
+        terminal::line(&format!("Phase {name}"));
+        let phase = runner.phase(name, source, pace)?;
+        terminal::text(&phase.text());
+        figures.add(phase);
+        anyhow::Ok(())
+    };
+    match events {
+        Some(events) => phase("trace", &mut |_| Source::Trace(events.clone().into()))?,
+        None => {
+            phase("register", &mut |_| Source::Everyone)?;
+            let seconds = Duration::from_secs_f64(arguments.seconds);
+            if !seconds.is_zero() {
+                phase("moves", &mut |now| Source::Moves { until: now + seconds })?;
+            }
+        }
+    }
+    figures.bindings = lab.bindings()?;
+    let visits = runner.visits();
+    terminal::line(&format!("Asking for {} nodes", visits.len()));
+    let unreachable = probe.run(runner.ports(), &visits)?;
+    figures.registered = visits.len() as u64;
+    figures.unreachable = unreachable.len() as u64;
+    figures.unreachable_nodes = unreachable.into_iter().map(lab::nai).collect();
+    lab.end();
+    Ok(figures)
+}
+
+/// A seed of the generator from a number.
+fn seed(number: u64) -> [u8; 32] {
+    let mut seed = [0; 32];
+    seed[..8].copy_from_slice(&number.to_be_bytes());
+    seed
+}

@@ -1,0 +1,158 @@
+//! The loop: reads answers, sends what is due, waits.
+
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::Result;
+
+use super::{
+    engine::{Engine, Pace, Source},
+    figures::Phase,
+    histogram::Histogram,
+    lab::{HOME_ADDRESS, Lab, agent_address, own_address},
+    live::{Counters, Live},
+    player::{Heard, Player},
+    ports::{self, Ports},
+    trace::Place,
+    usage::Usage,
+    window::Window,
+};
+use crate::clock;
+
+/// Requests that are built before answers are read again.
+const ROUND: usize = 256;
+/// After a round with work, so that the next finds more than one answer: the generator shares the processors with
+/// what it measures. No answer's time is off by more.
+const NAP: Duration = Duration::from_micros(200);
+/// Longest wait for an answer.
+const LONGEST: Duration = Duration::from_millis(100);
+/// With a rate all that is due is sent, however many are on their way.
+const UNBOUNDED: usize = 1 << 20;
+
+/// Everything that the generator has.
+pub(crate) struct Runner<'a> {
+    lab: &'a Lab,
+    player: Player,
+    engine: Engine,
+    ports: Ports,
+    in_flight: Option<usize>,
+    started: Instant,
+}
+
+impl<'a> Runner<'a> {
+    /// Opens the sockets in the generator's namespace.
+    pub(crate) fn new(
+        lab: &'a Lab,
+        player: Player,
+        engine: Engine,
+        agents: u16,
+        in_flight: Option<usize>,
+    ) -> Result<Self> {
+        let sockets = lab.access.run(move |_| {
+            let agents: Vec<_> = (0..agents).map(agent_address).collect();
+            ports::sockets(&agents, own_address(), HOME_ADDRESS)
+        })?;
+        let ports = Ports::new(sockets);
+        Ok(Self { lab, player, engine, ports, in_flight, started: Instant::now() })
+    }
+
+    /// The sockets.
+    pub(crate) const fn ports(&self) -> &Ports {
+        &self.ports
+    }
+
+    /// Every node that is registered, and where.
+    pub(crate) fn visits(&self) -> Vec<(u32, Place)> {
+        let nodes = u32::try_from(self.player.nodes()).unwrap_or(u32::MAX);
+        (0..nodes).filter_map(|node| Some((node, self.engine.bound(node)?))).collect()
+    }
+
+    /// Runs one phase to its end.
+    pub(crate) fn phase(
+        &mut self,
+        name: &'static str,
+        source: impl FnOnce(Duration) -> Source,
+        pace: Pace,
+    ) -> Result<Phase> {
+        let before = self.usage()?;
+        let begun = self.started.elapsed();
+        self.engine.begin(source(begun), pace, begun);
+        let fixed = self.in_flight.or((pace != Pace::Answers).then_some(UNBOUNDED));
+        let mut window = Window::new(fixed, begun);
+        let mut live = Live::new(begun);
+        let mut second = Histogram::default();
+        let mut all = Histogram::default();
+        loop {
+            let now = self.started.elapsed();
+            self.engine.set_window(window.size());
+            let work = self.round(now)?;
+            if now >= live.due() {
+                std::mem::swap(&mut second, &mut self.engine.tally.took);
+                live.show(now, self.counters(), self.engine.on_their_way(), &second);
+                all.merge(&std::mem::take(&mut second));
+            }
+            let counters = self.counters();
+            window.look(now, counters.accepted, counters.retransmissions);
+            if self.engine.finished(now) {
+                break;
+            }
+            if work {
+                thread::sleep(NAP);
+            }
+        }
+        live.end();
+        let after = self.usage()?;
+        let mut tally = self.engine.begin(Source::Trace([].into()), Pace::Answers, begun);
+        tally.took.merge(&all);
+        let used = [after[0].since(before[0]), after[1].since(before[1]), after[2].since(before[2])];
+        Ok(Phase::of(name, tally, begun, window.size(), used))
+    }
+
+    /// Reads and sends once; true if there was something to do.
+    fn round(&mut self, now: Duration) -> Result<bool> {
+        let Self { player, engine, ports, .. } = self;
+        let mut sent = 0;
+        while sent < ROUND
+            && let Some(order) = engine.next(now)
+        {
+            let unix = clock::unix_ns() / 1_000_000_000;
+            let datagram = player.request(order.node, order.ask, now, unix)?;
+            engine.sent(order.node, datagram.name, now);
+            ports.push(datagram.from, datagram.bytes);
+            sent += 1;
+        }
+        ports.flush()?;
+        let until = if sent == ROUND { now } else { engine.deadline().unwrap_or(now + LONGEST) };
+        let readable = ports.wait(until.saturating_sub(now).min(LONGEST))?;
+        let arrived = self.started.elapsed();
+        for at in &readable {
+            ports.receive(*at, |agent, message| match player.reply(agent, message) {
+                Heard::Verified { node, name, code } => engine.answered(node, name, code, arrived),
+                Heard::Late => engine.tally.late += 1,
+                Heard::Wrong(why) => *engine.tally.wrong.entry(why).or_default() += 1,
+            })?;
+        }
+        for name in engine.over() {
+            player.forget(name);
+        }
+        Ok(sent > 0 || !readable.is_empty())
+    }
+
+    fn counters(&self) -> Counters {
+        let tally = &self.engine.tally;
+        Counters {
+            sent: tally.sent,
+            accepted: tally.accepted(),
+            denied: tally.denied(),
+            retransmissions: tally.retransmissions,
+        }
+    }
+
+    /// Of home agent, key distribution centre and generator.
+    fn usage(&self) -> Result<[Usage; 3]> {
+        let processes = [self.lab.home_agent.process()?, self.lab.kdc.process()?, std::process::id()];
+        Ok(processes.map(Usage::of))
+    }
+}
