@@ -192,11 +192,11 @@ impl World {
 
     fn notify(&self, event: &mobility::Event) {
         use mobility::EventKind::{Denied, Discarded, VisitorAdded, VisitorRemoved};
-        let word = event.kind.word();
+        let (word, trace) = (event.kind.word(), event.trace.map(tracing::field::display));
         match event.kind {
-            VisitorAdded | VisitorRemoved => tracing::info!(word, "{}", event.text),
-            Denied | Discarded => tracing::warn!(word, "{}", event.text),
-            _ => tracing::debug!(word, "{}", event.text),
+            VisitorAdded | VisitorRemoved => tracing::info!(word, trace, "{}", event.text),
+            Denied | Discarded => tracing::warn!(word, trace, "{}", event.text),
+            _ => tracing::debug!(word, trace, "{}", event.text),
         }
         self.events.push(shown::event(event, self.clock.now()));
     }

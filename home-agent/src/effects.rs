@@ -119,6 +119,7 @@ impl Shell<HomeAgent> for World {
                 }));
             }
             Effect::AskKdc { ticket, request } => {
+                tracing::debug!(trace = %request.trace, "asked for keys");
                 self.line.ask(ticket, request);
             }
             Effect::Tunnel(change) => self.change_tunnel(change).await,
@@ -168,13 +169,13 @@ impl World {
 
     fn notify(&self, event: &mobility::Event) {
         use mobility::EventKind::{BindingAdded, BindingRemoved, Denied, Discarded, WeakAlgorithm};
-        let word = event.kind.word();
+        let (word, trace) = (event.kind.word(), event.trace.map(tracing::field::display));
         let agent = event.agent.as_deref().unwrap_or("no agent");
         match event.kind {
-            BindingAdded | BindingRemoved => tracing::info!(word, "{}", event.text),
-            Denied => tracing::warn!(word, agent, "{}", event.text),
-            Discarded | WeakAlgorithm => tracing::warn!(word, "{}", event.text),
-            _ => tracing::debug!(word, "{}", event.text),
+            BindingAdded | BindingRemoved => tracing::info!(word, trace, "{}", event.text),
+            Denied => tracing::warn!(word, trace, agent, "{}", event.text),
+            Discarded | WeakAlgorithm => tracing::warn!(word, trace, "{}", event.text),
+            _ => tracing::debug!(word, trace, "{}", event.text),
         }
         self.events.push(shown::event(event, self.clock.now()));
     }

@@ -310,23 +310,23 @@ impl World {
     }
 
     fn log(&mut self, event: &mobility::Event) {
-        let word = event.kind.word();
+        let (word, trace) = (event.kind.word(), event.trace.map(tracing::field::display));
         match event.kind {
             EventKind::RequestSent => {
                 self.now.unanswered += 1;
                 if self.now.unanswered > 2 {
-                    tracing::warn!(word, "{}", event.text);
+                    tracing::warn!(word, trace, "{}", event.text);
                 } else {
-                    tracing::debug!(word, "{}", event.text);
+                    tracing::debug!(word, trace, "{}", event.text);
                 }
             }
-            EventKind::Denied | EventKind::Discarded => tracing::warn!(word, "{}", event.text),
-            EventKind::RouteInstalled => tracing::debug!(word, "{}", event.text),
+            EventKind::Denied | EventKind::Discarded => tracing::warn!(word, trace, "{}", event.text),
+            EventKind::RouteInstalled => tracing::debug!(word, trace, "{}", event.text),
             EventKind::LinkUp | EventKind::LinkDown | EventKind::AddressAppeared | EventKind::AddressGone => {
                 let interface = self.now.happened.as_ref().map(|(_, name)| name.as_str());
-                tracing::info!(word, interface, "{}", event.text);
+                tracing::info!(word, trace, interface, "{}", event.text);
             }
-            _ => tracing::info!(word, "{}", event.text),
+            _ => tracing::info!(word, trace, "{}", event.text),
         }
         if matches!(event.kind, EventKind::Registered | EventKind::Deregistered | EventKind::LinkUp) {
             self.now.unanswered = 0;

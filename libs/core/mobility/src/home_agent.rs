@@ -51,7 +51,7 @@ use self::{
     shares::Reused,
     subscribers::{Batch, Following},
 };
-use crate::{Event, EventKind, Ticket, telling::Tellings};
+use crate::{Event, EventKind, Ticket, Trace, telling::Tellings};
 
 /// A foreign agent that this home agent was configured with.
 pub struct Neighbour {
@@ -201,6 +201,8 @@ pub enum Request {
 pub struct KeyRequest {
     /// A number of the question, so that asking twice gives the same keys.
     pub request: [u8; 16],
+    /// The registration that it is for, in everybody's log.
+    pub trace: Trace,
     /// For whom.
     pub nai: Nai,
     /// Through which foreign agent.

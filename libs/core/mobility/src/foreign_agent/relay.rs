@@ -115,7 +115,8 @@ impl ForeignAgent {
         let mut event = Event::new(
             EventKind::Denied,
             format!("refused a request on link {}: {code}", asker.station.link.0),
-        );
+        )
+        .of(request.identification);
         event.code = Some(code.0);
         event.agent = self.homes.get(&request.home_agent).map(|home| home.nai.clone());
         self.notice(event, now);

@@ -25,7 +25,7 @@ use super::{
     revoke::Answer,
     visitors::Visiting,
 };
-use crate::{Event, EventKey, EventKind, Ticket, telling::Ended};
+use crate::{Event, EventKey, EventKind, Ticket, Trace, telling::Ended};
 
 /// What goes on when the store has answered.
 pub(super) enum Work {
@@ -241,7 +241,7 @@ impl ForeignAgent {
             Ok(Outcome::Relay(answer)) => {
                 let code = judged.reply.code;
                 if !code.accepted() {
-                    self.notify_denial(judged.reply.home_agent, code, now);
+                    self.notify_denial(&judged.reply, now);
                 }
                 let visitor = self.pendings.find(handle).and_then(|pending| pending.visitor);
                 let visiting = visitor.and_then(|address| self.visitors.find(address));
@@ -266,12 +266,13 @@ impl ForeignAgent {
         }
     }
 
-    fn notify_denial(&mut self, home_agent: Ipv4Addr, code: Code, now: Now) {
+    fn notify_denial(&mut self, reply: &Reply, now: Now) {
+        let (home_agent, code) = (reply.home_agent, reply.code);
         self.count("denied by home agents");
         let agent = self.homes.get(&home_agent).map(|home| home.nai.clone());
         let name = agent.as_deref().unwrap_or_default();
         let text = format!("{name} denied a registration: {code}");
-        let mut event = Event::new(EventKind::Denied, text);
+        let mut event = Event::new(EventKind::Denied, text).of(reply.identification);
         event.code = Some(code.0);
         event.agent = agent;
         self.notice(event, now);
@@ -372,7 +373,8 @@ impl ForeignAgent {
 
     fn install(&mut self, mut visiting: Visiting, decided: Now) {
         let home_address = visiting.record.home_address;
-        let event = self.added(&visiting.record);
+        let mut event = self.added(&visiting.record);
+        event.trace = visiting.identification.map(Trace::of);
         if self.take_associations(&mut visiting, decided) {
             self.visitors.unsaved(home_address);
         }

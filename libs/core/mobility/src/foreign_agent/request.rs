@@ -23,6 +23,7 @@ use super::{
     plain::{Answered, Clear},
     proof::Proof,
 };
+use crate::{Event, EventKind};
 
 /// An unknown extension below 128, or one that is not for nodes with our extensions.
 const UNKNOWN: &str = "request: unknown extension that may not be skipped";
@@ -248,7 +249,16 @@ impl ForeignAgent {
             told: false,
         });
         self.count("requests relayed");
+        self.tell_relayed(&asker);
         self.send_home(home_agent, relayed);
+    }
+
+    fn tell_relayed(&mut self, asker: &Asker) {
+        let agent = self.homes.get(&asker.request.home_agent).map(|home| home.nai.clone());
+        let to = agent.as_deref().unwrap_or_default();
+        let text = format!("relayed a request on link {} to {to}", asker.station.link.0);
+        let event = Event::new(EventKind::RequestRelayed, text).of(asker.request.identification);
+        self.notify(Event { agent, ..event });
     }
 
     /// The same bytes from the same station: relayed again with the same part, or answered as before. The

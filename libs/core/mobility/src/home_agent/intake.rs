@@ -28,6 +28,8 @@ use super::{
     realm::{self, Named},
 };
 
+use crate::Trace;
+
 /// The foreign agent that relayed a request.
 #[derive(Clone)]
 pub(super) struct Agent {
@@ -520,6 +522,7 @@ impl HomeAgent {
     fn ask_keys(&mut self, asked: Asked, now: Now) {
         let request = KeyRequest {
             request: self.rng.array(),
+            trace: Trace::of(asked.identification),
             nai: asked.nai.clone(),
             foreign_agent: asked.serving_agent().map(|a| a.nai.clone()),
             care_of: asked.care_of,
