@@ -111,9 +111,9 @@ impl KeyDistribution for Distribution {
 }
 
 /// The name of a registration in the log, if the home agent gave one.
-fn trace(octets: &[u8]) -> Option<String> {
+fn trace(octets: &[u8]) -> Option<impl tracing::Value> {
     let octets = <[u8; 16]>::try_from(octets).ok()?;
-    Some(octets.map(|octet| format!("{octet:02x}")).concat())
+    Some(tracing::field::display(octets.map(|octet| format!("{octet:02x}")).concat()))
 }
 
 async fn issue(desk: &Desk, caller: Caller, request: IssueKeysRequest) -> Result<IssueKeysReply, Status> {

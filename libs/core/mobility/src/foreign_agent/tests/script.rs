@@ -297,7 +297,7 @@ impl HomeAgentScript {
                     lifetime: 600,
                     key: self.rng.key(),
                     own: NAI.into(),
-                    peer: if second { self.nai.clone() } else { "abcdefghijklm@home.example".into() },
+                    peer: if second { self.nai.clone().into() } else { "abcdefghijklm@home.example".into() },
                 };
                 (self.distort)(&mut info);
                 let there = Some(from_the_other_end(info.duplicate().into_association(UNIX)));

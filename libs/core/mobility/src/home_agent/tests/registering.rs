@@ -36,7 +36,7 @@ fn accepted_in_the_order_commit_tunnel_send_with_all_keys() {
     assert_eq!((mn3.inbound, mn3.outbound), (fa3.outbound, fa3.inbound));
     assert_eq!(fa3.inbound, handle(1).key3);
     assert_eq!(to_agent[0].inbound, handle(1).key2);
-    assert_eq!((mn3.peer.as_str(), fa3.own.as_str()), (FA_NAI[0], FA_NAI[0]));
+    assert_eq!((&*mn3.peer, &*fa3.own), (FA_NAI[0], FA_NAI[0]));
     assert_eq!(mn3.own, fa3.peer);
     assert!(!fa3.peer.contains("traveller"), "the foreign agent learns a visit name");
     let granted = sealed_plain(&parts, &parts.foreign.ip.unwrap(), Cipher::Aes256Gcm, &foreign).unwrap();
