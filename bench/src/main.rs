@@ -3,6 +3,7 @@
 
 mod codec;
 mod outcome;
+mod refusals;
 
 use std::process::ExitCode;
 
@@ -28,6 +29,8 @@ struct Cli {
 enum Program {
     /// Parse and emit a whole registration request: nanoseconds, beside a copy of its bytes
     Codec,
+    /// Requests that the home agent refuses, by kind: how many a second on one core, beside an HMAC
+    Refusals,
 }
 
 fn main() -> ExitCode {
@@ -47,5 +50,6 @@ fn main() -> ExitCode {
 fn run(cli: &Cli) -> anyhow::Result<Outcome> {
     match cli.program {
         Program::Codec => codec::run(cli.runs),
+        Program::Refusals => refusals::run(cli.runs),
     }
 }

@@ -7,9 +7,9 @@ use std::{net::Ipv4Addr, path::PathBuf, time::Duration};
 
 use clap::{Args, Subcommand};
 use proto::agent::{
-    DeregisterRequest, ListAssociationsRequest, ListBindingsRequest, ListVisitorsRequest, ReloadRequest,
-    RevokeBindingRequest, RevokeVisitorRequest, Role, StatusReply, StatusRequest, WatchEventsRequest,
-    agent_client::AgentClient,
+    CountersRequest, DeregisterRequest, ListAssociationsRequest, ListBindingsRequest, ListVisitorsRequest,
+    ReloadRequest, RevokeBindingRequest, RevokeVisitorRequest, Role, StatusReply, StatusRequest,
+    WatchEventsRequest, agent_client::AgentClient,
 };
 use serde_json::Value;
 use tonic::{Request, Streaming, transport::Channel};
@@ -33,6 +33,13 @@ pub(crate) enum HomeAgent {
     Bindings,
     /// Its security associations, by fingerprint; no keys are shown.
     Associations,
+    /// Registrations accepted and denied, in a minute and by mobile node, and how fast keys come.
+    #[command(after_help = COUNTING)]
+    Counters {
+        /// Only this mobile node, by its NAI
+        #[arg(long, value_name = "NAI")]
+        node: Option<String>,
+    },
     /// What happened, oldest first.
     Events(Events),
     /// Reads its configuration file again, all or nothing, and says what is different; no binding is touched.
@@ -51,6 +58,13 @@ pub(crate) enum ForeignAgent {
     Visitors,
     /// Its security associations, by fingerprint; no keys are shown.
     Associations,
+    /// Registrations relayed, accepted and denied, in a minute and by home agent, and how fast those answer.
+    #[command(after_help = COUNTING)]
+    Counters {
+        /// Only this home agent, by its NAI
+        #[arg(long, value_name = "NAI")]
+        home_agent: Option<String>,
+    },
     /// What happened, oldest first.
     Events(Events),
     /// Reads its configuration file again, all or nothing, and says what is different; no binding is touched.
@@ -85,6 +99,10 @@ pub(crate) struct Events {
     after: u64,
 }
 
+/// What the figures mean.
+const COUNTING: &str = "Counted since the daemon started. Why requests were discarded or denied, by reason and by code, \
+stands among the counters of `status`; how much may be used by whom, in [limits] of the configuration.";
+
 /// What who revokes should know.
 const REVOKING: &str = "The end is durable when this command is done. The other agent is told until it acknowledges. The \
 mobile node may register again at once: to keep it away for good use `sojourn kdc revoke`.";
@@ -108,6 +126,7 @@ enum Question {
     Bindings,
     Visitors,
     Associations,
+    Counters(Option<String>),
     Events(Events),
     RevokeBinding(Revoke),
     RevokeVisitor(Revoke),
@@ -122,6 +141,7 @@ impl From<HomeAgent> for Command {
             HomeAgent::Bindings => Question::Bindings,
             HomeAgent::Associations => Question::Associations,
             HomeAgent::Events(events) => Question::Events(events),
+            HomeAgent::Counters { node } => Question::Counters(node),
             HomeAgent::Reload => Question::Reload,
             HomeAgent::Revoke(whose) => Question::RevokeBinding(whose),
         };
@@ -136,6 +156,7 @@ impl From<ForeignAgent> for Command {
             ForeignAgent::Visitors => Question::Visitors,
             ForeignAgent::Associations => Question::Associations,
             ForeignAgent::Events(events) => Question::Events(events),
+            ForeignAgent::Counters { home_agent } => Question::Counters(home_agent),
             ForeignAgent::Reload => Question::Reload,
             ForeignAgent::Revoke(whose) => Question::RevokeVisitor(whose),
         };
@@ -180,6 +201,15 @@ pub(crate) async fn run(command: Command, socket: Option<PathBuf>, json: bool) -
         Question::Associations => {
             let reply = client.list_associations(within(ANSWER, ListAssociationsRequest {})).await?;
             answer(reply.into_inner(), json, json::association, show::associations).await?;
+        }
+        Question::Counters(peer) => {
+            let request = CountersRequest { nai: peer.unwrap_or_default() };
+            let counters = client.counters(within(ANSWER, request)).await?.into_inner();
+            if json {
+                json_value(&json::counters(&counters, command.role));
+            } else {
+                show::counters(&counters, command.role);
+            }
         }
         Question::Events(which) => events(&mut client, &which, json).await?,
         Question::RevokeBinding(Revoke { home_address }) => {

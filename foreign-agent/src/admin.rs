@@ -8,6 +8,8 @@ use proto::agent::{Role, StatusReply, Visitor};
 use sansio::{Instant, Now};
 use tokio::sync::watch;
 
+use crate::counters;
+
 /// Snapshots of many visitors follow each other at least at this distance: making one copies every row. What is
 /// held back goes out with the next advertisement at the latest.
 const SPACING: Duration = Duration::from_millis(200);
@@ -32,17 +34,19 @@ impl Publisher {
     }
 
     /// Publishes what has changed, unless a large snapshot was published just now.
-    pub(crate) fn publish(&mut self, core: &ForeignAgent, counters: Vec<(String, u64)>, now: Now) {
+    pub(crate) fn publish(&mut self, core: &ForeignAgent, packets: Vec<(String, u64)>, now: Now) {
         let fresh = self.last.is_some_and(|(revision, _)| revision == core.revision());
         let soon = self.last.is_some_and(|(_, at)| now.mono.saturating_since(at) < SPACING);
         if fresh || soon && core.visitors().count() > FEW {
             return;
         }
         self.last = Some((core.revision(), now.mono));
-        let mut snapshot = AgentSnapshot::new(self.status(core, counters, now));
+        let mut snapshot = AgentSnapshot::new(self.status(core, packets, now));
         snapshot.visitors = core.visitors().map(|visit| self.visitor(&visit, now)).collect();
         let associations = core.visitors().flat_map(|visit| &visit.record.associations);
         snapshot.associations = associations.map(|a| shown::association(a, now.unix)).collect();
+        snapshot.counters = Some(counters::in_all(core, now));
+        snapshot.peers = counters::rows(core);
         self.snapshots.send_replace(Arc::new(snapshot));
     }
 

@@ -16,6 +16,8 @@ use wire::mip::{
     ours::{DOCUMENTATION_VENDOR, MAX_AGENT_NAME},
 };
 
+use crate::limits::Limits;
+
 /// The whole file.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -33,6 +35,8 @@ pub(crate) struct Config {
     pub(crate) links: Vec<Link>,
     #[serde(default)]
     pub(crate) registration: Registration,
+    #[serde(default)]
+    pub(crate) limits: Limits,
     #[serde(default)]
     pub(crate) advertisement: Advertisement,
     #[serde(default)]
@@ -223,6 +227,7 @@ impl config::Config for Config {
         check.range("registration.max_lifetime", registration.max_lifetime, 1..=u16::MAX);
         check.range("registration.max_visitors", registration.max_visitors, 1..=1_000_000);
         check.range("registration.max_pending", registration.max_pending, 1..=1_000_000);
+        self.limits.check(check);
         check.range("tunnel.keepalive_s", self.tunnel.keepalive_s, 10..=3600);
         self.check_advertisement(check);
         self.check_home_agents(check);
@@ -259,6 +264,7 @@ impl Reloadable for Config {
             Setting::free("tunnel.keepalive_s", tunnel.keepalive_s),
             Setting::fixed("admin.socket", self.admin.socket.display()),
         ];
+        settings.extend(self.limits.settings());
         for (i, link) in self.links.iter().enumerate() {
             let key = |name: &str| format!("links[{i}].{name}");
             settings.push(Setting::fixed(key("interface"), &link.interface));
@@ -371,6 +377,7 @@ impl Config {
             max_lifetime: self.registration.max_lifetime,
             max_visitors: self.registration.max_visitors,
             max_pending: self.registration.max_pending,
+            limits: self.limits.core(),
             reverse_tunnel: match self.registration.reverse_tunnel {
                 Reverse::Optional => ReverseTunnel::Optional,
                 Reverse::Required => ReverseTunnel::Required,
@@ -548,7 +555,7 @@ mod tests {
     #[test]
     fn what_may_be_left_out_has_defaults() {
         let folder = Folder::new("defaults");
-        let tables = ["[registration]", "[advertisement]", "[tunnel]"];
+        let tables = ["[registration]", "[limits]", "[advertisement]", "[tunnel]"];
         let mut text = EXAMPLE.to_owned();
         for table in tables {
             let from = text.find(table).unwrap();
@@ -604,6 +611,13 @@ mod tests {
             ("max_lifetime = 600 ", "max_lifetime = 70000", "registration.max_lifetime", "65535"),
             ("max_visitors = 1000", "max_visitors = 0", "registration.max_visitors", "from 1"),
             ("max_pending = 1000", "max_pending = 0", "registration.max_pending", "from 1"),
+            ("rate_station = 100", "rate_station = -1", "limits.rate_station", "whole number"),
+            (
+                "pending_home_agent = 0",
+                "pending_home_agent = 9999999",
+                "limits.pending_home_agent",
+                "1000000",
+            ),
             ("\"optional\" ", "\"maybe\"", "registration.reverse_tunnel", "required"),
             ("required = false", "required = 0", "registration.required", "true or false"),
             ("inform = \"always\"", "inform = \"yes\"", "registration.inform", "home-agent"),

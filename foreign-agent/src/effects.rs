@@ -42,7 +42,7 @@ pub(crate) struct World {
     #[expect(dead_code, reason = "held, not used")]
     pub(crate) silent: Vec<udp::Silent>,
     pub(crate) changes: Watch,
-    pub(crate) datagrams: mpsc::Receiver<udp::Received>,
+    pub(crate) datagrams: net::intake::Receiver,
     pub(crate) asked: mpsc::Receiver<AgentRequest>,
     /// Operators that wait for an answer.
     pub(crate) waiting: BTreeMap<Ticket, oneshot::Sender<Result<(), String>>>,

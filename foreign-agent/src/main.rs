@@ -2,7 +2,9 @@
 
 mod admin;
 mod config;
+mod counters;
 mod effects;
+mod limits;
 
 use std::{net::SocketAddrV4, process::ExitCode, sync::Arc};
 
@@ -86,6 +88,7 @@ async fn serve(config: Config, reloads: Reloads<Config>) -> anyhow::Result<()> {
         encapsulations: config.encapsulations(),
         links: config.handed_over(),
     })?;
+    datagrams.prefer(config.home_agents.iter().map(|home| home.address));
     let refusals = tunnel.refusals().context("the tunnel has just been opened")?;
     let names: Vec<&str> = interfaces.iter().map(String::as_str).collect();
     let visitors: Vec<_> = core.tunnels().filter_map(|visitor| visited.visitor(&visitor)).collect();

@@ -4,16 +4,20 @@ use std::{sync::Arc, time::Duration};
 
 use ::admin::{AgentSnapshot, shown};
 use mobility::home_agent::HomeAgent;
+use net::{clock::Clock, tunnel::Tunnel as Tunnels};
 use proto::agent::{Binding, Role, StatusReply};
 use record::Tunnel;
 use sansio::{Instant, Now};
 use tokio::sync::watch;
 
-/// Snapshots of many bindings follow each other at least at this distance: making one copies every row. What is
-/// held back goes out with the next advertisement at the latest.
+use crate::counters::{self, Rows};
+
+/// Snapshots of many bindings follow each other at least at this distance, and at so many times what the last one took
+/// to make: making one copies every row. What is held back goes out with a later advertisement.
 const SPACING: Duration = Duration::from_millis(200);
+const SHARE: u32 = 100;
 /// Up to so many bindings every change is published at once.
-const FEW: usize = 256;
+const FEW: usize = 64;
 
 /// Publishes snapshots as the core changes.
 pub(crate) struct Publisher {
@@ -21,15 +25,18 @@ pub(crate) struct Publisher {
     kdc: watch::Receiver<String>,
     started: Instant,
     last: Option<(u64, Instant)>,
+    /// What the last one took to make.
+    took: Duration,
+    rows: Rows,
 }
 
 impl Publisher {
-    pub(crate) const fn new(
+    pub(crate) fn new(
         snapshots: watch::Sender<Arc<AgentSnapshot>>,
         kdc: watch::Receiver<String>,
         started: Instant,
     ) -> Self {
-        Self { snapshots, kdc, started, last: None }
+        Self { snapshots, kdc, started, last: None, took: Duration::ZERO, rows: Rows::default() }
     }
 
     /// True if something has changed that was not published.
@@ -39,18 +46,28 @@ impl Publisher {
     }
 
     /// Publishes what has changed, unless a large snapshot was published just now.
-    pub(crate) fn publish(&mut self, core: &HomeAgent, counters: Vec<(String, u64)>, now: Now) {
-        let soon = self.last.is_some_and(|(_, at)| now.mono.saturating_since(at) < SPACING);
-        if !self.stale(core) || soon && core.bindings().count() > FEW {
+    pub(crate) fn publish(&mut self, core: &HomeAgent, tunnel: &Tunnels, clock: Clock) {
+        if !self.stale(core) {
             return;
         }
+        let now = clock.now();
+        let spacing = SPACING.max(self.took * SHARE);
+        let soon = self.last.is_some_and(|(_, at)| now.mono.saturating_since(at) < spacing);
+        if soon && core.bindings_held() > FEW {
+            return;
+        }
+        let counters = tunnel.counters();
+        let counters = counters.entries().map(|(name, value)| (name.to_owned(), value)).collect();
         self.last = Some((core.revision(), now.mono));
         let status = self.status(core, counters, now);
         let mut snapshot = AgentSnapshot::new(status);
         snapshot.bindings = core.bindings().map(|b| binding(core, b, now)).collect();
         let associations = core.bindings().flat_map(|b| &b.associations);
         snapshot.associations = associations.map(|a| shown::association(a, now.unix)).collect();
+        snapshot.counters = Some(counters::in_all(core, now));
+        snapshot.peers = self.rows.of(core, now);
         self.snapshots.send_replace(Arc::new(snapshot));
+        self.took = clock.now().mono.saturating_since(now.mono);
     }
 
     fn status(&mut self, core: &HomeAgent, counters: Vec<(String, u64)>, now: Now) -> StatusReply {
@@ -59,7 +76,7 @@ impl Publisher {
             nai: core.config().nai.clone(),
             uptime_s: now.mono.saturating_since(self.started).as_secs(),
             counters: core.counters().iter().map(|(k, v)| (k.clone(), *v)).chain(counters).collect(),
-            bindings: core.bindings().count() as u64,
+            bindings: core.bindings_held() as u64,
             pending: core.pending() as u64,
             kdc: self.kdc.borrow_and_update().clone(),
             ..StatusReply::default()

@@ -15,6 +15,8 @@ use sansio::LinkId;
 use serde::Deserialize;
 use wire::mip::{Spi, ours::DOCUMENTATION_VENDOR};
 
+use crate::limits::Limits;
+
 /// The one home link.
 pub(crate) const HOME_LINK: LinkId = LinkId(0);
 
@@ -36,6 +38,8 @@ pub(crate) struct Config {
     pub(crate) home_link: HomeLink,
     #[serde(default)]
     pub(crate) registration: Registration,
+    #[serde(default)]
+    pub(crate) limits: Limits,
     #[serde(default)]
     pub(crate) advertisement: Advertisement,
     #[serde(default)]
@@ -187,6 +191,7 @@ impl config::Config for Config {
         let most = self.registration.max_simultaneous_bindings;
         check.range("registration.max_simultaneous_bindings", most, 1..=16);
         check.range("registration.keepalive", self.registration.keepalive, 5..=3600);
+        self.limits.check(check);
         check.range("advertisement.interval_ms", self.advertisement.interval_ms, 20..=600_000);
         for (key, message) in self.kdc.problems() {
             check.problem(format!("kdc.{key}"), message);
@@ -245,6 +250,7 @@ impl Reloadable for Config {
             Setting::fixed("kdc.certificate", kdc.certificate.display()),
             Setting::fixed("kdc.key", kdc.key.display()),
         ];
+        settings.extend(self.limits.settings());
         let agents = self.foreign_agents.iter().enumerate();
         settings.extend(
             agents.map(|(i, agent)| Setting::element("foreign_agents", i, &agent.nai, agent.summary())),
@@ -299,6 +305,7 @@ impl Config {
             revocation: self.registration.revocation,
             inform: self.registration.inform,
             keepalive: self.registration.keepalive,
+            limits: self.limits.core(),
             neighbours: self.foreign_agents.iter().map(ForeignAgent::core).collect::<anyhow::Result<_>>()?,
         })
     }

@@ -43,7 +43,7 @@ pub(crate) struct World {
     pub(crate) plan: plan::home_agent::HomeAgent,
     pub(crate) tunnel: tunnel::Tunnel,
     pub(crate) table: Table,
-    pub(crate) datagrams: mpsc::Receiver<udp::Received>,
+    pub(crate) datagrams: net::intake::Receiver,
     pub(crate) requests: mpsc::Receiver<Request>,
     pub(crate) acknowledge: mpsc::UnboundedSender<u64>,
     pub(crate) asked: mpsc::Receiver<AgentRequest>,
@@ -140,9 +140,7 @@ impl Shell<HomeAgent> for World {
 
     fn settled(&mut self, core: &HomeAgent) {
         self.reloads.applied();
-        let counters = self.tunnel.counters();
-        let counters = counters.entries().map(|(name, value)| (name.to_owned(), value)).collect();
-        self.publisher.publish(core, counters, self.clock.now());
+        self.publisher.publish(core, &self.tunnel, self.clock);
     }
 }
 

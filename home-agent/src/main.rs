@@ -2,8 +2,10 @@
 
 mod admin;
 mod config;
+mod counters;
 mod effects;
 mod kdc;
+mod limits;
 
 use std::{collections::BTreeMap, net::SocketAddrV4, process::ExitCode, sync::Arc};
 
@@ -93,13 +95,14 @@ async fn serve(config: Config, reloads: Reloads<Config>) -> anyhow::Result<()> {
         links,
     };
     let (tunnel, datagrams) = tunnel::Tunnel::open(tunnel_config)?;
+    datagrams.prefer(config.foreign_agents.iter().map(|agent| agent.address));
     let interface = config.home_link.interface.as_str();
     let netlink = Netlink::connect()?;
     let plan = plan::home_agent::HomeAgent::start(netlink, interface, device, &installed).await?;
     let link = LinkSocket::open(interface, Hears::HomeAgent)?;
 
     let mut publisher = Publisher::new(snapshots, kdc_watched, started.mono);
-    publisher.publish(&core, Vec::new(), started);
+    publisher.publish(&core, &tunnel, clock);
     let agent = Agent::new(watched, events.clone()).with_requests(operators).with_reloads(reloads.asks());
     tokio::spawn(socket.serve(agent.routes()));
     tokio::spawn(kdc.clone().follow(cursor, to_core, acknowledged, kdc_state));

@@ -111,7 +111,7 @@ impl KeyDistribution for Distribution {
 }
 
 /// The name of a registration in the log, if the home agent gave one.
-fn trace(octets: &[u8]) -> Option<impl tracing::Value> {
+fn trace(octets: &[u8]) -> Option<impl tracing::Value + use<>> {
     let octets = <[u8; 16]>::try_from(octets).ok()?;
     Some(tracing::field::display(octets.map(|octet| format!("{octet:02x}")).concat()))
 }

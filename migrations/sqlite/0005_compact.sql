@@ -20,3 +20,5 @@ UPDATE grants SET keys = coalesce(
     (SELECT unhex(group_concat(printf('%02x%08x%08x%s', kind, first_spi, second_spi, fingerprint), '' ORDER BY position))
      FROM grant_keys WHERE grant_id = grants.id), x'');
 DROP TABLE grant_keys;
+-- Nobody asks the database for the grants of one subscriber, and to keep this order cost most of a commit.
+DROP INDEX grants_of_subscriber;

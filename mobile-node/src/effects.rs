@@ -44,7 +44,7 @@ pub(crate) struct World {
     pub(crate) sockets: BTreeMap<LinkId, LinkSocket>,
     pub(crate) interfaces: Interfaces,
     pub(crate) changes: mpsc::Receiver<anyhow::Result<Happened>>,
-    pub(crate) datagrams: mpsc::Receiver<udp::Received>,
+    pub(crate) datagrams: net::intake::Receiver,
     pub(crate) asked: mpsc::Receiver<AgentRequest>,
     pub(crate) states: watch::Sender<(Ticket, MobileNodeState)>,
     pub(crate) written: mpsc::Receiver<Written>,

@@ -1,6 +1,6 @@
 //! Answers of agents as JSON, with the names of the schema.
 
-use proto::agent::{Association, Binding, Event, Role, StatusReply, Visitor};
+use proto::agent::{Association, Binding, CountersReply, Event, Role, StatusReply, Visitor};
 use serde_json::{Value, json};
 
 pub(super) fn status(status: &StatusReply) -> Value {
@@ -80,6 +80,41 @@ pub(super) fn association(association: &Association) -> Value {
         "lifetime_left_s": association.lifetime_left_s,
         "fingerprint": association.fingerprint,
     })
+}
+
+pub(super) fn counters(counters: &CountersReply, role: Role) -> Value {
+    let home = role == Role::HomeAgent;
+    let peers = counters.peers.iter().map(|peer| {
+        let mut value = json!({
+            "nai": peer.nai,
+            "accepted": peer.accepted,
+            "denied": peer.denied,
+            "accepted_at": peer.accepted_at,
+            "denied_at": peer.denied_at,
+            "denied_code": peer.denied_code,
+        });
+        if !home {
+            value["relayed"] = json!(peer.relayed);
+            value["timed_out"] = json!(peer.timed_out);
+            value["mean_us"] = json!(peer.mean_us);
+            value["longest_us"] = json!(peer.longest_us);
+        }
+        value
+    });
+    let mut value = json!({
+        "registrations_minute": counters.registrations_minute,
+        "registrations_peak": counters.registrations_peak,
+        "pending": counters.pending,
+        "pending_peak": counters.pending_peak,
+        "peers": peers.collect::<Vec<_>>(),
+    });
+    if home {
+        value["kdc_answers"] = json!(counters.kdc_answers);
+        value["kdc_mean_us"] = json!(counters.kdc_mean_us);
+        value["kdc_longest_us"] = json!(counters.kdc_longest_us);
+        value["under_load"] = json!(counters.under_load);
+    }
+    value
 }
 
 pub(super) fn event(event: &Event) -> Value {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use proto::agent::{Association, Binding, Event, MobileNode, Role, StatusReply, Visitor};
+use proto::agent::{Association, Binding, CountersReply, Event, MobileNode, Role, StatusReply, Visitor};
 
 use crate::{
     output::{Table, facts, line},
@@ -130,6 +130,49 @@ pub(super) fn associations(associations: &[Association]) {
         ]);
     }
     table.print("There are no security associations.");
+}
+
+pub(super) fn counters(counters: &CountersReply, role: Role) {
+    let home = role == Role::HomeAgent;
+    let peak = |now: u64, most: u64| format!("{now}, at most {most}");
+    let mut lines = vec![
+        ("registrations a minute", peak(counters.registrations_minute, counters.registrations_peak)),
+        ("requests waiting", peak(counters.pending, counters.pending_peak)),
+    ];
+    if home {
+        let (mean, longest) = (ms(counters.kdc_mean_us), ms(counters.kdc_longest_us));
+        lines.push((
+            "keys from the centre",
+            format!("{} times, in {mean}, at most {longest}", counters.kdc_answers),
+        ));
+        let load = if counters.under_load { "yes: without a foreign agent only with a cookie" } else { "no" };
+        lines.push(("under load", load.to_owned()));
+    }
+    facts(&lines);
+    line("");
+    let at = |seconds: u64| if seconds == 0 { "-".to_owned() } else { utc_ms(seconds * 1_000_000_000) };
+    let code = |code: u32| if code == 0 { "-".to_owned() } else { code.to_string() };
+    let mut names = vec![if home { "MOBILE NODE" } else { "HOME AGENT" }];
+    if !home {
+        names.extend(["RELAYED", "UNANSWERED", "MEAN", "LONGEST"]);
+    }
+    names.extend(["ACCEPTED", "LAST", "DENIED", "LAST", "CODE"]);
+    let mut table = Table::new(&names);
+    for peer in &counters.peers {
+        let mut row = vec![peer.nai.clone()];
+        if !home {
+            let counts = [peer.relayed.to_string(), peer.timed_out.to_string()];
+            row.extend(counts.into_iter().chain([ms(peer.mean_us), ms(peer.longest_us)]));
+        }
+        row.extend([peer.accepted.to_string(), at(peer.accepted_at), peer.denied.to_string()]);
+        row.extend([at(peer.denied_at), code(peer.denied_code)]);
+        table.row(row);
+    }
+    table.print("Nobody has asked for anything yet.");
+}
+
+fn ms(us: u64) -> String {
+    format!("{}.{} ms", us / 1000, us % 1000 / 100)
 }
 
 fn left(left_s: u32, of_s: u32) -> String {

@@ -214,6 +214,7 @@ impl HomeAgent {
             revocation: plan.home_agents == 1,
             inform: true,
             keepalive: 110,
+            limits: home_agent::Limits::default(),
             neighbours: if reload % 2 == 0 { neighbours.collect() } else { neighbours.rev().collect() },
         }
     }
@@ -254,6 +255,7 @@ impl ForeignAgent {
             max_lifetime: u16::MAX,
             max_visitors: 10,
             max_pending: 100,
+            limits: foreign_agent::Limits::default(),
             reverse_tunnel: foreign_agent::ReverseTunnel::Optional,
             registration_required: false,
             interval: Duration::from_secs(2 - reload % 2),

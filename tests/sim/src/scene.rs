@@ -1,9 +1,12 @@
 //! A small world for one attack: real machines on links without weather, and somebody on every way who decides what
 //! becomes of each message.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
-use mobility::mobile_node::{self, State};
+use mobility::{
+    foreign_agent, home_agent,
+    mobile_node::{self, State},
+};
 use record::{Association, Binding, MobileNodeState};
 use sansio::Input;
 
@@ -160,16 +163,40 @@ impl Scene {
     /// Requests that wait at the home agent for keys or for its store.
     #[must_use]
     pub fn waiting_at_home(&self) -> usize {
-        self.world.home_agents[0].machine.as_ref().map_or(0, mobility::home_agent::HomeAgent::pending)
+        self.world.home_agents[0].machine.as_ref().map_or(0, home_agent::HomeAgent::pending)
+    }
+
+    /// How many entries each table of the home agent has that messages can make grow.
+    #[must_use]
+    pub fn footprint_at_home(&self) -> BTreeMap<&'static str, usize> {
+        self.world.home_agents[0].machine.as_ref().map(home_agent::HomeAgent::footprint).unwrap_or_default()
+    }
+
+    /// The same of a foreign agent.
+    #[must_use]
+    pub fn footprint(&self, agent: usize) -> BTreeMap<&'static str, usize> {
+        let machine = self.world.foreign_agents[agent].machine.as_ref();
+        machine.map(foreign_agent::ForeignAgent::footprint).unwrap_or_default()
+    }
+
+    /// How often something happened at the home agent, by the name of its counter.
+    #[must_use]
+    pub fn counted_at_home(&self, what: &str) -> u64 {
+        let machine = self.world.home_agents[0].machine.as_ref();
+        machine.and_then(|m| m.counters().get(what).copied()).unwrap_or(0)
+    }
+
+    /// The same at a foreign agent.
+    #[must_use]
+    pub fn counted(&self, agent: usize, what: &str) -> u64 {
+        let machine = self.world.foreign_agents[agent].machine.as_ref();
+        machine.and_then(|m| m.counters().get(what).copied()).unwrap_or(0)
     }
 
     /// Requests that wait at a foreign agent for the home agent.
     #[must_use]
     pub fn waiting_at(&self, agent: usize) -> usize {
-        self.world.foreign_agents[agent]
-            .machine
-            .as_ref()
-            .map_or(0, mobility::foreign_agent::ForeignAgent::pending)
+        self.world.foreign_agents[agent].machine.as_ref().map_or(0, foreign_agent::ForeignAgent::pending)
     }
 
     /// Whether everybody agrees on where this mobile node is, and holds the same keys.

@@ -24,8 +24,6 @@ pub enum EventKind {
     Moved,
     /// A registration request was sent.
     RequestSent,
-    /// Foreign agent: a registration request was sent on to its home agent.
-    RequestRelayed,
     /// A registration was accepted.
     Registered,
     /// A deregistration was accepted.
@@ -60,7 +58,6 @@ impl EventKind {
             Self::AddressGone => "address_gone",
             Self::Moved => "moved",
             Self::RequestSent => "request_sent",
-            Self::RequestRelayed => "request_relayed",
             Self::Registered => "registered",
             Self::Deregistered => "deregistered",
             Self::Denied => "denied",

@@ -12,6 +12,7 @@
 mod advertise;
 mod challenge;
 mod configure;
+mod counting;
 mod dismiss;
 mod grant;
 mod inform;
@@ -42,17 +43,23 @@ use wire::mip::Spi;
 
 use self::{
     advertise::Beacon,
+    counting::Figures,
     dismiss::Dismissals,
     inform::Informed,
     keepalive::Keepalive,
-    limit::{Budget, OncePerSecond},
+    limit::{Budget, Gate},
     pending::Pendings,
     reply::Work,
     shares::Shares,
     visitors::Visitors,
 };
-pub use self::{plain::PlainNode, visitors::Visit};
-use crate::{Event, EventKind, Ticket, past::Past};
+pub use self::{
+    counting::{Counted, Registrations},
+    limit::Limits,
+    plain::PlainNode,
+    visitors::Visit,
+};
+use crate::{Event, Ticket, past::Past};
 
 /// Notices of refused requests and discarded messages that are given in a burst, and how fast more may follow.
 const NOTICES: (u32, Duration) = (20, Duration::from_millis(200));
@@ -134,6 +141,8 @@ pub struct Config {
     pub max_visitors: usize,
     /// Most requests that may wait for their home agents at a time.
     pub max_pending: usize,
+    /// How much of it may be used by whom.
+    pub limits: Limits,
     /// Whether mobile nodes get a reverse tunnel.
     pub reverse_tunnel: ReverseTunnel,
     /// Flag R: mobile nodes with a co-located care-of address have to register through us.
@@ -258,7 +267,7 @@ pub enum Effect {
 }
 
 /// A mobile node as it is known before anything was authenticated: by link and link address.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 struct Station {
     link: LinkId,
     address: LinkAddress,
@@ -300,10 +309,9 @@ pub struct ForeignAgent {
     informed: Informed,
     work: BTreeMap<Ticket, Work>,
     last_ticket: Ticket,
-    refusals: OncePerSecond,
+    gate: Gate,
     notices: Budget,
-    counters: BTreeMap<&'static str, u64>,
-    revision: u64,
+    figures: Figures,
     rng: Rng,
     outbox: Outbox<Effect>,
 }
@@ -315,6 +323,7 @@ impl ForeignAgent {
     pub fn new(mut config: Config, seed: [u8; 32], state: State, now: Now) -> Self {
         let homes = std::mem::take(&mut config.home_agents);
         let homes = homes.into_iter().map(|home| (home.address, Home::of(&config.nai, home))).collect();
+        let mut rng = Rng::from_seed(seed);
         let plain_nodes = plain::associated(config.plain_nodes.take());
         let mut agent = Self {
             plain_nodes,
@@ -327,11 +336,10 @@ impl ForeignAgent {
             informed: Informed::default(),
             work: BTreeMap::new(),
             last_ticket: Ticket::default(),
-            refusals: OncePerSecond::default(),
+            gate: Gate::new([rng.array(), rng.array(), rng.array()]),
             notices: Budget::new(NOTICES.0, NOTICES.1, now.mono),
-            counters: BTreeMap::new(),
-            revision: 0,
-            rng: Rng::from_seed(seed),
+            figures: Figures::default(),
+            rng,
             outbox: Outbox::default(),
             config,
         };
@@ -356,27 +364,10 @@ impl ForeignAgent {
         self.pendings.open()
     }
 
-    /// What happened how often since the start, by name.
-    #[must_use]
-    pub const fn counters(&self) -> &BTreeMap<&'static str, u64> {
-        &self.counters
-    }
-
-    /// Rises whenever something happened that a look from outside could show.
-    #[must_use]
-    pub const fn revision(&self) -> u64 {
-        self.revision
-    }
-
     /// The configuration, without the home agents, the associations of mobile nodes, and their keys.
     #[must_use]
     pub const fn config(&self) -> &Config {
         &self.config
-    }
-
-    fn count(&mut self, what: &'static str) {
-        self.revision += 1;
-        *self.counters.entry(what).or_default() += 1;
     }
 
     /// Emits changes to be made durable; `work` goes on when they are.
@@ -385,25 +376,6 @@ impl ForeignAgent {
         let ticket = self.last_ticket;
         self.work.insert(ticket, work);
         self.outbox.effect(Effect::Persist { ticket, changes });
-    }
-
-    fn notify(&mut self, event: Event) {
-        self.outbox.effect(Effect::Notify(event));
-    }
-
-    /// A notice that whoever sends packets can cause: beyond a rate they are only counted.
-    fn notice(&mut self, event: Event, now: Now) {
-        if self.notices.take(now.mono) {
-            self.notify(event);
-        } else {
-            self.count("notices suppressed");
-        }
-    }
-
-    /// Counts a message that is passed over in silence, and says why.
-    fn discard(&mut self, why: &'static str, now: Now) {
-        self.count(why);
-        self.notice(Event::new(EventKind::Discarded, format!("discarded a {why}")), now);
     }
 
     fn tick(&mut self, now: Now) {
@@ -441,6 +413,7 @@ impl Machine for ForeignAgent {
     type Effect = Effect;
 
     fn handle(&mut self, input: Input<'_, Request>, now: Now) {
+        self.figures.now(now.mono);
         // A late wake-up lengthens no key's life.
         self.erase(now);
         match input {

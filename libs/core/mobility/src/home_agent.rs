@@ -13,8 +13,12 @@ mod answer;
 mod bind;
 mod bindings;
 mod configure;
+mod counting;
 mod credential;
 mod intake;
+mod limits;
+mod names;
+mod pending;
 mod plain;
 mod realm;
 mod revoke;
@@ -37,21 +41,28 @@ use sa::AgentPath;
 use sansio::{Datagram, Input, Instant, LinkAddress, LinkId, Machine, Now, Outbox, Output, earliest};
 use wire::mip::{Spi, registration::Identification};
 
+pub use self::names::Names;
 use self::{
     addresses::Addresses,
     advertise::Advertiser,
     answer::Repeat,
-    bind::Work,
     bindings::{Bindings, Bound},
     configure::Paths,
-    credential::{Credential, Names},
+    counting::Figures,
+    credential::Credential,
+    limits::Gate,
+    pending::Pending,
     plain::PlainNodes,
     realm::Realm,
     revoke::Revocations,
     shares::Reused,
     subscribers::{Batch, Following},
 };
-use crate::{Event, EventKind, Ticket, Trace, telling::Tellings};
+pub use self::{
+    counting::{Counted, Registrations},
+    limits::Limits,
+};
+use crate::{Event, Ticket, Trace, admission::Meter, telling::Tellings};
 
 /// A foreign agent that this home agent was configured with.
 pub struct Neighbour {
@@ -111,6 +122,8 @@ pub struct Config {
     pub keepalive: u16,
     /// What subscribers that were enrolled without a home address get one from; `None` turns them away.
     pub home_addresses: Option<Pool>,
+    /// How much of it may be used by whom.
+    pub limits: Limits,
     /// Foreign agents.
     pub neighbours: Vec<Neighbour>,
 }
@@ -313,6 +326,8 @@ struct Known {
     repeat: Option<Repeat>,
     /// Transcripts that were answered with code 133 lately: each is answered once.
     refused: Vec<[u8; 32]>,
+    /// Answers to what came before, and to what came out of its time.
+    answers: Meter,
 }
 
 struct Path {
@@ -341,11 +356,11 @@ pub struct HomeAgent {
     addresses: Addresses,
     /// Home addresses that other home agents on the same store serve.
     elsewhere: BTreeSet<Ipv4Addr>,
-    work: BTreeMap<Ticket, Work>,
+    work: Pending,
     last_ticket: u64,
     advertiser: Advertiser,
-    counters: BTreeMap<String, u64>,
-    revision: u64,
+    gate: Gate,
+    figures: Figures,
 }
 
 /// Subscribers tried for one index.
@@ -365,6 +380,8 @@ impl HomeAgent {
             config,
             realm: Realm::new(Vec::new(), &mut rng, now),
             plain_nodes: PlainNodes::default(),
+            gate: Gate::new(&mut rng, paths.len()),
+            figures: Figures::default(),
             rng,
             outbox: Outbox::default(),
             paths,
@@ -375,10 +392,8 @@ impl HomeAgent {
             bindings: Bindings::default(),
             revocations: Revocations::default(),
             elsewhere: BTreeSet::new(),
-            work: BTreeMap::new(),
+            work: Pending::default(),
             last_ticket: 0,
-            counters: BTreeMap::new(),
-            revision: 0,
         };
         agent.restore(state, now);
         agent
@@ -416,6 +431,12 @@ impl HomeAgent {
         self.bindings.iter()
     }
 
+    /// How many bindings there are.
+    #[must_use]
+    pub fn bindings_held(&self) -> usize {
+        self.bindings.len()
+    }
+
     /// The tunnels of each home address that is bound, in order of home address.
     pub fn tunnels(&self) -> impl Iterator<Item = (Ipv4Addr, Vec<BoundTunnel>)> {
         let bound: BTreeSet<_> = self.bindings.iter().map(|b| b.home_address).collect();
@@ -441,18 +462,6 @@ impl HomeAgent {
         self.work.len()
     }
 
-    /// Counters by name.
-    #[must_use]
-    pub const fn counters(&self) -> &BTreeMap<String, u64> {
-        &self.counters
-    }
-
-    /// Rises with everything that an operator could see.
-    #[must_use]
-    pub const fn revision(&self) -> u64 {
-        self.revision
-    }
-
     /// The configuration.
     #[must_use]
     pub const fn config(&self) -> &Config {
@@ -464,31 +473,13 @@ impl HomeAgent {
         Ticket(self.last_ticket)
     }
 
-    fn count(&mut self, what: impl Into<String>) {
-        *self.counters.entry(what.into()).or_default() += 1;
-        self.revision += 1;
-    }
-
-    fn notify(&mut self, event: Event) {
-        self.revision += 1;
-        self.outbox.effect(Effect::Notify(event));
-    }
-
-    /// Silence on the wire, a line for the operator.
-    fn discard(&mut self, counter: &'static str, text: impl Into<String>) {
-        self.count(counter);
-        self.notify(Event::new(EventKind::Discarded, text));
-    }
-
     /// Keys of the realm that mobile nodes may name themselves by, in order of index.
     pub fn realm_keys(&self) -> impl Iterator<Item = &RealmKey> {
         self.realm.keys()
     }
 
     fn deadline(&self) -> Option<Instant> {
-        // All wait for keys equally long, so the first that waits is the first whose wait is over.
-        let work = self.work.values().find_map(|w| w.deadline);
-        let first = earliest(self.bindings.next_due(), work);
+        let first = earliest(self.bindings.next_due(), self.work.deadline());
         let first = earliest(first, self.revocations.deadline());
         let first = earliest(earliest(first, self.reused.deadline()), self.following.deadline());
         earliest(first, Some(self.advertiser.next()))
@@ -500,6 +491,7 @@ impl Machine for HomeAgent {
     type Effect = Effect;
 
     fn handle(&mut self, input: Input<'_, Request>, now: Now) {
+        self.figures.now(now.mono);
         match input {
             Input::Datagram(Datagram::Udp { source, payload, .. }) => self.take_message(source, payload, now),
             Input::Datagram(Datagram::Link { link, from, packet }) => {

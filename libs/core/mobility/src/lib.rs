@@ -5,9 +5,11 @@
 //! no socket, read no clock and know no operating system.
 #![forbid(unsafe_code)]
 
+pub mod admission;
 mod budget;
 pub mod changeover;
 pub mod event;
+mod figures;
 pub mod foreign_agent;
 pub mod home_agent;
 pub mod mobile_node;

@@ -81,6 +81,10 @@ impl Past {
         self.entries.iter().filter(of_this).any(later)
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
     /// Erases those whose minute is over.
     pub(crate) fn erase(&mut self, now: Instant) {
         while self.entries.front().is_some_and(|entry| entry.until <= now) {

@@ -4,10 +4,10 @@ use std::{net::Ipv4Addr, pin::Pin, sync::Arc};
 
 use futures_util::{Stream, StreamExt as _, stream};
 use proto::agent::{
-    Association, Binding, DeregisterReply, DeregisterRequest, Event, ListAssociationsRequest,
-    ListBindingsRequest, ListVisitorsRequest, ReloadReply, ReloadRequest, RevokeBindingReply,
-    RevokeBindingRequest, RevokeVisitorReply, RevokeVisitorRequest, Role, StatusReply, StatusRequest,
-    Visitor, WatchEventsRequest,
+    Association, Binding, CountersReply, CountersRequest, DeregisterReply, DeregisterRequest, Event,
+    ListAssociationsRequest, ListBindingsRequest, ListVisitorsRequest, ReloadReply, ReloadRequest,
+    RevokeBindingReply, RevokeBindingRequest, RevokeVisitorReply, RevokeVisitorRequest, Role, StatusReply,
+    StatusRequest, Visitor, WatchEventsRequest,
     agent_server::{self, AgentServer},
 };
 use tokio::sync::{mpsc, oneshot, watch};
@@ -143,6 +143,16 @@ impl agent_server::Agent for Agent {
         _: Request<ListAssociationsRequest>,
     ) -> Result<Response<Self::ListAssociationsStream>, Status> {
         Ok(self.rows(AgentSnapshot::association_at))
+    }
+
+    async fn counters(&self, request: Request<CountersRequest>) -> Result<Response<CountersReply>, Status> {
+        let nai = request.into_inner().nai;
+        let none = "only home agents and foreign agents count registrations; this is a mobile node";
+        let counters = self.snapshot().counters_of(&nai).ok_or_else(|| Status::failed_precondition(none))?;
+        if !nai.is_empty() && counters.peers.is_empty() {
+            return Err(Status::not_found(format!("nothing was counted of \"{nai}\" since the start")));
+        }
+        Ok(Response::new(counters))
     }
 
     async fn watch_events(

@@ -1,8 +1,11 @@
 //! What an agent's operator may see, as of one moment.
 
-use std::time::Instant;
+use std::{sync::Arc, time::Instant};
 
-use proto::agent::{Association, Binding, StatusReply, Visitor};
+use proto::agent::{Association, Binding, CountersReply, PeerCounters, StatusReply, Visitor};
+
+/// Most peers in one answer about counters.
+const COUNTED: usize = 10_000;
 
 /// State of an agent when it was [`taken`](Self::taken).
 ///
@@ -21,6 +24,10 @@ pub struct AgentSnapshot {
     pub visitors: Vec<Visitor>,
     /// Security associations, without keys.
     pub associations: Vec<Association>,
+    /// Registrations and what became of them, without peers; `None` at a mobile node.
+    pub counters: Option<CountersReply>,
+    /// The same by peer, in order of name.
+    pub peers: Arc<[PeerCounters]>,
 }
 
 impl AgentSnapshot {
@@ -33,6 +40,8 @@ impl AgentSnapshot {
             bindings: Vec::new(),
             visitors: Vec::new(),
             associations: Vec::new(),
+            counters: None,
+            peers: Arc::default(),
         }
     }
 
@@ -51,6 +60,13 @@ impl AgentSnapshot {
             age(&mut node.lifetime_left_s, age_s);
         }
         status
+    }
+
+    /// The counters with this peer alone, or with as many as an answer may hold.
+    pub(crate) fn counters_of(&self, nai: &str) -> Option<CountersReply> {
+        let counters = self.counters.as_ref()?;
+        let peers = self.peers.iter().filter(|peer| nai.is_empty() || peer.nai == nai);
+        Some(CountersReply { peers: peers.take(COUNTED).cloned().collect(), ..counters.clone() })
     }
 
     pub(crate) fn binding_at(&self, row: usize, age_s: u64) -> Option<Binding> {
@@ -106,5 +122,23 @@ mod tests {
         let binding = snapshot.binding_at(0, 7).unwrap();
         assert_eq!((binding.lifetime_s, binding.lifetime_left_s), (600, 0));
         assert!(snapshot.binding_at(1, 7).is_none());
+    }
+
+    #[test]
+    fn counters_are_of_one_peer_or_of_all() {
+        let peer = |nai: &str| PeerCounters { nai: nai.to_owned(), accepted: 1, ..PeerCounters::default() };
+        let snapshot = AgentSnapshot {
+            counters: Some(CountersReply { registrations_minute: 7, ..CountersReply::default() }),
+            peers: (0..20_000).map(|n| peer(&format!("traveller-{n}@home.example"))).collect(),
+            ..AgentSnapshot::default()
+        };
+        assert_eq!(
+            snapshot.counters_of("").map(|c| (c.peers.len(), c.registrations_minute)),
+            Some((COUNTED, 7))
+        );
+        let one = snapshot.counters_of("traveller-19999@home.example").map(|c| c.peers);
+        assert_eq!(one, Some(vec![peer("traveller-19999@home.example")]));
+        assert_eq!(snapshot.counters_of("nobody@home.example").map(|c| c.peers.len()), Some(0));
+        assert!(AgentSnapshot::default().counters_of("").is_none());
     }
 }

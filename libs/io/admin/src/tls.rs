@@ -105,14 +105,6 @@ impl Acceptor {
     }
 }
 
-/// Whether a server could use these files.
-///
-/// # Errors
-/// As [`Server::bind`].
-pub fn check(files: &Files) -> Result<(), TlsError> {
-    read(files).map(drop)
-}
-
 fn read(files: &Files) -> Result<TlsAcceptor, TlsError> {
     Ok(TlsAcceptor::from(Arc::new(config(files)?)))
 }

@@ -99,6 +99,8 @@ pub(crate) fn options(path: &Path, settings: Settings) -> SqliteConnectOptions {
         .synchronous(SqliteSynchronous::Full)
         .foreign_keys(true)
         .busy_timeout(settings.busy_timeout)
+        // 16 MiB of log before it is written back: pages that many commits touch are written back once.
+        .pragma("wal_autocheckpoint", "4096")
         .disable_statement_logging();
     match settings.max_pages {
         Some(pages) => options.pragma("max_page_count", pages.to_string()),

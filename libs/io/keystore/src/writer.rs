@@ -2,6 +2,7 @@
 
 use std::{
     fs::File,
+    io,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -56,8 +57,14 @@ struct Batch {
 }
 
 impl Writer {
-    /// Serves until every handle is gone or one of them closes the store.
-    pub(crate) async fn run(mut self) {
+    /// Serves in a thread of its own until every handle is gone or one of them closes the store.
+    pub(crate) fn start(self) -> io::Result<()> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+        let serve = move || runtime.block_on(self.run());
+        std::thread::Builder::new().name("store".to_owned()).spawn(serve).map(drop)
+    }
+
+    async fn run(mut self) {
         let mut jobs = Vec::with_capacity(BATCH);
         let mut closing = Vec::new();
         while self.jobs.recv_many(&mut jobs, BATCH).await > 0 {

@@ -12,6 +12,7 @@ pub mod deliveries;
 pub mod drive;
 mod error;
 mod error_queue;
+pub mod intake;
 pub mod link;
 pub mod netlink;
 pub mod plan;

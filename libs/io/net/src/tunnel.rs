@@ -9,7 +9,7 @@
 //! leads into the device (RFC 5944 §4.3).
 //!
 //! UDP ports carry registrations and tunnel data alike: what begins with the octet 4 is data (RFC 3519 §3.3),
-//! all else goes to control through a bounded channel.
+//! all else goes to control through a bounded [`intake`].
 
 mod counters;
 mod inbound;
@@ -27,6 +27,7 @@ pub use counters::Counters;
 
 use crate::{
     error::Error,
+    intake,
     link::data::{DataSocket, GroupSender},
     raw::RawSockets,
     sys,
@@ -36,7 +37,8 @@ use crate::{
 use counters::Tally;
 use thread::Thread;
 
-/// Datagrams that wait for control before further ones are dropped; a mobile node repeats its requests.
+/// Datagrams of known senders, and of strangers, that wait for control before some are lost; a mobile node repeats its
+/// requests.
 const CONTROL_QUEUE: usize = 4096;
 /// Refusals that wait for control; one for each home agent says it all.
 const REFUSALS: usize = 64;
@@ -164,7 +166,7 @@ impl Tunnel {
     ///
     /// # Errors
     /// TUN devices or raw sockets are not permitted, or another process holds the device.
-    pub fn open(config: Config) -> Result<(Self, mpsc::Receiver<udp::Received>), Error> {
+    pub fn open(config: Config) -> Result<(Self, intake::Receiver), Error> {
         // First the sockets: from now on the kernel answers no tunnelled packet in our place.
         let Encapsulations { minimal, gre } = config.encapsulations;
         let raw = RawSockets::open(minimal, gre, config.mark)?;
@@ -183,7 +185,7 @@ impl Tunnel {
             tally: Tally::default(),
             refusals: refused,
         });
-        let (control, datagrams) = mpsc::channel(CONTROL_QUEUE);
+        let (control, datagrams) = intake::intake(CONTROL_QUEUE);
         let inbound = inbound::Inbound::new(Arc::clone(&shared), control);
         let outbound = outbound::Outbound::new(Arc::clone(&shared));
         let threads = vec![

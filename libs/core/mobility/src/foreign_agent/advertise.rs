@@ -13,8 +13,8 @@ use wire::{
 };
 
 use super::{
-    Encapsulation, ForeignAgent, Link, ReverseTunnel, Work, challenge::Challenge, challenge::Challenges,
-    limit::Budget, sequence::Sequence,
+    Encapsulation, ForeignAgent, Link, ReverseTunnel, Station, Work, challenge::Challenge,
+    challenge::Challenges, limit::Budget, sequence::Sequence,
 };
 
 /// The link address of [`ALL_SYSTEMS`] (RFC 1112 section 6.4).
@@ -140,7 +140,9 @@ impl ForeignAgent {
         let Some(beacon) = self.beacons.get_mut(&id) else {
             return;
         };
-        if !beacon.answers.take(now.mono) {
+        let station = Station { link: id, address: from };
+        // One station leaves the others their share of what the link is answered.
+        if !self.gate.answers_solicitation(station, now.mono) || !beacon.answers.take(now.mono) {
             return self.count("solicitation: too many");
         }
         let Some(sequence) = beacon.sequence.take() else {

@@ -65,6 +65,8 @@ pub(super) struct Challenges {
 impl Challenges {
     /// Made for one station each and remembered at a time.
     const SINGLE: usize = 64;
+    /// Accepted registrations with one challenge; then it counts as spent for everybody.
+    const SPENT: usize = 65_536;
 
     /// From the next regular advertisement on those of so many count.
     pub(super) const fn resize(&mut self, window: usize) {
@@ -96,7 +98,8 @@ impl Challenges {
     pub(super) fn next(&mut self, station: LinkAddress, used: &[u8], rng: &mut Rng) -> Challenge {
         let usable = |offered: &&Offered| {
             let its = offered.only.is_none_or(|only| only == station);
-            its && !offered.spent_at.contains(&station) && offered.value != used
+            let unused = !offered.spent_at.contains(&station) && offered.spent.len() < Self::SPENT;
+            its && unused && offered.value != used
         };
         // An old regular one may leave the window any moment, so only the latest will do.
         if let Some(found) = self.offered.iter().rev().filter(|offered| offered.age == 0).find(usable) {
@@ -128,17 +131,31 @@ impl Challenges {
         let offered = self.offered.iter().find(|offered| offered.value == challenge);
         match offered {
             Some(offered) if offered.only.is_some_and(|only| only != station) => Standing::Unknown,
-            Some(offered) if offered.spent.contains(&spender) => Standing::Spent,
+            Some(offered) if offered.spent.contains(&spender) || offered.spent.len() >= Self::SPENT => {
+                Standing::Spent
+            }
             Some(_) => Standing::Fresh,
             None => Standing::Unknown,
         }
     }
 
+    /// How many are remembered: those of the window and 64.
+    pub(super) fn len(&self) -> usize {
+        self.offered.len()
+    }
+
+    /// How many uses of them are remembered: at most 65,536 of each, and each is an accepted registration.
+    pub(super) fn spent(&self) -> usize {
+        self.offered.iter().map(|offered| offered.spent.len()).sum()
+    }
+
     /// A registration with this challenge was accepted.
     pub(super) fn spend(&mut self, challenge: &[u8], spender: Spender, station: LinkAddress) {
         if let Some(offered) = self.offered.iter_mut().find(|offered| offered.value == challenge) {
-            offered.spent.insert(spender);
-            offered.spent_at.insert(station);
+            if offered.spent.len() < Self::SPENT {
+                offered.spent.insert(spender);
+                offered.spent_at.insert(station);
+            }
         }
     }
 }

@@ -117,9 +117,9 @@ impl ForeignAgent {
         if self.dismissals.deadline().is_none_or(|at| at > now.mono) {
             return;
         }
-        let arriving = self.pendings.arriving();
+        let arriving = &self.pendings;
         let Dismissals { tellings, stations } = &mut self.dismissals;
-        let held = |ended| stations.get(&ended).is_some_and(|station| arriving.contains(station));
+        let held = |ended| stations.get(&ended).is_some_and(|station| arriving.is_arriving(*station));
         let numbers = Numbers::Vendor(self.config.vendor);
         let due = tellings.due(End::First, numbers, &mut self.rng, held, now);
         let source = SocketAddrV4::new(self.config.care_of, PORT);

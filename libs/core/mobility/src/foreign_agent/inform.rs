@@ -37,7 +37,7 @@ impl ForeignAgent {
         let stations: Vec<_> = self.informed.open.iter().filter(|(_, (at, _))| due(*at)).collect();
         let stations: Vec<_> = stations.into_iter().map(|(station, (_, left))| (*station, *left)).collect();
         for (station, left) in stations {
-            let knows = self.visitors.knows(station) || self.pendings.arriving().contains(&station);
+            let knows = self.visitors.knows(station) || self.pendings.is_arriving(station);
             if knows || left == 0 {
                 self.informed.open.remove(&station);
                 continue;

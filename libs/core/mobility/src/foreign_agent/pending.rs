@@ -88,19 +88,38 @@ impl Pending {
     }
 }
 
-/// All of them.
+/// All of them: at most as many as may wait, and as many answers again.
 #[derive(Debug, Default)]
 pub(super) struct Pendings {
     by_handle: BTreeMap<u64, Pending>,
     by_bytes: BTreeMap<(Station, [u8; 32]), u64>,
     deadlines: BTreeSet<(Instant, u64)>,
+    /// Those without an answer of who did not prove to be a visitor; they may be displaced.
+    strangers: BTreeSet<(Instant, u64)>,
+    /// Indices that were promised to home agents.
+    indices: BTreeSet<Spi>,
+    /// Without an answer, by station, and those of them that would visit.
+    by_station: BTreeMap<Station, (usize, usize)>,
+    /// Without an answer, by home agent.
+    by_home: BTreeMap<Ipv4Addr, usize>,
     open: usize,
+    most: usize,
 }
 
 impl Pendings {
     /// How many wait for an answer.
     pub(super) const fn open(&self) -> usize {
         self.open
+    }
+
+    /// Most of those at a time.
+    pub(super) const fn most(&self) -> usize {
+        self.most
+    }
+
+    /// With the answers that are remembered.
+    pub(super) fn len(&self) -> usize {
+        self.by_handle.len()
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {
@@ -111,16 +130,59 @@ impl Pendings {
         let handle = pending.handle.handle;
         self.by_bytes.insert((pending.asker.station, pending.digest), handle);
         self.deadlines.insert((pending.deadline, handle));
+        self.indices.extend([pending.handle.key2, pending.handle.key3]);
+        if pending.visitor.is_none() {
+            self.strangers.insert((pending.deadline, handle));
+        }
+        let of_station = self.by_station.entry(pending.asker.station).or_default();
+        of_station.0 += 1;
+        of_station.1 += usize::from(pending.purpose == Purpose::Visit);
+        *self.by_home.entry(pending.home_agent()).or_default() += 1;
         self.open += 1;
+        self.most = self.most.max(self.open);
         self.by_handle.insert(handle, pending);
+    }
+
+    /// One that waited waits no more.
+    fn closed(&mut self, station: Station, home_agent: Ipv4Addr, purpose: Purpose) {
+        self.open -= 1;
+        if let Some(of_station) = self.by_station.get_mut(&station) {
+            of_station.0 -= 1;
+            of_station.1 -= usize::from(purpose == Purpose::Visit);
+            if of_station.0 == 0 {
+                self.by_station.remove(&station);
+            }
+        }
+        if let Some(of_home) = self.by_home.get_mut(&home_agent) {
+            *of_home -= 1;
+            if *of_home == 0 {
+                self.by_home.remove(&home_agent);
+            }
+        }
     }
 
     pub(super) fn remove(&mut self, handle: u64) -> Option<Pending> {
         let pending = self.by_handle.remove(&handle)?;
         self.by_bytes.remove(&(pending.asker.station, pending.digest));
         self.deadlines.remove(&(pending.deadline, handle));
-        self.open -= usize::from(pending.is_open());
+        self.strangers.remove(&(pending.deadline, handle));
+        self.indices.remove(&pending.handle.key2);
+        self.indices.remove(&pending.handle.key3);
+        if pending.is_open() {
+            self.closed(pending.asker.station, pending.home_agent(), pending.purpose);
+        }
         Some(pending)
+    }
+
+    /// Removes the stranger's request that has waited longest, if it has waited that long; one that its home agent
+    /// accepted stays.
+    pub(super) fn displace(&mut self, now: Instant, patience: Duration) -> Option<Pending> {
+        let waits = |handle: &u64| {
+            self.by_handle.get(handle).is_some_and(|pending| matches!(pending.progress, Progress::Waiting))
+        };
+        let (deadline, handle) = self.strangers.iter().find(|(_, handle)| waits(handle)).copied()?;
+        let waited = WAIT.saturating_sub(deadline.saturating_since(now));
+        if waited >= patience { self.remove(handle) } else { None }
     }
 
     pub(super) fn find(&self, handle: u64) -> Option<&Pending> {
@@ -139,24 +201,32 @@ impl Pendings {
 
     /// How many of this station wait for an answer.
     pub(super) fn open_of(&self, station: Station) -> usize {
-        self.by_bytes
-            .range((station, [0; 32])..=(station, [0xff; 32]))
-            .filter(|(_, handle)| self.by_handle.get(handle).is_some_and(Pending::is_open))
-            .count()
+        self.by_station.get(&station).map_or(0, |(open, _)| *open)
+    }
+
+    /// How many wait for this home agent.
+    pub(super) fn open_at(&self, home_agent: Ipv4Addr) -> usize {
+        self.by_home.get(&home_agent).copied().unwrap_or(0)
     }
 
     /// Stations that wait for an answer to something other than a deregistration.
-    pub(super) fn arriving(&self) -> BTreeSet<Station> {
-        self.by_handle
-            .values()
-            .filter(|pending| pending.is_open() && pending.purpose == Purpose::Visit)
-            .map(|pending| pending.asker.station)
-            .collect()
+    pub(super) fn arriving(&self) -> impl Iterator<Item = Station> {
+        self.by_station.iter().filter(|(_, (_, visits))| *visits > 0).map(|(station, _)| *station)
+    }
+
+    /// How many those are at most.
+    pub(super) fn stations_arriving(&self) -> usize {
+        self.by_station.len()
+    }
+
+    /// True if this station is one of them.
+    pub(super) fn is_arriving(&self, station: Station) -> bool {
+        self.by_station.get(&station).is_some_and(|(_, visits)| *visits > 0)
     }
 
     /// True if an index was promised to a home agent.
     pub(super) fn uses(&self, spi: Spi) -> bool {
-        self.by_handle.values().any(|pending| pending.handle.key2 == spi || pending.handle.key3 == spi)
+        self.indices.contains(&spi)
     }
 
     /// The request with this handle was accepted: earlier ones of the same visitor, or from the same station under
@@ -190,9 +260,16 @@ impl Pendings {
             self.remove(handle);
             return;
         }
-        if let Some(pending) = self.by_handle.get_mut(&handle) {
-            self.open -= usize::from(pending.is_open());
-            pending.progress = Progress::Answered(answer);
+        let Some(pending) = self.by_handle.get_mut(&handle) else {
+            return;
+        };
+        let was_open = pending.is_open();
+        pending.progress = Progress::Answered(answer);
+        self.strangers.remove(&(pending.deadline, handle));
+        if was_open {
+            let (station, home_agent, purpose) =
+                (pending.asker.station, pending.home_agent(), pending.purpose);
+            self.closed(station, home_agent, purpose);
         }
     }
 
@@ -206,8 +283,12 @@ impl Pendings {
             && matches!(pending.progress, Progress::Committing)
         {
             self.deadlines.remove(&(at, handle));
+            let stranger = self.strangers.remove(&(at, handle));
             pending.deadline = now + Duration::from_secs(1);
             self.deadlines.insert((pending.deadline, handle));
+            if stranger {
+                self.strangers.insert((pending.deadline, handle));
+            }
             return self.over(now);
         }
         self.remove(handle)

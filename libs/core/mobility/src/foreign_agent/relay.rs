@@ -98,7 +98,7 @@ impl ForeignAgent {
 
     /// Refuses a request with a code of our own, unauthenticated, at most once a second for each station.
     pub(super) fn refuse(&mut self, asker: &Asker, code: Code, now: Now) {
-        if !self.refusals.allows(asker.station, now.mono) {
+        if !self.gate.refuses(asker.station, now.mono) {
             return self.count("refusals suppressed");
         }
         self.count(counter(code));
@@ -112,14 +112,14 @@ impl ForeignAgent {
         };
         let mut w = Writer::with_capacity(Reply::LEN);
         reply.emit(&mut w);
-        let mut event = Event::new(
-            EventKind::Denied,
-            format!("refused a request on link {}: {code}", asker.station.link.0),
-        )
-        .of(request.identification);
-        event.code = Some(code.0);
-        event.agent = self.homes.get(&request.home_agent).map(|home| home.nai.clone());
-        self.notice(event, now);
+        let refused = |agent: &Self| {
+            let text = format!("refused a request on link {}: {code}", asker.station.link.0);
+            let mut event = Event::new(EventKind::Denied, text).of(request.identification);
+            event.code = Some(code.0);
+            event.agent = agent.homes.get(&request.home_agent).map(|home| home.nai.clone());
+            event
+        };
+        self.notice(refused, now);
         let answer = match self.plain_signature(asker) {
             Some(signature) => self.with_our_proof(asker, &[], w.into_bytes(), Some(&signature)),
             None => w.into_bytes(),

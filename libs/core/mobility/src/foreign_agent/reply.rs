@@ -20,7 +20,7 @@ use wire::mip::{
 use super::{
     Effect, ForeignAgent, Home, TunnelChange,
     grant::NEW,
-    pending::{Asker, Pending, Progress, Purpose},
+    pending::{Asker, Pending, Progress, Purpose, WAIT},
     proof::Signature,
     revoke::Answer,
     visitors::Visiting,
@@ -234,6 +234,9 @@ impl ForeignAgent {
     /// Carries out what was decided.
     fn settle(&mut self, judged: Judged, now: Now) {
         let handle = judged.handle;
+        if let Some(pending) = self.pendings.find(handle) {
+            self.figures.replied(pending, WAIT, judged.reply.code, now);
+        }
         if judged.reply.code.accepted() && judged.outcome.is_ok() {
             self.pendings.overtake(handle);
         }
@@ -269,13 +272,16 @@ impl ForeignAgent {
     fn notify_denial(&mut self, reply: &Reply, now: Now) {
         let (home_agent, code) = (reply.home_agent, reply.code);
         self.count("denied by home agents");
-        let agent = self.homes.get(&home_agent).map(|home| home.nai.clone());
-        let name = agent.as_deref().unwrap_or_default();
-        let text = format!("{name} denied a registration: {code}");
-        let mut event = Event::new(EventKind::Denied, text).of(reply.identification);
-        event.code = Some(code.0);
-        event.agent = agent;
-        self.notice(event, now);
+        let denied = |this: &Self| {
+            let agent = this.homes.get(&home_agent).map(|home| home.nai.clone());
+            let name = agent.as_deref().unwrap_or_default();
+            let text = format!("{name} denied a registration: {code}");
+            let mut event = Event::new(EventKind::Denied, text).of(reply.identification);
+            event.code = Some(code.0);
+            event.agent = agent;
+            event
+        };
+        self.notice(denied, now);
     }
 
     /// The removal of the visitor that a deregistration means, if we still have it.
@@ -326,7 +332,7 @@ impl ForeignAgent {
         if let Err(error) = &result {
             self.count("changes not committed");
             let text = format!("a change was not made durable: {error}");
-            self.notice(Event::new(EventKind::Discarded, text), now);
+            self.notice(|_| Event::new(EventKind::Discarded, text), now);
         }
         match work {
             Work::Sequence { link, below } => self.sequence_reserved(link, below, &result, now),
@@ -381,6 +387,7 @@ impl ForeignAgent {
         self.dismissals.cancel(ended(&visiting));
         let tunnel = visiting.tunnel();
         let renewed = self.visitors.insert(visiting).is_some();
+        self.figures.registered(decided);
         self.count(if renewed { "visitors renewed" } else { "visitors added" });
         self.outbox.effect(Effect::Tunnel(TunnelChange::VisitorAdded(tunnel)));
         self.notify(event);

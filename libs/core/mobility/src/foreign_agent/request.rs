@@ -1,6 +1,6 @@
 //! What arrives on the visited links: solicitations and registration requests (RFC 5944 section 3.7.2).
 
-use std::net::Ipv4Addr;
+use std::{net::Ipv4Addr, time::Duration};
 
 use sansio::{LinkAddress, LinkId, Now};
 use wire::{
@@ -23,7 +23,9 @@ use super::{
     plain::{Answered, Clear},
     proof::Proof,
 };
-use crate::{Event, EventKind};
+
+/// How long a request may wait without an answer before another may take its place, when as many wait as may.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// An unknown extension below 128, or one that is not for nodes with our extensions.
 const UNKNOWN: &str = "request: unknown extension that may not be skipped";
@@ -94,6 +96,10 @@ impl ForeignAgent {
             return self.discard("request: cut or too long", now);
         };
         let asker = Asker { station, port: udp.source.port(), request };
+        if !self.gate.takes_request(station, &self.config.limits, now.mono) {
+            self.count("request: too many of one station");
+            return self.refuse(&asker, Code::FA_RESOURCES, now);
+        }
         match self.examine(&asker, udp) {
             Ok(admitted) => {
                 if let Some(proof) = admitted.proof {
@@ -216,8 +222,9 @@ impl ForeignAgent {
             return;
         }
         let (station, home_agent) = (asker.station, asker.request.home_agent);
-        if let Err(code) =
-            self.check_challenge(station, admitted).and_then(|()| self.check_room(station, admitted))
+        if let Err(code) = self
+            .check_challenge(station, admitted)
+            .and_then(|()| self.check_room(station, admitted, home_agent, now))
         {
             return self.refuse(&asker, code, now);
         }
@@ -249,16 +256,8 @@ impl ForeignAgent {
             told: false,
         });
         self.count("requests relayed");
-        self.tell_relayed(&asker);
+        self.figures.relayed(home_agent);
         self.send_home(home_agent, relayed);
-    }
-
-    fn tell_relayed(&mut self, asker: &Asker) {
-        let agent = self.homes.get(&asker.request.home_agent).map(|home| home.nai.clone());
-        let to = agent.as_deref().unwrap_or_default();
-        let text = format!("relayed a request on link {} to {to}", asker.station.link.0);
-        let event = Event::new(EventKind::RequestRelayed, text).of(asker.request.identification);
-        self.notify(Event { agent, ..event });
     }
 
     /// The same bytes from the same station: relayed again with the same part, or answered as before. The
@@ -296,18 +295,44 @@ impl ForeignAgent {
         }
     }
 
-    fn check_room(&self, station: Station, admitted: &Admitted<'_>) -> Result<(), Code> {
-        let crowded =
-            self.pendings.open() >= self.config.max_pending || self.pendings.open_of(station) >= PER_STATION;
+    fn check_room(
+        &mut self,
+        station: Station,
+        admitted: &Admitted<'_>,
+        home_agent: Ipv4Addr,
+        now: Now,
+    ) -> Result<(), Code> {
+        let limits = &self.config.limits;
+        if self.pendings.open_of(station) >= PER_STATION
+            || self.pendings.open_at(home_agent) >= limits.pending_home_agent
+        {
+            return Err(Code::FA_RESOURCES);
+        }
         // Whoever visits already may renew; newcomers whose home agents were asked count as visitors.
         let known = admitted.proof.is_some() || self.visitors.knows(station);
         let full = admitted.purpose == Purpose::Visit && !known && {
-            let mut arriving = self.pendings.arriving();
-            arriving.remove(&station);
-            let newcomers = arriving.iter().filter(|s| !self.visitors.knows(**s)).count();
-            self.visitors.len() + newcomers >= self.config.max_visitors
+            let most = self.visitors.len() + self.pendings.stations_arriving();
+            // Only then need it be known exactly.
+            most >= self.config.max_visitors && {
+                let arriving = self.pendings.arriving().filter(|s| *s != station);
+                let newcomers = arriving.filter(|s| !self.visitors.knows(*s)).count();
+                self.visitors.len() + newcomers >= self.config.max_visitors
+            }
         };
-        if crowded || full { Err(Code::FA_RESOURCES) } else { Ok(()) }
+        // A visitor that proved itself is not turned away for the sake of strangers.
+        let proved = admitted.proof.is_some();
+        if full || !proved && !self.gate.relays(limits, now.mono) {
+            return Err(Code::FA_RESOURCES);
+        }
+        if self.pendings.open() < self.config.max_pending {
+            return Ok(());
+        }
+        let patience = if proved { Duration::ZERO } else { PATIENCE };
+        if self.pendings.displace(now.mono, patience).is_none() {
+            return Err(Code::FA_RESOURCES);
+        }
+        self.count("requests displaced");
+        Ok(())
     }
 
     /// The share to offer this home agent, where it answers with keys.
@@ -351,6 +376,7 @@ impl ForeignAgent {
                 continue;
             }
             self.count("requests timed out");
+            self.figures.timed_out(pending.home_agent());
             if !pending.told {
                 self.refuse(&pending.asker, Code::FA_TIMEOUT, now);
             }

@@ -30,6 +30,7 @@ use wire::{
 
 use self::script::{HomeAgentScript, Mobile};
 use super::*;
+use crate::EventKind;
 
 const NAI: &str = "fa-a@visited-a.example";
 const HOME_NAI: &str = "ha@home.example";
@@ -68,6 +69,7 @@ fn config() -> Config {
         max_lifetime: 600,
         max_visitors: 10,
         max_pending: 10,
+        limits: Limits::default(),
         reverse_tunnel: ReverseTunnel::Optional,
         registration_required: false,
         interval: Duration::from_secs(1),

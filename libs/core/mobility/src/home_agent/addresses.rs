@@ -182,7 +182,7 @@ impl HomeAgent {
             Some(next) if self.addresses.pool.as_ref().is_some_and(|p| next <= p.last.to_bits()) => next,
             Some(_) | None => self.addresses.pool.as_ref().map_or(0, |p| p.first.to_bits()),
         };
-        self.revision += 1;
+        self.figures.visible();
         Ok(home_address)
     }
 

@@ -23,7 +23,7 @@ use wire::{
     },
 };
 
-use super::{HomeAgent, Keys, intake::Asked};
+use super::{HomeAgent, Keys, intake::Asked, limits::ANSWERS};
 use crate::{Event, EventKey, EventKind};
 
 /// How long an answer is kept for a request that comes again.
@@ -114,6 +114,8 @@ pub(super) enum Repeated {
     ThroughAnother,
     /// Nothing.
     Silence,
+    /// Nothing: it was answered often enough.
+    TooOften,
 }
 
 /// An answer kept for a request that comes again: recognised by T1 alone.
@@ -145,7 +147,7 @@ impl HomeAgent {
     pub(super) fn reply(&mut self, asked: &Asked, reply: Reply, now: Now) -> Option<(Transmit, Repeat)> {
         let built = self.build(asked, reply, asked.identification, now);
         if let Err(error) = &built {
-            self.discard("reply too long", format!("no reply can be written: {error}"));
+            self.discard("reply too long", format_args!("no reply can be written: {error}"));
         }
         built.ok()
     }
@@ -153,7 +155,7 @@ impl HomeAgent {
     /// Code 133 with our time (RFC 5944 section 5.7.1). It changes nothing, so nothing is committed first.
     pub(super) fn mismatch(&mut self, asked: &Asked, replay: Replay, now: Now) {
         let code = Code::HA_IDENTIFICATION;
-        self.count(format!("code {}", code.0));
+        self.count_denial(&asked.nai, code, now);
         let why = match replay {
             Replay::OutOfWindow(off) => format!("the clock of the mobile node is off by {off} s"),
             Replay::OtherNonce => "a nonce that is not the one given last".to_owned(),
@@ -337,7 +339,9 @@ impl HomeAgent {
         let known = self.known.get_mut(nai)?;
         let repeat = known.repeat.take_if(|r| r.t1 == *t1 && now.mono <= r.until)?;
         let there = repeat.agent.as_ref().map(|a| a.path);
-        let action = if relayed && there != path {
+        let action = if !known.answers.take(ANSWERS, now.mono) {
+            Repeated::TooOften
+        } else if relayed && there != path {
             Repeated::ThroughAnother
         } else {
             self.repeat_message(&repeat, parts, (path, relayed), now)
@@ -351,7 +355,7 @@ impl HomeAgent {
 
     /// Denies without recording anything: the identification was recorded before.
     pub(super) fn deny_again(&mut self, asked: &Asked, code: Code, now: Now) {
-        self.count(format!("code {}", code.0));
+        self.count_denial(&asked.nai, code, now);
         let reply = Reply { code, lifetime: 0, detail: None, keys: None };
         if let Ok((transmit, _)) = self.build(asked, reply, asked.identification, now) {
             self.outbox.send(transmit);

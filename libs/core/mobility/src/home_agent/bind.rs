@@ -18,6 +18,7 @@ use super::{
     answer::{KeyInfos, Repeat, Reply},
     bindings::{BindingId, Bound, id_of},
     intake::Asked,
+    pending::Origin,
     subscribers::Batch,
 };
 use crate::{Event, EventKey, EventKind, Ticket};
@@ -55,36 +56,43 @@ pub(super) struct Work {
     /// Whose, and with which identification.
     pub(super) of: Option<(Nai, Identification)>,
     reply: Option<(Transmit, Repeat)>,
+    /// Where the request came from that it is for.
+    pub(super) origin: Option<Origin>,
 }
 
 impl Work {
     pub(super) const fn subscribers(batch: Batch) -> Self {
-        Self { deadline: None, step: Step::Subscribers(batch), of: None, reply: None }
+        Self { deadline: None, step: Step::Subscribers(batch), of: None, reply: None, origin: None }
     }
 
     /// The removal that nobody asked for by a request, of a binding, or of all those of a home address.
     pub(super) const fn ending(home_address: Ipv4Addr, care_of: Option<Ipv4Addr>, why: &'static str) -> Self {
         let step = Step::Unbind { home_address, care_of, returned: None, why };
-        Self { deadline: None, step, of: None, reply: None }
+        Self { deadline: None, step, of: None, reply: None, origin: None }
     }
 
     /// Something that nothing follows from.
     pub(super) const fn unwaited() -> Self {
-        Self { deadline: None, step: Step::Record, of: None, reply: None }
+        Self { deadline: None, step: Step::Record, of: None, reply: None, origin: None }
     }
 
     pub(super) fn awaiting(asked: Asked, now: Now) -> Self {
         let of = Some((asked.nai.clone(), asked.identification));
-        Self { deadline: Some(now.mono + KEY_TIMEOUT), step: Step::Keys(Box::new(asked)), of, reply: None }
+        let origin = Some(Origin::of(&asked));
+        let (deadline, step) = (Some(now.mono + KEY_TIMEOUT), Step::Keys(Box::new(asked)));
+        Self { deadline, step, of, reply: None, origin }
     }
 }
 
 impl HomeAgent {
     /// Keys, or none, for a request that waits for them.
     pub(super) fn keys(&mut self, ticket: Ticket, result: Result<Keys, KdcError>, now: Now) {
-        let Some(Work { step: Step::Keys(asked), .. }) = self.work.remove(&ticket) else {
+        let Some(Work { step: Step::Keys(asked), deadline, .. }) = self.work.remove(ticket) else {
             return;
         };
+        if result.is_ok() {
+            self.figures.keys_came(deadline, KEY_TIMEOUT, now.mono);
+        }
         match result {
             Ok(keys) => self.bind(*asked, Some(keys), now),
             Err(KdcError::Unavailable(why)) => {
@@ -182,7 +190,7 @@ impl HomeAgent {
 
     /// Answers a request that is denied: the identification is recorded all the same.
     pub(super) fn deny(&mut self, asked: &Asked, code: Code, detail: Option<DetailCode>, now: Now) {
-        self.count(format!("code {}", code.0));
+        self.count_denial(&asked.nai, code, now);
         let why = detail.map_or_else(|| code.to_string(), |d| format!("{code} ({})", d.meaning()));
         let mut event = Event::new(EventKind::Denied, why).of(asked.identification);
         event.code = Some(code.0);
@@ -249,14 +257,15 @@ impl HomeAgent {
         );
         let ticket = self.ticket();
         let of = Some((nai.clone(), identification));
-        self.work.insert(ticket, Work { deadline: None, step, of, reply });
+        let origin = Some(Origin::of(asked));
+        self.work.insert(ticket, Work { deadline: None, step, of, reply, origin });
         self.outbox.effect(Effect::Persist { ticket, changes });
         Some(ticket)
     }
 
     /// The store has answered.
     pub(super) fn persisted(&mut self, ticket: Ticket, result: Result<(), CommitError>, now: Now) {
-        let Some(work) = self.work.remove(&ticket) else {
+        let Some(work) = self.work.remove(ticket) else {
             return;
         };
         if let Err(error) = result {
@@ -268,6 +277,19 @@ impl HomeAgent {
             && let Some(known) = self.known.get_mut(nai)
         {
             known.stored = Some(*identification);
+        }
+        if let (Some((nai, _)), Some(_)) = (&work.of, &work.reply) {
+            match &work.step {
+                Step::Bind { .. } => {
+                    self.figures.accepted(nai, true, now);
+                    self.count("registrations accepted");
+                }
+                Step::Unbind { .. } => {
+                    self.figures.accepted(nai, false, now);
+                    self.count("deregistrations accepted");
+                }
+                Step::Keys(_) | Step::Record | Step::Subscribers(_) => {}
+            }
         }
         match work.step {
             Step::Keys(_) | Step::Record => {}
@@ -315,7 +337,8 @@ impl HomeAgent {
             let nai = known.subscriber.nai.clone();
             self.outbox.effect(Effect::Refresh { nai });
         }
-        self.discard("not committed", format!("nothing was answered: {error}"));
+        self.count("not committed");
+        self.notify(Event::new(EventKind::Discarded, format!("nothing was answered: {error}")));
     }
 
     /// Another home agent on the same store was quicker. What it wrote counts: replays are measured against it, and a
@@ -459,7 +482,9 @@ impl HomeAgent {
 
     /// True if a new binding with these addresses is on its way to the store.
     pub(super) fn renewing(&self, id: BindingId) -> bool {
-        self.arriving_at().any(|arriving| arriving == id)
+        self.work
+            .at(id.0)
+            .any(|work| matches!(&work.step, Step::Bind { binding, .. } if id_of(binding) == id))
     }
 
     /// Where new bindings are on their way to.
@@ -474,7 +499,7 @@ impl HomeAgent {
     pub(super) fn standing_bindings(&self, home_address: Ipv4Addr) -> impl Iterator<Item = &Binding> {
         let mut standing: BTreeMap<_, _> =
             self.bindings.of(home_address).map(|binding| (binding.care_of, binding)).collect();
-        for work in self.work.values() {
+        for work in self.work.at(home_address) {
             match &work.step {
                 Step::Bind { binding, beside, .. } if binding.home_address == home_address => {
                     if !beside {
@@ -507,7 +532,7 @@ impl HomeAgent {
 
     /// True if this request of the subscriber still waits for keys or for its commit.
     pub(super) fn in_progress(&self, nai: &Nai, identification: Identification) -> bool {
-        self.work.values().any(|w| w.of.as_ref().is_some_and(|(n, i)| n == nai && *i == identification))
+        self.work.of(nai).any(|waiting| waiting == identification)
     }
 
     /// Ends bindings whose lifetime is over and gives up requests whose keys never came.
@@ -521,13 +546,7 @@ impl HomeAgent {
                 None => self.bindings.stays(id),
             }
         }
-        let late: Vec<_> = self
-            .work
-            .iter()
-            .filter(|(_, w)| w.deadline.is_some_and(|d| d <= now.mono))
-            .map(|(t, _)| *t)
-            .collect();
-        for ticket in late {
+        while let Some(ticket) = self.work.late(now.mono) {
             self.keys(ticket, Err(KdcError::Unavailable("it did not answer in time".into())), now);
         }
     }

@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::Ipv4Addr,
+    sync::Arc,
     time::Duration,
 };
 
@@ -62,6 +63,8 @@ pub(super) struct Bindings {
     inbound: BTreeMap<Spi, BindingId>,
     /// When associations of which one are erased.
     erasures: BTreeSet<(Instant, BindingId)>,
+    /// How many there are through each foreign agent.
+    through: BTreeMap<Arc<str>, usize>,
 }
 
 impl Bindings {
@@ -71,6 +74,11 @@ impl Bindings {
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Binding> {
         self.by_id.values().map(|bound| &bound.binding)
+    }
+
+    /// How many there are through a foreign agent.
+    pub(super) fn through(&self, agent: &str) -> usize {
+        self.through.get(agent).copied().unwrap_or(0)
     }
 
     pub(super) fn find(&self, id: BindingId) -> Option<&Bound> {
@@ -107,6 +115,12 @@ impl Bindings {
     fn put(&mut self, id: BindingId, bound: Bound) {
         self.inbound.extend(bound.binding.associations.iter().map(|a| (a.inbound, id)));
         self.erasures.extend(bound.changeover.deadline().map(|at| (at, id)));
+        if let Some(agent) = &bound.binding.foreign_agent {
+            match self.through.get_mut(agent) {
+                Some(count) => *count += 1,
+                None => drop(self.through.insert(agent.clone(), 1)),
+            }
+        }
         self.by_id.insert(id, bound);
     }
 
@@ -117,6 +131,11 @@ impl Bindings {
         }
         if let Some(at) = bound.changeover.deadline() {
             self.erasures.remove(&(at, id));
+        }
+        if let Some(agent) = &bound.binding.foreign_agent
+            && let Some(count) = self.through.get_mut(agent)
+        {
+            *count -= 1;
         }
         Some(bound)
     }

@@ -4,7 +4,10 @@
 use sa::AgentPath;
 use sansio::Now;
 
-use super::{Config, HomeAgent, Neighbour, Path, bind::Step};
+use super::{
+    Config, HomeAgent, Neighbour, Path,
+    bind::{Step, Work},
+};
 
 /// The foreign agents by number. Work in progress names them so: a number stays its agent's, and one that was taken
 /// out is not given again.
@@ -14,6 +17,11 @@ pub(super) struct Paths(Vec<Option<Path>>);
 impl Paths {
     pub(super) fn new(neighbours: Vec<Neighbour>, home_agent: &str) -> Self {
         Self(neighbours.into_iter().map(|neighbour| Some(Path::to(neighbour, home_agent))).collect())
+    }
+
+    /// How many numbers were given.
+    pub(super) const fn len(&self) -> usize {
+        self.0.len()
     }
 
     pub(super) fn get(&self, number: usize) -> Option<&Path> {
@@ -66,10 +74,15 @@ impl HomeAgent {
     /// end: its mobile nodes are not to blame.
     pub(super) fn configure(&mut self, config: Config, now: Now) {
         let gone = self.paths.replace(config.neighbours, &self.config.nai);
-        self.work.retain(|_, work| match &work.step {
-            Step::Keys(asked) => !asked.agent.as_ref().is_some_and(|agent| gone.contains(&agent.path)),
-            _ => true,
-        });
+        self.gate.serves(self.paths.len());
+        let relayed = |work: &Work| match &work.step {
+            Step::Keys(asked) => asked.agent.as_ref().is_some_and(|agent| gone.contains(&agent.path)),
+            _ => false,
+        };
+        for ticket in self.work.tickets_of(relayed) {
+            self.work.remove(ticket);
+        }
+        self.config.limits = config.limits;
         self.config.max_lifetime = config.max_lifetime;
         self.config.timestamp_window = config.timestamp_window;
         self.config.max_bindings = config.max_bindings;

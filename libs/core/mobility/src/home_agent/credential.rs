@@ -1,12 +1,9 @@
 //! What a subscriber authenticates by: KEY 0, and for an overlap after a rotation the one before it; and the indices
 //! that name each (docs/wire.md, one-time indices).
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    ops::RangeInclusive,
-};
+use std::ops::RangeInclusive;
 
-use record::{Nai, Subscriber};
+use record::Subscriber;
 use sa::{MobileHome, PlainAssociation};
 use wire::mip::Spi;
 
@@ -73,6 +70,23 @@ impl Credential {
         self.highest = highest;
     }
 
+    /// Moves the window up to this number, never down. What leaves it and what enters it is told.
+    pub(super) fn move_up(&mut self, highest: u64) -> (Vec<Spi>, Vec<Spi>) {
+        let before = self.window();
+        if highest <= self.highest {
+            return Default::default();
+        }
+        self.highest = highest;
+        if !self.one_time {
+            return Default::default();
+        }
+        let after = self.window();
+        let spis = |numbers: RangeInclusive<u64>, but: &RangeInclusive<u64>| {
+            numbers.filter(|n| !but.contains(n)).map(|n| self.keys.one_time_spi(n)).collect()
+        };
+        (spis(before.clone(), &after), spis(after, &before))
+    }
+
     fn window(&self) -> RangeInclusive<u64> {
         self.highest.saturating_sub(BELOW).max(1)..=self.highest.saturating_add(ABOVE)
     }
@@ -87,51 +101,11 @@ impl Credential {
     /// The number of this index: 0 for the static one, `None` if it does not name this credential now.
     pub(super) fn number_of(&self, spi: Spi) -> Option<u64> {
         if self.one_time {
-            self.window().find(|n| self.keys.one_time_spi(*n) == spi)
+            // Mostly the next one, or the same again.
+            let (above, below) = (self.highest..=*self.window().end(), *self.window().start()..self.highest);
+            above.chain(below).find(|n| *n > 0 && self.keys.one_time_spi(*n) == spi)
         } else {
             (self.keys.spi() == spi).then_some(0)
         }
-    }
-}
-
-/// Which subscribers an index may name. A million of them with 16 indices each fit: an entry has 8 bytes.
-#[derive(Default)]
-pub(super) struct Names {
-    by_index: BTreeSet<(Spi, u32)>,
-    subscribers: BTreeMap<u32, Nai>,
-    next: u32,
-}
-
-impl Names {
-    /// A number for a subscriber that has none yet.
-    pub(super) fn enter(&mut self, nai: Nai) -> u32 {
-        while self.subscribers.contains_key(&self.next) {
-            self.next = self.next.wrapping_add(1);
-        }
-        self.subscribers.insert(self.next, nai);
-        self.next
-    }
-
-    pub(super) fn leave(&mut self, number: u32) {
-        self.subscribers.remove(&number);
-    }
-
-    pub(super) fn add(&mut self, number: u32, indices: impl Iterator<Item = Spi>) {
-        self.by_index.extend(indices.map(|spi| (spi, number)));
-    }
-
-    pub(super) fn remove(&mut self, number: u32, indices: impl Iterator<Item = Spi>) {
-        for spi in indices {
-            self.by_index.remove(&(spi, number));
-        }
-    }
-
-    /// The subscribers that an index may name, in the order in which they came.
-    pub(super) fn candidates(&self, spi: Spi) -> impl Iterator<Item = &Nai> {
-        self.by_index.range((spi, 0)..=(spi, u32::MAX)).filter_map(|(_, number)| self.subscribers.get(number))
-    }
-
-    pub(super) fn is_taken(&self, spi: Spi) -> bool {
-        self.candidates(spi).next().is_some()
     }
 }

@@ -24,6 +24,7 @@ use super::{
     CANDIDATES, Effect, HomeAgent, KeyRequest, Known,
     answer::Repeated,
     bind::Work,
+    limits::ANSWERS,
     plain::Clear,
     realm::{self, Named},
 };
@@ -122,21 +123,34 @@ impl HomeAgent {
         }
         let fixed = match Request::parse(payload) {
             Ok(fixed) => fixed,
-            Err(error) => return self.discard("malformed", format!("not a registration request: {error}")),
+            Err(error) => {
+                return self.discard("malformed", format_args!("not a registration request: {error}"));
+            }
         };
         let parts = match Parts::parse(payload, Request::LEN, self.config.vendor) {
             Ok(parts) => Unverified::new(parts),
-            Err(error) => return self.discard("malformed", format!("registration request: {error}")),
+            Err(error) => return self.discard("malformed", format_args!("registration request: {error}")),
         };
         let path = self.path_of(parts.peek(), source);
         if path.is_none() && parts.peek().foreign_home.is_some() {
+            self.proved_nothing(source, false, now);
             return self.discard("no association with the agent", "34 of an agent that is not configured");
         }
         let relayed = path
             .and_then(|p| self.paths.get(p))
             .is_some_and(|p| p.keys.matches(Direction::ToHome, parts.peek()));
+        if let Some(path) = path.filter(|_| !relayed && parts.peek().foreign_home.is_some())
+            && !self.gate.looks_behind_34(path, now)
+        {
+            // So that 32 need not be looked for among the subscribers only to answer code 132.
+            self.proved_nothing(source, true, now);
+            return self.discard("34 is wrong too often", "a wrong 34 in the name of a configured agent");
+        }
+        if !through_an_agent(parts.peek()) && !self.shows_itself(fixed, parts.peek(), source, now) {
+            return;
+        }
         let author = if parts.peek().mobile_home.spi.names_realm_key() {
-            let Some(named) = self.named_by_realm_key(&fixed, parts.peek(), source, (path, relayed), now)
+            let Some(named) = self.named_by_realm_key(fixed, parts.peek(), source, (path, relayed), now)
             else {
                 return;
             };
@@ -171,10 +185,11 @@ impl HomeAgent {
         self.names.candidates(spi).take(CANDIDATES).find_map(|nai| {
             let credentials = self.known.get(nai)?.credentials.iter();
             let credentials = credentials.filter(|c| c.counts(unix) && c.plain.is_none());
-            let mut named = credentials.filter_map(|c| Some((c, c.number_of(spi)?)));
-            named.find_map(|(credential, index)| {
+            let mut credentials = credentials;
+            credentials.find_map(|credential| {
+                // The number of a one-time index costs up to 16 authenticators, and is an authentic request's alone.
                 let verified = credential.keys.verify(Direction::ToHome, spi, parts)?;
-                let generation = credential.generation;
+                let (generation, index) = (credential.generation, credential.number_of(spi)?);
                 Some((Author { nai: nai.clone(), generation, index, realm_seal: None }, verified))
             })
         })
@@ -221,6 +236,17 @@ impl HomeAgent {
         if matches!(repeated, Some(Repeated::Silence)) {
             return self.discard("repeated elsewhere", "an answered request came again with other indices");
         }
+        if matches!(repeated, Some(Repeated::TooOften)) {
+            return self.discard("repeated too often", "an answered request came again and again");
+        }
+        let window = self.config.timestamp_window;
+        let known = self.known.get(nai);
+        let seen = known.and_then(|known| known.seen);
+        let replay = check_identification(fixed.identification, seen, now.unix.as_secs(), window);
+        if repeated.is_none() && replay != Replay::Fresh && known.is_some_and(|known| known.was_refused(&t1))
+        {
+            return self.discard("replayed", "an identification that was refused before");
+        }
         let Some(mut asked) = self.asked(author, fixed, &parts, source, path) else {
             return;
         };
@@ -232,13 +258,16 @@ impl HomeAgent {
         if repeated.is_some() {
             return self.deny_again(&asked, Code::HA_PROHIBITED, now);
         }
+        if replay == Replay::Fresh
+            && let Err(why) = self.check_room(&asked, now)
+        {
+            return self.turn_away(&asked, why, now);
+        }
         let Some(known) = self.known.get_mut(nai) else {
             return;
         };
-        let window = self.config.timestamp_window;
-        let replay = check_identification(fixed.identification, known.seen, now.unix.as_secs(), window);
         if replay != Replay::Fresh {
-            if known.first_refusal(&t1) {
+            if known.first_refusal(&t1) && known.answers.take(ANSWERS, now.mono) {
                 self.mismatch(&asked, replay, now);
             } else {
                 self.discard("replayed", "an identification that was refused before");
@@ -513,7 +542,10 @@ impl HomeAgent {
             true => self.bindings.find((asked.home_address, asked.care_of)).is_none(),
             false => self.bindings.of(asked.home_address).next().is_none(),
         };
-        if new && self.bindings.len() >= self.config.max_bindings {
+        let agent = asked.serving_agent().map_or(0, |agent| self.bindings.through(&agent.nai));
+        if new
+            && (self.bindings.len() >= self.config.max_bindings || agent >= self.config.limits.bindings_agent)
+        {
             return Err(denial(Code::HA_RESOURCES));
         }
         Ok(())
@@ -564,6 +596,11 @@ fn link_address(parts: &Parts<'_>, (cipher, key): &(Cipher, Key)) -> Option<Link
 }
 
 impl Known {
+    /// True if this transcript is one of the last that were refused for their identification.
+    pub(super) fn was_refused(&self, t1: &Transcript) -> bool {
+        self.refused.contains(&t1.0)
+    }
+
     /// True the first time this transcript is refused for its identification.
     pub(super) fn first_refusal(&mut self, t1: &Transcript) -> bool {
         const KEPT: usize = 8;

@@ -26,6 +26,7 @@ use super::{
     CANDIDATES, HomeAgent, Known,
     answer::Repeated,
     intake::{Asked, Author, Denial},
+    limits::ANSWERS,
 };
 use crate::{Event, EventKind, budget::Budget};
 
@@ -107,7 +108,9 @@ impl HomeAgent {
         arrival: Arrival,
         now: Now,
     ) {
+        let (source, (_, relayed)) = arrival;
         let Some(author) = self.plain_author(message.peek(), now) else {
+            self.proved_nothing(source, relayed, now);
             return self.discard("not authenticated", "unknown index, or 32 is wrong");
         };
         let known = self.known.get(&author.nai);
@@ -115,7 +118,10 @@ impl HomeAgent {
         let verified = credential.and_then(|c| c.plain.as_ref()).and_then(|plain| plain.verify(message));
         match verified {
             Some(parts) => self.plain_request(author, fixed, parts, arrival, now),
-            None => self.plain_failed(author, fixed, message.peek(), arrival, now),
+            None => {
+                self.proved_nothing(source, relayed, now);
+                self.plain_failed(author, fixed, message.peek(), arrival, now);
+            }
         }
     }
 
@@ -130,6 +136,11 @@ impl HomeAgent {
             })?;
             Some(Author { nai: nai.clone(), generation: named.generation, index: 0, realm_seal: None })
         })
+    }
+
+    /// True if the index of 32 is that of a node without our extensions.
+    pub(super) fn is_plain(&self, parts: &Parts<'_>, now: Now) -> bool {
+        self.plain_author(parts, now).is_some()
     }
 
     /// 32 is wrong: code 131 if the agent that relayed is authentic, or if there is none (RFC 5944 section 3.8.2.1).
@@ -179,6 +190,9 @@ impl HomeAgent {
         if matches!(repeated, Some(Repeated::Silence)) {
             return self.discard("repeated elsewhere", "an answered request came again from elsewhere");
         }
+        if matches!(repeated, Some(Repeated::TooOften)) {
+            return self.discard("repeated too often", "an answered request came again and again");
+        }
         let Some(mut asked) = self.asked(author, fixed, &parts, source, path) else {
             return;
         };
@@ -197,6 +211,11 @@ impl HomeAgent {
             Some(_) => return self.deny_again(&asked, Code::HA_PROHIBITED, now),
             None => {}
         }
+        if self.is_fresh(&nai, fixed.identification, given, now)
+            && let Err(why) = self.check_room(&asked, now)
+        {
+            return self.turn_away(&asked, why, now);
+        }
         match self.plain_replay(&nai, fixed.identification, given, now) {
             (Replay::Fresh, next) => {
                 if let Some(clear) = &mut asked.clear {
@@ -205,8 +224,10 @@ impl HomeAgent {
             }
             (replay, _) => {
                 // What a replay with a timestamp asks for is told once; a nonce may have been lost on its way.
-                let known = self.known.get_mut(&nai);
-                if given.is_some() || known.is_some_and(|known| known.first_refusal(&t1)) {
+                let answered = self.known.get_mut(&nai).is_some_and(|known| {
+                    (given.is_some() || known.first_refusal(&t1)) && known.answers.take(ANSWERS, now.mono)
+                });
+                if answered {
                     self.mismatch(&asked, replay, now);
                 } else {
                     self.discard("replayed", "an identification that was refused before");
@@ -222,6 +243,17 @@ impl HomeAgent {
             },
             Err((code, _)) => self.deny(&asked, code, None, now),
         }
+    }
+
+    /// Whether an identification would pass, without a change.
+    fn is_fresh(&self, nai: &Nai, identification: Identification, given: Option<u32>, now: Now) -> bool {
+        let seen = self.known.get(nai).and_then(|known| known.seen);
+        let window = self.config.timestamp_window;
+        let replay = match given {
+            Some(given) => check_nonce(identification, given),
+            None => check_identification(identification, seen, now.unix.as_secs(), window),
+        };
+        replay == Replay::Fresh
     }
 
     /// Checks an identification; what passes counts as seen, and with nonces the next one is given.
@@ -255,7 +287,7 @@ impl HomeAgent {
     /// True if this request waits for its commit: its low half does for recognition, whatever the high one becomes.
     fn plain_in_progress(&self, nai: &Nai, identification: Identification) -> bool {
         let low = identification.low();
-        self.work.values().any(|w| w.of.as_ref().is_some_and(|(n, i)| n == nai && i.low() == low))
+        self.work.of(nai).any(|waiting| waiting.low() == low)
     }
 
     fn decide_plain(

@@ -104,7 +104,7 @@ impl HomeAgent {
     /// named one sent it is still to be seen.
     pub(super) fn named_by_realm_key(
         &mut self,
-        fixed: &Request,
+        fixed: Request,
         parts: &Parts<'_>,
         source: SocketAddrV4,
         (path, relayed): (Option<usize>, bool),
@@ -121,7 +121,8 @@ impl HomeAgent {
             return None;
         }
         if !through && !self.cookie_is_right(fixed, parts, source, now) {
-            self.ask_for_cookie(fixed, parts, source);
+            self.proved_nothing(source, false, now);
+            self.ask_for_cookie(fixed, parts, source, now);
             return None;
         }
         let budget = self.realm.budgets.entry(path.filter(|_| through));
@@ -148,9 +149,9 @@ impl HomeAgent {
         Some(Named { nai, index: name.index, seal: (Cipher::Aes256Gcm, seal) })
     }
 
-    fn cookie_is_right(
+    pub(super) fn cookie_is_right(
         &mut self,
-        fixed: &Request,
+        fixed: Request,
         parts: &Parts<'_>,
         source: SocketAddrV4,
         now: Now,
@@ -165,7 +166,16 @@ impl HomeAgent {
     }
 
     /// Asks for the same request with a cookie, in a reply that is shorter than the request.
-    fn ask_for_cookie(&mut self, fixed: &Request, parts: &Parts<'_>, source: SocketAddrV4) {
+    pub(super) fn ask_for_cookie(
+        &mut self,
+        fixed: Request,
+        parts: &Parts<'_>,
+        source: SocketAddrV4,
+        now: Now,
+    ) {
+        if !self.gate.asks_for_cookie(*source.ip(), now) {
+            return self.discard("cookies too often", "more requests that need a cookie than are answered");
+        }
         let mut w = Writer::with_capacity(64);
         let reply = Reply {
             code: Code::HA_UNSPECIFIED,

@@ -30,7 +30,7 @@ impl HomeAgent {
     /// A revocation arrived.
     pub(super) fn revoked(&mut self, from: SocketAddrV4, payload: &[u8], now: Now) {
         if let Err(why) = self.take_revocation(from, payload, now) {
-            self.discard(why, format!("discarded a {why}"));
+            self.discard(why, format_args!("discarded a {why}"));
         }
     }
 
@@ -148,7 +148,7 @@ impl HomeAgent {
                 self.count("revocations acknowledged by the other end");
                 self.forget_telling(done.ended);
             }
-            Err(why) => self.discard(why, format!("discarded an {why}")),
+            Err(why) => self.discard(why, format_args!("discarded an {why}")),
         }
     }
 }

@@ -36,6 +36,11 @@ impl Reused {
         self.by_share.retain(|_, (_, until)| *until > now.mono);
     }
 
+    /// How many are kept: at most 16 for each foreign agent.
+    pub(super) fn len(&self) -> usize {
+        self.by_share.len()
+    }
+
     fn make_room(&mut self, path: usize) {
         let own = || self.by_share.iter().filter(|((of, _), _)| *of == path);
         if own().count() >= KEPT

@@ -9,7 +9,7 @@ use record::{Change, Nai, RealmKey, Subscriber, SubscriberState};
 use sansio::{Instant, Now};
 use wire::mip::Spi;
 
-use super::{Effect, HomeAgent, Known, bind::Work, credential::Credential, revoke::Sequel};
+use super::{Effect, HomeAgent, Known, Meter, bind::Work, credential::Credential, revoke::Sequel};
 
 /// When changes that the store refused are sent to it again.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -72,6 +72,7 @@ impl HomeAgent {
         let nai = subscriber.nai.clone();
         let before = self.forget(&nai);
         if subscriber.state == SubscriberState::Revoked {
+            self.figures.forget(&nai);
             return;
         }
         if !subscriber.home_address.is_unspecified() {
@@ -91,8 +92,8 @@ impl HomeAgent {
             credential.set_highest(same.map_or(0, Credential::highest));
         }
         let number = self.names.enter(nai.clone());
-        self.names.add(number, credentials.iter().flat_map(Credential::indices));
-        let (repeat, refused) = (None, Vec::new());
+        credentials.iter().flat_map(Credential::indices).for_each(|spi| self.names.add(number, spi));
+        let (repeat, refused, answers) = (None, Vec::new(), Meter::default());
         let known = Known {
             subscriber,
             number,
@@ -104,6 +105,7 @@ impl HomeAgent {
             comparable,
             repeat,
             refused,
+            answers,
         };
         self.known.insert(nai, known);
     }
@@ -113,7 +115,8 @@ impl HomeAgent {
         if !known.subscriber.home_address.is_unspecified() {
             self.addresses.free(known.subscriber.home_address);
         }
-        self.names.remove(known.number, known.credentials.iter().flat_map(Credential::indices));
+        let indices = known.credentials.iter().flat_map(Credential::indices);
+        indices.for_each(|spi| self.names.remove(known.number, spi));
         self.names.leave(known.number);
         Some(known)
     }
@@ -124,10 +127,10 @@ impl HomeAgent {
             return;
         };
         let of_that_key = known.credentials.iter_mut().find(|c| c.generation == generation);
-        if let Some(credential) = of_that_key.filter(|c| index > c.highest()) {
-            self.names.remove(known.number, credential.indices());
-            credential.set_highest(index);
-            self.names.add(known.number, credential.indices());
+        if let Some(credential) = of_that_key {
+            let (left, entered) = credential.move_up(index);
+            left.into_iter().for_each(|spi| self.names.remove(known.number, spi));
+            entered.into_iter().for_each(|spi| self.names.add(known.number, spi));
         }
     }
 
@@ -230,7 +233,7 @@ impl HomeAgent {
             self.learn(subscriber);
         }
         self.outbox.effect(Effect::Acknowledge(cursor));
-        self.revision += 1;
+        self.figures.visible();
         self.following.committing = false;
         self.follow(now);
     }

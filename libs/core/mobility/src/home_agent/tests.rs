@@ -4,6 +4,7 @@ mod addresses;
 mod configuring;
 mod conformance;
 mod following;
+mod limits;
 mod plain;
 mod privacy;
 mod refusing;
@@ -33,6 +34,7 @@ use wire::{
 };
 
 use super::*;
+use crate::EventKind;
 
 const NOW: u64 = 1_800_000_000;
 const HA: Ipv4Addr = Ipv4Addr::new(10, 11, 1, 2);
@@ -256,6 +258,7 @@ fn config() -> Config {
         inform: true,
         keepalive: 110,
         home_addresses: None,
+        limits: Limits::default(),
         neighbours: vec![neighbour(0), neighbour(1)],
     }
 }

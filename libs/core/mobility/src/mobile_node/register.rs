@@ -296,8 +296,8 @@ impl MobileNode {
             a.sent.pop_front();
         }
         let (agent, challenge) = draft.heard.unzip();
-        // Only a home agent that hears us directly asks for a cookie, and only for this.
-        let repeatable = agent.is_none() && matches!(draft.naming, Naming::Realm(_));
+        // Only a home agent that hears us directly asks for a cookie.
+        let repeatable = agent.is_none();
         a.sent.push_back(Sent {
             purpose,
             identification: draft.identification,

@@ -1,9 +1,9 @@
 //! Home agent: packets for bound home addresses come here and go into the tunnel (RFC 5944 §4.2, §4.6).
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     net::Ipv4Addr,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use sansio::LinkAddress;
@@ -33,8 +33,18 @@ pub struct HomeAgent {
     home: u32,
     /// Index of the TUN device.
     tunnel: u32,
-    /// What the neighbours are being told of home addresses.
-    told: Arc<Mutex<BTreeMap<Ipv4Addr, Announcement>>>,
+    /// The home addresses that are caught, with the largest packet of each, and what the neighbours were told last.
+    caught: Arc<Mutex<BTreeMap<Ipv4Addr, Caught>>>,
+    /// What the neighbours are being told of mobile nodes that are back.
+    returned: Arc<Mutex<BTreeMap<Ipv4Addr, Announcement>>>,
+}
+
+/// A home address that is caught.
+#[derive(Debug)]
+struct Caught {
+    mtu: u16,
+    /// Its repetitions end with it; none after a restart.
+    _told: Option<Announcement>,
 }
 
 impl HomeAgent {
@@ -54,22 +64,32 @@ impl HomeAgent {
         sysctl::set(&format!("net/ipv4/neigh/{home_interface}/proxy_delay"), "0")?;
         let home = netlink.link(home_interface).await?.index;
         let tunnel = netlink.link(device).await?.index;
-        let plan = Self { netlink, home, tunnel, told: Arc::default() };
+        let caught = bindings.iter().map(|b| (b.home_address, Caught { mtu: b.mtu, _told: None })).collect();
+        let (caught, returned) = (Arc::new(Mutex::new(caught)), Arc::default());
+        let plan = Self { netlink, home, tunnel, caught, returned };
         let routes: Vec<Route> = bindings.iter().map(|binding| plan.route(binding)).collect();
         plan.netlink.settle_routes(Owner::HomeAgent, &routes).await?;
         plan.settle_proxies(bindings).await?;
         Ok(plan)
     }
 
-    /// Catches the packets of a home address. The neighbours on the home link learn at once.
+    /// Catches the packets of a home address. The neighbours on the home link learn at once. Nothing is done for one
+    /// that is caught already, with the same largest packet: a mobile node that goes from one visited network to the
+    /// next changes nothing at home.
     ///
     /// # Errors
     /// The kernel refused.
     pub async fn bind(&self, link: &LinkSocket, binding: &Binding) -> Result<(), Error> {
+        let Binding { home_address, mtu } = *binding;
+        match locked(&self.caught).get(&home_address) {
+            Some(caught) if caught.mtu == mtu => return Ok(()),
+            _ => drop(locked(&self.returned).remove(&home_address)),
+        }
         // A proxy answers only for what is routed elsewhere: the route comes first.
         self.netlink.replace_route(&self.route(binding)).await?;
-        self.netlink.add_proxy(self.home, binding.home_address).await?;
-        self.tell(binding.home_address, Some(link.gratuitous_arp(binding.home_address)?));
+        self.netlink.add_proxy(self.home, home_address).await?;
+        let told = Some(link.gratuitous_arp(home_address)?);
+        locked(&self.caught).insert(home_address, Caught { mtu, _told: told });
         Ok(())
     }
 
@@ -86,22 +106,18 @@ impl HomeAgent {
         home_address: Ipv4Addr,
         returned: Option<LinkAddress>,
     ) -> Result<(), Error> {
-        self.tell(home_address, None);
+        locked(&self.caught).remove(&home_address);
         self.netlink.del_proxy(self.home, home_address).await?;
         self.netlink.del_route(&Route::to(Owner::HomeAgent, home_address, 32).dev(self.tunnel)).await?;
         if let Some(owner) = returned {
             // Our own reply need not ask for what the request said.
             self.netlink.learn_neighbour(self.home, home_address, owner).await?;
-            self.tell(home_address, Some(link.gratuitous_arp_for(home_address, owner)?));
+            let told = link.gratuitous_arp_for(home_address, owner)?;
+            let mut returned = locked(&self.returned);
+            returned.retain(|_, told| !told.is_over());
+            returned.insert(home_address, told);
         }
         Ok(())
-    }
-
-    /// Ends what was told of a home address before, and goes on with this.
-    fn tell(&self, home_address: Ipv4Addr, now: Option<Announcement>) {
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        told.retain(|address, announcement| *address != home_address && !announcement.is_over());
-        told.extend(now.map(|announcement| (home_address, announcement)));
     }
 
     fn route(&self, binding: &Binding) -> Route {
@@ -109,17 +125,22 @@ impl HomeAgent {
     }
 
     async fn settle_proxies(&self, bindings: &[Binding]) -> Result<(), Error> {
-        let present = self.netlink.proxies(self.home).await?;
+        let present: BTreeSet<_> = self.netlink.proxies(self.home).await?.into_iter().collect();
         for binding in bindings {
             if !present.contains(&binding.home_address) {
                 self.netlink.add_proxy(self.home, binding.home_address).await?;
             }
         }
+        let caught: BTreeSet<_> = bindings.iter().map(|binding| binding.home_address).collect();
         for address in present {
-            if !bindings.iter().any(|binding| binding.home_address == address) {
+            if !caught.contains(&address) {
                 self.netlink.del_proxy(self.home, address).await?;
             }
         }
         Ok(())
     }
+}
+
+fn locked<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -10,7 +10,6 @@ use std::{
 
 use forward::{Duplicates, Outer, Reason, Table, Verdict, decap, encap::TUNNEL_DATA, mtu::Paths};
 use nix::poll::{PollFd, PollFlags, PollTimeout};
-use tokio::sync::mpsc;
 
 use super::{
     SLOT, Shared,
@@ -21,6 +20,7 @@ use super::{
 };
 use crate::{
     batch::Receiver,
+    intake,
     udp::{Port, Received},
 };
 
@@ -32,7 +32,7 @@ const TURN: usize = 8;
 /// The thread that reads the network.
 pub(super) struct Inbound {
     shared: Arc<Shared>,
-    control: mpsc::Sender<Received>,
+    control: intake::Sender,
 }
 
 /// The arrays of the thread, made inside it.
@@ -45,7 +45,7 @@ struct Work {
 }
 
 impl Inbound {
-    pub(super) const fn new(shared: Arc<Shared>, control: mpsc::Sender<Received>) -> Self {
+    pub(super) const fn new(shared: Arc<Shared>, control: intake::Sender) -> Self {
         Self { shared, control }
     }
 
@@ -139,7 +139,7 @@ impl Inbound {
             return;
         }
         let received = Received { source, destination: port.local(), payload: payload.to_vec() };
-        if self.control.try_send(received).is_err() {
+        if !self.control.send(received) {
             self.shared.tally.add(Count::ControlOverflow, 1);
         }
     }

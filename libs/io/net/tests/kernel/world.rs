@@ -17,9 +17,8 @@ use net::{
         mobile_node::CareOf, mobile_node::Home,
     },
     tunnel::{Config, Encapsulations, Links, Tunnel},
-    udp::{Port, Received},
+    udp::Port,
 };
-use tokio::sync::mpsc;
 
 use crate::lab::{Host, PATIENCE, Switch};
 
@@ -63,7 +62,7 @@ impl Encapsulation {
 pub(crate) const ALL: [Encapsulation; 4] =
     [Encapsulation::IpInIp, Encapsulation::Minimal, Encapsulation::Gre, Encapsulation::Udp];
 
-pub(crate) type Control = mpsc::Receiver<Received>;
+pub(crate) type Control = net::intake::Receiver;
 
 /// `correspondent`, home link, `home_agent`, core link, `router`, far link, `foreign_agent`, visited link; the
 /// mobile node can be plugged into each.

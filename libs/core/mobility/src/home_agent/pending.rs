@@ -1,0 +1,175 @@
+//! What waits for keys or for the store, and whose it is: found by subscriber, by home address and by deadline without
+//! looking through all of it, and counted by where it came from.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::Ipv4Addr,
+};
+
+use record::Nai;
+use sansio::Instant;
+use wire::mip::registration::Identification;
+
+use super::{
+    bind::{Step, Work},
+    intake::Asked,
+};
+use crate::Ticket;
+
+/// Where a request came from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Origin {
+    /// The foreign agent that relayed it, by its place among those configured.
+    pub(super) agent: Option<usize>,
+    /// Its source, of one that no agent relayed.
+    pub(super) source: Ipv4Addr,
+}
+
+impl Origin {
+    pub(super) fn of(asked: &Asked) -> Self {
+        Self { agent: asked.agent.as_ref().map(|agent| agent.path), source: *asked.source.ip() }
+    }
+}
+
+/// All of it. Its size is bounded by [`Limits`](super::Limits) as far as mobile nodes cause it, and by the number of
+/// bindings and subscribers as far as their ends and changes do.
+#[derive(Default)]
+pub(super) struct Pending {
+    by_ticket: BTreeMap<Ticket, Work>,
+    /// Those that wait for keys.
+    waits: BTreeSet<(Instant, Ticket)>,
+    by_node: BTreeMap<Nai, Vec<(Identification, Ticket)>>,
+    /// What makes or ends bindings, in the order in which it was sent to the store.
+    by_home: BTreeMap<Ipv4Addr, Vec<Ticket>>,
+    by_agent: BTreeMap<usize, usize>,
+    by_source: BTreeMap<Ipv4Addr, usize>,
+    /// How many are for a request of a mobile node.
+    asked: usize,
+    most: usize,
+}
+
+fn home_address(step: &Step) -> Option<Ipv4Addr> {
+    match step {
+        Step::Bind { binding, .. } => Some(binding.home_address),
+        Step::Unbind { home_address, .. } => Some(*home_address),
+        Step::Keys(_) | Step::Record | Step::Subscribers(_) => None,
+    }
+}
+
+fn more<K: Ord>(counts: &mut BTreeMap<K, usize>, key: K) {
+    *counts.entry(key).or_default() += 1;
+}
+
+fn fewer<K: Ord>(counts: &mut BTreeMap<K, usize>, key: &K) {
+    if let Some(count) = counts.get_mut(key) {
+        *count -= 1;
+        if *count == 0 {
+            counts.remove(key);
+        }
+    }
+}
+
+fn without<K: Ord, T>(lists: &mut BTreeMap<K, Vec<T>>, key: &K, is_it: impl Fn(&T) -> bool) {
+    if let Some(list) = lists.get_mut(key) {
+        list.retain(|item| !is_it(item));
+        if list.is_empty() {
+            lists.remove(key);
+        }
+    }
+}
+
+impl Pending {
+    pub(super) fn len(&self) -> usize {
+        self.by_ticket.len()
+    }
+
+    /// How many are for requests of mobile nodes.
+    pub(super) const fn asked(&self) -> usize {
+        self.asked
+    }
+
+    /// Most of those at a time.
+    pub(super) const fn most(&self) -> usize {
+        self.most
+    }
+
+    pub(super) fn insert(&mut self, ticket: Ticket, work: Work) {
+        if let Some(deadline) = work.deadline {
+            self.waits.insert((deadline, ticket));
+        }
+        if let Some((nai, identification)) = &work.of {
+            self.by_node.entry(nai.clone()).or_default().push((*identification, ticket));
+        }
+        if let Some(home_address) = home_address(&work.step) {
+            self.by_home.entry(home_address).or_default().push(ticket);
+        }
+        self.asked += usize::from(work.origin.is_some());
+        match work.origin {
+            Some(Origin { agent: Some(agent), .. }) => more(&mut self.by_agent, agent),
+            Some(Origin { source, .. }) => more(&mut self.by_source, source),
+            None => {}
+        }
+        self.by_ticket.insert(ticket, work);
+        self.most = self.most.max(self.asked);
+    }
+
+    pub(super) fn remove(&mut self, ticket: Ticket) -> Option<Work> {
+        let work = self.by_ticket.remove(&ticket)?;
+        if let Some((nai, _)) = &work.of {
+            without(&mut self.by_node, nai, |(_, of)| *of == ticket);
+        }
+        if let Some(home_address) = home_address(&work.step) {
+            without(&mut self.by_home, &home_address, |of| *of == ticket);
+        }
+        self.asked -= usize::from(work.origin.is_some());
+        match work.origin {
+            Some(Origin { agent: Some(agent), .. }) => fewer(&mut self.by_agent, &agent),
+            Some(Origin { source, .. }) => fewer(&mut self.by_source, &source),
+            None => {}
+        }
+        if let Some(deadline) = work.deadline {
+            self.waits.remove(&(deadline, ticket));
+        }
+        Some(work)
+    }
+
+    /// The tickets of all for which this holds.
+    pub(super) fn tickets_of(&self, holds: impl Fn(&Work) -> bool) -> Vec<Ticket> {
+        self.by_ticket.iter().filter(|(_, work)| holds(work)).map(|(ticket, _)| *ticket).collect()
+    }
+
+    /// In the order in which it came.
+    pub(super) fn values(&self) -> impl Iterator<Item = &Work> {
+        self.by_ticket.values()
+    }
+
+    /// What makes or ends bindings of a home address, in the order in which it was sent to the store.
+    pub(super) fn at(&self, home_address: Ipv4Addr) -> impl Iterator<Item = &Work> {
+        let tickets = self.by_home.get(&home_address).into_iter().flatten();
+        tickets.filter_map(|ticket| self.by_ticket.get(ticket))
+    }
+
+    /// Identifications of a subscriber's requests.
+    pub(super) fn of(&self, nai: &Nai) -> impl Iterator<Item = Identification> {
+        self.by_node.get(nai).into_iter().flatten().map(|(identification, _)| *identification)
+    }
+
+    /// How much came from there: through the same agent, or from the same address without one.
+    pub(super) fn from(&self, origin: Origin) -> usize {
+        let found = match origin.agent {
+            Some(agent) => self.by_agent.get(&agent),
+            None => self.by_source.get(&origin.source),
+        };
+        found.copied().unwrap_or(0)
+    }
+
+    /// When the first wait for keys is over.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.waits.first().map(|(deadline, _)| *deadline)
+    }
+
+    /// The first whose wait for keys is over.
+    pub(super) fn late(&self, now: Instant) -> Option<Ticket> {
+        self.waits.first().filter(|(deadline, _)| *deadline <= now).map(|(_, ticket)| *ticket)
+    }
+}
