@@ -151,11 +151,10 @@ impl Challenges {
 
     /// A registration with this challenge was accepted.
     pub(super) fn spend(&mut self, challenge: &[u8], spender: Spender, station: LinkAddress) {
-        if let Some(offered) = self.offered.iter_mut().find(|offered| offered.value == challenge) {
-            if offered.spent.len() < Self::SPENT {
-                offered.spent.insert(spender);
-                offered.spent_at.insert(station);
-            }
+        let found = self.offered.iter_mut().find(|offered| offered.value == challenge);
+        if let Some(offered) = found.filter(|offered| offered.spent.len() < Self::SPENT) {
+            offered.spent.insert(spender);
+            offered.spent_at.insert(station);
         }
     }
 }
