@@ -215,7 +215,11 @@ impl HomeAgent {
             inform: true,
             keepalive: 110,
             limits: home_agent::Limits::default(),
-            neighbours: if reload % 2 == 0 { neighbours.collect() } else { neighbours.rev().collect() },
+            neighbours: if reload.is_multiple_of(2) {
+                neighbours.collect()
+            } else {
+                neighbours.rev().collect()
+            },
         }
     }
 
