@@ -106,7 +106,7 @@ async fn every_method_checks_the_role() {
             tried.insert(method);
         }
     }
-    assert_eq!(tried.len(), 18);
+    assert_eq!(tried.len(), 19);
 
     let entries = all(server.admin(&holders[2].1).audit_trail(AuditTrailRequest::default()).await).await;
     for (name, method) in
