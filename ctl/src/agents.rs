@@ -8,8 +8,8 @@ use std::{net::Ipv4Addr, path::PathBuf, time::Duration};
 use clap::{Args, Subcommand};
 use proto::agent::{
     CountersRequest, DeregisterRequest, ListAssociationsRequest, ListBindingsRequest, ListVisitorsRequest,
-    RevokeBindingRequest, RevokeVisitorRequest, Role, StatusReply, StatusRequest, WatchEventsRequest,
-    agent_client::AgentClient,
+    ReloadRequest, RevokeBindingRequest, RevokeVisitorRequest, Role, StatusReply, StatusRequest,
+    WatchEventsRequest, agent_client::AgentClient,
 };
 use serde_json::Value;
 use tonic::{Request, Streaming, transport::Channel};
@@ -42,6 +42,8 @@ pub(crate) enum HomeAgent {
     },
     /// What happened, oldest first.
     Events(Events),
+    /// Reads its configuration file again, all or nothing, and says what is different; no binding is touched.
+    Reload,
     /// Ends the binding of a mobile node before its time, and tells whoever serves it.
     #[command(after_help = REVOKING)]
     Revoke(Revoke),
@@ -65,6 +67,8 @@ pub(crate) enum ForeignAgent {
     },
     /// What happened, oldest first.
     Events(Events),
+    /// Reads its configuration file again, all or nothing, and says what is different; no binding is touched.
+    Reload,
     /// Sends a mobile node away before its time, and tells its home agent.
     #[command(after_help = REVOKING)]
     Revoke(Revoke),
@@ -77,6 +81,8 @@ pub(crate) enum MobileNode {
     Status,
     /// What happened, oldest first.
     Events(Events),
+    /// Reads its configuration file again, all or nothing, and says what is different; no binding is touched.
+    Reload,
     /// Gives up the binding at the home agent, as at a shutdown, and waits for the confirmation.
     Deregister,
 }
@@ -124,6 +130,7 @@ enum Question {
     Events(Events),
     RevokeBinding(Revoke),
     RevokeVisitor(Revoke),
+    Reload,
     Deregister,
 }
 
@@ -135,6 +142,7 @@ impl From<HomeAgent> for Command {
             HomeAgent::Associations => Question::Associations,
             HomeAgent::Events(events) => Question::Events(events),
             HomeAgent::Counters { node } => Question::Counters(node),
+            HomeAgent::Reload => Question::Reload,
             HomeAgent::Revoke(whose) => Question::RevokeBinding(whose),
         };
         Self { role: Role::HomeAgent, question }
@@ -149,6 +157,7 @@ impl From<ForeignAgent> for Command {
             ForeignAgent::Associations => Question::Associations,
             ForeignAgent::Events(events) => Question::Events(events),
             ForeignAgent::Counters { home_agent } => Question::Counters(home_agent),
+            ForeignAgent::Reload => Question::Reload,
             ForeignAgent::Revoke(whose) => Question::RevokeVisitor(whose),
         };
         Self { role: Role::ForeignAgent, question }
@@ -160,6 +169,7 @@ impl From<MobileNode> for Command {
         let question = match command {
             MobileNode::Status => Question::Status,
             MobileNode::Events(events) => Question::Events(events),
+            MobileNode::Reload => Question::Reload,
             MobileNode::Deregister => Question::Deregister,
         };
         Self { role: Role::MobileNode, question }
@@ -212,12 +222,27 @@ pub(crate) async fn run(command: Command, socket: Option<PathBuf>, json: bool) -
             client.revoke_visitor(within(ANSWER, request)).await?;
             done(json, &format!("The visitor {home_address} is gone; its home agent is being told."));
         }
+        Question::Reload => {
+            let reply = client.reload(within(ANSWER, ReloadRequest {})).await?.into_inner();
+            show_changes(&reply.changes, json);
+        }
         Question::Deregister => {
             client.deregister(within(DEREGISTRATION, DeregisterRequest {})).await?;
             done(json, "The home agent confirmed that the binding is gone.");
         }
     }
     Ok(())
+}
+
+/// What a configuration that was read again has changed.
+pub(crate) fn show_changes(changes: &[String], json: bool) {
+    if json {
+        return json_value(&serde_json::json!({ "changes": changes }));
+    }
+    if changes.is_empty() {
+        line("The configuration was read again: nothing is different.");
+    }
+    changes.iter().for_each(|change| line(change));
 }
 
 /// Says that something was done: an empty object for scripts.

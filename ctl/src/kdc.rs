@@ -17,8 +17,8 @@ use clap::{Args, Subcommand};
 use daemon::config::{self, Check, Config};
 use proto::kdc::{
     AuditTrailRequest, ListAssociationsRequest, ListHomeAgentsRequest, ListSubscribersRequest,
-    RegisterHomeAgentRequest, RevokeAssociationRequest, RevokeSubscriberRequest, ShowSubscriberRequest,
-    WatchEventsRequest, kdc_admin_client::KdcAdminClient,
+    RegisterHomeAgentRequest, ReloadRequest, RevokeAssociationRequest, RevokeSubscriberRequest,
+    ShowSubscriberRequest, WatchEventsRequest, kdc_admin_client::KdcAdminClient,
 };
 use serde_json::Value;
 use tonic::{Request, Streaming, transport::Channel};
@@ -122,6 +122,9 @@ pub(crate) enum Command {
     )]
     Backup(backup::Backup),
 
+    /// Reads its configuration file and certificates again, all or nothing, and says what is different.
+    Reload,
+
     /// What was done and what was refused, oldest first.
     #[command(args_conflicts_with_subcommands = true)]
     Audit {
@@ -199,6 +202,10 @@ async fn ask(command: Command, client: &mut Client, json: bool) -> Result<(), Fa
             events(client, WatchEventsRequest { since, follow }, json).await?;
         }
         Command::Backup(backup) => backup.run(client, json).await?,
+        Command::Reload => {
+            let reply = client.reload(within(ANSWER, ReloadRequest {})).await?.into_inner();
+            crate::agents::show_changes(&reply.changes, json);
+        }
         Command::List { all } => {
             let request = ListSubscribersRequest { include_revoked: all };
             let reply = client.list_subscribers(within(LIST, request)).await?;

@@ -4,7 +4,9 @@ use std::{collections::BTreeSet, net::Ipv4Addr, path::PathBuf, time::Duration};
 
 use anyhow::Context as _;
 use crypto::{Cipher, Key};
-use daemon::config::{self, AdminSection, Check, Interface, Nai, PathKind};
+use daemon::config::{
+    self, AdminSection, Check, Interface, LogDirectives, Nai, PathKind, Reloadable, Setting,
+};
 use mobility::foreign_agent::{self, Encapsulation, HomeAgent, Inform, PlainNode, ReverseTunnel};
 use net::tunnel::{Encapsulations, Links};
 use sansio::LinkId;
@@ -24,6 +26,8 @@ pub(crate) struct Config {
     pub(crate) care_of: Ipv4Addr,
     pub(crate) state: PathBuf,
     pub(crate) state_key: PathBuf,
+    #[serde(default)]
+    pub(crate) log: Option<LogDirectives>,
     #[serde(default)]
     pub(crate) testbed: bool,
     #[serde(default = "documentation_vendor")]
@@ -93,6 +97,16 @@ pub(crate) enum Reverse {
     Off,
 }
 
+impl Reverse {
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Optional => "optional",
+            Self::Required => "required",
+            Self::Off => "off",
+        }
+    }
+}
+
 /// Whether a visitor whose registration was revoked is told.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -100,6 +114,16 @@ pub(crate) enum Informed {
     Always,
     Never,
     HomeAgent,
+}
+
+impl Informed {
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Always => "always",
+            Self::Never => "never",
+            Self::HomeAgent => "home-agent",
+        }
+    }
 }
 
 /// How it says that it is there.
@@ -214,6 +238,56 @@ impl config::Config for Config {
         self.check_advertisement(check);
         self.check_home_agents(check);
         self.check_mobile_nodes(check);
+    }
+}
+
+impl Reloadable for Config {
+    fn settings(&self) -> Vec<Setting> {
+        let (registration, advertisement, tunnel) = (&self.registration, &self.advertisement, &self.tunnel);
+        let udp = tunnel.encapsulation == config::Encapsulation::Udp;
+        let mut settings = vec![
+            Setting::fixed("nai", &self.nai),
+            Setting::fixed("care_of", self.care_of),
+            Setting::fixed("state", self.state.display()),
+            Setting::fixed("state_key", self.state_key.display()),
+            Setting::free("log", Setting::or_none(Reloadable::log(self))),
+            Setting::free("testbed", self.testbed),
+            Setting::fixed("vendor", self.vendor),
+            Setting::free("registration.max_lifetime", registration.max_lifetime),
+            Setting::free("registration.max_visitors", registration.max_visitors),
+            Setting::free("registration.max_pending", registration.max_pending),
+            Setting::free("registration.reverse_tunnel", registration.reverse_tunnel.word()),
+            Setting::free("registration.required", registration.required),
+            Setting::free("registration.inform", registration.inform.word()),
+            Setting::free("registration.plain_nodes", registration.plain_nodes),
+            Setting::free("advertisement.interval_ms", advertisement.interval_ms),
+            Setting::free("advertisement.lifetime_s", advertisement.lifetime_s),
+            Setting::fixed("tunnel.device", &tunnel.device),
+            Setting::fixed("tunnel.encapsulation", if udp { "udp" } else { "ipip" }),
+            Setting::fixed("tunnel.minimal", tunnel.minimal),
+            Setting::fixed("tunnel.gre", tunnel.gre),
+            Setting::fixed("tunnel.encapsulating_delivery", tunnel.encapsulating_delivery),
+            Setting::free("tunnel.keepalive_s", tunnel.keepalive_s),
+            Setting::fixed("admin.socket", self.admin.socket.display()),
+        ];
+        settings.extend(self.limits.settings());
+        for (i, link) in self.links.iter().enumerate() {
+            let key = |name: &str| format!("links[{i}].{name}");
+            settings.push(Setting::fixed(key("interface"), &link.interface));
+            settings.push(Setting::fixed(key("address"), link.address));
+            settings.push(Setting::fixed(key("prefix_length"), link.prefix_length));
+        }
+        let homes = self.home_agents.iter().enumerate();
+        settings.extend(homes.map(|(i, home)| Setting::element("home_agents", i, &home.nai, home.summary())));
+        let nodes = self.mobile_nodes.iter().enumerate();
+        settings.extend(
+            nodes.map(|(i, node)| Setting::element("mobile_nodes", i, node.home_address, node.summary())),
+        );
+        settings
+    }
+
+    fn log(&self) -> Option<&str> {
+        self.log.as_ref().map(LogDirectives::as_str)
     }
 }
 
@@ -371,7 +445,20 @@ impl Config {
     }
 }
 
+/// The name of a key that is compared, for none of it may be shown.
+fn fingerprint(key: Result<daemon::secret_file::KeyBytes, daemon::secret_file::SecretError>) -> String {
+    let name = key.map(|key| Key::new(*key.expose()).fingerprint_hex());
+    name.unwrap_or_else(|error| error.to_string())
+}
+
 impl Neighbour {
+    /// All of it in words, the key by its fingerprint: to be compared.
+    fn summary(&self) -> String {
+        let Self { address, spi, key, path, no_fs, cipher, .. } = self;
+        let key = fingerprint(daemon::secret_file::read_key(key));
+        format!("{address} {spi} {key} {path:?} {no_fs} {}", cipher.as_str())
+    }
+
     fn core(&self) -> anyhow::Result<HomeAgent> {
         let key = daemon::secret_file::read_key(&self.key)?;
         Ok(HomeAgent {
@@ -386,6 +473,12 @@ impl Neighbour {
 }
 
 impl MobileNode {
+    /// As for a home agent.
+    fn summary(&self) -> String {
+        let key = fingerprint(daemon::secret_file::read_short_key(&self.key));
+        format!("{} {key} {:?}", self.spi, self.algorithm)
+    }
+
     fn core(&self) -> anyhow::Result<PlainNode> {
         let key = Key::new(*daemon::secret_file::read_short_key(&self.key)?.expose());
         let md5 = self.algorithm == Algorithm::HmacMd5;
@@ -439,6 +532,12 @@ mod tests {
         fn drop(&mut self) {
             let _ = fs::remove_dir_all(&self.0);
         }
+    }
+
+    #[test]
+    fn a_reload_compares_every_key() {
+        let forgotten = config::keys_without_setting::<Config>(include_str!("../foreign-agent.toml"));
+        assert!(forgotten.is_empty(), "{forgotten:?}");
     }
 
     #[test]

@@ -9,6 +9,7 @@ use std::{
 };
 
 use ::admin::{AgentRequest, EventLog, shown};
+use daemon::reload::Reloads;
 use forward::{Delivery, Entry, Peer, Station};
 use futures_util::{FutureExt as _, StreamExt as _, future::select_all, stream::FuturesOrdered};
 use keystore::Store;
@@ -28,7 +29,7 @@ use record::Tunnel;
 use sansio::{LinkId, Transmit};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::admin::Publisher;
+use crate::{admin::Publisher, config::Config};
 
 /// Everything that a foreign agent touches.
 pub(crate) struct World {
@@ -50,6 +51,7 @@ pub(crate) struct World {
     pub(crate) refusals: mpsc::Receiver<tunnel::Refusal>,
     pub(crate) events: EventLog,
     pub(crate) publisher: Publisher,
+    pub(crate) reloads: Reloads<Config>,
     pub(crate) stop: Pin<Box<dyn Future<Output = ()>>>,
     /// Commits are answered in the order they were asked.
     pub(crate) commits: FuturesOrdered<Pin<Box<dyn Future<Output = Request>>>>,
@@ -81,6 +83,9 @@ impl Shell<ForeignAgent> for World {
                     let ticket = self.last_asked;
                     self.waiting.insert(ticket, answer);
                     return Ok(Event::Request(Request::RevokeVisitor { home_address, ticket }));
+                }
+                config = self.reloads.next(Config::core) => {
+                    return Ok(Event::Request(Request::Configure(Box::new(config))));
                 }
                 Some(refusal) = self.refusals.recv() => {
                     let kind = unreachable(Some(refusal.kind));
@@ -142,6 +147,7 @@ impl Shell<ForeignAgent> for World {
     }
 
     fn settled(&mut self, core: &ForeignAgent) {
+        self.reloads.applied();
         let counters = self.deliveries.tunnel().counters();
         let counters = counters.entries().map(|(name, value)| (name.to_owned(), value)).collect();
         self.publisher.publish(core, counters, self.clock.now());
@@ -186,11 +192,11 @@ impl World {
 
     fn notify(&self, event: &mobility::Event) {
         use mobility::EventKind::{Denied, Discarded, VisitorAdded, VisitorRemoved};
-        let word = event.kind.word();
+        let (word, trace) = (event.kind.word(), event.trace.map(tracing::field::display));
         match event.kind {
-            VisitorAdded | VisitorRemoved => tracing::info!(word, "{}", event.text),
-            Denied | Discarded => tracing::warn!(word, "{}", event.text),
-            _ => tracing::debug!(word, "{}", event.text),
+            VisitorAdded | VisitorRemoved => tracing::info!(word, trace, "{}", event.text),
+            Denied | Discarded => tracing::warn!(word, trace, "{}", event.text),
+            _ => tracing::debug!(word, trace, "{}", event.text),
         }
         self.events.push(shown::event(event, self.clock.now()));
     }

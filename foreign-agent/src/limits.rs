@@ -1,6 +1,6 @@
 //! The section `[limits]` of the configuration.
 
-use daemon::config::Check;
+use daemon::config::{Check, Setting};
 use mobility::{admission::Rate, foreign_agent};
 use serde::Deserialize;
 
@@ -26,6 +26,15 @@ impl Limits {
         check.range("limits.pending_home_agent", self.pending_home_agent, 0..=1_000_000);
         check.range("limits.rate_station", self.rate_station, 0..=100_000_000);
         check.range("limits.rate", self.rate, 0..=100_000_000);
+    }
+
+    /// Its keys: all may change while the agent runs.
+    pub(crate) fn settings(&self) -> Vec<Setting> {
+        vec![
+            Setting::free("limits.pending_home_agent", self.pending_home_agent),
+            Setting::free("limits.rate_station", self.rate_station),
+            Setting::free("limits.rate", self.rate),
+        ]
     }
 
     /// What the core is told.

@@ -12,6 +12,7 @@ use ::admin::{Agent, AgentSnapshot, EventLog, unix::Socket};
 use anyhow::Context as _;
 use clap::Parser;
 use crypto::Key;
+use daemon::reload::Reloads;
 use forward::{Side, Table};
 use keystore::Store;
 use mobility::foreign_agent::ForeignAgent;
@@ -48,12 +49,12 @@ fn main() -> ExitCode {
     }
     let cli = Cli::parse();
     match daemon::start::<Config>(&cli.daemon) {
-        Ok((config, log)) => daemon::run(log, serve(config)),
+        Ok((config, reloads, log)) => daemon::run(log, serve(config, reloads)),
         Err(code) => code,
     }
 }
 
-async fn serve(config: Config) -> anyhow::Result<()> {
+async fn serve(config: Config, reloads: Reloads<Config>) -> anyhow::Result<()> {
     let clock = Clock;
     let started = clock.now();
     let (kek, _) = daemon::secret_file::create_if_absent(&config.state_key)?;
@@ -103,7 +104,8 @@ async fn serve(config: Config) -> anyhow::Result<()> {
 
     let mut publisher = Publisher::new(snapshots, interfaces.clone(), started.mono);
     publisher.publish(&core, Vec::new(), started);
-    tokio::spawn(socket.serve(Agent::new(watched, events.clone()).with_requests(operators).routes()));
+    let agent = Agent::new(watched, events.clone()).with_requests(operators).with_reloads(reloads.asks());
+    tokio::spawn(socket.serve(agent.routes()));
     let restored = visitors.len();
     let mut world = World {
         deliveries: Deliveries::new(plan, tunnel, visitors),
@@ -121,6 +123,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         refusals,
         events,
         publisher,
+        reloads,
         stop: Box::pin(async {
             if let Err(error) = daemon::signals::terminated().await {
                 tracing::error!("signals: {error}");

@@ -5,7 +5,10 @@ use std::{net::Ipv4Addr, path::PathBuf, time::Duration};
 use admin::client::Profile;
 use anyhow::Context as _;
 use crypto::{Cipher, Key};
-use daemon::config::{self, AddressRange, AdminSection, Check, Interface, Nai, PathKind, Prefix, Realm};
+use daemon::config::{
+    self, AddressRange, AdminSection, Check, Interface, LogDirectives, Nai, PathKind, Prefix, Realm,
+    Reloadable, Setting,
+};
 use mobility::home_agent::{self, Neighbour, Pool};
 use net::tunnel::{Encapsulations, Links};
 use sansio::LinkId;
@@ -26,6 +29,8 @@ pub(crate) struct Config {
     pub(crate) address: Ipv4Addr,
     pub(crate) state: PathBuf,
     pub(crate) state_key: PathBuf,
+    #[serde(default)]
+    pub(crate) log: Option<LogDirectives>,
     #[serde(default)]
     pub(crate) testbed: bool,
     #[serde(default = "documentation_vendor")]
@@ -215,6 +220,55 @@ impl config::Config for Config {
     }
 }
 
+impl Reloadable for Config {
+    fn settings(&self) -> Vec<Setting> {
+        let (link, registration, tunnel, kdc) =
+            (&self.home_link, &self.registration, &self.tunnel, &self.kdc);
+        let mut settings = vec![
+            Setting::fixed("nai", &self.nai),
+            Setting::fixed("realm", &self.realm),
+            Setting::fixed("address", self.address),
+            Setting::fixed("state", self.state.display()),
+            Setting::fixed("state_key", self.state_key.display()),
+            Setting::free("log", Setting::or_none(Reloadable::log(self))),
+            Setting::free("testbed", self.testbed),
+            Setting::fixed("vendor", self.vendor),
+            Setting::fixed("home_link.interface", &link.interface),
+            Setting::fixed("home_link.prefix", link.prefix),
+            Setting::free("home_link.gateway", Setting::or_none(link.gateway)),
+            Setting::free("registration.max_lifetime", registration.max_lifetime),
+            Setting::free("registration.timestamp_window", registration.timestamp_window),
+            Setting::free("registration.max_bindings", registration.max_bindings),
+            Setting::free("registration.max_simultaneous_bindings", registration.max_simultaneous_bindings),
+            Setting::free("registration.home_addresses", Setting::or_none(registration.home_addresses)),
+            Setting::free("registration.keepalive", registration.keepalive),
+            Setting::free("registration.revocation", registration.revocation),
+            Setting::free("registration.inform", registration.inform),
+            Setting::free("advertisement.interval_ms", self.advertisement.interval_ms),
+            Setting::fixed("tunnel.device", &tunnel.device),
+            Setting::fixed("tunnel.minimal", tunnel.minimal),
+            Setting::fixed("tunnel.gre", tunnel.gre),
+            Setting::fixed("tunnel.broadcasts", tunnel.broadcasts),
+            Setting::fixed("admin.socket", self.admin.socket.display()),
+            Setting::fixed("kdc.endpoint", &kdc.endpoint),
+            Setting::fixed("kdc.server_name", &kdc.server_name),
+            Setting::fixed("kdc.ca", kdc.ca.display()),
+            Setting::fixed("kdc.certificate", kdc.certificate.display()),
+            Setting::fixed("kdc.key", kdc.key.display()),
+        ];
+        settings.extend(self.limits.settings());
+        let agents = self.foreign_agents.iter().enumerate();
+        settings.extend(
+            agents.map(|(i, agent)| Setting::element("foreign_agents", i, &agent.nai, agent.summary())),
+        );
+        settings
+    }
+
+    fn log(&self) -> Option<&str> {
+        self.log.as_ref().map(LogDirectives::as_str)
+    }
+}
+
 impl Config {
     /// The encapsulations beside IP in IP and UDP.
     pub(crate) const fn encapsulations(&self) -> Encapsulations {
@@ -264,6 +318,14 @@ impl Config {
 }
 
 impl ForeignAgent {
+    /// All of it in words, the key by its fingerprint: to be compared.
+    fn summary(&self) -> String {
+        let Self { address, spi, key, path, no_fs, cipher, .. } = self;
+        let key = daemon::secret_file::read_key(key).map(|key| Key::new(*key.expose()).fingerprint_hex());
+        let key = key.unwrap_or_else(|error| error.to_string());
+        format!("{address} {spi} {key} {path:?} {no_fs} {}", cipher.as_str())
+    }
+
     fn core(&self) -> anyhow::Result<Neighbour> {
         let key = daemon::secret_file::read_key(&self.key)?;
         let cipher = Cipher::from_name(self.cipher.as_str()).context("cipher of a foreign agent")?;
@@ -275,5 +337,16 @@ impl ForeignAgent {
             cipher,
             no_fs: self.no_fs,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reload_compares_every_key() {
+        let forgotten = config::keys_without_setting::<Config>(include_str!("../home-agent.toml"));
+        assert!(forgotten.is_empty(), "{forgotten:?}");
     }
 }

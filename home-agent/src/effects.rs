@@ -8,6 +8,7 @@ use std::{
 };
 
 use ::admin::{AgentRequest, EventLog, shown};
+use daemon::reload::Reloads;
 use forward::{Broadcasts, Entry, Peer, Table};
 use futures_util::{
     StreamExt as _,
@@ -28,7 +29,11 @@ use record::Tunnel;
 use sansio::Transmit;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::{admin::Publisher, config::HOME_LINK, kdc::line::Line};
+use crate::{
+    admin::Publisher,
+    config::{Config, HOME_LINK},
+    kdc::line::Line,
+};
 
 type Answer = Pin<Box<dyn Future<Output = Request>>>;
 
@@ -56,6 +61,7 @@ pub(crate) struct World {
     pub(crate) last_asked: Ticket,
     pub(crate) events: EventLog,
     pub(crate) publisher: Publisher,
+    pub(crate) reloads: Reloads<Config>,
     pub(crate) stop: Pin<Box<dyn Future<Output = ()>>>,
     /// Commits are answered in the order they were asked.
     pub(crate) commits: FuturesOrdered<Answer>,
@@ -75,6 +81,7 @@ impl Shell<HomeAgent> for World {
                 self.waiting.insert(ticket, answer);
                 Ok(Event::Request(Request::RevokeBinding { home_address, ticket }))
             }
+            config = self.reloads.next(Config::core) => Ok(Event::Request(Request::Configure(Box::new(config)))),
             Some(request) = self.commits.next(), if !self.commits.is_empty() => Ok(Event::Request(request)),
             Some(request) = self.line.answer() => Ok(Event::Request(request)),
             Some(request) = self.reads.next(), if !self.reads.is_empty() => Ok(Event::Request(request)),
@@ -117,6 +124,7 @@ impl Shell<HomeAgent> for World {
                 }));
             }
             Effect::AskKdc { ticket, request } => {
+                tracing::debug!(trace = %request.trace, "asked for keys");
                 self.line.ask(ticket, request);
             }
             Effect::Tunnel(change) => self.change_tunnel(change).await,
@@ -143,6 +151,7 @@ impl Shell<HomeAgent> for World {
         for (destination, payload) in self.outgoing.drain(..) {
             sent(self.port.send(destination, &payload));
         }
+        self.reloads.applied();
         self.publisher.publish(core, &self.tunnel, self.clock);
     }
 }
@@ -170,13 +179,13 @@ impl World {
 
     fn notify(&self, event: &mobility::Event) {
         use mobility::EventKind::{BindingAdded, BindingRemoved, Denied, Discarded, WeakAlgorithm};
-        let word = event.kind.word();
+        let (word, trace) = (event.kind.word(), event.trace.map(tracing::field::display));
         let agent = event.agent.as_deref().unwrap_or("no agent");
         match event.kind {
-            BindingAdded | BindingRemoved => tracing::info!(word, "{}", event.text),
-            Denied => tracing::warn!(word, agent, "{}", event.text),
-            Discarded | WeakAlgorithm => tracing::warn!(word, "{}", event.text),
-            _ => tracing::debug!(word, "{}", event.text),
+            BindingAdded | BindingRemoved => tracing::info!(word, trace, "{}", event.text),
+            Denied => tracing::warn!(word, trace, agent, "{}", event.text),
+            Discarded | WeakAlgorithm => tracing::warn!(word, trace, "{}", event.text),
+            _ => tracing::debug!(word, trace, "{}", event.text),
         }
         self.events.push(shown::event(event, self.clock.now()));
     }

@@ -1,6 +1,6 @@
 //! The section `[limits]` of the configuration.
 
-use daemon::config::Check;
+use daemon::config::{Check, Setting};
 use mobility::{
     admission::{Rate, Watermark},
     home_agent,
@@ -64,6 +64,22 @@ impl Limits {
         for (key, value) in rates {
             check.range(format!("limits.{key}"), value, 0..=100_000_000);
         }
+    }
+
+    /// Its keys: all may change while the agent runs.
+    pub(crate) fn settings(&self) -> Vec<Setting> {
+        vec![
+            Setting::free("limits.pending", self.pending),
+            Setting::free("limits.pending_agent", self.pending_agent),
+            Setting::free("limits.pending_source", self.pending_source),
+            Setting::free("limits.bindings_agent", self.bindings_agent),
+            Setting::free("limits.rate", self.rate),
+            Setting::free("limits.rate_agent", self.rate_agent),
+            Setting::free("limits.rate_source", self.rate_source),
+            Setting::free("limits.failures_source", self.failures_source),
+            Setting::free("limits.load_pending", self.load_pending),
+            Setting::free("limits.load_failures", self.load_failures),
+        ]
     }
 
     /// What the core is told.

@@ -12,6 +12,7 @@ use std::{collections::BTreeMap, net::SocketAddrV4, process::ExitCode, sync::Arc
 use ::admin::{Agent, AgentSnapshot, EventLog, unix::Socket};
 use clap::Parser;
 use crypto::Key;
+use daemon::reload::Reloads;
 use forward::{Side, Table};
 use futures_util::stream::{FuturesOrdered, FuturesUnordered};
 use keystore::Store;
@@ -49,12 +50,12 @@ fn main() -> ExitCode {
     }
     let cli = Cli::parse();
     match daemon::start::<Config>(&cli.daemon) {
-        Ok((config, log)) => daemon::run(log, serve(config)),
+        Ok((config, reloads, log)) => daemon::run(log, serve(config, reloads)),
         Err(code) => code,
     }
 }
 
-async fn serve(config: Config) -> anyhow::Result<()> {
+async fn serve(config: Config, reloads: Reloads<Config>) -> anyhow::Result<()> {
     let clock = Clock;
     let started = clock.now();
     let (kek, _) = daemon::secret_file::create_if_absent(&config.state_key)?;
@@ -104,7 +105,8 @@ async fn serve(config: Config) -> anyhow::Result<()> {
 
     let mut publisher = Publisher::new(snapshots, kdc_watched, started.mono);
     publisher.publish(&core, &tunnel, clock);
-    tokio::spawn(socket.serve(Agent::new(watched, events.clone()).with_requests(operators).routes()));
+    let agent = Agent::new(watched, events.clone()).with_requests(operators).with_reloads(reloads.asks());
+    tokio::spawn(socket.serve(agent.routes()));
     tokio::spawn(kdc.clone().follow(cursor, to_core, acknowledged, kdc_state));
     let mut world = World {
         address: config.address,
@@ -126,6 +128,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         last_asked: Ticket::default(),
         events,
         publisher,
+        reloads,
         stop: Box::pin(async {
             if let Err(error) = daemon::signals::terminated().await {
                 tracing::error!("signals: {error}");

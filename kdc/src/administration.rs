@@ -12,12 +12,12 @@ use proto::kdc::{
     Association, AuditEntry, AuditTrailRequest, BackupPart, BackupRequest, EnrolSubscriberReply,
     EnrolSubscriberRequest, Event, HomeAgent, ListAssociationsRequest, ListHomeAgentsRequest,
     ListRealmKeysReply, ListRealmKeysRequest, ListSubscribersRequest, RegisterHomeAgentReply,
-    RegisterHomeAgentRequest, RevokeAssociationReply, RevokeAssociationRequest, RevokeSubscriberReply,
-    RevokeSubscriberRequest, RotateRealmKeyReply, RotateRealmKeyRequest, RotateSubscriberReply,
-    RotateSubscriberRequest, ShowSubscriberReply, ShowSubscriberRequest, Subscriber, WatchEventsRequest,
-    kdc_admin_server::KdcAdmin,
+    RegisterHomeAgentRequest, ReloadReply, ReloadRequest, RevokeAssociationReply, RevokeAssociationRequest,
+    RevokeSubscriberReply, RevokeSubscriberRequest, RotateRealmKeyReply, RotateRealmKeyRequest,
+    RotateSubscriberReply, RotateSubscriberRequest, ShowSubscriberReply, ShowSubscriberRequest, Subscriber,
+    WatchEventsRequest, kdc_admin_server::KdcAdmin,
 };
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
@@ -40,15 +40,32 @@ pub(crate) struct Administration {
     desk: Desk,
     store: Store,
     watchers: Watchers,
-    vendor: u32,
+    vendor: watch::Receiver<u32>,
+    reloads: Option<mpsc::Sender<admin::Reload>>,
 }
 
 type Items<T> = ReceiverStream<Result<T, Status>>;
 type To<T> = mpsc::Sender<Result<T, Status>>;
 
 impl Administration {
-    pub(crate) const fn new(desk: Desk, store: Store, watchers: Watchers, vendor: u32) -> Self {
-        Self { desk, store, watchers, vendor }
+    /// `vendor` is the enterprise number that enrolments name.
+    pub(crate) const fn new(
+        desk: Desk,
+        store: Store,
+        watchers: Watchers,
+        vendor: watch::Receiver<u32>,
+    ) -> Self {
+        Self { desk, store, watchers, vendor, reloads: None }
+    }
+
+    /// The configuration can be read again.
+    pub(crate) fn with_reloads(mut self, reloads: mpsc::Sender<admin::Reload>) -> Self {
+        self.reloads = Some(reloads);
+        self
+    }
+
+    fn vendor(&self) -> u32 {
+        *self.vendor.borrow()
     }
 
     async fn permit<T>(
@@ -124,7 +141,7 @@ impl KdcAdmin for Administration {
         let change = subscriber.change;
         let keys = self.realm_keys(caller.clone()).await?;
         let (taken_over_by, not_yet_at) = self.taken_over(caller, subscriber.home_agent, change).await?;
-        let enrolment = Some(convert::enrolment(&subscriber, &keys, self.vendor));
+        let enrolment = Some(convert::enrolment(&subscriber, &keys, self.vendor()));
         Ok(Response::new(EnrolSubscriberReply { enrolment, change, taken_over_by, not_yet_at }))
     }
 
@@ -143,7 +160,7 @@ impl KdcAdmin for Administration {
         let change = subscriber.change;
         let keys = self.realm_keys(caller.clone()).await?;
         let (taken_over_by, not_yet_at) = self.taken_over(caller, subscriber.home_agent, change).await?;
-        let enrolment = Some(convert::enrolment(&subscriber, &keys, self.vendor));
+        let enrolment = Some(convert::enrolment(&subscriber, &keys, self.vendor()));
         let ends_unix_s = subscriber.retiring.as_ref().map_or_else(unix_s, |old| old.ends);
         let reply = RotateSubscriberReply { enrolment, change, taken_over_by, not_yet_at, ends_unix_s };
         Ok(Response::new(reply))
@@ -225,6 +242,14 @@ impl KdcAdmin for Administration {
                 }
             }
         }))
+    }
+
+    async fn reload(&self, request: Request<ReloadRequest>) -> Result<Response<ReloadReply>, Status> {
+        let caller = self.permit(&request, "Reload", &CHANGE).await?;
+        let reloads = self.reloads.as_ref().ok_or_else(unexpected)?;
+        let changes = admin::reload(reloads).await?;
+        self.desk.events().push("reloaded", &caller.name, &changes.join("; "));
+        Ok(Response::new(ReloadReply { changes }))
     }
 
     async fn list_subscribers(

@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
-use daemon::config::{Check, Config, Realm};
+use daemon::config::{Check, Config, LogDirectives, Realm, Reloadable, Setting};
 use serde::Deserialize;
 
 /// The vendor number of examples (RFC 5612), for testbeds only.
@@ -20,6 +20,9 @@ pub(crate) struct KdcConfig {
     pub(crate) state: PathBuf,
     /// The key-encryption key: 64 hex digits, for its owner alone.
     pub(crate) state_key: PathBuf,
+    /// What to log, where the command line does not say.
+    #[serde(default)]
+    pub(crate) log: Option<LogDirectives>,
     /// Allows the vendor number of examples.
     #[serde(default)]
     pub(crate) testbed: bool,
@@ -67,6 +70,36 @@ impl Config for KdcConfig {
         check.readable("tls.ca", &self.tls.ca);
         check.readable("tls.certificate", &self.tls.certificate);
         check.readable("tls.key", &self.tls.key);
+    }
+}
+
+impl Reloadable for KdcConfig {
+    fn settings(&self) -> Vec<Setting> {
+        let Tls { ca, certificate, key } = &self.tls;
+        vec![
+            Setting::fixed("realm", &self.realm),
+            Setting::fixed("listen", self.listen),
+            Setting::fixed("state", self.state.display()),
+            Setting::fixed("state_key", self.state_key.display()),
+            Setting::free("log", Setting::or_none(Reloadable::log(self))),
+            Setting::free("testbed", self.testbed),
+            Setting::free("vendor", self.vendor),
+            Setting::free("tls.ca", ca.display()),
+            Setting::free("tls.certificate", certificate.display()),
+            Setting::free("tls.key", key.display()),
+        ]
+    }
+
+    fn log(&self) -> Option<&str> {
+        self.log.as_ref().map(LogDirectives::as_str)
+    }
+}
+
+impl KdcConfig {
+    /// The files of the server.
+    pub(crate) fn files(&self) -> admin::tls::Files {
+        let Tls { ca, certificate, key } = &self.tls;
+        admin::tls::Files { ca: ca.clone(), certificate: certificate.clone(), key: key.clone() }
     }
 }
 

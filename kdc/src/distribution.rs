@@ -110,9 +110,23 @@ impl KeyDistribution for Distribution {
     }
 }
 
+/// The name of a registration in the log, if the home agent gave one.
+fn trace(octets: &[u8]) -> Option<impl tracing::Value + use<>> {
+    let octets = <[u8; 16]>::try_from(octets).ok()?;
+    Some(tracing::field::display(octets.map(|octet| format!("{octet:02x}")).concat()))
+}
+
 async fn issue(desk: &Desk, caller: Caller, request: IssueKeysRequest) -> Result<IssueKeysReply, Status> {
-    match desk.ask(caller, Ask::Issue(convert::issue_from(request))).await? {
-        Answer::Issued(issued) => Ok(convert::issued(&issued)),
+    let trace = trace(&request.trace);
+    let home_agent = caller.name.clone();
+    let answer = desk.ask(caller, Ask::Issue(convert::issue_from(request))).await.map_err(Status::from);
+    match answer.inspect_err(|why| {
+        tracing::warn!(trace, home_agent, "no keys issued: {}", why.message());
+    })? {
+        Answer::Issued(issued) => {
+            tracing::info!(trace, home_agent, association = issued.id, "keys issued");
+            Ok(convert::issued(&issued))
+        }
         _ => Err(Status::internal("the machine answered something else")),
     }
 }

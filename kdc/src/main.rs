@@ -42,9 +42,10 @@ struct Serve {
     #[arg(long)]
     check: bool,
 
-    /// What to log: error, warn, info, debug or trace, also by module, as in "info,authority=debug".
-    #[arg(long, value_name = "LEVEL", env = "SOJOURN_LOG", default_value = daemon::log::DEFAULT)]
-    log: String,
+    /// What to log: error, warn, info, debug or trace, also by module, as in "info,authority=debug". Without it as
+    /// `log` in the configuration says, or info.
+    #[arg(long, value_name = "LEVEL", env = "SOJOURN_LOG")]
+    log: Option<String>,
 }
 
 #[derive(Subcommand)]
@@ -69,13 +70,13 @@ enum Command {
 fn main() -> ExitCode {
     let cli = Cli::parse();
     match cli.command {
-        Some(Command::Init(init)) => once(&cli.serve.log, init.run()),
-        Some(Command::Certificate(issue)) => once(&cli.serve.log, async move { issue.run() }),
-        Some(Command::Restore(restore)) => once(&cli.serve.log, restore.run()),
-        Some(Command::Reseal(reseal)) => once(&cli.serve.log, reseal.run()),
+        Some(Command::Init(init)) => once(cli.serve.log.as_deref(), init.run()),
+        Some(Command::Certificate(issue)) => once(cli.serve.log.as_deref(), async move { issue.run() }),
+        Some(Command::Restore(restore)) => once(cli.serve.log.as_deref(), restore.run()),
+        Some(Command::Reseal(reseal)) => once(cli.serve.log.as_deref(), reseal.run()),
         Some(Command::Man { directory }) => {
             let written = daemon::manual::write(Cli::command(), &directory);
-            once(&cli.serve.log, async { Ok(written?) })
+            once(cli.serve.log.as_deref(), async { Ok(written?) })
         }
         None => serve(cli.serve),
     }
@@ -92,16 +93,15 @@ fn serve(serve: Serve) -> ExitCode {
     };
     let args = daemon::Args { config, check: serve.check, log: serve.log };
     match daemon::start::<config::KdcConfig>(&args) {
-        Ok((config, log)) => daemon::run(log, serve::serve(config)),
+        Ok((config, reloads, log)) => daemon::run(log, serve::serve(config, reloads)),
         Err(code) => code,
     }
 }
 
 /// Runs a subcommand; its failure is one line on standard error.
-fn once(log: &str, command: impl Future<Output = anyhow::Result<()>>) -> ExitCode {
+fn once(log: Option<&str>, command: impl Future<Output = anyhow::Result<()>>) -> ExitCode {
     // Only warnings and errors: what a subcommand did is told by itself.
-    let log = if log == daemon::log::DEFAULT { "warn" } else { log };
-    let _log = match daemon::log::init(log) {
+    let _log = match daemon::log::init(log.unwrap_or("warn")) {
         Ok(log) => log,
         Err(error) => {
             init::say(&error.to_string());

@@ -5,7 +5,7 @@ use std::{net::Ipv4Addr, path::PathBuf, time::Duration};
 use anyhow::Context as _;
 use crypto::{Cipher, Key};
 use daemon::{
-    config::{self, AdminSection, Check, Interface},
+    config::{self, AdminSection, Check, Interface, LogDirectives, Reloadable, Setting},
     enrolment::{Enrolment, Numbers as Carried},
 };
 use mobility::mobile_node;
@@ -23,6 +23,8 @@ use wire::mip::{
 pub(crate) struct Config {
     pub(crate) enrolment: PathBuf,
     pub(crate) state: PathBuf,
+    #[serde(default)]
+    pub(crate) log: Option<LogDirectives>,
     #[serde(default)]
     pub(crate) testbed: bool,
     pub(crate) links: Vec<Link>,
@@ -74,6 +76,16 @@ pub(crate) enum Encapsulation {
     IpIp,
     Minimal,
     Gre,
+}
+
+impl Encapsulation {
+    const fn word(self) -> &'static str {
+        match self {
+            Self::IpIp => "ipip",
+            Self::Minimal => "minimal",
+            Self::Gre => "gre",
+        }
+    }
 }
 
 /// How packets are handed to foreign agents.
@@ -143,7 +155,58 @@ impl config::Config for Config {
     }
 }
 
+impl Reloadable for Config {
+    fn settings(&self) -> Vec<Setting> {
+        let (registration, tunnel) = (&self.registration, &self.tunnel);
+        // Its content too: what is enrolled holds from start to end.
+        let enrolled = Enrolment::load(&self.enrolment)
+            .map(|enrolment| Key::new(*enrolment.key0.expose()).fingerprint_hex())
+            .unwrap_or_else(|error| error.to_string());
+        let encapsulating = registration.delivery == Delivery::Encapsulating;
+        let mut settings = vec![
+            Setting::fixed("enrolment", format!("{} with KEY 0 {enrolled}", self.enrolment.display())),
+            Setting::fixed("state", self.state.display()),
+            Setting::free("log", Setting::or_none(Reloadable::log(self))),
+            Setting::free("testbed", self.testbed),
+            Setting::free("registration.lifetime", registration.lifetime),
+            Setting::free("registration.reverse_tunnel", registration.reverse_tunnel),
+            Setting::free("registration.simultaneous", registration.simultaneous),
+            Setting::fixed("registration.encapsulation", registration.encapsulation.word()),
+            Setting::free("registration.delivery", if encapsulating { "encapsulating" } else { "direct" }),
+            Setting::free("registration.broadcasts", registration.broadcasts),
+            Setting::free("registration.revocation", registration.revocation),
+            Setting::fixed("tunnel.device", &tunnel.device),
+            Setting::free("tunnel.keepalive_s", tunnel.keepalive_s),
+            Setting::fixed("admin.socket", self.admin.socket.display()),
+        ];
+        let links = self.links.iter().enumerate();
+        settings.extend(links.map(|(i, it)| Setting::fixed(format!("links[{i}].interface"), &it.interface)));
+        settings
+    }
+
+    fn log(&self) -> Option<&str> {
+        self.log.as_ref().map(LogDirectives::as_str)
+    }
+}
+
 impl Config {
+    /// What the core is told while it runs.
+    pub(crate) const fn preferences(&self) -> mobile_node::Preferences {
+        let registration = &self.registration;
+        mobile_node::Preferences {
+            lifetime: registration.lifetime,
+            reverse_tunnel: registration.reverse_tunnel,
+            simultaneous: registration.simultaneous,
+            delivery: match registration.delivery {
+                Delivery::Direct => mobile_node::Delivery::Direct,
+                Delivery::Encapsulating => mobile_node::Delivery::Encapsulating,
+            },
+            broadcasts: registration.broadcasts,
+            revocation: registration.revocation,
+            keepalive: Duration::from_secs(self.tunnel.keepalive_s),
+        }
+    }
+
     /// What the core is told.
     pub(crate) fn core(&self, enrolment: &Enrolment) -> anyhow::Result<mobile_node::Config> {
         let Carried::Vendor = enrolment.numbers;
@@ -206,6 +269,12 @@ mod tests {
         let path = folder.join("mobile-node.toml");
         std::fs::write(&path, change(include_str!("../mobile-node.toml").to_owned())).unwrap();
         config::load(&path).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_reload_compares_every_key() {
+        let forgotten = config::keys_without_setting::<Config>(include_str!("../mobile-node.toml"));
+        assert!(forgotten.is_empty(), "{forgotten:?}");
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::{
 };
 
 use ::admin::{AgentRequest, EventLog, shown};
+use daemon::reload::Reloads;
 use forward::{Broadcasts, Entry, Peer, Side, Table};
 use futures_util::future::select_all;
 use mobility::{
@@ -29,6 +30,7 @@ use wire::mip::PORT;
 
 use crate::{
     admin::Publisher,
+    config::Config,
     links::{Happened, Interfaces},
     state::Written,
 };
@@ -48,6 +50,7 @@ pub(crate) struct World {
     pub(crate) written: mpsc::Receiver<Written>,
     pub(crate) events: EventLog,
     pub(crate) publisher: Publisher,
+    pub(crate) reloads: Reloads<Config>,
     pub(crate) stop: Pin<Box<dyn Future<Output = ()>>>,
     pub(crate) now: Present,
 }
@@ -97,6 +100,9 @@ impl Shell<MobileNode> for World {
                 }
                 Some(datagram) = self.datagrams.recv() => return Ok(Event::Udp(datagram)),
                 Some(received) = received(self.now.revocations.as_ref()) => return Ok(Event::Udp(received)),
+                preferences = self.reloads.next(|config| Ok(config.preferences())) => {
+                    return Ok(Event::Request(Request::Configure(preferences)));
+                }
                 Some(AgentRequest::Deregister(answer)) = self.asked.recv() => {
                     self.now.waiting.push(answer);
                     return Ok(Event::Request(Request::Deregister));
@@ -152,6 +158,7 @@ impl Shell<MobileNode> for World {
     }
 
     fn settled(&mut self, core: &MobileNode) {
+        self.reloads.applied();
         let counters = self.tunnel.counters();
         let counters = counters.entries().map(|(name, value)| (name.to_owned(), value));
         self.publisher.publish(core, counters, Clock.now());
@@ -303,23 +310,23 @@ impl World {
     }
 
     fn log(&mut self, event: &mobility::Event) {
-        let word = event.kind.word();
+        let (word, trace) = (event.kind.word(), event.trace.map(tracing::field::display));
         match event.kind {
             EventKind::RequestSent => {
                 self.now.unanswered += 1;
                 if self.now.unanswered > 2 {
-                    tracing::warn!(word, "{}", event.text);
+                    tracing::warn!(word, trace, "{}", event.text);
                 } else {
-                    tracing::debug!(word, "{}", event.text);
+                    tracing::debug!(word, trace, "{}", event.text);
                 }
             }
-            EventKind::Denied | EventKind::Discarded => tracing::warn!(word, "{}", event.text),
-            EventKind::RouteInstalled => tracing::debug!(word, "{}", event.text),
+            EventKind::Denied | EventKind::Discarded => tracing::warn!(word, trace, "{}", event.text),
+            EventKind::RouteInstalled => tracing::debug!(word, trace, "{}", event.text),
             EventKind::LinkUp | EventKind::LinkDown | EventKind::AddressAppeared | EventKind::AddressGone => {
                 let interface = self.now.happened.as_ref().map(|(_, name)| name.as_str());
-                tracing::info!(word, interface, "{}", event.text);
+                tracing::info!(word, trace, interface, "{}", event.text);
             }
-            _ => tracing::info!(word, "{}", event.text),
+            _ => tracing::info!(word, trace, "{}", event.text),
         }
         if matches!(event.kind, EventKind::Registered | EventKind::Deregistered | EventKind::LinkUp) {
             self.now.unanswered = 0;

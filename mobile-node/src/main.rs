@@ -10,7 +10,7 @@ use std::{collections::BTreeMap, process::ExitCode, sync::Arc};
 
 use ::admin::{Agent, AgentSnapshot, EventLog, unix::Socket};
 use clap::Parser;
-use daemon::enrolment::Enrolment;
+use daemon::{enrolment::Enrolment, reload::Reloads};
 use forward::{Side, Table};
 use mobility::{Ticket, mobile_node::MobileNode};
 use net::{
@@ -42,12 +42,12 @@ fn main() -> ExitCode {
     }
     let cli = Cli::parse();
     match daemon::start::<Config>(&cli.daemon) {
-        Ok((config, log)) => daemon::run(log, serve(config)),
+        Ok((config, reloads, log)) => daemon::run(log, serve(config, reloads)),
         Err(code) => code,
     }
 }
 
-async fn serve(config: Config) -> anyhow::Result<()> {
+async fn serve(config: Config, reloads: Reloads<Config>) -> anyhow::Result<()> {
     let enrolment = Enrolment::load(&config.enrolment)?;
     let started = Clock.now();
     let file = StateFile::new(config.state.clone(), enrolment.generation);
@@ -94,7 +94,8 @@ async fn serve(config: Config) -> anyhow::Result<()> {
 
     let mut publisher = Publisher::new(snapshots, started.mono);
     publisher.publish(&core, std::iter::empty(), started);
-    tokio::spawn(socket.serve(Agent::new(watched, events.clone()).with_requests(requests).routes()));
+    let agent = Agent::new(watched, events.clone()).with_requests(requests).with_reloads(reloads.asks());
+    tokio::spawn(socket.serve(agent.routes()));
     let (states, newest) = watch::channel((Ticket::default(), kept));
     let (done, written) = mpsc::channel(4);
     let keeper = tokio::spawn(file.clone().keep(newest, done));
@@ -112,6 +113,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         written,
         events,
         publisher,
+        reloads,
         stop: Box::pin(async {
             if let Err(error) = daemon::signals::terminated().await {
                 tracing::error!("signals: {error}");

@@ -136,5 +136,6 @@ pub(super) fn event(event: &Event) -> Value {
         "encapsulation": event.encapsulation,
         "keys": keys,
         "text": event.text,
+        "trace": event.trace,
     })
 }

@@ -248,6 +248,7 @@ fn request_of(question: KeyRequest) -> IssueKeysRequest {
     let spis = |(first, second): (Spi, Spi)| Some(Spis { first: first.0, second: second.0 });
     IssueKeysRequest {
         request_id: question.request.to_vec(),
+        trace: question.trace.0.to_vec(),
         subscriber: question.nai.to_string(),
         foreign_agent: question.foreign_agent.as_deref().unwrap_or_default().to_owned(),
         care_of: question.care_of.to_string(),

@@ -220,6 +220,7 @@ pub(crate) fn issue(user: &str, number: u32) -> IssueKeysRequest {
     let spis = |first, second| Some(Spis { first, second });
     IssueKeysRequest {
         request_id,
+        trace: vec![7; 16],
         subscriber: format!("{user}@{REALM}"),
         foreign_agent: FOREIGN_AGENT.to_owned(),
         care_of: "10.51.1.2".to_owned(),

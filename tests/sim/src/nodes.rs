@@ -184,7 +184,8 @@ pub(crate) const fn home_agent() -> HomeAgent {
 }
 
 impl HomeAgent {
-    pub(crate) fn start(&mut self, plan: &Plan, state: State, rng: &mut Rng, now: Now) {
+    /// The configuration; `reload` counts how often it was written anew.
+    pub(crate) fn config(plan: &Plan, reload: u64) -> home_agent::Config {
         let neighbours = (0..plan.foreign_agents).map(|agent| home_agent::Neighbour {
             nai: agent_nai(agent),
             address: care_of(agent),
@@ -193,7 +194,7 @@ impl HomeAgent {
             cipher: Cipher::Aes256Gcm,
             no_fs: false,
         });
-        let config = home_agent::Config {
+        home_agent::Config {
             nai: HOME_AGENT_NAI.to_owned(),
             realm: REALM.to_owned(),
             address: HOME_AGENT,
@@ -205,7 +206,7 @@ impl HomeAgent {
             max_bindings: 100,
             max_simultaneous_bindings: SIMULTANEOUS,
             home_addresses: Some(home_agent::Pool { first: POOL.0, last: POOL.1, never: vec![] }),
-            advertisement_interval: Duration::from_secs(2),
+            advertisement_interval: Duration::from_secs(2 - reload % 2),
             minimal: plan.home.minimal,
             gre: plan.home.gre,
             broadcasts: plan.home.broadcasts,
@@ -214,8 +215,16 @@ impl HomeAgent {
             inform: true,
             keepalive: 110,
             limits: home_agent::Limits::default(),
-            neighbours: neighbours.collect(),
-        };
+            neighbours: if reload.is_multiple_of(2) {
+                neighbours.collect()
+            } else {
+                neighbours.rev().collect()
+            },
+        }
+    }
+
+    pub(crate) fn start(&mut self, plan: &Plan, state: State, rng: &mut Rng, now: Now) {
+        let config = Self::config(plan, 0);
         self.followed = state.subscriber_cursor;
         let machine = home_agent::HomeAgent::new(config, rng.array(), state, now);
         self.tunnels = machine.tunnels().collect();
@@ -235,9 +244,10 @@ pub(crate) fn foreign_agent() -> ForeignAgent {
 }
 
 impl ForeignAgent {
-    pub(crate) fn start(&mut self, agent: usize, plan: &Plan, rng: &mut Rng, now: Now) {
+    /// The configuration; `reload` counts how often it was written anew.
+    pub(crate) fn config(agent: usize, plan: &Plan, reload: u64) -> foreign_agent::Config {
         let offer = plan.offer(agent);
-        let config = foreign_agent::Config {
+        foreign_agent::Config {
             nai: agent_nai(agent),
             care_of: care_of(agent),
             vendor: DOCUMENTATION_VENDOR,
@@ -252,7 +262,7 @@ impl ForeignAgent {
             limits: foreign_agent::Limits::default(),
             reverse_tunnel: foreign_agent::ReverseTunnel::Optional,
             registration_required: false,
-            interval: Duration::from_secs(2),
+            interval: Duration::from_secs(2 - reload % 2),
             advertisement_lifetime: 6,
             encapsulation: if offer.udp {
                 foreign_agent::Encapsulation::Udp
@@ -273,7 +283,11 @@ impl ForeignAgent {
                 no_fs: false,
             }],
             plain_nodes: None,
-        };
+        }
+    }
+
+    pub(crate) fn start(&mut self, agent: usize, plan: &Plan, rng: &mut Rng, now: Now) {
+        let config = Self::config(agent, plan, 0);
         self.machine = Some(foreign_agent::ForeignAgent::new(config, rng.array(), self.disk.load(), now));
         self.visitors.clear();
         self.life += 1;

@@ -53,6 +53,9 @@ pub enum Action {
     RevokeVisitor(usize, usize),
     /// The operator of the home agent ends the binding of this mobile node.
     RevokeBinding(usize),
+    /// A home agent and a foreign agent, which the numbers pick, read their configurations again: with other intervals
+    /// and limits that are as wide as before.
+    Reload(u64, u64),
     /// Somebody sends a captured message again; the number picks one.
     Replay(u64),
     /// Somebody sends a captured message with a byte changed; the numbers pick message, place and bits.
@@ -271,6 +274,7 @@ impl Plan {
             18..=20 => Action::Replay(rng.u64()),
             21 | 22 => Action::Forge(rng.u64(), rng.u64(), 1 << rng.below(8)),
             23 => Action::Truncate(rng.u64(), rng.u64()),
+            24 => Action::Reload(rng.u64(), rng.u64()),
             27 | 28 => Action::Rotate(node),
             // Seldom: a world of strangers would show nothing else.
             29 if rng.below(8) == 0 => Action::Revoke(node),

@@ -468,10 +468,20 @@ impl World {
                     self.home(0, Input::Request(home_agent::Request::RevokeBinding { home_address, ticket }));
                 }
             }
+            Action::Reload(home, foreign) => self.reload(home, foreign),
             Action::Replay(_) | Action::Forge(..) | Action::Truncate(..) | Action::Divert(..) => {
                 self.attack(action);
             }
         }
+    }
+
+    fn reload(&mut self, home: u64, foreign: u64) {
+        let agent = (home % self.home_agents.len() as u64) as usize;
+        let config = Box::new(HomeAgent::config(&self.plan, home));
+        self.home(agent, Input::Request(home_agent::Request::Configure(config)));
+        let agent = (foreign % self.foreign_agents.len() as u64) as usize;
+        let config = Box::new(ForeignAgent::config(agent, &self.plan, foreign));
+        self.foreign(agent, Input::Request(foreign_agent::Request::Configure(config)));
     }
 
     fn move_to(&mut self, node: usize, place: Place) {

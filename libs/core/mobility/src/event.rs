@@ -3,7 +3,9 @@
 use std::net::Ipv4Addr;
 
 use record::{Association, AssociationKind};
-use wire::mip::Spi;
+use wire::mip::{Spi, registration::Identification};
+
+use crate::Trace;
 
 /// What kind of thing happened.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -98,6 +100,8 @@ impl EventKey {
 pub struct Event {
     /// What.
     pub kind: EventKind,
+    /// Of which registration.
+    pub trace: Option<Trace>,
     /// NAI of the agent concerned.
     pub agent: Option<String>,
     /// Care-of address.
@@ -122,6 +126,7 @@ impl Event {
     pub fn new(kind: EventKind, text: impl Into<String>) -> Self {
         Self {
             kind,
+            trace: None,
             agent: None,
             care_of: None,
             home_address: None,
@@ -131,5 +136,12 @@ impl Event {
             keys: Vec::new(),
             text: text.into(),
         }
+    }
+
+    /// The same as part of the registration with this identification.
+    #[must_use]
+    pub fn of(mut self, identification: Identification) -> Self {
+        self.trace = Some(Trace::of(identification));
+        self
     }
 }

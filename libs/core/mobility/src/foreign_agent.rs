@@ -11,6 +11,7 @@
 
 mod advertise;
 mod challenge;
+mod configure;
 mod counting;
 mod dismiss;
 mod grant;
@@ -183,7 +184,6 @@ pub enum Unreachable {
 }
 
 /// What the shell answers or reports.
-#[derive(Debug)]
 pub enum Request {
     /// The store answers an [`Effect::Persist`]. Answers come in the order of the effects.
     Persisted {
@@ -199,6 +199,8 @@ pub enum Request {
         /// Why.
         kind: Unreachable,
     },
+    /// A new configuration: what may change while it runs counts from now on, visitors stay.
+    Configure(Box<Config>),
     /// The operator sends a visitor away before its time; answered by [`Effect::Revoked`]. Its home agent is told if it
     /// agreed to revocations.
     RevokeVisitor {
@@ -274,11 +276,21 @@ struct Station {
 /// A configured home agent.
 struct Home {
     nai: String,
+    /// It was taken out of the configuration: its visitors stay until they end, and nobody new comes.
+    retired: bool,
     path: AgentPath,
     no_fs: bool,
     shares: Shares,
     /// While visitors have UDP tunnels to it.
     keepalive: Option<Keepalive>,
+}
+
+impl Home {
+    fn of(foreign_agent: &str, home: HomeAgent) -> Self {
+        let path = AgentPath::new(foreign_agent, &home.nai, home.spi, home.cipher, home.key);
+        let shares = Shares::default();
+        Self { nai: home.nai, retired: false, path, no_fs: home.no_fs, shares, keepalive: None }
+    }
 }
 
 /// The foreign agent: a [`Machine`].
@@ -309,17 +321,10 @@ impl ForeignAgent {
     /// ended, or that no longer fit the configuration, are dropped. Asks for the first sequence numbers.
     #[must_use]
     pub fn new(mut config: Config, seed: [u8; 32], state: State, now: Now) -> Self {
-        let homes = std::mem::take(&mut config.home_agents)
-            .into_iter()
-            .map(|home| {
-                let path = AgentPath::new(&config.nai, &home.nai, home.spi, home.cipher, home.key);
-                let shares = Shares::default();
-                (home.address, Home { nai: home.nai, path, no_fs: home.no_fs, shares, keepalive: None })
-            })
-            .collect();
+        let homes = std::mem::take(&mut config.home_agents);
+        let homes = homes.into_iter().map(|home| (home.address, Home::of(&config.nai, home))).collect();
         let mut rng = Rng::from_seed(seed);
-        let nodes = config.plain_nodes.take();
-        let plain_nodes = nodes.map(|nodes| nodes.into_iter().map(PlainNode::associated).collect());
+        let plain_nodes = plain::associated(config.plain_nodes.take());
         let mut agent = Self {
             plain_nodes,
             homes,
@@ -422,6 +427,7 @@ impl Machine for ForeignAgent {
             Input::Request(Request::Unreachable { home_agent, kind }) => {
                 self.unreachable(home_agent, kind, now);
             }
+            Input::Request(Request::Configure(config)) => self.configure(*config, now),
             Input::Request(Request::RevokeVisitor { home_address, ticket }) => {
                 self.dismiss(home_address, ticket);
             }

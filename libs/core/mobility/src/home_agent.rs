@@ -12,6 +12,7 @@ mod advertise;
 mod answer;
 mod bind;
 mod bindings;
+mod configure;
 mod counting;
 mod credential;
 mod intake;
@@ -46,6 +47,7 @@ use self::{
     advertise::Advertiser,
     answer::Repeat,
     bindings::{Bindings, Bound},
+    configure::Paths,
     counting::Figures,
     credential::Credential,
     limits::Gate,
@@ -60,7 +62,7 @@ pub use self::{
     counting::{Counted, Registrations},
     limits::Limits,
 };
-use crate::{Event, Ticket, admission::Meter, telling::Tellings};
+use crate::{Event, Ticket, Trace, admission::Meter, telling::Tellings};
 
 /// A foreign agent that this home agent was configured with.
 pub struct Neighbour {
@@ -196,6 +198,8 @@ pub enum Request {
     },
     /// An administrator revoked the keys that were issued with one of these indices inbound at the home agent.
     AssociationsRevoked(Vec<Spi>),
+    /// A new configuration: what may change while it runs counts from now on, bindings stay.
+    Configure(Box<Config>),
     /// The operator ends the binding of a home address; answered by [`Effect::Revoked`].
     RevokeBinding {
         /// Of which home address.
@@ -210,6 +214,8 @@ pub enum Request {
 pub struct KeyRequest {
     /// A number of the question, so that asking twice gives the same keys.
     pub request: [u8; 16],
+    /// The registration that it is for, in everybody's log.
+    pub trace: Trace,
     /// For whom.
     pub nai: Nai,
     /// Through which foreign agent.
@@ -338,7 +344,7 @@ pub struct HomeAgent {
     name: Arc<str>,
     rng: Rng,
     outbox: Outbox<Effect>,
-    paths: Vec<Path>,
+    paths: Paths,
     known: BTreeMap<Nai, Known>,
     names: Names,
     realm: Realm,
@@ -365,14 +371,7 @@ impl HomeAgent {
     /// before it hands in the first input.
     #[must_use]
     pub fn new(mut config: Config, seed: [u8; 32], state: State, now: Now) -> Self {
-        let neighbours = std::mem::take(&mut config.neighbours);
-        let paths = neighbours.into_iter().map(|n| Path {
-            keys: AgentPath::new(&n.nai, &config.nai, n.spi, n.cipher, n.key),
-            nai: n.nai.into(),
-            address: n.address,
-            no_fs: n.no_fs,
-        });
-        let paths: Vec<_> = paths.collect();
+        let paths = Paths::new(std::mem::take(&mut config.neighbours), &config.nai);
         let mut rng = Rng::from_seed(seed);
         let mut agent = Self {
             advertiser: Advertiser::new(now),
@@ -509,6 +508,7 @@ impl Machine for HomeAgent {
                 self.refreshed(&nai, seen, (&bindings, assigned), now);
             }
             Input::Request(Request::AssociationsRevoked(spis)) => self.revoke_associations(&spis, now),
+            Input::Request(Request::Configure(config)) => self.configure(*config, now),
             Input::Request(Request::RevokeBinding { home_address, ticket }) => {
                 self.revoke_binding(home_address, ticket, now);
             }

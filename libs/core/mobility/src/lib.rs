@@ -16,8 +16,10 @@ pub mod mobile_node;
 mod past;
 pub mod revocation;
 mod telling;
+mod trace;
 
 pub use event::{Event, EventKey, EventKind};
+pub use trace::Trace;
 
 /// Names a piece of work that a shell was asked to do, so that its answer finds back.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]

@@ -89,6 +89,46 @@ pub struct Config {
     pub keepalive: Duration,
 }
 
+/// What its owner may wish otherwise while it runs: from the next request on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Preferences {
+    /// As [`Config::lifetime`].
+    pub lifetime: u16,
+    /// As [`Config::reverse_tunnel`].
+    pub reverse_tunnel: bool,
+    /// As [`Config::simultaneous`].
+    pub simultaneous: bool,
+    /// As [`Config::delivery`].
+    pub delivery: Delivery,
+    /// As [`Config::broadcasts`].
+    pub broadcasts: bool,
+    /// As [`Config::revocation`].
+    pub revocation: bool,
+    /// As [`Config::keepalive`].
+    pub keepalive: Duration,
+}
+
+impl Config {
+    fn prefer(&mut self, preferences: Preferences) {
+        let Preferences {
+            lifetime,
+            reverse_tunnel,
+            simultaneous,
+            delivery,
+            broadcasts,
+            revocation,
+            keepalive,
+        } = preferences;
+        self.lifetime = lifetime;
+        self.reverse_tunnel = reverse_tunnel;
+        self.simultaneous = simultaneous;
+        self.delivery = delivery;
+        self.broadcasts = broadcasts;
+        self.revocation = revocation;
+        self.keepalive = keepalive;
+    }
+}
+
 /// A tunnel that may be wished for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Encapsulation {
@@ -149,6 +189,8 @@ pub enum Request {
         /// Why, for the log.
         reason: String,
     },
+    /// Its owner wishes something else; the registration that stands is left alone.
+    Configure(Preferences),
     /// Give the binding up; answered by [`Effect::Deregistered`].
     Deregister,
     /// The state of that [`Effect::Persist`] is on disk, and survives a crash of the host; or it could not be written.

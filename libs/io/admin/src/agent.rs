@@ -5,9 +5,9 @@ use std::{net::Ipv4Addr, pin::Pin, sync::Arc};
 use futures_util::{Stream, StreamExt as _, stream};
 use proto::agent::{
     Association, Binding, CountersReply, CountersRequest, DeregisterReply, DeregisterRequest, Event,
-    ListAssociationsRequest, ListBindingsRequest, ListVisitorsRequest, RevokeBindingReply,
-    RevokeBindingRequest, RevokeVisitorReply, RevokeVisitorRequest, Role, StatusReply, StatusRequest,
-    Visitor, WatchEventsRequest,
+    ListAssociationsRequest, ListBindingsRequest, ListVisitorsRequest, ReloadReply, ReloadRequest,
+    RevokeBindingReply, RevokeBindingRequest, RevokeVisitorReply, RevokeVisitorRequest, Role, StatusReply,
+    StatusRequest, Visitor, WatchEventsRequest,
     agent_server::{self, AgentServer},
 };
 use tokio::sync::{mpsc, oneshot, watch};
@@ -25,25 +25,47 @@ pub enum AgentRequest {
     Revoke(Ipv4Addr, oneshot::Sender<Result<(), String>>),
 }
 
+/// Who wants the configuration to be read again: told what has changed, or why nothing has.
+pub type Reload = oneshot::Sender<Result<Vec<String>, String>>;
+
+/// Has the configuration read again.
+///
+/// # Errors
+/// `FAILED_PRECONDITION` with what is wrong with it, `UNAVAILABLE` while the process ends.
+pub async fn reload(reloads: &mpsc::Sender<Reload>) -> Result<Vec<String>, Status> {
+    let stopping = || Status::unavailable("the daemon is stopping");
+    let (answer, answered) = oneshot::channel();
+    reloads.send(answer).await.map_err(|_| stopping())?;
+    answered.await.map_err(|_| stopping())?.map_err(Status::failed_precondition)
+}
+
 /// The service, answering from the newest snapshot and the event log.
 #[derive(Clone, Debug)]
 pub struct Agent {
     snapshots: watch::Receiver<Arc<AgentSnapshot>>,
     events: EventLog,
     requests: Option<mpsc::Sender<AgentRequest>>,
+    reloads: Option<mpsc::Sender<Reload>>,
 }
 
 impl Agent {
     /// An agent that only tells.
     #[must_use]
     pub const fn new(snapshots: watch::Receiver<Arc<AgentSnapshot>>, events: EventLog) -> Self {
-        Self { snapshots, events, requests: None }
+        Self { snapshots, events, requests: None, reloads: None }
     }
 
     /// An agent that also takes requests.
     #[must_use]
     pub fn with_requests(mut self, requests: mpsc::Sender<AgentRequest>) -> Self {
         self.requests = Some(requests);
+        self
+    }
+
+    /// An agent that reads its configuration again when asked.
+    #[must_use]
+    pub fn with_reloads(mut self, reloads: mpsc::Sender<Reload>) -> Self {
+        self.reloads = Some(reloads);
         self
     }
 
@@ -146,6 +168,13 @@ impl agent_server::Agent for Agent {
         let wrong = "only a mobile node has a registration to give up; this is another kind of agent";
         self.ask(Role::MobileNode, wrong, AgentRequest::Deregister).await?;
         Ok(Response::new(DeregisterReply {}))
+    }
+
+    async fn reload(&self, _: Request<ReloadRequest>) -> Result<Response<ReloadReply>, Status> {
+        let Some(reloads) = &self.reloads else {
+            return Err(Status::unimplemented("this agent does not read its configuration again"));
+        };
+        Ok(Response::new(ReloadReply { changes: reload(reloads).await? }))
     }
 
     async fn revoke_binding(

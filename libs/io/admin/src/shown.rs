@@ -21,6 +21,7 @@ pub fn event(event: &mobility::Event, now: sansio::Now) -> agent::Event {
         encapsulation: event.encapsulation.unwrap_or_default().to_owned(),
         keys: event.keys.iter().map(key).collect(),
         text: event.text.clone(),
+        trace: event.trace.map_or_else(String::new, |trace| trace.to_string()),
     }
 }
 

@@ -9,7 +9,7 @@ use std::{
     net::SocketAddr,
     path::PathBuf,
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, PoisonError, RwLock},
     task::{Context, Poll},
     time::Duration,
 };
@@ -78,7 +78,35 @@ pub enum TlsError {
 /// A server that listens.
 pub struct Server {
     listener: TcpListener,
-    acceptor: TlsAcceptor,
+    acceptor: Acceptor,
+}
+
+/// The certificates in use, for the connections to come; clones share them.
+#[derive(Clone)]
+pub struct Acceptor(Arc<RwLock<TlsAcceptor>>);
+
+impl Acceptor {
+    fn new(files: &Files) -> Result<Self, TlsError> {
+        Ok(Self(Arc::new(RwLock::new(read(files)?))))
+    }
+
+    /// Takes these files for all connections from now on; those that stand are left alone.
+    ///
+    /// # Errors
+    /// As [`Server::bind`]; then the certificates stay what they were.
+    pub fn replace(&self, files: &Files) -> Result<(), TlsError> {
+        let new = read(files)?;
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = new;
+        Ok(())
+    }
+
+    fn current(&self) -> TlsAcceptor {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+fn read(files: &Files) -> Result<TlsAcceptor, TlsError> {
+    Ok(TlsAcceptor::from(Arc::new(config(files)?)))
 }
 
 impl Server {
@@ -87,10 +115,16 @@ impl Server {
     /// # Errors
     /// See [`TlsError`].
     pub async fn bind(address: SocketAddr, files: &Files) -> Result<Self, TlsError> {
-        let acceptor = TlsAcceptor::from(Arc::new(config(files)?));
+        let acceptor = Acceptor::new(files)?;
         let listener =
             TcpListener::bind(address).await.map_err(|reason| TlsError::Listen { address, reason })?;
         Ok(Self { listener, acceptor })
+    }
+
+    /// The certificates in use, to be replaced while it serves.
+    #[must_use]
+    pub fn acceptor(&self) -> Acceptor {
+        self.acceptor.clone()
     }
 
     /// The address it listens on, with the real port if 0 was asked for.
@@ -140,7 +174,7 @@ fn config(files: &Files) -> Result<ServerConfig, TlsError> {
     Ok(config)
 }
 
-async fn accept(listener: TcpListener, acceptor: TlsAcceptor, sessions: mpsc::Sender<io::Result<Session>>) {
+async fn accept(listener: TcpListener, acceptor: Acceptor, sessions: mpsc::Sender<io::Result<Session>>) {
     let places = Arc::new(Semaphore::new(HANDSHAKES));
     let mut handshakes = JoinSet::new();
     // A handshake must not hold up the next caller, so each has a task.
@@ -154,7 +188,7 @@ async fn accept(listener: TcpListener, acceptor: TlsAcceptor, sessions: mpsc::Se
                 continue;
             }
         };
-        let (acceptor, sessions) = (acceptor.clone(), sessions.clone());
+        let (acceptor, sessions) = (acceptor.current(), sessions.clone());
         handshakes.spawn(async move {
             let _place = place;
             match time::timeout(HANDSHAKE, shake_hands(&acceptor, stream)).await {

@@ -5,6 +5,7 @@
 
 mod explain;
 mod locate;
+mod settings;
 mod spoil;
 mod types;
 
@@ -20,10 +21,11 @@ use serde::de::DeserializeOwned;
 
 use crate::secret_file::{self, SecretError};
 use locate::{Document, Position};
+pub use settings::{Reloadable, Reloaded, Setting, keys_without_setting, reload};
 pub use spoil::{Spoiled, spoil};
 pub use types::{
-    AddressRange, AddressRangeError, AdminSection, Cipher, Encapsulation, Interface, InterfaceError, Nai,
-    NaiError, PathKind, Prefix, PrefixError, Realm, RealmError,
+    AddressRange, AddressRangeError, AdminSection, Cipher, Encapsulation, Interface, InterfaceError,
+    LogDirectives, Nai, NaiError, PathKind, Prefix, PrefixError, Realm, RealmError,
 };
 
 /// What a configuration file is read into: a struct with `#[serde(deny_unknown_fields)]`.

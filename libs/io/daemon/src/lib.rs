@@ -8,6 +8,7 @@ pub mod enrolment;
 pub mod log;
 pub mod manual;
 pub mod privilege;
+pub mod reload;
 pub mod secret_file;
 pub mod signals;
 
@@ -18,8 +19,9 @@ use std::{
     process::ExitCode,
 };
 
-use config::Config;
+use config::{Config, Reloadable};
 use log::Log;
+use reload::Reloads;
 
 /// Registrations are many small allocations: under load the C library's allocator took an eighth of the time.
 #[global_allocator]
@@ -39,20 +41,24 @@ pub struct Args {
     #[arg(long)]
     pub check: bool,
 
-    /// What to log: error, warn, info, debug or trace, also by module, as in "info,mobility=debug".
-    #[arg(long, value_name = "LEVEL", env = "SOJOURN_LOG", default_value = log::DEFAULT)]
-    pub log: String,
+    /// What to log: error, warn, info, debug or trace, also by module, as in "info,mobility=debug". Without it as
+    /// `log` in the configuration says, or info.
+    #[arg(long, value_name = "LEVEL", env = "SOJOURN_LOG")]
+    pub log: Option<String>,
 }
 
 /// The first steps of a daemon: log to standard error, no core dumps, configuration read and checked. Hands back
-/// the log, which [`run`] keeps to the end.
+/// the configuration, what will read it again, and the log, which [`run`] keeps to the end.
 ///
 /// # Errors
 /// The exit code to end with: 0 after a successful `--check`, 2 after a wrong flag or configuration, which
 /// has been explained on standard error, 1 if the process cannot be kept from dumping core.
-pub fn start<C: Config>(args: &Args) -> Result<(C, Log), ExitCode> {
-    let log = log::init(&args.log).map_err(|error| explain(&error.to_string()))?;
+pub fn start<C: Reloadable>(args: &Args) -> Result<(C, Reloads<C>, Log), ExitCode> {
+    let told = log::wanted(args.log.as_deref(), None);
+    let log = log::init(told).map_err(|error| explain(&error.to_string()))?;
     let config = load_or_explain::<C>(&args.config)?;
+    let wanted = log::wanted(args.log.as_deref(), config.log());
+    log.level().set(wanted).map_err(|error| explain(&error.to_string()))?;
     if args.check {
         say(&format!("{}: the configuration is right", args.config.display()));
         return Err(ExitCode::SUCCESS);
@@ -61,7 +67,8 @@ pub fn start<C: Config>(args: &Args) -> Result<(C, Log), ExitCode> {
         say(&format!("core dumps could not be turned off, so keys might reach the disk: {error}"));
         ExitCode::FAILURE
     })?;
-    Ok((config, log))
+    let reloads = Reloads::new(args, &config, log.level());
+    Ok((config, reloads, log))
 }
 
 /// Reads and checks a configuration; what is wrong with it is written to standard error.

@@ -3,8 +3,10 @@
 //! Lines are written by a thread of their own, so that a busy disk or a terminal that stands still never holds
 //! up a registration. If that thread falls [`KEPT_LINES`] behind, further lines are dropped and counted.
 
+use std::{fmt, sync::Arc};
+
 use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::{EnvFilter, reload};
 
 /// What is logged unless asked otherwise.
 pub const DEFAULT: &str = "info";
@@ -17,6 +19,7 @@ pub const KEPT_LINES: usize = 16_384;
 #[derive(Debug)]
 pub struct Log {
     dropped: ErrorCounter,
+    level: Level,
     _writer: WorkerGuard,
 }
 
@@ -26,6 +29,53 @@ impl Log {
     pub fn dropped(&self) -> usize {
         self.dropped.dropped_lines()
     }
+
+    /// The way to log more or less from now on.
+    #[must_use]
+    pub fn level(&self) -> Level {
+        self.level.clone()
+    }
+}
+
+/// What is logged, to be changed while the daemon runs.
+#[derive(Clone)]
+pub struct Level(Arc<dyn Fn(EnvFilter) -> Result<(), reload::Error> + Send + Sync>);
+
+impl fmt::Debug for Level {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Level")
+    }
+}
+
+impl Level {
+    /// Logs by these directives from now on.
+    ///
+    /// # Errors
+    /// If they cannot be read; then everything stays as it was.
+    pub fn set(&self, directives: &str) -> Result<(), LogError> {
+        let wrong = |reason: String| LogError::Directives { directives: directives.to_owned(), reason };
+        (self.0)(parse(directives)?).map_err(|error| wrong(error.to_string()))
+    }
+
+    /// One that changes nothing.
+    #[cfg(test)]
+    pub(crate) fn deaf() -> Self {
+        Self(Arc::new(|_| Ok(())))
+    }
+}
+
+/// What counts: the command line, then the configuration, then [`DEFAULT`].
+#[must_use]
+pub fn wanted<'a>(told: Option<&'a str>, configured: Option<&'a str>) -> &'a str {
+    told.or(configured).unwrap_or(DEFAULT)
+}
+
+/// Whether these directives can be read.
+///
+/// # Errors
+/// If not.
+pub fn check(directives: &str) -> Result<(), LogError> {
+    parse(directives).map(drop)
 }
 
 /// The log could not be set up.
@@ -33,7 +83,7 @@ impl Log {
 pub enum LogError {
     /// The directives cannot be read.
     #[error(
-        "--log {directives:?}: {reason}; allowed: error, warn, info, debug, trace, off, also by module as in \"info,mobility=debug\""
+        "log {directives:?}: {reason}; allowed: error, warn, info, debug, trace, off, also by module as in \"info,mobility=debug\""
     )]
     Directives {
         /// As given.
@@ -57,13 +107,15 @@ pub fn init(directives: &str) -> Result<Log, LogError> {
     let (lines, writer) =
         NonBlockingBuilder::default().buffered_lines_limit(KEPT_LINES).finish(std::io::stderr());
     let dropped = lines.error_counter();
-    tracing_subscriber::fmt()
+    let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(lines)
         .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
-        .try_init()
-        .map_err(|_| LogError::Twice)?;
-    Ok(Log { dropped, _writer: writer })
+        .with_filter_reloading();
+    let handle = builder.reload_handle();
+    builder.try_init().map_err(|_| LogError::Twice)?;
+    let level = Level(Arc::new(move |filter| handle.reload(filter)));
+    Ok(Log { dropped, level, _writer: writer })
 }
 
 fn parse(directives: &str) -> Result<EnvFilter, LogError> {

@@ -42,8 +42,7 @@ pub(super) struct Beacon {
 impl ForeignAgent {
     /// Prepares all links; visitors were restored before.
     pub(super) fn start_beacons(&mut self, reserved: &[(u32, u32)], now: Now) {
-        let per_window = CHALLENGE_TIME.as_millis().div_ceil(self.config.interval.as_millis().max(1));
-        let window = usize::try_from(per_window).unwrap_or(usize::MAX).max(CHALLENGE_WINDOW);
+        let window = self.challenge_window();
         for link in self.config.links.clone() {
             let stored = reserved.iter().find(|(id, _)| *id == link.id.0).map(|(_, below)| *below);
             let beacon = Beacon {
@@ -55,6 +54,21 @@ impl ForeignAgent {
             };
             self.beacons.insert(link.id, beacon);
             self.reserve_sequence(link.id);
+        }
+    }
+
+    /// Regular advertisements whose challenges count.
+    fn challenge_window(&self) -> usize {
+        let per_window = CHALLENGE_TIME.as_millis().div_ceil(self.config.interval.as_millis().max(1));
+        usize::try_from(per_window).unwrap_or(usize::MAX).max(CHALLENGE_WINDOW)
+    }
+
+    /// The interval has changed.
+    pub(super) fn reschedule_beacons(&mut self, now: Now) {
+        let (window, latest) = (self.challenge_window(), now.mono + self.config.interval);
+        for beacon in self.beacons.values_mut() {
+            beacon.challenges.resize(window);
+            beacon.due = beacon.due.min(latest);
         }
     }
 

@@ -68,6 +68,11 @@ impl Challenges {
     /// Accepted registrations with one challenge; then it counts as spent for everybody.
     const SPENT: usize = 65_536;
 
+    /// From the next regular advertisement on those of so many count.
+    pub(super) const fn resize(&mut self, window: usize) {
+        self.window = window;
+    }
+
     /// Remembers those of the last `window` regular advertisements.
     pub(super) const fn new(window: usize) -> Self {
         Self { offered: VecDeque::new(), window }

@@ -52,6 +52,15 @@ impl ForeignAgent {
         keepalive.next = keepalive.next.min(first);
     }
 
+    /// No pause is longer than the configured one from now on.
+    pub(super) fn keep_alive_within_limit(&mut self, now: Now) {
+        let most = self.keepalive_interval(0);
+        for keepalive in self.homes.values_mut().filter_map(|home| home.keepalive.as_mut()) {
+            keepalive.every = keepalive.every.min(most);
+            keepalive.next = keepalive.next.min(now.mono + keepalive.every);
+        }
+    }
+
     pub(super) fn keepalives_due(&mut self, now: Now) {
         let is_due = |keepalive: &Keepalive| keepalive.next <= now.mono;
         let due = self.homes.iter().filter(|(_, home)| home.keepalive.as_ref().is_some_and(is_due));

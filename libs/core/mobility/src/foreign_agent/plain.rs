@@ -4,7 +4,7 @@
 //!
 //! They get no KEY 3: 33 is made with an association that the operator typed in on both sides, or there is none.
 
-use std::net::Ipv4Addr;
+use std::{collections::BTreeMap, net::Ipv4Addr};
 
 use crypto::Key;
 use sa::{Algorithm, PlainAssociation, Verified};
@@ -38,9 +38,13 @@ pub struct PlainNode {
     pub md5: bool,
 }
 
+/// The associations of nodes without our extensions, by home address, where such nodes are served.
+pub(super) fn associated(nodes: Option<Vec<PlainNode>>) -> Option<BTreeMap<Ipv4Addr, PlainAssociation>> {
+    nodes.map(|nodes| nodes.into_iter().map(PlainNode::associated).collect())
+}
+
 impl PlainNode {
-    /// The association, by home address.
-    pub(super) fn associated(self) -> (Ipv4Addr, PlainAssociation) {
+    fn associated(self) -> (Ipv4Addr, PlainAssociation) {
         let algorithm = if self.md5 { Algorithm::HmacMd5 } else { Algorithm::HmacSha256 };
         (self.home_address, PlainAssociation::new(self.spi, algorithm, self.key))
     }

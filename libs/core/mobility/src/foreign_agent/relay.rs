@@ -114,7 +114,7 @@ impl ForeignAgent {
         reply.emit(&mut w);
         let refused = |agent: &Self| {
             let text = format!("refused a request on link {}: {code}", asker.station.link.0);
-            let mut event = Event::new(EventKind::Denied, text);
+            let mut event = Event::new(EventKind::Denied, text).of(request.identification);
             event.code = Some(code.0);
             event.agent = agent.homes.get(&request.home_agent).map(|home| home.nai.clone());
             event

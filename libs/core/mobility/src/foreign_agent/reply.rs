@@ -25,7 +25,7 @@ use super::{
     revoke::Answer,
     visitors::Visiting,
 };
-use crate::{Event, EventKey, EventKind, Ticket, telling::Ended};
+use crate::{Event, EventKey, EventKind, Ticket, Trace, telling::Ended};
 
 /// What goes on when the store has answered.
 pub(super) enum Work {
@@ -118,7 +118,8 @@ impl ForeignAgent {
 
     /// Finds the request that a reply answers, verifies 34, and decides what follows.
     fn judge(&self, source: Ipv4Addr, payload: &[u8], now: Now) -> Result<Judged, &'static str> {
-        let home = self.homes.get(&source).ok_or("reply: from no configured home agent")?;
+        let home = self.homes.get(&source).filter(|home| !home.retired);
+        let home = home.ok_or("reply: from no configured home agent")?;
         let reply = Reply::parse(payload).map_err(|_| "reply: another message, cut or too long")?;
         let parts = Parts::parse(payload, Reply::LEN, self.config.vendor).map_err(|_| "reply: malformed")?;
         let handle = parts.foreign.handle.ok_or("reply: without a handle")?;
@@ -243,7 +244,7 @@ impl ForeignAgent {
             Ok(Outcome::Relay(answer)) => {
                 let code = judged.reply.code;
                 if !code.accepted() {
-                    self.notify_denial(judged.reply.home_agent, code, now);
+                    self.notify_denial(&judged.reply, now);
                 }
                 let visitor = self.pendings.find(handle).and_then(|pending| pending.visitor);
                 let visiting = visitor.and_then(|address| self.visitors.find(address));
@@ -268,12 +269,14 @@ impl ForeignAgent {
         }
     }
 
-    fn notify_denial(&mut self, home_agent: Ipv4Addr, code: Code, now: Now) {
+    fn notify_denial(&mut self, reply: &Reply, now: Now) {
+        let (home_agent, code) = (reply.home_agent, reply.code);
         self.count("denied by home agents");
         let denied = |this: &Self| {
             let agent = this.homes.get(&home_agent).map(|home| home.nai.clone());
             let name = agent.as_deref().unwrap_or_default();
-            let mut event = Event::new(EventKind::Denied, format!("{name} denied a registration: {code}"));
+            let text = format!("{name} denied a registration: {code}");
+            let mut event = Event::new(EventKind::Denied, text).of(reply.identification);
             event.code = Some(code.0);
             event.agent = agent;
             event
@@ -376,7 +379,8 @@ impl ForeignAgent {
 
     fn install(&mut self, mut visiting: Visiting, decided: Now) {
         let home_address = visiting.record.home_address;
-        let event = self.added(&visiting.record);
+        let mut event = self.added(&visiting.record);
+        event.trace = visiting.identification.map(Trace::of);
         if self.take_associations(&mut visiting, decided) {
             self.visitors.unsaved(home_address);
         }

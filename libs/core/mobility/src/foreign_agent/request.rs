@@ -176,7 +176,7 @@ impl ForeignAgent {
         if home_agent == self.config.care_of || self.config.links.iter().any(|l| l.address == home_agent) {
             return Err(Code::FA_INVALID_HOME_AGENT);
         }
-        if !self.homes.contains_key(&home_agent) {
+        if self.homes.get(&home_agent).is_none_or(|home| home.retired) {
             return Err(Code::FA_PROHIBITED);
         }
         if request.lifetime > self.config.max_lifetime {

@@ -1,6 +1,7 @@
 //! The foreign agent against a scripted mobile node, home agent and store.
 
 mod advertisements;
+mod configuring;
 mod conformance;
 mod encapsulations;
 mod keepalives;

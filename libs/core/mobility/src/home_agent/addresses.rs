@@ -42,6 +42,13 @@ pub(super) struct Addresses {
 
 impl Addresses {
     pub(super) fn new(config: &Config) -> Self {
+        let mut addresses = Self { pool: None, next: 0, assigned: BTreeMap::new(), taken: BTreeSet::new() };
+        addresses.give_from(config);
+        addresses
+    }
+
+    /// New ones come from the pool of this configuration; those that were given stay.
+    pub(super) fn give_from(&mut self, config: &Config) {
         let pool = config.home_addresses.clone().map(|mut pool| {
             let host = u32::MAX.checked_shr(config.home_prefix_length.into()).unwrap_or(0);
             let own = config.address.to_bits();
@@ -50,8 +57,10 @@ impl Addresses {
             pool.never.extend(ends.into_iter().flatten().chain([config.address]));
             pool
         });
-        let next = pool.as_ref().map_or(0, |pool| pool.first.to_bits());
-        Self { pool, next, assigned: BTreeMap::new(), taken: BTreeSet::new() }
+        if pool != self.pool {
+            self.next = pool.as_ref().map_or(0, |pool| pool.first.to_bits());
+            self.pool = pool;
+        }
     }
 
     /// The address that was assigned to a subscriber.

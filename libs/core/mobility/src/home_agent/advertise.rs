@@ -34,6 +34,11 @@ impl Advertiser {
     pub(super) const fn next(&self) -> Instant {
         self.next
     }
+
+    /// The next one comes within this time.
+    pub(super) fn within(&mut self, interval: Duration, now: Now) {
+        self.next = self.next.min(now.mono + interval);
+    }
 }
 
 impl HomeAgent {

@@ -161,7 +161,7 @@ impl HomeAgent {
             Replay::OtherNonce => "a nonce that is not the one given last".to_owned(),
             Replay::NotAbove | Replay::Fresh => "an identification not above the last one".to_owned(),
         };
-        let mut event = Event::new(EventKind::Denied, format!("{code}: {why}"));
+        let mut event = Event::new(EventKind::Denied, format!("{code}: {why}")).of(asked.identification);
         event.code = Some(code.0);
         event.agent = asked.agent.as_ref().map(|a| a.nai.to_string());
         self.notify(event);

@@ -97,14 +97,13 @@ impl HomeAgent {
             Ok(keys) => self.bind(*asked, Some(keys), now),
             Err(KdcError::Unavailable(why)) => {
                 self.count("key distribution centre unavailable");
-                self.notify(Event::new(EventKind::Denied, format!("no keys: {why}")));
+                let event = Event::new(EventKind::Denied, format!("no keys: {why}"));
+                self.notify(event.of(asked.identification));
                 self.deny(&asked, Code::HA_UNSPECIFIED, Some(DetailCode::KDC_UNAVAILABLE), now);
             }
             Err(KdcError::Refused(why)) => {
-                self.notify(Event::new(
-                    EventKind::Denied,
-                    format!("the key distribution centre refuses: {why}"),
-                ));
+                let why = format!("the key distribution centre refuses: {why}");
+                self.notify(Event::new(EventKind::Denied, why).of(asked.identification));
                 self.deny(&asked, Code::HA_PROHIBITED, None, now);
             }
         }
@@ -143,7 +142,7 @@ impl HomeAgent {
         let key3 = infos.fingerprint_of_key3();
         let new: Vec<Association> =
             infos.at_home_agent.into_iter().map(|info| info.into_association(unix)).collect();
-        let mut event = Event::new(EventKind::BindingAdded, "");
+        let mut event = Event::new(EventKind::BindingAdded, "").of(asked.identification);
         event.keys = new.iter().map(EventKey::of).chain(key3).collect();
         let binding = Binding {
             nai: asked.nai.clone(),
@@ -193,7 +192,7 @@ impl HomeAgent {
     pub(super) fn deny(&mut self, asked: &Asked, code: Code, detail: Option<DetailCode>, now: Now) {
         self.count_denial(&asked.nai, code, now);
         let why = detail.map_or_else(|| code.to_string(), |d| format!("{code} ({})", d.meaning()));
-        let mut event = Event::new(EventKind::Denied, why);
+        let mut event = Event::new(EventKind::Denied, why).of(asked.identification);
         event.code = Some(code.0);
         event.agent = asked.agent.as_ref().map(|a| a.nai.to_string());
         event.home_address = Some(asked.home_address);

@@ -29,6 +29,8 @@ use super::{
     realm::{self, Named},
 };
 
+use crate::Trace;
+
 /// The foreign agent that relayed a request.
 #[derive(Clone)]
 pub(super) struct Agent {
@@ -134,7 +136,9 @@ impl HomeAgent {
             self.proved_nothing(source, false, now);
             return self.discard("no association with the agent", "34 of an agent that is not configured");
         }
-        let relayed = path.is_some_and(|p| self.paths[p].keys.matches(Direction::ToHome, parts.peek()));
+        let relayed = path
+            .and_then(|p| self.paths.get(p))
+            .is_some_and(|p| p.keys.matches(Direction::ToHome, parts.peek()));
         if let Some(path) = path.filter(|_| !relayed && parts.peek().foreign_home.is_some())
             && !self.gate.looks_behind_34(path, now)
         {
@@ -167,7 +171,7 @@ impl HomeAgent {
     fn path_of(&self, parts: &Parts<'_>, source: SocketAddrV4) -> Option<usize> {
         let spi = parts.foreign_home.map(|claim| claim.spi);
         let fits = |p: &super::Path| p.address == *source.ip() && spi.is_none_or(|spi| spi == p.keys.spi());
-        self.paths.iter().position(fits)
+        self.paths.position(fits)
     }
 
     /// The subscriber whose 32 this is, of at most four with that index.
@@ -304,7 +308,7 @@ impl HomeAgent {
     ) -> Option<Asked> {
         let agent = match (through_an_agent(parts), path, parts.foreign.handle) {
             (true, Some(path), Some(handle)) => {
-                Some(Agent { nai: self.paths[path].nai.clone(), path, handle })
+                Some(Agent { nai: self.paths.get(path)?.nai.clone(), path, handle })
             }
             (true, _, _) => {
                 self.discard(
@@ -401,7 +405,8 @@ impl HomeAgent {
         if !named || !heard && asked.clear.is_none() {
             return Err(mismatch);
         }
-        let address = self.paths[agent.path].address;
+        let path = self.paths.get(agent.path).ok_or(denial(Code::HA_FA_AUTHENTICATION))?;
+        let address = path.address;
         let router = parts.foreign.ip.map(|held| parse_ip(held.protected.info));
         let offered = fixed.care_of == address || fixed.care_of.is_unspecified() && fixed.lifetime == 0;
         if router.is_some_and(|r| r != Ok(address)) || !asked.co_located && !offered {
@@ -549,6 +554,7 @@ impl HomeAgent {
     fn ask_keys(&mut self, asked: Asked, now: Now) {
         let request = KeyRequest {
             request: self.rng.array(),
+            trace: Trace::of(asked.identification),
             nai: asked.nai.clone(),
             foreign_agent: asked.serving_agent().map(|a| a.nai.clone()),
             care_of: asked.care_of,

@@ -102,6 +102,11 @@ impl Gate {
         }
     }
 
+    /// So many numbers of foreign agents were given; none is taken back.
+    pub(super) fn serves(&mut self, agents: usize) {
+        self.agents.resize_with(agents, AgentMeters::default);
+    }
+
     /// True if a cookie may be asked for at this address.
     pub(super) fn asks_for_cookie(&mut self, source: Ipv4Addr, now: Now) -> bool {
         self.cookies.take(&source, COOKIES, now.mono) && self.all_cookies.take(ALL_COOKIES, now.mono)

@@ -133,6 +133,11 @@ impl Pending {
         Some(work)
     }
 
+    /// The tickets of all for which this holds.
+    pub(super) fn tickets_of(&self, holds: impl Fn(&Work) -> bool) -> Vec<Ticket> {
+        self.by_ticket.iter().filter(|(_, work)| holds(work)).map(|(ticket, _)| *ticket).collect()
+    }
+
     /// In the order in which it came.
     pub(super) fn values(&self) -> impl Iterator<Item = &Work> {
         self.by_ticket.values()

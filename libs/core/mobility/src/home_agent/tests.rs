@@ -1,6 +1,7 @@
 //! A home agent before a scripted mobile node and foreign agent.
 
 mod addresses;
+mod configuring;
 mod conformance;
 mod following;
 mod limits;

@@ -49,6 +49,7 @@ impl MobileNode {
             }
             Request::AddressGone { link, address } => self.address_gone(link, address),
             Request::RouteFailed { reason } => self.route_failed(&reason, now),
+            Request::Configure(preferences) => self.config.prefer(preferences),
             Request::Deregister => self.deregister(now),
             Request::Persisted { ticket, result } => self.persisted(ticket, result, now),
         }

@@ -21,7 +21,7 @@ use super::{
     naming::Naming,
     request::{Built, Draft, Sent},
 };
-use crate::{Event, EventKind};
+use crate::{Event, EventKind, Trace};
 
 /// First wait for a reply, and the least time between requests.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
@@ -366,6 +366,7 @@ impl MobileNode {
         };
         let text = if sends > 1 { format!("{what}, number {sends} without an acceptance") } else { what };
         let mut event = Event::new(EventKind::RequestSent, text);
+        event.trace = a.sent.back().map(|sent| Trace::of(sent.identification));
         event.agent = a.agent_name().map(str::to_owned);
         event.care_of = a.care_of();
         event.lifetime = Some(lifetime);

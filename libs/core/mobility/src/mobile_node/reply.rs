@@ -317,7 +317,8 @@ impl MobileNode {
         let verb = if first { "registered" } else { "registration renewed" };
         let lifetime =
             if reply.lifetime == u16::MAX { "for ever".into() } else { format!("{} s", reply.lifetime) };
-        let mut event = Event::new(EventKind::Registered, format!("{verb} {place}, {lifetime}"));
+        let mut event =
+            Event::new(EventKind::Registered, format!("{verb} {place}, {lifetime}")).of(reply.identification);
         event.agent = a.agent_name().map(str::to_owned);
         event.care_of = a.care_of();
         event.home_address = Some(self.home_address);
@@ -354,7 +355,8 @@ impl MobileNode {
             revocable: None,
         });
         let link = a.target.link();
-        let mut event = Event::new(EventKind::Deregistered, "at home, the home agent knows");
+        let mut event =
+            Event::new(EventKind::Deregistered, "at home, the home agent knows").of(reply.identification);
         event.home_address = Some(self.home_address);
         event.code = Some(reply.code.0);
         self.append_since_link_up(&mut event, link, now);
@@ -364,7 +366,8 @@ impl MobileNode {
 
     /// The binding was given up on an operator's wish.
     fn given_up(&mut self, reply: &Reply) {
-        let mut event = Event::new(EventKind::Deregistered, "the binding was given up");
+        let mut event =
+            Event::new(EventKind::Deregistered, "the binding was given up").of(reply.identification);
         event.agent = self.status().agent.map(str::to_owned);
         event.care_of = self.status().care_of;
         event.code = Some(reply.code.0);

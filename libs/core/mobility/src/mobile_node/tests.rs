@@ -1,6 +1,7 @@
 //! The mobile node against agents that do right, wrong, or nothing.
 
 mod addresses;
+mod configuring;
 mod conformance;
 mod discovering;
 mod encapsulations;

@@ -55,6 +55,21 @@ impl<'a> Document<'a> {
         self.position(offset)
     }
 
+    /// Every key whose value is no table and no list of tables, in the order of the file.
+    pub(super) fn leaves(&self) -> Vec<String> {
+        let mut keys: Vec<(usize, String)> = Vec::new();
+        walk(self.root.get_ref(), "", &mut |key, span| {
+            // What holds another key is none: its own comes first.
+            let holds = |one: &str, other: &str| {
+                other.strip_prefix(one).is_some_and(|rest| rest.starts_with(['.', '[']))
+            };
+            keys.retain(|(_, known)| known != key && !holds(known, key));
+            keys.push((span.start, key.to_owned()));
+        });
+        keys.sort();
+        keys.into_iter().map(|(_, key)| key).collect()
+    }
+
     /// The key whose name or value begins `span`, the innermost one; empty if the whole file is meant.
     pub(super) fn key_at(&self, span: &Range<usize>) -> String {
         let mut best = (usize::MAX, String::new());

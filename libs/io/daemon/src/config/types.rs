@@ -356,6 +356,27 @@ pub enum Encapsulation {
     Udp,
 }
 
+/// What to log, as after `--log`: `info`, or `info,mobility=debug`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct LogDirectives(String);
+
+impl LogDirectives {
+    /// As written.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for LogDirectives {
+    type Error = crate::log::LogError;
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        crate::log::check(&text)?;
+        Ok(Self(text))
+    }
+}
+
 /// The table `[admin]` of an agent.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -7,12 +7,12 @@ use super::{
     *,
 };
 
-fn udp() -> Config {
+pub(super) fn udp() -> Config {
     Config { encapsulation: Encapsulation::Udp, ..config() }
 }
 
 /// A visitor whose home agent answered 144 so, with a wish for keepalives.
-fn visitor(world: &mut World, code: u8, keepalive: u16) {
+pub(super) fn visitor(world: &mut World, code: u8, keepalive: u16) {
     use Piece::{Handle, Ip, Key2, Key3, Raw, Share};
     let mut mobile = Mobile::new();
     // A challenge that nobody has used.
@@ -31,7 +31,7 @@ fn visitor(world: &mut World, code: u8, keepalive: u16) {
 }
 
 /// The keepalives within that time, by their sequence numbers, and after how many seconds each came.
-fn kept_alive(world: &mut World, seconds: u64) -> Vec<(u16, u64)> {
+pub(super) fn kept_alive(world: &mut World, seconds: u64) -> Vec<(u16, u64)> {
     let begun = world.now.mono;
     let mut heard = Vec::new();
     for _ in 0..seconds {

@@ -229,7 +229,7 @@ impl MobileNode {
 
     fn tell_denied(&mut self, reply: &Reply, agent: Option<String>, why: String) {
         self.count(format!("code {}", reply.code.0));
-        let mut event = Event::new(EventKind::Denied, why);
+        let mut event = Event::new(EventKind::Denied, why).of(reply.identification);
         event.agent = agent;
         event.code = Some(reply.code.0);
         self.notify(event);

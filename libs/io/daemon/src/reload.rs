@@ -1,0 +1,229 @@
+//! Reading the configuration again while the daemon runs: on SIGHUP, or when an operator asks.
+//!
+//! All or nothing: a file with a fault in it changes nothing, and says what is wrong where it was asked and in the log.
+
+use std::{marker::PhantomData, path::PathBuf};
+
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    sync::{mpsc, oneshot},
+};
+
+use crate::{
+    Args,
+    config::{Reloadable, Reloaded, Setting, reload},
+    log::{self, Level},
+};
+
+/// What has changed, or why nothing did.
+pub type Answer = Result<Vec<String>, String>;
+/// Somebody who wants the configuration to be read again.
+pub type Asking = oneshot::Sender<Answer>;
+
+/// Operators that may wait.
+const WAITING: usize = 4;
+
+/// The configuration file of a daemon that runs.
+#[derive(Debug)]
+pub struct Reloads<C> {
+    path: PathBuf,
+    running: Vec<Setting>,
+    level: Level,
+    /// As given on the command line, which the file does not overrule.
+    log: Option<String>,
+    hangup: Option<Signal>,
+    asks: mpsc::Sender<Asking>,
+    asked: mpsc::Receiver<Asking>,
+    taken: Option<Taken>,
+    of: PhantomData<fn() -> C>,
+}
+
+/// A configuration that is being put to use.
+#[derive(Debug)]
+struct Taken {
+    settings: Vec<Setting>,
+    changes: Vec<String>,
+    log: String,
+    asking: Option<Asking>,
+}
+
+impl<C: Reloadable> Reloads<C> {
+    /// For a daemon that was started with this configuration.
+    pub(crate) fn new(args: &Args, config: &C, level: Level) -> Self {
+        let (asks, asked) = mpsc::channel(WAITING);
+        Self {
+            path: args.config.clone(),
+            running: config.settings(),
+            level,
+            log: args.log.clone(),
+            hangup: None,
+            asks,
+            asked,
+            taken: None,
+            of: PhantomData,
+        }
+    }
+
+    /// Where operators ask.
+    #[must_use]
+    pub fn asks(&self) -> mpsc::Sender<Asking> {
+        self.asks.clone()
+    }
+
+    /// Waits for the next good configuration, made ready for use by `prepare`; nothing of a bad one is taken. May be
+    /// dropped and called again at any time. Once all is in use call [`applied`](Self::applied).
+    pub async fn next<T>(&mut self, prepare: impl Fn(&C) -> anyhow::Result<T>) -> T {
+        loop {
+            let asking = self.asked().await;
+            match self.read(&prepare) {
+                Ok((ready, taken)) => {
+                    self.taken = Some(Taken { asking, ..taken });
+                    return ready;
+                }
+                Err(reason) => {
+                    tracing::error!("the configuration stays as it was: {reason}");
+                    answer(asking, Err(reason));
+                }
+            }
+        }
+    }
+
+    /// The configuration that [`next`](Self::next) gave is in use: whoever asked is told. Without one nothing happens.
+    pub fn applied(&mut self) {
+        let Some(Taken { settings, changes, log, asking }) = self.taken.take() else { return };
+        self.running = settings;
+        if let Err(error) = self.level.set(&log) {
+            tracing::error!("{error}");
+        }
+        match changes.is_empty() {
+            true => tracing::info!("configuration read again: nothing is different"),
+            false => tracing::info!("configuration read again: {}", changes.join("; ")),
+        }
+        answer(asking, Ok(changes));
+    }
+
+    fn read<T>(&self, prepare: impl Fn(&C) -> anyhow::Result<T>) -> Result<(T, Taken), String> {
+        let Reloaded { config, settings, changes } =
+            reload::<C>(&self.path, &self.running).map_err(|error| error.to_string())?;
+        let ready = prepare(&config).map_err(|error| format!("{error:#}"))?;
+        let log = log::wanted(self.log.as_deref(), config.log()).to_owned();
+        Ok((ready, Taken { settings, changes, log, asking: None }))
+    }
+
+    /// The next one who asks; nobody who waits for an answer if it was a signal.
+    async fn asked(&mut self) -> Option<Asking> {
+        if self.hangup.is_none() {
+            let watched = signal(SignalKind::hangup());
+            self.hangup = watched.inspect_err(|error| tracing::error!("SIGHUP is not heard: {error}")).ok();
+        }
+        let hangup = async {
+            match &mut self.hangup {
+                Some(signal) => drop(signal.recv().await),
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = hangup => None,
+            // We hold a sender ourselves, so it never ends.
+            asking = self.asked.recv() => asking,
+        }
+    }
+}
+
+fn answer(asking: Option<Asking>, answer: Answer) {
+    if let Some(asking) = asking {
+        // Whoever asked may have gone away meanwhile.
+        let _ = asking.send(answer);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, path::Path};
+
+    use nix::{
+        sys::signal::{Signal, kill},
+        unistd::Pid,
+    };
+
+    use super::*;
+    use crate::config::{Check, Config};
+
+    #[derive(Debug, serde::Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Example {
+        limit: u16,
+    }
+
+    impl Config for Example {
+        fn paths(&mut self) -> Vec<&mut PathBuf> {
+            Vec::new()
+        }
+
+        fn validate(&self, check: &mut Check) {
+            check.range("limit", self.limit, 1..=9);
+        }
+    }
+
+    impl Reloadable for Example {
+        fn settings(&self) -> Vec<Setting> {
+            vec![Setting::free("limit", self.limit)]
+        }
+
+        fn log(&self) -> Option<&str> {
+            None
+        }
+    }
+
+    fn running(folder: &Path) -> (Reloads<Example>, PathBuf) {
+        let path = folder.join("x.toml");
+        let args = Args { config: path.clone(), check: false, log: None };
+        (Reloads::new(&args, &Example { limit: 1 }, Level::deaf()), path)
+    }
+
+    fn limit(config: &Example) -> anyhow::Result<u16> {
+        anyhow::ensure!(config.limit != 7, "seven is taken");
+        Ok(config.limit)
+    }
+
+    #[tokio::test]
+    async fn a_bad_file_is_answered_and_a_good_one_is_taken() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut reloads, path) = running(folder.path());
+        let asks = reloads.asks();
+        let asking = async {
+            let mut answers = Vec::new();
+            for text in ["limit = 10", "limit = 7", "limit = ", "limit = 2"] {
+                fs::write(&path, text).unwrap();
+                let (asking, answered) = oneshot::channel();
+                asks.send(asking).await.unwrap();
+                if text != "limit = 2" {
+                    answers.push(answered.await.unwrap().unwrap_err());
+                } else {
+                    return (answers, answered);
+                }
+            }
+            unreachable!("the last one returns")
+        };
+        let ((refusals, answered), taken) = tokio::join!(asking, reloads.next(limit));
+        assert_eq!(taken, 2);
+        assert!(refusals[0].contains("x.toml:1:1: limit: 10 is not allowed"), "{refusals:?}");
+        assert_eq!(refusals[1], "seven is taken");
+        assert!(refusals[2].contains("x.toml:1:"), "{refusals:?}");
+        reloads.applied();
+        assert_eq!(answered.await.unwrap().unwrap(), ["limit: 1 -> 2"]);
+    }
+
+    #[tokio::test]
+    async fn a_signal_asks_too() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut reloads, path) = running(folder.path());
+        fs::write(path, "limit = 3").unwrap();
+        let mut next = std::pin::pin!(reloads.next(limit));
+        // The first poll puts the handler in place, so that the signal cannot end the test itself.
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        assert!(next.as_mut().poll(&mut context).is_pending());
+        kill(Pid::this(), Signal::SIGHUP).unwrap();
+        assert_eq!(next.await, 3);
+    }
+}
