@@ -95,14 +95,6 @@ pub(crate) fn median(runs: &[f64]) -> f64 {
     }
 }
 
-/// The value that `per_mille` of a thousand values do not exceed; 0 of none.
-pub(crate) fn quantile(values: &[f64], per_mille: usize) -> f64 {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    let at = (sorted.len() * per_mille).div_ceil(1000).saturating_sub(1);
-    sorted.get(at).copied().unwrap_or(0.0)
-}
-
 fn range(runs: &[f64]) -> [f64; 2] {
     let lowest = runs.iter().copied().fold(f64::INFINITY, f64::min);
     let highest = runs.iter().copied().fold(0.0, f64::max);
@@ -131,15 +123,9 @@ mod tests {
     }
 
     #[test]
-    fn medians_and_quantiles_are_of_the_sorted_values() {
+    fn medians_are_of_the_sorted_values() {
         assert_eq!(median(&[]), 0.0);
         assert_eq!(median(&[4.0, 1.0, 3.0]), 3.0);
         assert_eq!(median(&[4.0, 1.0, 3.0, 2.0]), 2.5);
-        let hundred: Vec<f64> = (1..=100).rev().map(f64::from).collect();
-        assert_eq!(
-            (quantile(&hundred, 990), quantile(&hundred, 500), quantile(&hundred, 1000)),
-            (99.0, 50.0, 100.0)
-        );
-        assert_eq!(quantile(&[], 990), 0.0);
     }
 }
