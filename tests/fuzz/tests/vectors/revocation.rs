@@ -27,7 +27,18 @@ fn key2(end: End) -> Association {
         End::Second => ((at_home, home), (at_foreign, foreign)),
     };
     let kind = AssociationKind::Key2;
-    Association { kind, inbound, outbound, key, own, peer, made: 0, ends: 1, confirmed: false, retires: None }
+    Association {
+        kind,
+        inbound,
+        outbound,
+        key,
+        own: own.into(),
+        peer: peer.into(),
+        made: 0,
+        ends: 1,
+        confirmed: false,
+        retires: None,
+    }
 }
 
 fn seed(name: &str) -> Vec<u8> {
