@@ -98,8 +98,8 @@ mod tests {
         let key = association_auth(&base, End::First, true);
         let changes: [fn(&mut Association); 4] = [
             |a| a.key = Key::new([2; 32]),
-            |a| a.own.push('x'),
-            |a| a.peer.push('x'),
+            |a| a.own = format!("{}x", a.own).into(),
+            |a| a.peer = format!("{}x", a.peer).into(),
             |a| a.outbound = Spi(2001),
         ];
         for change in changes {
