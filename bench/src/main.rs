@@ -3,8 +3,11 @@
 
 mod codec;
 mod lab;
+mod memory;
 mod outcome;
 mod refusals;
+mod registrations;
+mod restart;
 mod tunnel;
 
 use std::process::ExitCode;
@@ -31,6 +34,14 @@ struct Cli {
 enum Program {
     /// Parse and emit a whole registration request: nanoseconds, beside a copy of its bytes
     Codec,
+    /// Registrations without key shares, each durable and with three keys, beside krb5kdc, FreeRADIUS and a bare echo
+    Registrations,
+    /// Registrations with key shares, beside the key exchanges alone on the same cores
+    RegistrationsFs,
+    /// A million bindings, and the indices of a million subscribers: octets each in the home agent's core
+    Memory,
+    /// A million bindings: seconds to load them from the store
+    Restart,
     /// One TCP stream through the tunnel over UDP: Mbit/s, beside plain forwarding and wireguard-go
     Tunnel {
         #[command(flatten)]
@@ -78,5 +89,9 @@ fn run(cli: &Cli) -> anyhow::Result<Outcome> {
         Program::TunnelIpip { ref path } => tunnel::ipip(cli.runs, !path.no_offload),
         Program::TunnelSmall { ref path } => tunnel::small(cli.runs, !path.no_offload),
         Program::Refusals => refusals::run(cli.runs),
+        Program::Registrations => registrations::plain(cli.runs),
+        Program::RegistrationsFs => registrations::with_shares(cli.runs),
+        Program::Memory => memory::run(cli.runs),
+        Program::Restart => restart::run(cli.runs),
     }
 }

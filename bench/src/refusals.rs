@@ -82,6 +82,37 @@ fn rate_of(mut turn: impl FnMut(u32)) -> f64 {
 
 /// A home agent with a registered mobile node, a store that always writes and a key distribution centre that always
 /// answers.
+/// A home agent without foreign agents.
+pub(crate) fn configuration() -> Config {
+    Config {
+        nai: "ha@home.example".to_owned(),
+        realm: REALM.to_owned(),
+        address: HOME_AGENT,
+        vendor: DOCUMENTATION_VENDOR,
+        home_link: LinkId(0),
+        home_prefix_length: 8,
+        max_lifetime: u16::MAX,
+        timestamp_window: 7,
+        max_bindings: 10_000_000,
+        max_simultaneous_bindings: 1,
+        advertisement_interval: Duration::from_secs(1),
+        minimal: true,
+        gre: true,
+        broadcasts: true,
+        revocation: true,
+        inform: true,
+        keepalive: 110,
+        home_addresses: None,
+        limits: Limits::default(),
+        neighbours: Vec::new(),
+    }
+}
+
+/// When everything begins.
+pub(crate) const fn start() -> Now {
+    Now { mono: Instant::new(Duration::from_secs(1000)), unix: Duration::from_secs(UNIX) }
+}
+
 struct World {
     agent: HomeAgent,
     now: Now,
@@ -98,33 +129,12 @@ impl World {
             cipher: Cipher::Aes256Gcm,
             no_fs: true,
         };
-        let config = Config {
-            nai: "ha@home.example".to_owned(),
-            realm: REALM.to_owned(),
-            address: HOME_AGENT,
-            vendor: DOCUMENTATION_VENDOR,
-            home_link: LinkId(0),
-            home_prefix_length: 8,
-            max_lifetime: u16::MAX,
-            timestamp_window: 7,
-            max_bindings: 100_000,
-            max_simultaneous_bindings: 1,
-            advertisement_interval: Duration::from_secs(1),
-            minimal: true,
-            gre: true,
-            broadcasts: true,
-            revocation: true,
-            inform: true,
-            keepalive: 110,
-            home_addresses: None,
-            limits: Limits::default(),
-            neighbours: vec![neighbour],
-        };
+        let config = Config { neighbours: vec![neighbour], ..configuration() };
         let subscribers = (0..=SUBSCRIBERS).map(subscriber).collect::<anyhow::Result<_>>()?;
         let realm_keys =
             vec![RealmKey { id: REALM_KEY, secret: realm_secret(), made: 0, ends: None, change: 1 }];
         let state = State { subscribers, realm_keys, ..State::default() };
-        let now = Now { mono: Instant::new(Duration::from_secs(1000)), unix: Duration::from_secs(UNIX) };
+        let now = start();
         Ok(Self { agent: HomeAgent::new(config, [3; 32], state, now), now, sent: 0 })
     }
 

@@ -263,6 +263,8 @@ impl Reloadable for Config {
             Setting::free("advertisement.interval_ms", advertisement.interval_ms),
             Setting::free("advertisement.lifetime_s", advertisement.lifetime_s),
             Setting::fixed("tunnel.device", &tunnel.device),
+            Setting::fixed("tunnel.offload", tunnel.offload),
+            Setting::fixed("tunnel.mss_clamp", tunnel.mss_clamp),
             Setting::fixed("tunnel.encapsulation", if udp { "udp" } else { "ipip" }),
             Setting::fixed("tunnel.minimal", tunnel.minimal),
             Setting::fixed("tunnel.gre", tunnel.gre),

@@ -8,7 +8,7 @@ use std::{
     pin::Pin,
 };
 
-use ::admin::{AgentRequest, EventLog, shown};
+use ::admin::{AgentRequest, EventLog};
 use daemon::reload::Reloads;
 use forward::{Delivery, Entry, Peer, Station};
 use futures_util::{FutureExt as _, StreamExt as _, future::select_all, stream::FuturesOrdered};
@@ -141,7 +141,7 @@ impl Shell<ForeignAgent> for World {
                 }
             }
             Effect::Tunnel(change) => self.change_tunnel(change).await,
-            Effect::Notify(event) => self.notify(&event),
+            Effect::Notify(event) => self.notify(event),
         }
         Ok(Applied::Done)
     }
@@ -190,7 +190,7 @@ impl World {
         self.deliveries.interface_changed(change);
     }
 
-    fn notify(&self, event: &mobility::Event) {
+    fn notify(&self, event: mobility::Event) {
         use mobility::EventKind::{Denied, Discarded, VisitorAdded, VisitorRemoved};
         let (word, trace) = (event.kind.word(), event.trace.map(tracing::field::display));
         match event.kind {
@@ -198,7 +198,7 @@ impl World {
             Denied | Discarded => tracing::warn!(word, trace, "{}", event.text),
             _ => tracing::debug!(word, trace, "{}", event.text),
         }
-        self.events.push(shown::event(event, self.clock.now()));
+        self.events.tell(event, self.clock.now());
     }
 }
 

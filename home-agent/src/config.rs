@@ -246,6 +246,8 @@ impl Reloadable for Config {
             Setting::free("registration.inform", registration.inform),
             Setting::free("advertisement.interval_ms", self.advertisement.interval_ms),
             Setting::fixed("tunnel.device", &tunnel.device),
+            Setting::fixed("tunnel.offload", tunnel.offload),
+            Setting::fixed("tunnel.mss_clamp", tunnel.mss_clamp),
             Setting::fixed("tunnel.minimal", tunnel.minimal),
             Setting::fixed("tunnel.gre", tunnel.gre),
             Setting::fixed("tunnel.broadcasts", tunnel.broadcasts),

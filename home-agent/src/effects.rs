@@ -7,7 +7,7 @@ use std::{
     pin::Pin,
 };
 
-use ::admin::{AgentRequest, EventLog, shown};
+use ::admin::{AgentRequest, EventLog};
 use daemon::reload::Reloads;
 use forward::{Broadcasts, Entry, Peer, Table};
 use futures_util::{
@@ -138,7 +138,7 @@ impl Shell<HomeAgent> for World {
                 // The line to the key distribution centre is gone only when the process stops.
                 let _ = self.acknowledge.send(number);
             }
-            Effect::Notify(event) => self.notify(&event),
+            Effect::Notify(event) => self.notify(event),
         }
         Ok(Applied::Done)
     }
@@ -177,7 +177,7 @@ impl World {
         }
     }
 
-    fn notify(&self, event: &mobility::Event) {
+    fn notify(&self, event: mobility::Event) {
         use mobility::EventKind::{BindingAdded, BindingRemoved, Denied, Discarded, WeakAlgorithm};
         let (word, trace) = (event.kind.word(), event.trace.map(tracing::field::display));
         let agent = event.agent.as_deref().unwrap_or("no agent");
@@ -187,7 +187,7 @@ impl World {
             Discarded | WeakAlgorithm => tracing::warn!(word, trace, "{}", event.text),
             _ => tracing::debug!(word, trace, "{}", event.text),
         }
-        self.events.push(shown::event(event, self.clock.now()));
+        self.events.tell(event, self.clock.now());
     }
 }
 

@@ -112,7 +112,7 @@ async fn serve(config: Config, reloads: Reloads<Config>) -> anyhow::Result<()> {
         address: config.address,
         clock,
         store,
-        line: Line::open(kdc),
+        line: Line::open(&config.kdc)?,
         port,
         link,
         plan,

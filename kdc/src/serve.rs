@@ -14,6 +14,8 @@ use crate::{
 
 /// Requests are small; this keeps a caller from filling memory with one. In octets.
 const LARGEST_REQUEST: usize = 64 * 1024;
+/// The same of home agents: 512 questions for keys with the longest names in one message.
+const LARGEST_BATCH: usize = 512 * 1024;
 
 const SERVICES: [&str; 2] = ["sojourn.kdc.v1.KeyDistribution", "sojourn.kdc.v1.KdcAdmin"];
 
@@ -33,7 +35,7 @@ pub(crate) async fn serve(config: KdcConfig, mut reloads: Reloads<KdcConfig>) ->
     let administration =
         Administration::new(desk, store.clone(), watchers, vendor_now).with_reloads(reloads.asks());
     let routes = admin::tls::routes(proto::FILE_DESCRIPTOR_SET, &SERVICES)
-        .add_service(KeyDistributionServer::new(distribution).max_decoding_message_size(LARGEST_REQUEST))
+        .add_service(KeyDistributionServer::new(distribution).max_decoding_message_size(LARGEST_BATCH))
         .add_service(KdcAdminServer::new(administration).max_decoding_message_size(LARGEST_REQUEST));
 
     tracing::info!(%address, realm = %config.realm, "ready");

@@ -176,6 +176,8 @@ impl Reloadable for Config {
             Setting::free("registration.broadcasts", registration.broadcasts),
             Setting::free("registration.revocation", registration.revocation),
             Setting::fixed("tunnel.device", &tunnel.device),
+            Setting::fixed("tunnel.offload", tunnel.offload),
+            Setting::fixed("tunnel.mss_clamp", tunnel.mss_clamp),
             Setting::free("tunnel.keepalive_s", tunnel.keepalive_s),
             Setting::fixed("admin.socket", self.admin.socket.display()),
         ];

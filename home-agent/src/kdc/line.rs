@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use admin::client::Profile;
 use anyhow::Context as _;
 use crypto::Key;
 use mobility::{
@@ -44,13 +45,18 @@ pub(crate) struct Line {
 }
 
 impl Line {
-    /// Starts the task that keeps the stream, inside a tokio runtime. It ends with the line.
-    pub(crate) fn open(kdc: Kdc) -> Self {
+    /// Starts the thread that keeps the stream: encryption and framing leave the core's thread to the core. It ends
+    /// with the line.
+    pub(crate) fn open(profile: &Profile) -> anyhow::Result<Self> {
         let (questions, asked) = mpsc::unbounded_channel();
         let (answer, answers) = mpsc::unbounded_channel();
         let asking = Asking { asked, open: Open::default(), answer };
-        tokio::spawn(asking.run(kdc));
-        Self { questions, answers }
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        // A channel belongs to the runtime that it is made in.
+        let kdc = runtime.block_on(async { Kdc::new(profile) })?;
+        let keep = move || runtime.block_on(asking.run(kdc));
+        std::thread::Builder::new().name("keys".to_owned()).spawn(keep)?;
+        Ok(Self { questions, answers })
     }
 
     /// Asks; the answer comes out of [`Self::answer`]. The core bounds how many it waits for.

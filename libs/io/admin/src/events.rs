@@ -7,7 +7,10 @@ use std::{
 
 use futures_util::{Stream, stream};
 use proto::agent::Event;
+use sansio::Now;
 use tokio::sync::watch;
+
+use crate::shown;
 
 /// Events kept for watchers that come later.
 pub const KEPT_EVENTS: usize = 4096;
@@ -26,7 +29,23 @@ pub struct EventLog {
 struct Ring {
     /// Number of the newest event, 0 before the first.
     newest: u64,
-    events: VecDeque<Arc<Event>>,
+    events: VecDeque<Kept>,
+}
+
+/// An event as it came: most are never looked at.
+#[derive(Clone, Debug)]
+enum Kept {
+    Shown(Arc<Event>),
+    Told(Arc<mobility::Event>, Now),
+}
+
+impl Kept {
+    fn show(&self, number: u64) -> Arc<Event> {
+        match self {
+            Self::Shown(event) => Arc::clone(event),
+            Self::Told(event, now) => Arc::new(Event { number, ..shown::event(event, *now) }),
+        }
+    }
 }
 
 impl Default for EventLog {
@@ -37,15 +56,24 @@ impl Default for EventLog {
 
 impl EventLog {
     /// Adds an event, gives it the next number and returns that. Cheap: never waits for a watcher.
-    pub fn push(&self, mut event: Event) -> u64 {
+    pub fn push(&self, event: Event) -> u64 {
+        self.keep(|number| Kept::Shown(Arc::new(Event { number, ..event })))
+    }
+
+    /// Adds an event of a core. It is put into words for operators only if one watches.
+    pub fn tell(&self, event: mobility::Event, now: Now) -> u64 {
+        self.keep(|_| Kept::Told(Arc::new(event), now))
+    }
+
+    fn keep(&self, kept: impl FnOnce(u64) -> Kept) -> u64 {
         let number = {
             let mut ring = self.ring.lock().unwrap_or_else(PoisonError::into_inner);
             ring.newest += 1;
-            event.number = ring.newest;
             if ring.events.len() == KEPT_EVENTS {
                 ring.events.pop_front();
             }
-            ring.events.push_back(Arc::new(event));
+            let kept = kept(ring.newest);
+            ring.events.push_back(kept);
             ring.newest
         };
         self.newest.send_replace(number);
@@ -54,11 +82,16 @@ impl EventLog {
 
     /// At most [`BATCH`] events with numbers above `after`, oldest first.
     fn batch(&self, after: u64) -> Vec<Arc<Event>> {
-        let ring = self.ring.lock().unwrap_or_else(PoisonError::into_inner);
-        // Numbers have no gaps, so the position follows from the number.
-        let oldest = ring.newest - ring.events.len() as u64;
-        let skip = usize::try_from(after.saturating_sub(oldest)).unwrap_or(usize::MAX);
-        ring.events.iter().skip(skip).take(BATCH).cloned().collect()
+        let (first, kept) = {
+            let ring = self.ring.lock().unwrap_or_else(PoisonError::into_inner);
+            // Numbers have no gaps, so the position follows from the number.
+            let oldest = ring.newest - ring.events.len() as u64;
+            let skip =
+                usize::try_from(after.saturating_sub(oldest)).unwrap_or(usize::MAX).min(ring.events.len());
+            let kept: Vec<Kept> = ring.events.iter().skip(skip).take(BATCH).cloned().collect();
+            (oldest + skip as u64 + 1, kept)
+        };
+        kept.iter().zip(first..).map(|(kept, number)| kept.show(number)).collect()
     }
 
     /// Events with numbers above `after` that are still kept, then, unless `kept_only`, those to come.
@@ -104,6 +137,19 @@ mod tests {
     use futures_util::{FutureExt as _, StreamExt as _};
 
     use super::*;
+
+    #[test]
+    fn what_a_core_tells_is_put_into_words_when_somebody_looks() {
+        let log = log(2);
+        let now = Now { mono: sansio::Instant::default(), unix: std::time::Duration::from_secs(7) };
+        let told = mobility::Event::new(mobility::EventKind::BindingAdded, "somebody is somewhere");
+        assert_eq!(log.tell(told, now), 3);
+        assert_eq!(log.push(Event::default()), 4);
+        let seen = log.batch(1);
+        assert_eq!(seen.iter().map(|event| event.number).collect::<Vec<_>>(), [2, 3, 4]);
+        assert_eq!((seen[1].text.as_str(), seen[1].unix_ns), ("somebody is somewhere", 7_000_000_000));
+        assert!(log.batch(9).is_empty());
+    }
 
     fn log(events: u64) -> EventLog {
         let log = EventLog::default();

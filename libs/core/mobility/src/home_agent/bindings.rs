@@ -1,4 +1,6 @@
 //! The mobility bindings in memory: by home address and care-of address, by end, by index.
+//!
+//! There may be a million: each stands once in a slot, and everything that finds it names the slot.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -29,13 +31,18 @@ pub(super) struct Bound {
     changeover: Changeover,
     /// When its lifetime is over; `None` never.
     pub(super) ends: Option<Instant>,
-    /// Under which instant it is looked at next.
+    /// When its end, or a later attempt to end it, is due; `None` while its removal is being committed.
     due: Option<Instant>,
     /// Its removal was sent to the store.
     ending: bool,
 }
 
 impl Bound {
+    /// When it is looked at next.
+    fn wakes(&self) -> Option<Instant> {
+        earliest(self.due, self.changeover.deadline())
+    }
+
     /// A binding that was just granted.
     pub(super) fn granted(binding: Binding, now: Now) -> Self {
         let lives = Duration::from_secs(u64::from(binding.lifetime));
@@ -54,15 +61,20 @@ impl Bound {
     }
 }
 
+/// Place of a binding.
+type Slot = u32;
+
 /// All of them.
 #[derive(Default)]
 pub(super) struct Bindings {
-    by_id: BTreeMap<BindingId, Bound>,
-    /// When to look at which: its end, or a later attempt to end it. Not while its removal is being committed.
-    due: BTreeSet<(Instant, BindingId)>,
-    inbound: BTreeMap<Spi, BindingId>,
-    /// When associations of which one are erased.
-    erasures: BTreeSet<(Instant, BindingId)>,
+    slots: Vec<Option<Bound>>,
+    free: Vec<Slot>,
+    by_id: BTreeMap<BindingId, Slot>,
+    /// When to look at which: it is due, or associations of it are erased.
+    wakes: BTreeSet<(Instant, Slot)>,
+    inbound: BTreeMap<Spi, Slot>,
+    /// Those that were found due.
+    over: Vec<BindingId>,
     /// How many there are through each foreign agent.
     through: BTreeMap<Arc<str>, usize>,
 }
@@ -72,8 +84,12 @@ impl Bindings {
         self.by_id.len()
     }
 
+    fn at(&self, slot: Slot) -> Option<&Bound> {
+        self.slots.get(slot as usize)?.as_ref()
+    }
+
     pub(super) fn iter(&self) -> impl Iterator<Item = &Binding> {
-        self.by_id.values().map(|bound| &bound.binding)
+        self.by_id.values().filter_map(|slot| Some(&self.at(*slot)?.binding))
     }
 
     /// How many there are through a foreign agent.
@@ -82,13 +98,13 @@ impl Bindings {
     }
 
     pub(super) fn find(&self, id: BindingId) -> Option<&Bound> {
-        self.by_id.get(&id)
+        self.at(*self.by_id.get(&id)?)
     }
 
     /// Those of a home address, in order of care-of address.
     pub(super) fn of(&self, home_address: Ipv4Addr) -> impl Iterator<Item = &Binding> {
         let all = (home_address, Ipv4Addr::UNSPECIFIED)..=(home_address, Ipv4Addr::BROADCAST);
-        self.by_id.range(all).map(|(_, bound)| &bound.binding)
+        self.by_id.range(all).filter_map(|(_, slot)| Some(&self.at(*slot)?.binding))
     }
 
     /// Where packets for a home address go; nowhere without a binding.
@@ -98,7 +114,7 @@ impl Bindings {
 
     /// The binding that receives under this index.
     pub(super) fn holder(&self, inbound: Spi) -> Option<BindingId> {
-        self.inbound.get(&inbound).copied()
+        self.at(*self.inbound.get(&inbound)?).map(|bound| id_of(&bound.binding))
     }
 
     /// Inserts a binding; hands back those that it takes the place of: always that of its care-of address, and all
@@ -106,62 +122,85 @@ impl Bindings {
     pub(super) fn replace(&mut self, bound: Bound, keep_others: bool) -> Vec<Binding> {
         let id = id_of(&bound.binding);
         let before = if keep_others { self.remove(id).into_iter().collect() } else { self.remove_all(id.0) };
-        self.due.extend(bound.ends.map(|ends| (ends, id)));
         self.put(id, bound);
         before
     }
 
-    /// Puts it in its place with what follows from its associations.
-    fn put(&mut self, id: BindingId, bound: Bound) {
-        self.inbound.extend(bound.binding.associations.iter().map(|a| (a.inbound, id)));
-        self.erasures.extend(bound.changeover.deadline().map(|at| (at, id)));
+    /// Puts it in a slot with what leads to it.
+    fn put(&mut self, id: BindingId, mut bound: Bound) {
+        bound.binding.associations.shrink_to_fit();
+        let slot = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(None);
+            Slot::try_from(self.slots.len() - 1).unwrap_or(Slot::MAX)
+        });
+        self.inbound.extend(bound.binding.associations.iter().map(|a| (a.inbound, slot)));
+        self.wakes.extend(bound.wakes().map(|at| (at, slot)));
         if let Some(agent) = &bound.binding.foreign_agent {
             match self.through.get_mut(agent) {
                 Some(count) => *count += 1,
                 None => drop(self.through.insert(agent.clone(), 1)),
             }
         }
-        self.by_id.insert(id, bound);
+        self.by_id.insert(id, slot);
+        self.slots[slot as usize] = Some(bound);
     }
 
-    fn take(&mut self, id: BindingId) -> Option<Bound> {
-        let bound = self.by_id.remove(&id)?;
+    /// Changes what is in a slot, but not its addresses nor who it is through, with what leads to it.
+    fn change<T>(&mut self, slot: Slot, change: impl FnOnce(&mut Bound) -> T) -> Option<T> {
+        let bound = self.slots.get_mut(slot as usize)?.as_mut()?;
+        let (woke, before) = (bound.wakes(), bound.binding.associations.len());
+        let indices: Vec<Spi> = bound.binding.associations.iter().map(|a| a.inbound).collect();
+        let done = change(bound);
+        if bound.wakes() != woke {
+            self.wakes.extend(bound.wakes().map(|at| (at, slot)));
+            if let Some(woke) = woke {
+                self.wakes.remove(&(woke, slot));
+            }
+        }
+        if bound.binding.associations.len() != before {
+            let kept = &bound.binding.associations;
+            for gone in indices.iter().filter(|index| kept.iter().all(|a| a.inbound != **index)) {
+                self.inbound.remove(gone);
+            }
+        }
+        Some(done)
+    }
+
+    /// Something verified under this association.
+    pub(super) fn confirm(&mut self, id: BindingId, which: (AssociationKind, Spi), now: Now) {
+        if let Some(slot) = self.by_id.get(&id).copied() {
+            self.change(slot, |bound| bound.changeover.confirm(&mut bound.binding.associations, which, now));
+        }
+    }
+
+    /// Erases associations whose time is over, and remembers which bindings are due.
+    pub(super) fn erase(&mut self, now: Instant) {
+        while let Some((at, slot)) = self.wakes.first().copied().filter(|(at, _)| *at <= now) {
+            let due = self.change(slot, |bound| {
+                bound.changeover.erase(&mut bound.binding.associations, now);
+                let due = bound.due.take_if(|due| *due <= now);
+                due.map(|_| id_of(&bound.binding))
+            });
+            // It has moved in the order, or there was nothing in the slot.
+            self.wakes.remove(&(at, slot));
+            self.over.extend(due.flatten());
+        }
+    }
+
+    pub(super) fn remove(&mut self, id: BindingId) -> Option<Binding> {
+        let slot = self.by_id.remove(&id)?;
+        let bound = self.slots.get_mut(slot as usize)?.take()?;
+        self.free.push(slot);
+        if let Some(at) = bound.wakes() {
+            self.wakes.remove(&(at, slot));
+        }
         for association in &bound.binding.associations {
             self.inbound.remove(&association.inbound);
-        }
-        if let Some(at) = bound.changeover.deadline() {
-            self.erasures.remove(&(at, id));
         }
         if let Some(agent) = &bound.binding.foreign_agent
             && let Some(count) = self.through.get_mut(agent)
         {
             *count -= 1;
-        }
-        Some(bound)
-    }
-
-    /// Something verified under this association.
-    pub(super) fn confirm(&mut self, id: BindingId, which: (AssociationKind, Spi), now: Now) {
-        if let Some(mut bound) = self.take(id) {
-            bound.changeover.confirm(&mut bound.binding.associations, which, now);
-            self.put(id, bound);
-        }
-    }
-
-    /// Erases associations whose time is over.
-    pub(super) fn erase(&mut self, now: Instant) {
-        while let Some((_, id)) = self.erasures.first().copied().filter(|(at, _)| *at <= now)
-            && let Some(mut bound) = self.take(id)
-        {
-            bound.changeover.erase(&mut bound.binding.associations, now);
-            self.put(id, bound);
-        }
-    }
-
-    pub(super) fn remove(&mut self, id: BindingId) -> Option<Binding> {
-        let bound = self.take(id)?;
-        if let Some(due) = bound.due {
-            self.due.remove(&(due, id));
         }
         Some(bound.binding)
     }
@@ -174,40 +213,36 @@ impl Bindings {
 
     /// When the next one is due.
     pub(super) fn next_due(&self) -> Option<Instant> {
-        earliest(self.due.first().map(|(at, _)| *at), self.erasures.first().map(|(at, _)| *at))
+        self.wakes.first().map(|(at, _)| *at)
     }
 
-    /// Those that are due; each is due no more until [`look_again`](Self::look_again).
+    /// Those that are due, in order of time; each is due no more until [`look_again`](Self::look_again).
     pub(super) fn take_due(&mut self, now: Instant) -> Vec<BindingId> {
-        let mut over = Vec::new();
-        while let Some(first) = self.due.first().copied().filter(|(at, _)| *at <= now) {
-            self.due.remove(&first);
-            over.push(first.1);
-        }
-        over
+        self.erase(now);
+        std::mem::take(&mut self.over)
     }
 
     /// It was looked at, and stands until its lifetime is over.
     pub(super) fn stays(&mut self, id: BindingId) {
-        if let Some(bound) = self.by_id.get_mut(&id) {
-            bound.due = bound.ends;
-            self.due.extend(bound.ends.map(|ends| (ends, id)));
+        if let Some(slot) = self.by_id.get(&id).copied() {
+            self.change(slot, |bound| bound.due = bound.ends);
         }
     }
 
     /// Marks a binding whose removal goes to the store; false if it is marked already, or not there.
     pub(super) fn begin_ending(&mut self, id: BindingId) -> bool {
-        self.by_id.get_mut(&id).is_some_and(|b| !std::mem::replace(&mut b.ending, true))
+        let slot = self.by_id.get(&id).copied();
+        let bound = slot.and_then(|slot| self.slots.get_mut(slot as usize)?.as_mut());
+        bound.is_some_and(|bound| !std::mem::replace(&mut bound.ending, true))
     }
 
     /// It was not removed now: it is due again at `at`.
     pub(super) fn look_again(&mut self, id: BindingId, at: Instant) {
-        if let Some(bound) = self.by_id.get_mut(&id) {
-            bound.ending = false;
-            if let Some(before) = bound.due.replace(at) {
-                self.due.remove(&(before, id));
-            }
-            self.due.insert((at, id));
+        if let Some(slot) = self.by_id.get(&id).copied() {
+            self.change(slot, |bound| {
+                bound.ending = false;
+                bound.due = Some(at);
+            });
         }
     }
 }
