@@ -53,7 +53,10 @@ impl Line {
         let asking = Asking { asked, open: Open::default(), answer };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         // A channel belongs to the runtime that it is made in.
-        let kdc = runtime.block_on(async { Kdc::new(profile) })?;
+        let kdc = {
+            let _inside = runtime.enter();
+            Kdc::new(profile)?
+        };
         let keep = move || runtime.block_on(asking.run(kdc));
         std::thread::Builder::new().name("keys".to_owned()).spawn(keep)?;
         Ok(Self { questions, answers })

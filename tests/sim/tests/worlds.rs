@@ -56,6 +56,13 @@ fn ten_thousand_worlds_keep_every_promise() {
     assert!(revocations > worlds / 2, "{revocations} revocations in {worlds} worlds");
 }
 
+/// In world 8878 a node deregisters at home, goes back to where it was and registers while the first is being committed:
+/// the agent there was told of the end of what had been renewed.
+#[test]
+fn who_is_back_before_its_leave_is_committed_is_not_revoked() {
+    assert_eq!(sim::run(8878, false).violation.map(|broken| broken.to_string()), None);
+}
+
 #[test]
 fn a_seed_always_gives_the_same_world() {
     for seed in 0..20 {

@@ -67,6 +67,12 @@ impl Revocations {
         earliest(self.tellings.deadline(), self.past.deadline())
     }
 
+    /// What will be told of this registration once its end is committed.
+    fn coming(&self, ended: Ended) -> impl Iterator<Item = &Revocation> {
+        let tell = self.sequels.values().flat_map(|sequel| &sequel.tell);
+        tell.filter(move |of| (of.home_address, of.care_of) == ended)
+    }
+
     /// True if an index names a key of a binding that is gone.
     pub(super) fn uses(&self, index: Spi) -> bool {
         self.tellings.uses(index) || self.past.uses(index)
@@ -151,6 +157,8 @@ impl HomeAgent {
         let before = self.standing_bindings(asked.home_address);
         let mut list: Vec<Association> = Vec::new();
         list.extend(self.revocations.tellings.keys(ended).map(Association::duplicate));
+        let coming = self.revocations.coming(ended).flat_map(|of| &of.associations);
+        list.extend(coming.map(Association::duplicate));
         for binding in before {
             let same = binding.care_of == asked.care_of;
             let kept = |a: &&Association| same || !beside && a.kind == AssociationKind::Key1;
@@ -173,7 +181,10 @@ impl HomeAgent {
         // It has moved: nobody there is to be told.
         let tell: Vec<_> = left.filter_map(|b| revocation(b, self.config.address, false, now)).collect();
         let ended = (new.home_address, new.care_of);
-        let cancel = self.revocations.tellings.is_open(ended).then_some(ended);
+        // It is back where its end is being told, or will be as soon as that is committed.
+        let told =
+            self.revocations.tellings.is_open(ended) || self.revocations.coming(ended).next().is_some();
+        let cancel = told.then_some(ended);
         let mut changes: Vec<_> = cancel.map(telling::removal).into_iter().collect();
         changes.extend(tell.iter().map(|record| Change::PutRevocation(record.duplicate())));
         (changes, Sequel { tell, cancel, ..Sequel::default() })
