@@ -95,7 +95,7 @@ fn a_reflection_client_from_outside_finds_and_calls_every_service() {
     for service in ["grpc.health.v1.Health", "sojourn.kdc.v1.KdcAdmin", "sojourn.kdc.v1.KeyDistribution"] {
         assert!(services.contains(&service), "{services:?}");
     }
-    assert_eq!(found["methods"]["sojourn.kdc.v1.KdcAdmin"].as_array().unwrap().len(), 14);
+    assert_eq!(found["methods"]["sojourn.kdc.v1.KdcAdmin"].as_array().unwrap().len(), 15);
     assert_eq!(found["methods"]["sojourn.kdc.v1.KeyDistribution"].as_array().unwrap().len(), 4);
     assert_eq!(found["home_agents"]["replies"][0]["name"], "ha@home.example");
     assert_eq!(found["registered"]["replies"][0], serde_json::json!({}));
