@@ -95,7 +95,7 @@ impl Kdc {
         socket.set_read_timeout(Some(Duration::from_millis(500)))?;
         let start = Instant::now();
         // Never the same number twice, or answers would come out of its memory.
-        let mut nonce = start.elapsed().subsec_nanos() + std::process::id() * 1000;
+        let mut nonce = start.elapsed().subsec_nanos().wrapping_add(std::process::id().wrapping_mul(1000));
         let mut ask = || {
             nonce = nonce.wrapping_add(1) & 0x3fff_ffff;
             socket.send(&as_req(nonce))

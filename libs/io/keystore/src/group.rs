@@ -232,7 +232,6 @@ async fn put_grants(changes: &mut Changes<'_>, rows: &[&Grant]) -> Result<(), St
             .push_bind(of.revoked.map(signed))
             .push_bind(grant::pack(&of.keys));
     });
-    // As ON CONFLICT names it: a SELECT or VALUES before it would be ambiguous without this form.
     query.push(
         " ON CONFLICT (id) DO UPDATE SET request = excluded.request, nai = excluded.nai,
             home_agent = excluded.home_agent, foreign_agent = excluded.foreign_agent,

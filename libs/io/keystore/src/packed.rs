@@ -28,8 +28,9 @@ use crate::{
 const TABLE: &str = "bindings";
 /// How it is packed.
 const FORM: u8 = 1;
-/// Octets of most packed bindings.
-const USUAL: usize = 512;
+/// Octets of a packed association at most, and of what stands in front of the names and associations.
+const ASSOCIATION: usize = 72;
+const FRONT: usize = 64;
 
 const REVERSE_TUNNEL: u8 = 1;
 const BROADCASTS: u8 = 2;
@@ -67,7 +68,9 @@ impl<'a> Names<'a> {
 /// The packed form. It holds keys: seal it, then wipe it.
 fn pack(of: &Binding) -> Zeroizing<Vec<u8>> {
     let names = Names::of(of);
-    let mut w = Writer::with_capacity(USUAL.max(128 + of.associations.len() * 96));
+    // Enough for all of it: where it grew, an unwiped copy of the keys would stay behind.
+    let of_names: usize = names.0.iter().map(|name| 1 + name.len()).sum();
+    let mut w = Writer::with_capacity(FRONT + of_names + of.associations.len() * ASSOCIATION);
     w.u8(FORM).u8(u8::try_from(names.0.len() - 1).unwrap_or(u8::MAX));
     for name in &names.0[1..] {
         // Names of agents have at most 64 octets, NAIs 253.
@@ -408,6 +411,8 @@ mod tests {
             assert_eq!((back.revocation, back.lifetime, back.granted), (of.revocation, 600, 1000));
             assert_eq!((back.reverse_tunnel, back.broadcasts), (of.reverse_tunnel, of.broadcasts));
             assert_eq!(*pack(&back), *packed, "the same once more");
+            let names: usize = Names::of(&of).0.iter().map(|name| 1 + name.len()).sum();
+            assert!(packed.len() <= FRONT + names + of.associations.len() * ASSOCIATION);
             for (there, here) in back.associations.iter().zip(&of.associations) {
                 assert!(there.key == here.key && there.retires == here.retires && there.own == here.own);
                 assert_eq!(
