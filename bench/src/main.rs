@@ -17,6 +17,10 @@ use clap::{Parser, Subcommand};
 
 use crate::outcome::Outcome;
 
+/// The daemons' own: what the cores take of memory depends on it.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Measures one thing beside its rival or its limit and prints a JSON object as the last line.
 ///
 /// Machines are noisy and differ: read the ratio under "against", which is our median over the rival's, both of

@@ -259,10 +259,7 @@ impl<'a> Bindings<'a> {
 
     /// All, a thousand in one row of one column: to hand over a row costs more than to make it. Pages are opened on
     /// other threads while the next is read. `None` if anything in them is not as it should be.
-    async fn in_pages(
-        &self,
-        connection: &mut SqliteConnection,
-    ) -> Result<Option<Vec<Binding>>, ReadError> {
+    async fn in_pages(&self, connection: &mut SqliteConnection) -> Result<Option<Vec<Binding>>, ReadError> {
         let most = thread::available_parallelism().map_or(1, usize::from) * 2;
         let (mut found, mut opening, mut above) = (Vec::new(), VecDeque::new(), i64::MIN);
         loop {
