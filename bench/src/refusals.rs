@@ -196,7 +196,7 @@ impl World {
                 }
                 Output::Effect(Effect::AskKdc { ticket, .. }) => {
                     let key = |n| Key::new([n; 32]);
-                    let keys = Keys { key1: key(1), with_agent: Some((key(2), key(3))) };
+                    let keys = Keys { key1: key(1), with_agent: Some((key(2), key(3))), exchange: None };
                     Request::Keys { ticket, result: Ok(keys) }
                 }
                 Output::Effect(_) => continue,

@@ -123,9 +123,9 @@ impl Shell<HomeAgent> for World {
                     Request::Refreshed { nai, seen, bindings, assigned }
                 }));
             }
-            Effect::AskKdc { ticket, request } => {
+            Effect::AskKdc { ticket, request, share } => {
                 tracing::debug!(trace = %request.trace, "asked for keys");
-                self.line.ask(ticket, request);
+                self.line.ask(ticket, request, share);
             }
             Effect::Tunnel(change) => self.change_tunnel(change).await,
             Effect::Revoked { ticket, result } => {

@@ -13,7 +13,7 @@ use anyhow::Context as _;
 use crypto::Key;
 use mobility::{
     Ticket,
-    home_agent::{KdcError, KeyRequest, Keys, Request},
+    home_agent::{KdcError, KeyRequest, Keys, Request, Unfinished},
 };
 use proto::kdc::{
     IssueKeysBatch, IssueKeysBatchReply, IssueKeysReply, IssueKeysRequest, IssueKeysStreamReply, Spis,
@@ -37,10 +37,12 @@ const BATCH: usize = 256;
 const READY: usize = 4;
 
 type Number = [u8; 16];
+/// A question with the exchange that is to be finished until it is answered.
+type Asked = (Ticket, KeyRequest, Option<Unfinished>);
 
 /// Both ends that the home agent holds.
 pub(crate) struct Line {
-    questions: UnboundedSender<(Ticket, KeyRequest)>,
+    questions: UnboundedSender<Asked>,
     answers: UnboundedReceiver<Request>,
 }
 
@@ -63,9 +65,9 @@ impl Line {
     }
 
     /// Asks; the answer comes out of [`Self::answer`]. The core bounds how many it waits for.
-    pub(crate) fn ask(&self, ticket: Ticket, question: KeyRequest) {
+    pub(crate) fn ask(&self, ticket: Ticket, question: KeyRequest, share: Option<Unfinished>) {
         // The task lives as long as this end does.
-        let _ = self.questions.send((ticket, question));
+        let _ = self.questions.send((ticket, question, share));
     }
 
     /// The next answer; may be dropped at any time.
@@ -80,6 +82,7 @@ struct Question {
     request: IssueKeysRequest,
     /// KEY 2 and KEY 3 are wanted too.
     with_agent: bool,
+    share: Option<Unfinished>,
     /// It was asked on a stream that broke.
     again: bool,
 }
@@ -95,13 +98,13 @@ struct Open {
 }
 
 impl Open {
-    fn take(&mut self, ticket: Ticket, question: KeyRequest) {
+    fn take(&mut self, (ticket, question, share): Asked) {
         let number = question.request;
         let with_agent = question.with_agent.is_some();
         let request = request_of(question);
         self.ends.push_back((Instant::now() + DEADLINE, number));
         self.unasked.push(number);
-        self.questions.insert(number, Question { ticket, request, with_agent, again: false });
+        self.questions.insert(number, Question { ticket, request, with_agent, share, again: false });
     }
 
     /// What is asked next, at most one message.
@@ -144,7 +147,7 @@ impl Open {
 }
 
 struct Asking {
-    asked: UnboundedReceiver<(Ticket, KeyRequest)>,
+    asked: UnboundedReceiver<Asked>,
     open: Open,
     answer: UnboundedSender<Request>,
 }
@@ -172,7 +175,7 @@ impl Asking {
             let end = self.open.end();
             tokio::select! {
                 asked = self.asked.recv() => match asked {
-                    Some((ticket, question)) => self.open.take(ticket, question),
+                    Some(asked) => self.open.take(asked),
                     None => return Err(Ended),
                 },
                 () = until(end) => self.give_up_late(),
@@ -206,7 +209,7 @@ impl Asking {
                     if count == 0 {
                         return Ok(Ended);
                     }
-                    asked.drain(..).for_each(|(ticket, question)| self.open.take(ticket, question));
+                    asked.drain(..).for_each(|asked| self.open.take(asked));
                 }
                 () = until(end) => self.give_up_late(),
             }
@@ -224,7 +227,9 @@ impl Asking {
             self.open.ends.pop_front();
         }
         let result = match reply.result {
+            // The exchange is finished here: this thread has more time than the core's.
             Some(Answered::Issued(issued)) => keys(&issued, question.with_agent)
+                .map(|keys| Keys { exchange: question.share.and_then(|share| share.finish().ok()), ..keys })
                 .map_err(|error| KdcError::Unavailable(format!("{error:#}"))),
             Some(Answered::Refusal(refused)) => {
                 Err(refusal(i32::try_from(refused.code).unwrap_or_default().into(), &refused.message))
@@ -271,7 +276,7 @@ fn request_of(question: KeyRequest) -> IssueKeysRequest {
 fn keys(answer: &IssueKeysReply, with_agent: bool) -> anyhow::Result<Keys> {
     let key = |bytes: &[u8]| Key::from_slice(bytes).context("a key that has not 32 bytes");
     let with_agent = with_agent.then(|| anyhow::Ok((key(&answer.key2)?, key(&answer.key3)?))).transpose()?;
-    Ok(Keys { key1: key(&answer.key1)?, with_agent })
+    Ok(Keys { key1: key(&answer.key1)?, with_agent, exchange: None })
 }
 
 /// What the core is told of a status.

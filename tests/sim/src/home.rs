@@ -44,7 +44,7 @@ impl World {
             home_agent::Effect::Persist { ticket, changes } => {
                 self.write(Party::HomeAgent(agent), life, ticket, changes);
             }
-            home_agent::Effect::AskKdc { ticket, request } => self.ask_centre(agent, ticket, &request),
+            home_agent::Effect::AskKdc { ticket, request, .. } => self.ask_centre(agent, ticket, &request),
             home_agent::Effect::Tunnel(home_agent::TunnelChange::Bind { home_address, tunnels }) => {
                 self.home_agents[agent].tunnels.insert(home_address, tunnels);
             }
@@ -100,7 +100,7 @@ impl World {
                     let verdict = self.model.issue(node, through.as_deref().map(str::to_owned), kind, key);
                     self.verdict(verdict);
                 }
-                Ok(home_agent::Keys { key1: issued.key1, with_agent: issued.key2_and_key3 })
+                Ok(home_agent::Keys { key1: issued.key1, with_agent: issued.key2_and_key3, exchange: None })
             }
             (_, Err(refusal)) => Err(home_agent::KdcError::Refused(refusal.to_string())),
             (None, Ok(_)) => Err(home_agent::KdcError::Refused("nobody".into())),

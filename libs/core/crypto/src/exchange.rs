@@ -24,6 +24,12 @@ impl Secret {
         Self(StaticSecret::from(*key.expose()))
     }
 
+    /// A second copy, on purpose and by name.
+    #[must_use]
+    pub fn duplicate(&self) -> Self {
+        Self(self.0.clone())
+    }
+
     /// The public value that belongs to it.
     #[must_use]
     pub fn public(&self) -> [u8; PUBLIC] {

@@ -37,7 +37,8 @@ use std::{
 
 use crypto::{Cipher, Key, Rng};
 use record::{Binding, Change, CommitError, Nai, RealmKey, Seen, State, Subscriber, Tunnel};
-use sa::AgentPath;
+pub use sa::Unfinished;
+use sa::{AgentPath, Exchange};
 use sansio::{Datagram, Input, Instant, LinkAddress, LinkId, Machine, Now, Outbox, Output, earliest};
 use wire::mip::{Spi, registration::Identification};
 
@@ -146,6 +147,8 @@ pub struct Keys {
     pub key1: Key,
     /// KEY 2 and KEY 3.
     pub with_agent: Option<(Key, Key)>,
+    /// The exchange of [`Effect::AskKdc`], if whoever asked finished it meanwhile.
+    pub exchange: Option<Exchange>,
 }
 
 /// Why the key distribution centre gave no keys.
@@ -290,6 +293,9 @@ pub enum Effect {
         ticket: Ticket,
         /// The question.
         request: KeyRequest,
+        /// The exchange with the mobile node, which may be finished on another thread until the answer comes; else it
+        /// is finished then.
+        share: Option<Unfinished>,
     },
     /// Change tunnels, proxies and routes.
     Tunnel(TunnelChange),

@@ -28,4 +28,4 @@ pub use plain::{Algorithm, PlainAssociation};
 pub use proof::{Unverified, Verified};
 pub use replay::{Replay, check_identification};
 pub use schedule::{Direction, Transcript, put_sealed, sealed_plain};
-pub use share::{Exchange, Offer, ShareError, answer, realm_key_at_home};
+pub use share::{Exchange, Offer, ShareError, Unfinished, answer, realm_key_at_home};

@@ -69,10 +69,38 @@ fn value_of(share: Option<KeyShare<'_>>) -> Result<[u8; 32], ShareError> {
 /// # Errors
 /// [`ShareError`] if there is none, or it does not serve.
 pub fn answer(rng: &mut Rng, offered: Option<KeyShare<'_>>) -> Result<Exchange, ShareError> {
-    let theirs = value_of(offered)?;
-    let secret = Secret::new(rng);
-    let shared = secret.agree(&theirs).ok_or(ShareError::Refused)?;
-    Ok(Exchange { shared, answer: secret.public() })
+    Unfinished::begin(rng, offered)?.finish()
+}
+
+/// An exchange of which the work is still to be done: with what is in here, wherever there is time for it.
+pub struct Unfinished {
+    secret: Secret,
+    theirs: [u8; 32],
+}
+
+impl Unfinished {
+    /// Takes a share that a fresh one will answer.
+    ///
+    /// # Errors
+    /// [`ShareError`] if there is none, or its form is wrong.
+    pub fn begin(rng: &mut Rng, offered: Option<KeyShare<'_>>) -> Result<Self, ShareError> {
+        Ok(Self { theirs: value_of(offered)?, secret: Secret::new(rng) })
+    }
+
+    /// A second copy, on purpose and by name, because it holds a secret. Both finish to the same.
+    #[must_use]
+    pub fn duplicate(&self) -> Self {
+        Self { secret: self.secret.duplicate(), theirs: self.theirs }
+    }
+
+    /// Does the work: two multiplications on the curve.
+    ///
+    /// # Errors
+    /// [`ShareError::Refused`] if the share is of low order.
+    pub fn finish(&self) -> Result<Exchange, ShareError> {
+        let shared = self.secret.agree(&self.theirs).ok_or(ShareError::Refused)?;
+        Ok(Exchange { shared, answer: self.secret.public() })
+    }
 }
 
 /// The share that a request offers, with its private half, which is wiped on drop.

@@ -19,6 +19,7 @@ use super::{
     bindings::{BindingId, Bound, id_of},
     intake::Asked,
     pending::Origin,
+    shares::refused,
     subscribers::Batch,
 };
 use crate::{Event, EventKey, EventKind, Ticket};
@@ -87,14 +88,25 @@ impl Work {
 impl HomeAgent {
     /// Keys, or none, for a request that waits for them.
     pub(super) fn keys(&mut self, ticket: Ticket, result: Result<Keys, KdcError>, now: Now) {
-        let Some(Work { step: Step::Keys(asked), deadline, .. }) = self.work.remove(ticket) else {
+        let Some(Work { step: Step::Keys(mut asked), deadline, .. }) = self.work.remove(ticket) else {
             return;
         };
         if result.is_ok() {
             self.figures.keys_came(deadline, KEY_TIMEOUT, now.mono);
         }
         match result {
-            Ok(keys) => self.bind(*asked, Some(keys), now),
+            Ok(mut keys) => {
+                if let Some(unfinished) = asked.unfinished.take() {
+                    match keys.exchange.take().map_or_else(|| unfinished.finish(), Ok) {
+                        Ok(exchange) => asked.exchange = Some(exchange),
+                        Err(error) => {
+                            let (code, detail) = refused(error);
+                            return self.deny(&asked, code, detail, now);
+                        }
+                    }
+                }
+                self.bind(*asked, Some(keys), now);
+            }
             Err(KdcError::Unavailable(why)) => {
                 self.count("key distribution centre unavailable");
                 let event = Event::new(EventKind::Denied, format!("no keys: {why}"));

@@ -8,7 +8,10 @@ use std::{
 
 use crypto::{Cipher, Key};
 use record::{Nai, Tunnel};
-use sa::{Direction, Exchange, Replay, Transcript, Unverified, Verified, check_identification, sealed_plain};
+use sa::{
+    Direction, Exchange, Replay, Transcript, Unfinished, Unverified, Verified, check_identification,
+    sealed_plain,
+};
 use sansio::{LinkAddress, Now};
 use wire::mip::{
     Spi,
@@ -65,6 +68,8 @@ pub(super) struct Asked {
     seal: (Cipher, Key),
     /// Of the key shares with the mobile node and with the foreign agent, once the request is to be accepted.
     pub(super) exchange: Option<Exchange>,
+    /// The former while the key distribution centre is asked.
+    pub(super) unfinished: Option<Unfinished>,
     pub(super) agent_exchange: Option<Arc<Exchange>>,
     pub(super) identification: Identification,
     pub(super) source: SocketAddrV4,
@@ -335,6 +340,7 @@ impl HomeAgent {
             by_realm_key,
             seal,
             exchange: None,
+            unfinished: None,
             agent_exchange: None,
             nai: author.nai,
             identification: fixed.identification,
@@ -566,8 +572,9 @@ impl HomeAgent {
             }),
         };
         let ticket = self.ticket();
+        let share = asked.unfinished.as_ref().map(Unfinished::duplicate);
         self.work.insert(ticket, Work::awaiting(asked, now));
-        self.outbox.effect(Effect::AskKdc { ticket, request });
+        self.outbox.effect(Effect::AskKdc { ticket, request, share });
     }
 
     /// A random index that names nothing of ours yet.

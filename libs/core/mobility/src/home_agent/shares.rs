@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use sa::{Exchange, ShareError, answer};
+use sa::{Exchange, ShareError, Unfinished, answer};
 use sansio::{Instant, Now};
 use wire::mip::{
     code::{Code, DetailCode},
@@ -51,21 +51,22 @@ impl Reused {
     }
 }
 
+pub(super) const fn refused(error: ShareError) -> Denial {
+    let detail = match error {
+        ShareError::Missing => DetailCode::SHARE_MISSING,
+        ShareError::Refused => DetailCode::SHARE_REFUSED,
+    };
+    (Code::HA_UNSPECIFIED, Some(detail))
+}
+
 impl HomeAgent {
-    /// Answers the shares of a request that is to be accepted. One that is missing is refused, unless that
+    /// Begins to answer the shares of a request that is to be accepted. One that is missing is refused, unless that
     /// subscriber or neighbour may leave it out.
     pub(super) fn exchange(&mut self, asked: &mut Asked, parts: &Parts<'_>, now: Now) -> Result<(), Denial> {
-        let refused = |error| {
-            let detail = match error {
-                ShareError::Missing => DetailCode::SHARE_MISSING,
-                ShareError::Refused => DetailCode::SHARE_REFUSED,
-            };
-            (Code::HA_UNSPECIFIED, Some(detail))
-        };
         let no_fs = self.known.get(&asked.nai).is_some_and(|known| known.subscriber.no_fs);
-        asked.exchange = match (parts.mobile.key_share, no_fs) {
+        asked.unfinished = match (parts.mobile.key_share, no_fs) {
             (None, true) => None,
-            (share, _) => Some(answer(&mut self.rng, share).map_err(refused)?),
+            (share, _) => Some(Unfinished::begin(&mut self.rng, share).map_err(refused)?),
         };
         if let Some(agent) = asked.serving_agent() {
             let path = agent.path;

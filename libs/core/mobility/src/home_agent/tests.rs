@@ -320,13 +320,14 @@ impl Bench {
                     }
                     answers.push(Request::Persisted { ticket, result });
                 }
-                Output::Effect(Effect::AskKdc { ticket, request }) => {
+                Output::Effect(Effect::AskKdc { ticket, request, .. }) => {
                     let through = request.foreign_agent.is_some();
                     self.asked.push(request);
                     let n = self.asked.len() as u8;
                     let keys = || Keys {
                         key1: Key::new([100 + n; 32]),
                         with_agent: through.then(|| (Key::new([150 + n; 32]), Key::new([200 + n; 32]))),
+                        exchange: None,
                     };
                     answers.push(Request::Keys { ticket, result: self.kdc.clone().map(|()| keys()) });
                 }

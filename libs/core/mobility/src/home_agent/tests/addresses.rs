@@ -271,7 +271,11 @@ fn an_enrolment_that_comes_first_wins() {
             }
         }
     }
-    let keys = Keys { key1: Key::new([1; 32]), with_agent: Some((Key::new([2; 32]), Key::new([3; 32]))) };
+    let keys = Keys {
+        key1: Key::new([1; 32]),
+        with_agent: Some((Key::new([2; 32]), Key::new([3; 32]))),
+        exchange: None,
+    };
     let answer = Request::Keys { ticket: waiting.unwrap(), result: Ok(keys) };
     agent.handle(Input::Request(answer), at(0));
     loop {

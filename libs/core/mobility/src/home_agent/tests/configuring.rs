@@ -92,7 +92,11 @@ fn asked_meanwhile(change: impl FnOnce(&mut Config)) -> Bench {
     }
     assert_eq!(bench.agent.pending(), 1);
     configure(&mut bench, change);
-    let keys = Keys { key1: Key::new([1; 32]), with_agent: Some((Key::new([2; 32]), Key::new([3; 32]))) };
+    let keys = Keys {
+        key1: Key::new([1; 32]),
+        with_agent: Some((Key::new([2; 32]), Key::new([3; 32]))),
+        exchange: None,
+    };
     bench.input(Input::Request(Request::Keys { ticket: waiting.unwrap(), result: Ok(keys) }));
     bench
 }

@@ -266,7 +266,7 @@ fn sent_and_told(
         match agent.poll() {
             Output::Effect(Effect::AskKdc { ticket, .. }) => {
                 let with_agent = Some((Key::new([11; 32]), Key::new([12; 32])));
-                let result = Ok(Keys { key1: Key::new([10; 32]), with_agent });
+                let result = Ok(Keys { key1: Key::new([10; 32]), with_agent, exchange: None });
                 agent.handle(Input::Request(Request::Keys { ticket, result }), now);
             }
             Output::Effect(Effect::Persist { ticket, .. }) => {

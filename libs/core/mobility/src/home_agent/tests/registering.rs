@@ -196,7 +196,11 @@ fn a_later_request_overtakes_one_whose_keys_are_late() {
         put(&mut agent, Input::Datagram(Datagram::Udp { source, destination, payload }), at(1));
     }
     let keys = |n| {
-        Ok(Keys { key1: Key::new([n; 32]), with_agent: Some((Key::new([n + 1; 32]), Key::new([n + 2; 32]))) })
+        Ok(Keys {
+            key1: Key::new([n; 32]),
+            with_agent: Some((Key::new([n + 1; 32]), Key::new([n + 2; 32]))),
+            exchange: None,
+        })
     };
     let (tickets, _) = put(&mut agent, Input::Tick, at(1));
     let answer = |ticket, n| Input::Request(Request::Keys { ticket, result: keys(n) });
