@@ -124,7 +124,7 @@ impl Shell<HomeAgent> for World {
                 }));
             }
             Effect::AskKdc { ticket, request } => {
-                tracing::debug!(trace = %request.trace, "asked for keys");
+                tracing::debug!(word = "keys_asked", trace = %request.trace, "asked for keys");
                 self.line.ask(ticket, request);
             }
             Effect::Tunnel(change) => self.change_tunnel(change).await,

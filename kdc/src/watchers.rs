@@ -88,6 +88,11 @@ impl Watchers {
         self.agents().get(name).copied().unwrap_or_default()
     }
 
+    /// How many watch now.
+    pub(crate) fn connected(&self) -> usize {
+        self.agents().values().filter(|progress| progress.connected()).count()
+    }
+
     /// Waits a little until the connected ones of `agents` have `change`; returns who has it and who not.
     pub(crate) async fn taken_over(&self, agents: &[HomeAgent], change: u64) -> (Vec<String>, Vec<String>) {
         let mut moved = self.0.moved.subscribe();

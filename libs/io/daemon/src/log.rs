@@ -6,7 +6,9 @@
 use std::{fmt, sync::Arc};
 
 use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
-use tracing_subscriber::{EnvFilter, reload};
+#[cfg(feature = "otlp")]
+use tracing_subscriber::Layer as _;
+use tracing_subscriber::{EnvFilter, layer::SubscriberExt as _, reload, util::SubscriberInitExt as _};
 
 /// What is logged unless asked otherwise.
 pub const DEFAULT: &str = "info";
@@ -20,6 +22,8 @@ pub const KEPT_LINES: usize = 16_384;
 pub struct Log {
     dropped: ErrorCounter,
     level: Level,
+    #[cfg(feature = "otlp")]
+    spans: crate::otlp::Spans,
     _writer: WorkerGuard,
 }
 
@@ -28,6 +32,21 @@ impl Log {
     #[must_use]
     pub fn dropped(&self) -> usize {
         self.dropped.dropped_lines()
+    }
+
+    /// Steps of registrations go to the collector at this address, too, under the name of this program.
+    ///
+    /// # Errors
+    /// If no thread can be started for it.
+    #[cfg(feature = "otlp")]
+    pub(crate) fn export(&self, collector: &crate::config::Collector) -> std::io::Result<()> {
+        self.spans.export(collector, &crate::otlp::program())
+    }
+
+    /// Sends what waits for the collector; what waits for standard error is written when the log is dropped.
+    pub(crate) fn flush(&self) {
+        #[cfg(feature = "otlp")]
+        self.spans.flush();
     }
 
     /// The way to log more or less from now on.
@@ -107,15 +126,26 @@ pub fn init(directives: &str) -> Result<Log, LogError> {
     let (lines, writer) =
         NonBlockingBuilder::default().buffered_lines_limit(KEPT_LINES).finish(std::io::stderr());
     let dropped = lines.error_counter();
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(lines)
-        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
-        .with_filter_reloading();
-    let handle = builder.reload_handle();
-    builder.try_init().map_err(|_| LogError::Twice)?;
+    let colours = std::io::IsTerminal::is_terminal(&std::io::stderr());
+    let (filter, handle) = reload::Layer::new(filter);
+    let shown = tracing_subscriber::fmt::layer().with_writer(lines).with_ansi(colours);
+    #[cfg(feature = "otlp")]
+    let spans = crate::otlp::Spans::default();
+    let registry = tracing_subscriber::registry();
+    // The filter of what is shown is not the one of what is exported.
+    #[cfg(feature = "otlp")]
+    let registry = registry.with(shown.with_filter(filter)).with(spans.layer());
+    #[cfg(not(feature = "otlp"))]
+    let registry = registry.with(filter).with(shown);
+    registry.try_init().map_err(|_| LogError::Twice)?;
     let level = Level(Arc::new(move |filter| handle.reload(filter)));
-    Ok(Log { dropped, level, _writer: writer })
+    Ok(Log {
+        dropped,
+        level,
+        #[cfg(feature = "otlp")]
+        spans,
+        _writer: writer,
+    })
 }
 
 fn parse(directives: &str) -> Result<EnvFilter, LogError> {
