@@ -50,10 +50,8 @@ fn ready(testbed: &Testbed, daemon: (&str, u16)) -> Result<(), String> {
     let told: Value = serde_json::from_str(&body).unwrap();
     let bad = told["checks"].as_array().unwrap().iter().filter(|check| check["ok"] == false);
     let bad: Vec<_> = bad.map(|check| format!("{}: {}", text(&check["name"]), text(&check["why"]))).collect();
-    assert_eq!(
-        (status, &told["status"]),
-        if bad.is_empty() { (200, &"ready".into()) } else { (503, &"not ready".into()) }
-    );
+    let expected = if bad.is_empty() { (200, "ready") } else { (503, "not ready") };
+    assert_eq!((status, text(&told["status"])), expected);
     if bad.is_empty() { Ok(()) } else { Err(bad.join("; ")) }
 }
 

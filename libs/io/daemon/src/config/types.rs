@@ -405,7 +405,7 @@ impl Collector {
     }
 }
 
-impl fmt::Display for Collector {
+impl Display for Collector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
