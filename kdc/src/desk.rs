@@ -99,7 +99,7 @@ impl Desk {
         let desk = Self { asks, published, audited, events, figures };
         if let Err(failure) = desk.ask(Self::local(), Ask::EnsureRealmKey).await {
             // Everything else works; the next start tries again.
-            tracing::error!("the realm has no key yet: {}", failure.into_error());
+            tracing::error!("the realm has no key yet, the next start tries again: {}", failure.into_error());
         }
         Ok(desk)
     }
@@ -168,13 +168,13 @@ impl Work {
                 Some(done) = self.commits.join_next() => match done {
                     Ok((commit, result)) => {
                         if let Err(error) = &result {
-                            tracing::error!("nothing was changed: {error}");
+                            tracing::error!("what was asked for was not done, and whoever asked is told: {error}");
                         }
                         Input::Request(Request::Persisted { commit, result })
                     }
                     Err(error) => {
                         // Whether it was written is unknown: only a fresh start can tell.
-                        tracing::error!("a commit ended unexpectedly, stopping: {error}");
+                        tracing::error!("a commit ended unexpectedly, nothing is answered any more, restart: {error}");
                         return;
                     }
                 },

@@ -120,7 +120,7 @@ async fn serve(config: Config, reloads: Reloads<Config>) -> anyhow::Result<()> {
         reloads,
         stop: Box::pin(async {
             if let Err(error) = daemon::signals::terminated().await {
-                tracing::error!("signals: {error}");
+                tracing::error!("SIGTERM is not heard, so it ends now: {error}");
             }
         }),
         now: effects::Present::default(),

@@ -148,10 +148,27 @@ pub fn init(directives: &str) -> Result<Log, LogError> {
     })
 }
 
+/// It complains where nobody waits for the rest of an answer, which is no trouble.
+const COMPLAINS: &str = "netlink_proto=error";
+/// At DEBUG these tell every frame; an operator who asks for that wants our lines.
+const CHATTER: [&str; 6] = ["h2", "hyper", "hyper_util", "rustls", "tonic", "tower"];
+
+/// The directives, with libraries kept short unless they are named.
 fn parse(directives: &str) -> Result<EnvFilter, LogError> {
-    EnvFilter::builder().parse(directives).map_err(|error| LogError::Directives {
-        directives: directives.to_owned(),
-        reason: error.to_string(),
+    let wrong = |reason: String| LogError::Directives { directives: directives.to_owned(), reason };
+    let filter = EnvFilter::builder().parse(directives).map_err(|error| wrong(error.to_string()))?;
+    let deep = directives.contains("debug") || directives.contains("trace");
+    let chatter = CHATTER.iter().filter(|_| deep).map(|library| format!("{library}=warn"));
+    let mut short: Vec<String> = chatter.collect();
+    if directives != "off" {
+        short.push(COMPLAINS.to_owned());
+    }
+    let named = |short: &str| {
+        let library = short.split('=').next().unwrap_or_default();
+        directives.split(',').any(|told| told.trim().strip_prefix(library).is_some_and(|rest| rest.starts_with(['=', ':'])))
+    };
+    short.iter().filter(|short| !named(short)).try_fold(filter, |filter, short| {
+        Ok(filter.add_directive(short.parse().map_err(|_| wrong(short.clone()))?))
     })
 }
 
@@ -164,6 +181,17 @@ mod tests {
         for good in ["info", "trace", "off", "warn,mobility=debug"] {
             assert!(parse(good).is_ok(), "{good}");
         }
+    }
+
+    #[test]
+    fn libraries_are_short_unless_they_are_named() {
+        let shown = |directives: &str| parse(directives).unwrap().to_string();
+        assert!(shown("info").contains("netlink_proto=error") && !shown("info").contains("h2="));
+        assert!(shown("debug").contains("h2=warn") && shown("debug").contains("tonic=warn"));
+        let named = shown("debug,h2=trace,netlink_proto=debug");
+        assert!(named.contains("h2=trace") && !named.contains("h2=warn") && named.contains("rustls=warn"));
+        assert!(named.contains("netlink_proto=debug") && !named.contains("netlink_proto=error"), "{named}");
+        assert_eq!(shown("off"), "off");
     }
 
     #[test]

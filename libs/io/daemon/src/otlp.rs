@@ -246,10 +246,11 @@ impl Sending {
             if !hurry && items.len() < TOGETHER {
                 // Others that come soon go with it.
                 let more = async {
-                    while steps.recv_many(&mut items, TOGETHER).await > 0
-                        && items.len() < TOGETHER
-                        && !matches!(items.last(), Some(Item::Flush(_)))
-                    {}
+                    while steps.recv_many(&mut items, TOGETHER).await > 0 && items.len() < TOGETHER {
+                        if matches!(items.last(), Some(Item::Flush(_))) {
+                            break;
+                        }
+                    }
                 };
                 let _ = timeout(GATHER, more).await;
             }
@@ -264,8 +265,10 @@ impl Sending {
             if !spans.is_empty() {
                 self.send(spans).await;
             }
-            // Whoever waited may have gone on.
-            done.into_iter().for_each(|sender| drop(sender.send(())));
+            for sender in done {
+                // Whoever waited may have gone on.
+                let _ = sender.send(());
+            }
         }
     }
 

@@ -106,7 +106,8 @@ impl Writer {
             Err(failure) => {
                 let reason = error::reason(&failure);
                 self.figures.failed(&reason);
-                tracing::warn!(%reason, lists = batch.lists.len(), "the store cannot write");
+                let lists = batch.lists.len();
+                tracing::error!(%reason, lists, "the store cannot write: nothing is acknowledged until it can");
                 self.abandon().await;
                 vec![Err(CommitError::Unavailable(reason)); batch.lists.len()]
             }
