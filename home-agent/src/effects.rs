@@ -111,7 +111,9 @@ impl Shell<HomeAgent> for World {
                 let held = self.store.held(nai.clone());
                 self.reads.push(Box::pin(async move {
                     let held = held.await.unwrap_or_else(|error| {
-                        tracing::error!("a subscriber cannot register, what is held of it cannot be read: {error}");
+                        tracing::error!(
+                            "a subscriber cannot register, what is held of it cannot be read: {error}"
+                        );
                         keystore::Held { seen: None, bindings: Vec::new(), assigned: None }
                     });
                     let keystore::Held { seen, bindings, assigned } = held;

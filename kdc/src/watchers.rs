@@ -108,7 +108,10 @@ impl Watchers {
             }
         };
         if time::timeout(PATIENCE, all_have_it).await.is_err() {
-            tracing::warn!(change, "a connected home agent has not taken over the change yet, and does so later");
+            tracing::warn!(
+                change,
+                "a connected home agent has not taken over the change yet, and does so later"
+            );
         }
         let names = agents.iter().map(|agent| agent.name.clone());
         names.partition(|name| self.progress(name).acknowledged >= change)

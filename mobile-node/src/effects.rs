@@ -258,7 +258,10 @@ impl World {
         self.now.revocations = None;
         self.now.revocations = mark.and_then(|_| {
             let port = udp::Port::open_freebind(SocketAddrV4::new(*local.ip(), PORT), mark);
-            port.inspect_err(|error| tracing::warn!("revocations do not reach us before the next move: {error}")).ok()
+            port.inspect_err(|error| {
+                tracing::warn!("revocations do not reach us before the next move: {error}")
+            })
+            .ok()
         });
         self.tunnel.set_ports(vec![port.clone()]);
         self.now.port = Some(port);

@@ -165,7 +165,9 @@ fn parse(directives: &str) -> Result<EnvFilter, LogError> {
     }
     let named = |short: &str| {
         let library = short.split('=').next().unwrap_or_default();
-        directives.split(',').any(|told| told.trim().strip_prefix(library).is_some_and(|rest| rest.starts_with(['=', ':'])))
+        directives
+            .split(',')
+            .any(|told| told.trim().strip_prefix(library).is_some_and(|rest| rest.starts_with(['=', ':'])))
     };
     short.iter().filter(|short| !named(short)).try_fold(filter, |filter, short| {
         Ok(filter.add_directive(short.parse().map_err(|_| wrong(short.clone()))?))
