@@ -259,7 +259,7 @@ impl World {
         self.now.revocations = mark.and_then(|_| {
             let port = udp::Port::open_freebind(SocketAddrV4::new(*local.ip(), PORT), mark);
             port.inspect_err(|error| {
-                tracing::warn!("revocations do not reach us before the next move: {error}")
+                tracing::warn!("revocations do not reach us before the next move: {error}");
             })
             .ok()
         });

@@ -88,7 +88,7 @@ fn four_daemons_meet_in_one_trace_and_tell_nobodys_name() {
         tracing::info!("ready");
     });
     within("foreign-agent", &collector, || {
-        tracing::debug!(word = "request_relayed", trace = trace(), "to ha")
+        tracing::debug!(word = "request_relayed", trace = trace(), "to ha");
     });
     within("home-agent", &collector, || {
         tracing::debug!(word = "keys_asked", trace = trace(), "asked");
@@ -96,7 +96,7 @@ fn four_daemons_meet_in_one_trace_and_tell_nobodys_name() {
         tracing::info!(word = "binding_added", trace = tracing::field::display(OTHER), "another");
     });
     within("kdc", &collector, || {
-        tracing::info!(word = "keys_issued", trace = trace(), home_agent = "ha", "keys")
+        tracing::info!(word = "keys_issued", trace = trace(), home_agent = "ha", "keys");
     });
     let mut spans: Vec<Come> = (0..7).map(|_| come.recv_timeout(LIMIT).unwrap()).collect();
     assert!(come.try_recv().is_err());
