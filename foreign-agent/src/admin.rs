@@ -47,6 +47,7 @@ impl Publisher {
         snapshot.associations = associations.map(|a| shown::association(a, now.unix)).collect();
         snapshot.counters = Some(counters::in_all(core, now));
         snapshot.peers = counters::rows(core);
+        snapshot.answer_time = core.home_agents().map(|(_, counted)| counted.sum).sum();
         self.snapshots.send_replace(Arc::new(snapshot));
     }
 

@@ -1,11 +1,16 @@
 //! The configuration of a foreign agent: `foreign-agent.toml` beside this crate shows every key.
 
-use std::{collections::BTreeSet, net::Ipv4Addr, path::PathBuf, time::Duration};
+use std::{
+    collections::BTreeSet,
+    net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
+    time::Duration,
+};
 
 use anyhow::Context as _;
 use crypto::{Cipher, Key};
 use daemon::config::{
-    self, AdminSection, Check, Interface, LogDirectives, Nai, PathKind, Reloadable, Setting,
+    self, AdminSection, Check, Collector, Interface, LogDirectives, Nai, PathKind, Reloadable, Setting,
 };
 use mobility::foreign_agent::{self, Encapsulation, HomeAgent, Inform, PlainNode, ReverseTunnel};
 use net::tunnel::{Encapsulations, Links};
@@ -28,6 +33,12 @@ pub(crate) struct Config {
     pub(crate) state_key: PathBuf,
     #[serde(default)]
     pub(crate) log: Option<LogDirectives>,
+    /// Where programs watch it over HTTP.
+    #[serde(default)]
+    pub(crate) metrics: Option<SocketAddr>,
+    /// Where steps of registrations are collected.
+    #[serde(default)]
+    pub(crate) otlp: Option<Collector>,
     #[serde(default)]
     pub(crate) testbed: bool,
     #[serde(default = "documentation_vendor")]
@@ -251,6 +262,8 @@ impl Reloadable for Config {
             Setting::fixed("state", self.state.display()),
             Setting::fixed("state_key", self.state_key.display()),
             Setting::free("log", Setting::or_none(Reloadable::log(self))),
+            Setting::fixed("metrics", Setting::or_none(self.metrics)),
+            Setting::fixed("otlp", Setting::or_none(self.otlp.as_ref())),
             Setting::free("testbed", self.testbed),
             Setting::fixed("vendor", self.vendor),
             Setting::free("registration.max_lifetime", registration.max_lifetime),
@@ -290,6 +303,10 @@ impl Reloadable for Config {
 
     fn log(&self) -> Option<&str> {
         self.log.as_ref().map(LogDirectives::as_str)
+    }
+
+    fn otlp(&self) -> Option<&Collector> {
+        self.otlp.as_ref()
     }
 }
 

@@ -116,7 +116,7 @@ impl Shell<ForeignAgent> for World {
             }
             Transmit::Udp { destination, payload, .. } => {
                 if let Err(error) = self.port.send(destination, &payload) {
-                    tracing::warn!("a request was not relayed: {error}");
+                    tracing::warn!("a request was not relayed, its mobile node is told: {error}");
                     let kind = error.errno().map(|number| Error::from_raw_os_error(number).kind());
                     let kind = unreachable(kind);
                     self.troubles.push_back(Request::Unreachable { home_agent: *destination.ip(), kind });

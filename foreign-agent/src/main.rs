@@ -5,10 +5,11 @@ mod config;
 mod counters;
 mod effects;
 mod limits;
+mod watched;
 
 use std::{net::SocketAddrV4, process::ExitCode, sync::Arc};
 
-use ::admin::{Agent, AgentSnapshot, EventLog, unix::Socket};
+use ::admin::{Agent, AgentSnapshot, EventLog, http::Watched, unix::Socket};
 use anyhow::Context as _;
 use clap::Parser;
 use crypto::Key;
@@ -55,6 +56,7 @@ fn main() -> ExitCode {
 }
 
 async fn serve(config: Config, reloads: Reloads<Config>) -> anyhow::Result<()> {
+    let watch_port = Watched::at(config.metrics, "foreign-agent")?;
     let clock = Clock;
     let started = clock.now();
     let (kek, _) = daemon::secret_file::create_if_absent(&config.state_key)?;
@@ -65,7 +67,7 @@ async fn serve(config: Config, reloads: Reloads<Config>) -> anyhow::Result<()> {
     let netlink = Netlink::connect()?;
     let visited = check_links(&netlink, &config).await?;
     let events = EventLog::default();
-    let (snapshots, watched) = watch::channel(Arc::new(AgentSnapshot::default()));
+    let (snapshots, newest_snapshot) = watch::channel(Arc::new(AgentSnapshot::default()));
     let (operators, asked) = mpsc::channel(4);
     let socket = Socket::bind(&config.admin.socket)?;
 
@@ -104,7 +106,9 @@ async fn serve(config: Config, reloads: Reloads<Config>) -> anyhow::Result<()> {
 
     let mut publisher = Publisher::new(snapshots, interfaces.clone(), started.mono);
     publisher.publish(&core, Vec::new(), started);
-    let agent = Agent::new(watched, events.clone()).with_requests(operators).with_reloads(reloads.asks());
+    watch_port.show(watched::seen(newest_snapshot.clone(), store.figures(), tunnel.watch_counters()));
+    let agent =
+        Agent::new(newest_snapshot, events.clone()).with_requests(operators).with_reloads(reloads.asks());
     tokio::spawn(socket.serve(agent.routes()));
     let restored = visitors.len();
     let mut world = World {
@@ -126,7 +130,7 @@ async fn serve(config: Config, reloads: Reloads<Config>) -> anyhow::Result<()> {
         reloads,
         stop: Box::pin(async {
             if let Err(error) = daemon::signals::terminated().await {
-                tracing::error!("signals: {error}");
+                tracing::error!("SIGTERM is not heard, so it ends now: {error}");
             }
         }),
         commits: Default::default(),

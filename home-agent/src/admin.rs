@@ -66,6 +66,7 @@ impl Publisher {
         snapshot.associations = associations.map(|a| shown::association(a, now.unix)).collect();
         snapshot.counters = Some(counters::in_all(core, now));
         snapshot.peers = self.rows.of(core, now);
+        snapshot.answer_time = core.registrations(now).keys_sum;
         self.snapshots.send_replace(Arc::new(snapshot));
         self.took = clock.now().mono.saturating_since(now.mono);
     }

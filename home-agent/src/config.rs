@@ -1,13 +1,17 @@
 //! The configuration of a home agent: `home-agent.toml` beside this crate shows every key.
 
-use std::{net::Ipv4Addr, path::PathBuf, time::Duration};
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
+    time::Duration,
+};
 
 use admin::client::Profile;
 use anyhow::Context as _;
 use crypto::{Cipher, Key};
 use daemon::config::{
-    self, AddressRange, AdminSection, Check, Interface, LogDirectives, Nai, PathKind, Prefix, Realm,
-    Reloadable, Setting,
+    self, AddressRange, AdminSection, Check, Collector, Interface, LogDirectives, Nai, PathKind, Prefix,
+    Realm, Reloadable, Setting,
 };
 use mobility::home_agent::{self, Neighbour, Pool};
 use net::tunnel::{Encapsulations, Links};
@@ -31,6 +35,12 @@ pub(crate) struct Config {
     pub(crate) state_key: PathBuf,
     #[serde(default)]
     pub(crate) log: Option<LogDirectives>,
+    /// Where programs watch it over HTTP.
+    #[serde(default)]
+    pub(crate) metrics: Option<SocketAddr>,
+    /// Where steps of registrations are collected.
+    #[serde(default)]
+    pub(crate) otlp: Option<Collector>,
     #[serde(default)]
     pub(crate) testbed: bool,
     #[serde(default = "documentation_vendor")]
@@ -231,6 +241,8 @@ impl Reloadable for Config {
             Setting::fixed("state", self.state.display()),
             Setting::fixed("state_key", self.state_key.display()),
             Setting::free("log", Setting::or_none(Reloadable::log(self))),
+            Setting::fixed("metrics", Setting::or_none(self.metrics)),
+            Setting::fixed("otlp", Setting::or_none(self.otlp.as_ref())),
             Setting::free("testbed", self.testbed),
             Setting::fixed("vendor", self.vendor),
             Setting::fixed("home_link.interface", &link.interface),
@@ -268,6 +280,10 @@ impl Reloadable for Config {
 
     fn log(&self) -> Option<&str> {
         self.log.as_ref().map(LogDirectives::as_str)
+    }
+
+    fn otlp(&self) -> Option<&Collector> {
+        self.otlp.as_ref()
     }
 }
 

@@ -104,19 +104,16 @@ impl Shell<HomeAgent> for World {
             Effect::Persist { ticket, changes } => {
                 // Queued here, so that commits keep the order of the effects.
                 let commit = self.store.commit(changes);
-                self.commits.push_back(Box::pin(async move {
-                    let result = commit.await;
-                    if let Err(error) = &result {
-                        tracing::error!("{error}");
-                    }
-                    Request::Persisted { ticket, result }
-                }));
+                self.commits
+                    .push_back(Box::pin(async move { Request::Persisted { ticket, result: commit.await } }));
             }
             Effect::Refresh { nai } => {
                 let held = self.store.held(nai.clone());
                 self.reads.push(Box::pin(async move {
                     let held = held.await.unwrap_or_else(|error| {
-                        tracing::error!("{error}");
+                        tracing::error!(
+                            "a subscriber cannot register, what is held of it cannot be read: {error}"
+                        );
                         keystore::Held { seen: None, bindings: Vec::new(), assigned: None }
                     });
                     let keystore::Held { seen, bindings, assigned } = held;
@@ -124,7 +121,7 @@ impl Shell<HomeAgent> for World {
                 }));
             }
             Effect::AskKdc { ticket, request, share } => {
-                tracing::debug!(trace = %request.trace, "asked for keys");
+                tracing::debug!(word = "keys_asked", trace = %request.trace, "asked for keys");
                 self.line.ask(ticket, request, share);
             }
             Effect::Tunnel(change) => self.change_tunnel(change).await,
@@ -173,7 +170,9 @@ impl World {
             }
         };
         if let Err(error) = done {
-            tracing::error!("tunnel: {error}");
+            tracing::error!(
+                "packets of a mobile node are lost until it registers again, its tunnel could not be changed: {error}"
+            );
         }
     }
 
@@ -194,7 +193,7 @@ impl World {
 /// A reply or advertisement that is lost here is one that the network could have lost.
 fn sent(result: Result<(), net::Error>) {
     if let Err(error) = result {
-        tracing::warn!("not sent: {error}");
+        tracing::warn!("a reply or an advertisement was not sent, mobile nodes ask again: {error}");
     }
 }
 

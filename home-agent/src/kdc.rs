@@ -51,7 +51,16 @@ impl Kdc {
             let end = self.follow_once(&mut cursor, &to_core, &mut acknowledged, &state).await;
             let why =
                 end.err().map_or_else(|| "it ended the stream".to_owned(), |error| format!("{error:#}"));
-            tracing::warn!("key distribution centre: {why}; trying again");
+            // Every attempt fails for the same reason until somebody does something about it.
+            if *state.borrow() == why {
+                tracing::debug!("key distribution centre: {why}; trying again");
+            } else {
+                tracing::warn!(
+                    "the key distribution centre is not there: {why}. Bindings stand, but nobody can register until it \
+                     is back; trying again every {} ms",
+                    RETRY.as_millis()
+                );
+            }
             state.send_replace(why);
             tokio::time::sleep(RETRY).await;
         }
@@ -138,8 +147,18 @@ impl Kdc {
     }
 }
 
+/// What went wrong, down to what the operating system said.
 fn said(status: tonic::Status) -> anyhow::Error {
-    anyhow!("{}: {}", status.code(), status.message())
+    let mut words = status.message().to_owned();
+    let mut cause = std::error::Error::source(&status);
+    while let Some(error) = cause {
+        let error_words = error.to_string();
+        if !words.contains(&error_words) {
+            words = format!("{words}: {error_words}");
+        }
+        cause = error.source();
+    }
+    anyhow!(words)
 }
 
 fn subscriber(record: SubscriberRecord, change: u64) -> anyhow::Result<Subscriber> {

@@ -6,10 +6,11 @@ mod counters;
 mod effects;
 mod kdc;
 mod limits;
+mod watched;
 
 use std::{collections::BTreeMap, net::SocketAddrV4, process::ExitCode, sync::Arc};
 
-use ::admin::{Agent, AgentSnapshot, EventLog, unix::Socket};
+use ::admin::{Agent, AgentSnapshot, EventLog, http::Watched, unix::Socket};
 use clap::Parser;
 use crypto::Key;
 use daemon::reload::Reloads;
@@ -56,6 +57,7 @@ fn main() -> ExitCode {
 }
 
 async fn serve(config: Config, reloads: Reloads<Config>) -> anyhow::Result<()> {
+    let watch_port = Watched::at(config.metrics, "home-agent")?;
     let clock = Clock;
     let started = clock.now();
     let (kek, _) = daemon::secret_file::create_if_absent(&config.state_key)?;
@@ -64,7 +66,7 @@ async fn serve(config: Config, reloads: Reloads<Config>) -> anyhow::Result<()> {
     let cursor = state.subscriber_cursor;
     let mut core = HomeAgent::new(config.core()?, daemon::seed()?, state, started);
 
-    let (events, (snapshots, watched)) =
+    let (events, (snapshots, newest_snapshot)) =
         (EventLog::default(), watch::channel(Arc::new(AgentSnapshot::default())));
     let (kdc_state, kdc_watched) = watch::channel("connecting".to_owned());
     let (to_core, requests) = mpsc::channel(64);
@@ -105,7 +107,9 @@ async fn serve(config: Config, reloads: Reloads<Config>) -> anyhow::Result<()> {
 
     let mut publisher = Publisher::new(snapshots, kdc_watched, started.mono);
     publisher.publish(&core, &tunnel, clock);
-    let agent = Agent::new(watched, events.clone()).with_requests(operators).with_reloads(reloads.asks());
+    watch_port.show(watched::seen(newest_snapshot.clone(), store.figures(), tunnel.watch_counters()));
+    let agent =
+        Agent::new(newest_snapshot, events.clone()).with_requests(operators).with_reloads(reloads.asks());
     tokio::spawn(socket.serve(agent.routes()));
     tokio::spawn(kdc.clone().follow(cursor, to_core, acknowledged, kdc_state));
     let mut world = World {
@@ -131,7 +135,7 @@ async fn serve(config: Config, reloads: Reloads<Config>) -> anyhow::Result<()> {
         reloads,
         stop: Box::pin(async {
             if let Err(error) = daemon::signals::terminated().await {
-                tracing::error!("signals: {error}");
+                tracing::error!("SIGTERM is not heard, so it ends now: {error}");
             }
         }),
         commits: FuturesOrdered::new(),

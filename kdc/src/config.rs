@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
-use daemon::config::{Check, Config, LogDirectives, Realm, Reloadable, Setting};
+use daemon::config::{Check, Collector, Config, LogDirectives, Realm, Reloadable, Setting};
 use serde::Deserialize;
 
 /// The vendor number of examples (RFC 5612), for testbeds only.
@@ -23,6 +23,12 @@ pub(crate) struct KdcConfig {
     /// What to log, where the command line does not say.
     #[serde(default)]
     pub(crate) log: Option<LogDirectives>,
+    /// Where programs watch it over HTTP.
+    #[serde(default)]
+    pub(crate) metrics: Option<SocketAddr>,
+    /// Where steps of registrations are collected.
+    #[serde(default)]
+    pub(crate) otlp: Option<Collector>,
     /// Allows the vendor number of examples.
     #[serde(default)]
     pub(crate) testbed: bool,
@@ -82,6 +88,8 @@ impl Reloadable for KdcConfig {
             Setting::fixed("state", self.state.display()),
             Setting::fixed("state_key", self.state_key.display()),
             Setting::free("log", Setting::or_none(Reloadable::log(self))),
+            Setting::fixed("metrics", Setting::or_none(self.metrics)),
+            Setting::fixed("otlp", Setting::or_none(self.otlp.as_ref())),
             Setting::free("testbed", self.testbed),
             Setting::free("vendor", self.vendor),
             Setting::free("tls.ca", ca.display()),
@@ -92,6 +100,10 @@ impl Reloadable for KdcConfig {
 
     fn log(&self) -> Option<&str> {
         self.log.as_ref().map(LogDirectives::as_str)
+    }
+
+    fn otlp(&self) -> Option<&Collector> {
+        self.otlp.as_ref()
     }
 }
 

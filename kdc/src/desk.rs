@@ -3,6 +3,7 @@
 
 use std::{
     collections::BTreeMap,
+    sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -17,7 +18,7 @@ use tokio::{
 };
 use tonic::{Code, Status};
 
-use crate::events::Events;
+use crate::{events::Events, watched::Figures};
 
 /// Asks that may wait; beyond, the callers wait.
 const WAITING: usize = 1024;
@@ -33,6 +34,7 @@ pub(crate) struct Desk {
     published: watch::Receiver<u64>,
     audited: watch::Receiver<u64>,
     events: Events,
+    figures: Arc<Figures>,
 }
 
 /// Why there is no answer.
@@ -80,6 +82,7 @@ impl Desk {
         let (published_to, published) = watch::channel(kdc.published());
         let (audited_to, audited) = watch::channel(kdc.audited());
         let events = Events::default();
+        let figures = Arc::<Figures>::default();
         let work = Work {
             kdc,
             store,
@@ -90,12 +93,13 @@ impl Desk {
             published: published_to,
             audited: audited_to,
             events: events.clone(),
+            figures: Arc::clone(&figures),
         };
         tokio::spawn(work.run());
-        let desk = Self { asks, published, audited, events };
+        let desk = Self { asks, published, audited, events, figures };
         if let Err(failure) = desk.ask(Self::local(), Ask::EnsureRealmKey).await {
             // Everything else works; the next start tries again.
-            tracing::error!("the realm has no key yet: {}", failure.into_error());
+            tracing::error!("the realm has no key yet, the next start tries again: {}", failure.into_error());
         }
         Ok(desk)
     }
@@ -108,6 +112,16 @@ impl Desk {
     /// What happens.
     pub(crate) const fn events(&self) -> &Events {
         &self.events
+    }
+
+    /// What it counts.
+    pub(crate) fn figures(&self) -> &Figures {
+        &self.figures
+    }
+
+    /// False once the task has ended: then nothing is answered any more.
+    pub(crate) fn works(&self) -> bool {
+        !self.asks.is_closed()
     }
 
     /// Asks and waits for the answer.
@@ -132,12 +146,14 @@ struct Work {
     kdc: Kdc,
     store: Store,
     inbox: mpsc::Receiver<(Caller, Ask, Reply)>,
-    waiting: BTreeMap<Ticket, Reply>,
+    /// With whether keys were asked for.
+    waiting: BTreeMap<Ticket, (Reply, bool)>,
     tickets: u64,
     commits: JoinSet<(u64, Result<(), CommitError>)>,
     published: watch::Sender<u64>,
     audited: watch::Sender<u64>,
     events: Events,
+    figures: Arc<Figures>,
 }
 
 impl Work {
@@ -145,19 +161,20 @@ impl Work {
         let mut asked = Vec::with_capacity(TOGETHER);
         loop {
             let wake = self.carry_out();
+            self.figures.holds(&self.kdc);
             // Finished commits first: asks wait for them anyway.
             let input = tokio::select! {
                 biased;
                 Some(done) = self.commits.join_next() => match done {
                     Ok((commit, result)) => {
                         if let Err(error) = &result {
-                            tracing::error!("nothing was changed: {error}");
+                            tracing::error!("what was asked for was not done, and whoever asked is told: {error}");
                         }
                         Input::Request(Request::Persisted { commit, result })
                     }
                     Err(error) => {
                         // Whether it was written is unknown: only a fresh start can tell.
-                        tracing::error!("a commit ended unexpectedly, stopping: {error}");
+                        tracing::error!("a commit ended unexpectedly, nothing is answered any more, restart: {error}");
                         return;
                     }
                 },
@@ -165,10 +182,11 @@ impl Work {
                     if count == 0 {
                         return;
                     }
+                    self.figures.asked(count);
                     let asks = asked.drain(..).map(|(caller, ask, reply)| {
                         self.tickets += 1;
                         let ticket = Ticket(self.tickets);
-                        self.waiting.insert(ticket, reply);
+                        self.waiting.insert(ticket, (reply, matches!(ask, Ask::Issue(_))));
                         (ticket, caller, ask)
                     });
                     Input::Request(Request::Asks(asks.collect()))
@@ -190,7 +208,8 @@ impl Work {
                 }
                 Output::Effect(Effect::Answer { ticket, answer }) => {
                     // A caller that has gone away wants no answer any more.
-                    if let Some(reply) = self.waiting.remove(&ticket) {
+                    if let Some((reply, for_keys)) = self.waiting.remove(&ticket) {
+                        self.figures.answered(for_keys, &answer);
                         let _ = reply.send(answer);
                     }
                 }

@@ -121,10 +121,10 @@ async fn issue(desk: &Desk, caller: Caller, request: IssueKeysRequest) -> Result
     let home_agent = caller.name.clone();
     let answer = desk.ask(caller, Ask::Issue(convert::issue_from(request))).await.map_err(Status::from);
     match answer.inspect_err(|why| {
-        tracing::warn!(trace, home_agent, "no keys issued: {}", why.message());
+        tracing::warn!(word = "keys_refused", trace, home_agent, "no keys issued: {}", why.message());
     })? {
         Answer::Issued(issued) => {
-            tracing::info!(trace, home_agent, association = issued.id, "keys issued");
+            tracing::info!(word = "keys_issued", trace, home_agent, association = issued.id, "keys issued");
             Ok(convert::issued(&issued))
         }
         _ => Err(Status::internal("the machine answered something else")),

@@ -132,6 +132,8 @@ impl Init {
              # {EXAMPLE_VENDOR} is a number for examples and needs testbed = true.\n\
              vendor = {}\n\
              testbed = {}\n\
+             # /metrics, /health/live and /health/ready over HTTP; nobody is asked who he is.\n\
+             # metrics = \"127.0.0.1:9433\"\n\
              \n\
              # ca.key is only for `kdc certificate`: keep it off this machine if you can.\n\
              [tls]\n\

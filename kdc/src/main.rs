@@ -15,6 +15,7 @@ mod permit;
 mod reseal;
 mod restore;
 mod serve;
+mod watched;
 mod watchers;
 
 use std::process::ExitCode;

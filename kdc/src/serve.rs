@@ -8,7 +8,7 @@ use proto::kdc::{kdc_admin_server::KdcAdminServer, key_distribution_server::KeyD
 use tokio::sync::watch;
 
 use crate::{
-    administration::Administration, config::KdcConfig, desk::Desk, distribution::Distribution,
+    administration::Administration, config::KdcConfig, desk::Desk, distribution::Distribution, watched,
     watchers::Watchers,
 };
 
@@ -21,6 +21,7 @@ const SERVICES: [&str; 2] = ["sojourn.kdc.v1.KeyDistribution", "sojourn.kdc.v1.K
 
 /// Serves until asked to stop.
 pub(crate) async fn serve(config: KdcConfig, mut reloads: Reloads<KdcConfig>) -> anyhow::Result<()> {
+    let watch_port = admin::http::Watched::at(config.metrics, "kdc")?;
     let kek = secret_file::read_key(&config.state_key)?;
     let store = Store::open(&config.state, crypto::Key::new(*kek.expose())).await?;
     drop(kek);
@@ -30,6 +31,7 @@ pub(crate) async fn serve(config: KdcConfig, mut reloads: Reloads<KdcConfig>) ->
     let acceptor = server.acceptor();
     let address = server.local_addr().context("the address is unknown")?;
 
+    watch_port.show(watched::seen(desk.clone(), watchers.clone(), store.figures()));
     let distribution = Distribution::new(desk.clone(), watchers.clone());
     let (vendor, vendor_now) = watch::channel(config.vendor);
     let administration =

@@ -88,6 +88,11 @@ impl Watchers {
         self.agents().get(name).copied().unwrap_or_default()
     }
 
+    /// How many watch now.
+    pub(crate) fn connected(&self) -> usize {
+        self.agents().values().filter(|progress| progress.connected()).count()
+    }
+
     /// Waits a little until the connected ones of `agents` have `change`; returns who has it and who not.
     pub(crate) async fn taken_over(&self, agents: &[HomeAgent], change: u64) -> (Vec<String>, Vec<String>) {
         let mut moved = self.0.moved.subscribe();
@@ -103,7 +108,10 @@ impl Watchers {
             }
         };
         if time::timeout(PATIENCE, all_have_it).await.is_err() {
-            tracing::warn!(change, "a connected home agent has not taken over the change yet");
+            tracing::warn!(
+                change,
+                "a connected home agent has not taken over the change yet, and does so later"
+            );
         }
         let names = agents.iter().map(|agent| agent.name.clone());
         names.partition(|name| self.progress(name).acknowledged >= change)

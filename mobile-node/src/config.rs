@@ -1,11 +1,15 @@
 //! The configuration of a mobile node: `mobile-node.toml` beside this crate shows every key.
 
-use std::{net::Ipv4Addr, path::PathBuf, time::Duration};
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
+    time::Duration,
+};
 
 use anyhow::Context as _;
 use crypto::{Cipher, Key};
 use daemon::{
-    config::{self, AdminSection, Check, Interface, LogDirectives, Reloadable, Setting},
+    config::{self, AdminSection, Check, Collector, Interface, LogDirectives, Reloadable, Setting},
     enrolment::{Enrolment, Numbers as Carried},
 };
 use mobility::mobile_node;
@@ -25,6 +29,12 @@ pub(crate) struct Config {
     pub(crate) state: PathBuf,
     #[serde(default)]
     pub(crate) log: Option<LogDirectives>,
+    /// Where programs watch it over HTTP.
+    #[serde(default)]
+    pub(crate) metrics: Option<SocketAddr>,
+    /// Where steps of registrations are collected.
+    #[serde(default)]
+    pub(crate) otlp: Option<Collector>,
     #[serde(default)]
     pub(crate) testbed: bool,
     pub(crate) links: Vec<Link>,
@@ -167,6 +177,8 @@ impl Reloadable for Config {
             Setting::fixed("enrolment", format!("{} with KEY 0 {enrolled}", self.enrolment.display())),
             Setting::fixed("state", self.state.display()),
             Setting::free("log", Setting::or_none(Reloadable::log(self))),
+            Setting::fixed("metrics", Setting::or_none(self.metrics)),
+            Setting::fixed("otlp", Setting::or_none(self.otlp.as_ref())),
             Setting::free("testbed", self.testbed),
             Setting::free("registration.lifetime", registration.lifetime),
             Setting::free("registration.reverse_tunnel", registration.reverse_tunnel),
@@ -188,6 +200,10 @@ impl Reloadable for Config {
 
     fn log(&self) -> Option<&str> {
         self.log.as_ref().map(LogDirectives::as_str)
+    }
+
+    fn otlp(&self) -> Option<&Collector> {
+        self.otlp.as_ref()
     }
 }
 

@@ -123,8 +123,8 @@ impl Shell<MobileNode> for World {
         match sent {
             Some(Ok(())) => {}
             // The core asks again: a lost request is one that the network could have lost.
-            Some(Err(error)) => tracing::warn!("not sent: {error}"),
-            None => tracing::warn!("not sent: its socket is not open"),
+            Some(Err(error)) => tracing::warn!("a message was not sent and is sent again later: {error}"),
+            None => tracing::warn!("a message was not sent and is sent again later: its socket is not open"),
         }
         Ok(())
     }
@@ -176,7 +176,7 @@ async fn received(port: Option<&udp::Port>) -> Option<udp::Received> {
     match port?.receive().await {
         Ok(received) => Some(received),
         Err(error) => {
-            tracing::warn!("{error}");
+            tracing::warn!("revocations do not reach us before the next move: {error}");
             // A port that broke tells nothing more.
             std::future::pending().await
         }
@@ -258,7 +258,10 @@ impl World {
         self.now.revocations = None;
         self.now.revocations = mark.and_then(|_| {
             let port = udp::Port::open_freebind(SocketAddrV4::new(*local.ip(), PORT), mark);
-            port.inspect_err(|error| tracing::warn!("revocations will not reach us: {error}")).ok()
+            port.inspect_err(|error| {
+                tracing::warn!("revocations do not reach us before the next move: {error}");
+            })
+            .ok()
         });
         self.tunnel.set_ports(vec![port.clone()]);
         self.now.port = Some(port);

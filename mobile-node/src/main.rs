@@ -5,10 +5,11 @@ mod config;
 mod effects;
 mod links;
 mod state;
+mod watched;
 
 use std::{collections::BTreeMap, process::ExitCode, sync::Arc};
 
-use ::admin::{Agent, AgentSnapshot, EventLog, unix::Socket};
+use ::admin::{Agent, AgentSnapshot, EventLog, http::Watched, unix::Socket};
 use clap::Parser;
 use daemon::{enrolment::Enrolment, reload::Reloads};
 use forward::{Side, Table};
@@ -48,6 +49,7 @@ fn main() -> ExitCode {
 }
 
 async fn serve(config: Config, reloads: Reloads<Config>) -> anyhow::Result<()> {
+    let watch_port = Watched::at(config.metrics, "mobile-node")?;
     let enrolment = Enrolment::load(&config.enrolment)?;
     let started = Clock.now();
     let file = StateFile::new(config.state.clone(), enrolment.generation);
@@ -59,7 +61,7 @@ async fn serve(config: Config, reloads: Reloads<Config>) -> anyhow::Result<()> {
         );
     }
     let mut core = MobileNode::new(config.core(&enrolment)?, daemon::seed()?, kept, started);
-    let (events, (snapshots, watched)) =
+    let (events, (snapshots, newest_snapshot)) =
         (EventLog::default(), watch::channel(Arc::new(AgentSnapshot::default())));
     let (requests, asked) = mpsc::channel(4);
     let socket = Socket::bind(&config.admin.socket)?;
@@ -94,7 +96,9 @@ async fn serve(config: Config, reloads: Reloads<Config>) -> anyhow::Result<()> {
 
     let mut publisher = Publisher::new(snapshots, started.mono);
     publisher.publish(&core, std::iter::empty(), started);
-    let agent = Agent::new(watched, events.clone()).with_requests(requests).with_reloads(reloads.asks());
+    watch_port.show(watched::seen(newest_snapshot.clone(), tunnel.watch_counters()));
+    let agent =
+        Agent::new(newest_snapshot, events.clone()).with_requests(requests).with_reloads(reloads.asks());
     tokio::spawn(socket.serve(agent.routes()));
     let (states, newest) = watch::channel((Ticket::default(), kept));
     let (done, written) = mpsc::channel(4);
@@ -116,7 +120,7 @@ async fn serve(config: Config, reloads: Reloads<Config>) -> anyhow::Result<()> {
         reloads,
         stop: Box::pin(async {
             if let Err(error) = daemon::signals::terminated().await {
-                tracing::error!("signals: {error}");
+                tracing::error!("SIGTERM is not heard, so it ends now: {error}");
             }
         }),
         now: effects::Present::default(),

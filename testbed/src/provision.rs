@@ -42,6 +42,9 @@ impl Provision<'_> {
             command.args(["--server-name", &format!("{name}.{}", kdc.domain.get_ref())]);
         })?;
         let config = installation.join("kdc.toml");
+        // It stands there, as a proposal.
+        let text = std::fs::read_to_string(&config)?;
+        std::fs::write(&config, text.replace("# metrics = ", "metrics = "))?;
         Ok(Daemon::new(&self.binaries.program("kdc"), &config, Answers::Tcp(listen)))
     }
 
@@ -75,7 +78,7 @@ impl Provision<'_> {
             _ => String::new(),
         };
         let mut text = format!(
-            "nai = \"{nai}\"\nrealm = \"{realm}\"\naddress = \"{address}\"\nstate = \"ha.db\"\nstate_key = \"ha.kek\"\ntestbed = true\n\n\
+            "nai = \"{nai}\"\nrealm = \"{realm}\"\naddress = \"{address}\"\nstate = \"ha.db\"\nstate_key = \"ha.kek\"\ntestbed = true\nmetrics = \"127.0.0.1:9434\"\n\n\
              [home_link]\ninterface = \"eth0\"\nprefix = \"{prefix}\"\n\n\
              [registration]\nmax_lifetime = {lifetime}\n{home_addresses}\n\
              [tunnel]\ndevice = \"sojourn0\"\noffload = {offload}\n\n\
@@ -115,7 +118,7 @@ impl Provision<'_> {
             ReverseTunnel::Required => "required",
         };
         let mut text = format!(
-            "nai = \"{nai}\"\ncare_of = \"{care_of}\"\nstate = \"fa.db\"\nstate_key = \"fa.kek\"\ntestbed = true\n\n\
+            "nai = \"{nai}\"\ncare_of = \"{care_of}\"\nstate = \"fa.db\"\nstate_key = \"fa.kek\"\ntestbed = true\nmetrics = \"127.0.0.1:9435\"\n\n\
              [[links]]\ninterface = \"eth1\"\naddress = \"{address}\"\nprefix_length = {length}\n\n\
              [registration]\nmax_lifetime = {lifetime}\nreverse_tunnel = \"{reverse_tunnel}\"\n\n\
              [tunnel]\ndevice = \"sojourn0\"\nencapsulation = \"{encapsulation}\"\nminimal = {minimal}\ngre = {gre}\n\
@@ -148,7 +151,7 @@ impl Provision<'_> {
     pub(crate) fn mobile_node(&self, node: &MobileNode) -> Result<Daemon> {
         let directory = self.directory.node(node.name.get_ref())?;
         let text = format!(
-            "enrolment = \"mn.enrolment.toml\"\nstate = \"mn.state\"\ntestbed = true\n\n\
+            "enrolment = \"mn.enrolment.toml\"\nstate = \"mn.state\"\ntestbed = true\nmetrics = \"127.0.0.1:9436\"\n\n\
              [[links]]\ninterface = \"eth0\"\n\n\
              [registration]\nlifetime = {}\nreverse_tunnel = true\nsimultaneous = {}\n\
              encapsulation = \"{}\"\ndelivery = \"{}\"\nbroadcasts = {}\n\n\

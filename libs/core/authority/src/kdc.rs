@@ -100,6 +100,12 @@ impl Kdc {
         self.published
     }
 
+    /// How many subscribers, home agents and grants it holds: revoked ones, and those that ended lately, too.
+    #[must_use]
+    pub fn held(&self) -> [usize; 3] {
+        self.ledger.held()
+    }
+
     /// The number of the last durable audit entry.
     #[must_use]
     pub const fn audited(&self) -> u64 {

@@ -24,6 +24,8 @@ pub enum EventKind {
     Moved,
     /// A registration request was sent.
     RequestSent,
+    /// Foreign agent: a request was relayed to its home agent.
+    RequestRelayed,
     /// A registration was accepted.
     Registered,
     /// A deregistration was accepted.
@@ -58,6 +60,7 @@ impl EventKind {
             Self::AddressGone => "address_gone",
             Self::Moved => "moved",
             Self::RequestSent => "request_sent",
+            Self::RequestRelayed => "request_relayed",
             Self::Registered => "registered",
             Self::Deregistered => "deregistered",
             Self::Denied => "denied",

@@ -50,7 +50,7 @@ impl Minute {
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Spans {
     pub(crate) count: u64,
-    sum: Duration,
+    pub(crate) sum: Duration,
     pub(crate) longest: Duration,
 }
 

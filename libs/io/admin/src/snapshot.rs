@@ -1,6 +1,9 @@
 //! What an agent's operator may see, as of one moment.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use proto::agent::{Association, Binding, CountersReply, PeerCounters, StatusReply, Visitor};
 
@@ -28,6 +31,8 @@ pub struct AgentSnapshot {
     pub counters: Option<CountersReply>,
     /// The same by peer, in order of name.
     pub peers: Arc<[PeerCounters]>,
+    /// Time that answers took together: of the key distribution centre at a home agent, of home agents at a foreign agent.
+    pub answer_time: Duration,
 }
 
 impl AgentSnapshot {
@@ -42,6 +47,7 @@ impl AgentSnapshot {
             associations: Vec::new(),
             counters: None,
             peers: Arc::default(),
+            answer_time: Duration::ZERO,
         }
     }
 

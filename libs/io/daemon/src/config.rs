@@ -24,8 +24,9 @@ use locate::{Document, Position};
 pub use settings::{Reloadable, Reloaded, Setting, keys_without_setting, reload};
 pub use spoil::{Spoiled, spoil};
 pub use types::{
-    AddressRange, AddressRangeError, AdminSection, Cipher, Encapsulation, Interface, InterfaceError,
-    LogDirectives, Nai, NaiError, PathKind, Prefix, PrefixError, Realm, RealmError,
+    AddressRange, AddressRangeError, AdminSection, Cipher, Collector, CollectorError, Encapsulation,
+    Interface, InterfaceError, LogDirectives, Nai, NaiError, PathKind, Prefix, PrefixError, Realm,
+    RealmError,
 };
 
 /// What a configuration file is read into: a struct with `#[serde(deny_unknown_fields)]`.

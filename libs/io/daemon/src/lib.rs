@@ -7,6 +7,8 @@ pub mod config;
 pub mod enrolment;
 pub mod log;
 pub mod manual;
+#[cfg(feature = "otlp")]
+mod otlp;
 pub mod privilege;
 pub mod reload;
 pub mod secret_file;
@@ -67,6 +69,13 @@ pub fn start<C: Reloadable>(args: &Args) -> Result<(C, Reloads<C>, Log), ExitCod
         say(&format!("core dumps could not be turned off, so keys might reach the disk: {error}"));
         ExitCode::FAILURE
     })?;
+    #[cfg(feature = "otlp")]
+    if let Some(collector) = config.otlp() {
+        log.export(collector).map_err(|error| {
+            say(&format!("otlp: {error}"));
+            ExitCode::FAILURE
+        })?;
+    }
     let reloads = Reloads::new(args, &config, log.level());
     Ok((config, reloads, log))
 }
@@ -89,6 +98,7 @@ pub fn run<F: Future<Output = anyhow::Result<()>>>(log: Log, daemon: F) -> ExitC
     if dropped > 0 {
         tracing::warn!(dropped, "standard error did not take every line of the log");
     }
+    log.flush();
     drop(log);
     code
 }

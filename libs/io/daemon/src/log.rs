@@ -6,7 +6,9 @@
 use std::{fmt, sync::Arc};
 
 use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
-use tracing_subscriber::{EnvFilter, reload};
+#[cfg(feature = "otlp")]
+use tracing_subscriber::Layer as _;
+use tracing_subscriber::{EnvFilter, layer::SubscriberExt as _, reload, util::SubscriberInitExt as _};
 
 /// What is logged unless asked otherwise.
 pub const DEFAULT: &str = "info";
@@ -20,6 +22,8 @@ pub const KEPT_LINES: usize = 16_384;
 pub struct Log {
     dropped: ErrorCounter,
     level: Level,
+    #[cfg(feature = "otlp")]
+    spans: crate::otlp::Spans,
     _writer: WorkerGuard,
 }
 
@@ -28,6 +32,21 @@ impl Log {
     #[must_use]
     pub fn dropped(&self) -> usize {
         self.dropped.dropped_lines()
+    }
+
+    /// Steps of registrations go to the collector at this address, too, under the name of this program.
+    ///
+    /// # Errors
+    /// If no thread can be started for it.
+    #[cfg(feature = "otlp")]
+    pub(crate) fn export(&self, collector: &crate::config::Collector) -> std::io::Result<()> {
+        self.spans.export(collector, &crate::otlp::program())
+    }
+
+    /// Sends what waits for the collector; what waits for standard error is written when the log is dropped.
+    pub(crate) fn flush(&self) {
+        #[cfg(feature = "otlp")]
+        self.spans.flush();
     }
 
     /// The way to log more or less from now on.
@@ -107,21 +126,51 @@ pub fn init(directives: &str) -> Result<Log, LogError> {
     let (lines, writer) =
         NonBlockingBuilder::default().buffered_lines_limit(KEPT_LINES).finish(std::io::stderr());
     let dropped = lines.error_counter();
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(lines)
-        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
-        .with_filter_reloading();
-    let handle = builder.reload_handle();
-    builder.try_init().map_err(|_| LogError::Twice)?;
+    let colours = std::io::IsTerminal::is_terminal(&std::io::stderr());
+    let (filter, handle) = reload::Layer::new(filter);
+    let shown = tracing_subscriber::fmt::layer().with_writer(lines).with_ansi(colours);
+    #[cfg(feature = "otlp")]
+    let spans = crate::otlp::Spans::default();
+    let registry = tracing_subscriber::registry();
+    // The filter of what is shown is not the one of what is exported.
+    #[cfg(feature = "otlp")]
+    let registry = registry.with(shown.with_filter(filter)).with(spans.layer());
+    #[cfg(not(feature = "otlp"))]
+    let registry = registry.with(filter).with(shown);
+    registry.try_init().map_err(|_| LogError::Twice)?;
     let level = Level(Arc::new(move |filter| handle.reload(filter)));
-    Ok(Log { dropped, level, _writer: writer })
+    Ok(Log {
+        dropped,
+        level,
+        #[cfg(feature = "otlp")]
+        spans,
+        _writer: writer,
+    })
 }
 
+/// It complains where nobody waits for the rest of an answer, which is no trouble.
+const COMPLAINS: &str = "netlink_proto=error";
+/// At DEBUG these tell every frame; an operator who asks for that wants our lines.
+const CHATTER: [&str; 6] = ["h2", "hyper", "hyper_util", "rustls", "tonic", "tower"];
+
+/// The directives, with libraries kept short unless they are named.
 fn parse(directives: &str) -> Result<EnvFilter, LogError> {
-    EnvFilter::builder().parse(directives).map_err(|error| LogError::Directives {
-        directives: directives.to_owned(),
-        reason: error.to_string(),
+    let wrong = |reason: String| LogError::Directives { directives: directives.to_owned(), reason };
+    let filter = EnvFilter::builder().parse(directives).map_err(|error| wrong(error.to_string()))?;
+    let deep = directives.contains("debug") || directives.contains("trace");
+    let chatter = CHATTER.iter().filter(|_| deep).map(|library| format!("{library}=warn"));
+    let mut short: Vec<String> = chatter.collect();
+    if directives != "off" {
+        short.push(COMPLAINS.to_owned());
+    }
+    let named = |short: &str| {
+        let library = short.split('=').next().unwrap_or_default();
+        directives
+            .split(',')
+            .any(|told| told.trim().strip_prefix(library).is_some_and(|rest| rest.starts_with(['=', ':'])))
+    };
+    short.iter().filter(|short| !named(short)).try_fold(filter, |filter, short| {
+        Ok(filter.add_directive(short.parse().map_err(|_| wrong(short.clone()))?))
     })
 }
 
@@ -134,6 +183,17 @@ mod tests {
         for good in ["info", "trace", "off", "warn,mobility=debug"] {
             assert!(parse(good).is_ok(), "{good}");
         }
+    }
+
+    #[test]
+    fn libraries_are_short_unless_they_are_named() {
+        let shown = |directives: &str| parse(directives).unwrap().to_string();
+        assert!(shown("info").contains("netlink_proto=error") && !shown("info").contains("h2="));
+        assert!(shown("debug").contains("h2=warn") && shown("debug").contains("tonic=warn"));
+        let named = shown("debug,h2=trace,netlink_proto=debug");
+        assert!(named.contains("h2=trace") && !named.contains("h2=warn") && named.contains("rustls=warn"));
+        assert!(named.contains("netlink_proto=debug") && !named.contains("netlink_proto=error"), "{named}");
+        assert_eq!(shown("off"), "off");
     }
 
     #[test]

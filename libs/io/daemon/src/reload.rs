@@ -93,7 +93,7 @@ impl<C: Reloadable> Reloads<C> {
         let Some(Taken { settings, changes, log, asking }) = self.taken.take() else { return };
         self.running = settings;
         if let Err(error) = self.level.set(&log) {
-            tracing::error!("{error}");
+            tracing::error!("the log goes on as before: {error}");
         }
         match changes.is_empty() {
             true => tracing::info!("configuration read again: nothing is different"),

@@ -17,6 +17,7 @@
 #![forbid(unsafe_code)]
 
 mod error;
+mod figures;
 mod grant;
 mod group;
 mod load;
@@ -35,6 +36,7 @@ mod write;
 mod writer;
 
 pub use error::{OpenError, ReadError};
+pub use figures::{Figures, Spreading};
 pub use load::Held;
 pub use query::GrantFilter;
 pub use reseal::{ResealError, Resealed, reseal};

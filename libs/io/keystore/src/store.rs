@@ -18,6 +18,7 @@ use tokio::sync::{Mutex, mpsc, oneshot};
 use crate::{
     GrantFilter, OpenError, ReadError,
     error::CLOSED,
+    figures::Figures,
     load::{self, Held},
     open::{self, Settings},
     query,
@@ -36,6 +37,7 @@ pub struct Store {
     reading: Arc<Mutex<Option<SqliteConnection>>>,
     vault: Arc<Vault>,
     transactions: Arc<AtomicU64>,
+    figures: Arc<Figures>,
     path: Arc<Path>,
     options: SqliteConnectOptions,
     /// Held while a copy is made: one at a time.
@@ -58,6 +60,7 @@ impl Store {
         let opened = open::open(path, &vault, settings).await?;
         let (jobs, waiting) = mpsc::channel(QUEUE);
         let transactions = Arc::new(AtomicU64::new(0));
+        let figures = Arc::new(Figures::default());
         let writer = Writer {
             options: opened.options.clone(),
             connection: Some(opened.writing),
@@ -65,12 +68,13 @@ impl Store {
             rng: opened.rng,
             jobs: waiting,
             transactions: Arc::clone(&transactions),
+            figures: Arc::clone(&figures),
             lock: opened.lock,
         };
         writer.start().map_err(|source| OpenError::File { path: path.to_owned(), source })?;
         let reading = Arc::new(Mutex::new(Some(opened.reading)));
         let (path, options, copying) = (Arc::from(path), opened.options, Arc::default());
-        Ok(Self { jobs, reading, vault, transactions, path, options, copying })
+        Ok(Self { jobs, reading, vault, transactions, figures, path, options, copying })
     }
 
     /// Commits a list of changes: all of them, durably, when it yields `Ok`; none of them otherwise.
@@ -161,6 +165,12 @@ impl Store {
     #[must_use]
     pub fn transactions(&self) -> u64 {
         self.transactions.load(Ordering::Relaxed)
+    }
+
+    /// What the writer counts; may be read while the store is in use and after it was closed.
+    #[must_use]
+    pub fn figures(&self) -> Arc<Figures> {
+        Arc::clone(&self.figures)
     }
 
     /// Commits what waits, closes the file and lets go of its lock. Other handles find the store closed.

@@ -7,6 +7,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
+    time::Instant,
 };
 
 use crypto::Rng;
@@ -15,7 +16,9 @@ use sqlx::{Connection as _, SqliteConnection, sqlite::SqliteConnectOptions};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
-    error, group,
+    error,
+    figures::Figures,
+    group,
     open::{connect, execute},
     seal::Vault,
     write::{Changes, Stop},
@@ -45,6 +48,7 @@ pub(crate) struct Writer {
     pub(crate) rng: Rng,
     pub(crate) jobs: mpsc::Receiver<Job>,
     pub(crate) transactions: Arc<AtomicU64>,
+    pub(crate) figures: Arc<Figures>,
     /// Held until the file is closed.
     pub(crate) lock: File,
 }
@@ -93,11 +97,17 @@ impl Writer {
         if batch.lists.is_empty() {
             return;
         }
+        let begun = Instant::now();
         let results = match self.transact(&batch.lists).await {
-            Ok(results) => results,
+            Ok(results) => {
+                self.figures.committed(batch.lists.len(), begun.elapsed());
+                results
+            }
             Err(failure) => {
                 let reason = error::reason(&failure);
-                tracing::warn!(%reason, lists = batch.lists.len(), "the store cannot write");
+                self.figures.failed(&reason);
+                let lists = batch.lists.len();
+                tracing::error!(%reason, lists, "the store cannot write: nothing is acknowledged until it can");
                 self.abandon().await;
                 vec![Err(CommitError::Unavailable(reason)); batch.lists.len()]
             }

@@ -151,7 +151,7 @@ struct Shared {
     mss_clamp: bool,
     ports: ArcSwap<Vec<udp::Port>>,
     paths: ArcSwap<Paths>,
-    tally: Tally,
+    tally: Arc<Tally>,
     refusals: mpsc::Sender<Refusal>,
 }
 
@@ -226,7 +226,7 @@ impl Tunnel {
             mss_clamp: config.mss_clamp,
             ports: ArcSwap::from_pointee(config.ports),
             paths: ArcSwap::from_pointee(Paths::default()),
-            tally: Tally::default(),
+            tally: Arc::default(),
             refusals: refused,
         });
         let (control, datagrams) = intake::intake(CONTROL_QUEUE);
@@ -266,6 +266,12 @@ impl Tunnel {
     #[must_use]
     pub fn counters(&self) -> Counters {
         self.shared.tally.read()
+    }
+
+    /// A way to read the same at any time, from any thread.
+    pub fn watch_counters(&self) -> impl Fn() -> Counters + Send + Sync + 'static + use<> {
+        let tally = Arc::clone(&self.shared.tally);
+        move || tally.read()
     }
 
     /// The name of the TUN device.

@@ -69,6 +69,11 @@ enum Undo {
 }
 
 impl Ledger {
+    /// How many subscribers, home agents and grants.
+    pub(super) fn held(&self) -> [usize; 3] {
+        [self.subscribers.len(), self.home_agents.len(), self.grants.len()]
+    }
+
     /// From what the store held.
     pub(super) fn new(state: State) -> Self {
         let mut ledger = Self {

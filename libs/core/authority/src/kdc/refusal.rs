@@ -158,6 +158,67 @@ pub enum Class {
 }
 
 impl Refusal {
+    /// Every word that [`word`](Self::word) gives.
+    pub const WORDS: [&str; 25] = [
+        "name",
+        "agent name",
+        "realm",
+        "address",
+        "prefix length",
+        "cipher",
+        "lifetime",
+        "lifetime of the subscriber",
+        "reason",
+        "already enrolled",
+        "home address taken",
+        "unknown subscriber",
+        "revoked subscriber",
+        "unknown association",
+        "association over",
+        "already registered",
+        "home agent not registered",
+        "subscriber of another home agent",
+        "agent of itself",
+        "request id",
+        "request id reused",
+        "security parameter index",
+        "overlap",
+        "realm keys",
+        "store",
+    ];
+
+    /// What was refused, in a few words that are the same for everybody: to be counted by.
+    #[must_use]
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::Nai { .. } => "name",
+            Self::AgentName(..) => "agent name",
+            Self::Realm { .. } => "realm",
+            Self::Address { .. } => "address",
+            Self::PrefixLength(_) => "prefix length",
+            Self::Cipher => "cipher",
+            Self::Lifetime(..) => "lifetime",
+            Self::LifetimeOfSubscriber { .. } => "lifetime of the subscriber",
+            Self::Reason(_) => "reason",
+            Self::AlreadyEnrolled(_) => "already enrolled",
+            Self::HomeAddressTaken { .. } => "home address taken",
+            Self::UnknownSubscriber(_) => "unknown subscriber",
+            Self::RevokedSubscriber(_) => "revoked subscriber",
+            Self::UnknownAssociation(_) => "unknown association",
+            Self::AssociationOver { .. } => "association over",
+            Self::AlreadyRegistered(_) => "already registered",
+            Self::NotRegistered(_) => "home agent not registered",
+            Self::NotItsSubscriber { .. } => "subscriber of another home agent",
+            Self::AgentOfItself(_) => "agent of itself",
+            Self::RequestId(_) => "request id",
+            Self::RequestReused => "request id reused",
+            Self::Spi { .. } => "security parameter index",
+            Self::Overlap { .. } => "overlap",
+            Self::RealmKeys(_) => "realm keys",
+            Self::Store(_) => "store",
+        }
+    }
+
     /// The kind of refusal.
     #[must_use]
     pub const fn class(&self) -> Class {

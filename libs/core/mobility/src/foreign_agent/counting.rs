@@ -33,6 +33,8 @@ pub struct Counted {
     pub timed_out: u64,
     /// How long its replies took on average.
     pub mean: Duration,
+    /// And together.
+    pub sum: Duration,
     /// And at most.
     pub longest: Duration,
 }
@@ -111,7 +113,8 @@ impl ForeignAgent {
     pub fn home_agents(&self) -> impl Iterator<Item = (&str, Counted)> {
         self.figures.homes.iter().filter_map(|(address, (counted, spans))| {
             let home = self.homes.get(address)?;
-            Some((home.nai.as_str(), Counted { mean: spans.mean(), longest: spans.longest, ..*counted }))
+            let times = Counted { mean: spans.mean(), sum: spans.sum, longest: spans.longest, ..*counted };
+            Some((home.nai.as_str(), times))
         })
     }
 

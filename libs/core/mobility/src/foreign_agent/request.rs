@@ -23,6 +23,7 @@ use super::{
     plain::{Answered, Clear},
     proof::Proof,
 };
+use crate::{Event, EventKind};
 
 /// How long a request may wait without an answer before another may take its place, when as many wait as may.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -234,10 +235,12 @@ impl ForeignAgent {
         let Some(home) = self.homes.get(&home_agent) else {
             return;
         };
+        let home_name = home.nai.clone();
         let relayed = self.with_our_part(home, admitted, handle, share, now);
         let Ok(relayed) = relayed else {
             return self.refuse(&asker, Code::FA_BAD_REQUEST, now);
         };
+        let identification = asker.request.identification;
         self.pendings.insert(Pending {
             asker,
             purpose: admitted.purpose,
@@ -258,6 +261,9 @@ impl ForeignAgent {
         self.count("requests relayed");
         self.figures.relayed(home_agent);
         self.send_home(home_agent, relayed);
+        let text = format!("relayed a request from link {} to {home_name}", station.link.0);
+        let event = Event::new(EventKind::RequestRelayed, text).of(identification);
+        self.notify(Event { agent: Some(home_name), ..event });
     }
 
     /// The same bytes from the same station: relayed again with the same part, or answered as before. The

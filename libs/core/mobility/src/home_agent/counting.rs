@@ -44,6 +44,8 @@ pub struct Registrations {
     pub keys: u64,
     /// How long that took on average.
     pub keys_mean: Duration,
+    /// And together.
+    pub keys_sum: Duration,
     /// And at most.
     pub keys_longest: Duration,
     /// Most requests that waited at a time.
@@ -144,6 +146,7 @@ impl HomeAgent {
             most_in_a_minute,
             keys: keys.count,
             keys_mean: keys.mean(),
+            keys_sum: keys.sum,
             keys_longest: keys.longest,
             most_pending: self.work.most(),
         }

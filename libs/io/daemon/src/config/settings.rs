@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt::Display, fs, path::Path};
 
-use super::{Config, ConfigError, Fault, locate::Document, parse};
+use super::{Collector, Config, ConfigError, Fault, locate::Document, parse};
 
 /// A configuration that can be compared with the one in use.
 pub trait Reloadable: Config {
@@ -11,6 +11,11 @@ pub trait Reloadable: Config {
 
     /// What to log, as after `--log`, if the file says so.
     fn log(&self) -> Option<&str>;
+
+    /// The key `otlp`: where steps of registrations are collected, if anywhere.
+    fn otlp(&self) -> Option<&Collector> {
+        None
+    }
 }
 
 /// A key and its value, in words for a person: never a secret.

@@ -377,6 +377,55 @@ impl TryFrom<String> for LogDirectives {
     }
 }
 
+/// A collector of OpenTelemetry spans: OTLP over gRPC, in clear.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Collector(String);
+
+/// Why it is none.
+#[derive(Debug, thiserror::Error)]
+pub enum CollectorError {
+    /// Not built in.
+    #[error(
+        "this program was built without OpenTelemetry: leave the key out, or build it with --features otlp"
+    )]
+    NotBuilt,
+    /// Another scheme, or no port.
+    #[error(
+        "expected http:// with host and port, as in \"http://127.0.0.1:4317\"; for another host run a collector here that passes on"
+    )]
+    Address,
+}
+
+impl Collector {
+    /// As written: `http://HOST:PORT`.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Display for Collector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl TryFrom<String> for Collector {
+    type Error = CollectorError;
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        if !cfg!(feature = "otlp") {
+            return Err(CollectorError::NotBuilt);
+        }
+        let place = text.strip_prefix("http://").and_then(|rest| rest.trim_end_matches('/').rsplit_once(':'));
+        let named = |host: &str| !host.is_empty() && !host.contains(['/', '@', ' ', '?', '#']);
+        match place {
+            Some((host, port)) if named(host) && port.parse::<u16>().is_ok() => Ok(Self(text)),
+            _ => Err(CollectorError::Address),
+        }
+    }
+}
+
 /// The table `[admin]` of an agent.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -388,6 +437,23 @@ pub struct AdminSection {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_collector_is_a_host_and_a_port_in_clear_if_it_was_built_in() {
+        let read = |text: &str| Collector::try_from(text.to_owned()).map_err(|error| error.to_string());
+        if cfg!(feature = "otlp") {
+            for good in ["http://127.0.0.1:4317", "http://collector.example:4317/", "http://[::1]:1"] {
+                assert_eq!(read(good).unwrap().as_str(), good);
+            }
+            for wrong in
+                ["", "127.0.0.1:4317", "https://x:1", "http://x", "http://:1", "http://u@x:1", "http://x/y:1"]
+            {
+                assert!(read(wrong).unwrap_err().contains("as in \"http://127.0.0.1:4317\""), "{wrong}");
+            }
+        } else {
+            assert!(read("http://127.0.0.1:4317").unwrap_err().contains("--features otlp"));
+        }
+    }
 
     #[test]
     fn ranges_of_addresses() {

@@ -77,7 +77,7 @@ impl Tally {
         self.counts[count as usize].fetch_add(amount, Ordering::Relaxed);
     }
 
-    pub(super) fn drop(&self, reason: Reason) {
+    pub(super) fn dropped(&self, reason: Reason) {
         self.drops[reason.index()].fetch_add(1, Ordering::Relaxed);
         tracing::trace!(reason = reason.name(), "packet dropped");
     }
@@ -114,7 +114,7 @@ mod tests {
     fn every_count_and_drop_has_its_own_name() {
         let tally = Tally::default();
         for (n, reason) in Reason::ALL.into_iter().enumerate() {
-            (0..=n).for_each(|_| tally.drop(reason));
+            (0..=n).for_each(|_| tally.dropped(reason));
             let name = DROPS[reason.index()];
             assert_eq!(tally.read().value(name), n as u64 + 1, "{name}");
         }

@@ -163,7 +163,7 @@ impl Inbound {
             Ok((outer, inner)) => {
                 self.deliver(hands, known, memory, outer, at.start + inner.start..at.start + inner.end);
             }
-            Err(reason) => self.shared.tally.drop(reason),
+            Err(reason) => self.shared.tally.dropped(reason),
         }
     }
 
@@ -183,7 +183,7 @@ impl Inbound {
                     let inner = at.start + inner.start..at.start + inner.end;
                     self.deliver(hands, known, memory, Outer::Udp { source }, inner);
                 }
-                Err(reason) => self.shared.tally.drop(reason),
+                Err(reason) => self.shared.tally.dropped(reason),
             }
             return;
         }
@@ -203,7 +203,7 @@ impl Inbound {
     ) {
         let (tally, start) = (&self.shared.tally, inner.start);
         let Some(inner) = memory.get_mut(inner) else {
-            return tally.drop(Reason::Malformed);
+            return tally.dropped(Reason::Malformed);
         };
         let table = &known.table;
         match table.inbound(outer, inner) {
@@ -244,7 +244,7 @@ impl Inbound {
                 }
             }
             Verdict::Flood { length } => self.flood(&inner[..length]),
-            Verdict::Drop(reason) => tally.drop(reason),
+            Verdict::Drop(reason) => tally.dropped(reason),
             Verdict::SeenOnLink | Verdict::Encap(_) | Verdict::TooBig { .. } | Verdict::Expired { .. } => {}
         }
     }
@@ -293,7 +293,7 @@ impl Inbound {
     fn flood(&self, packet: &[u8]) {
         let tally = &self.shared.tally;
         let Some((_, home)) = &self.shared.home else {
-            return tally.drop(Reason::Destination);
+            return tally.dropped(Reason::Destination);
         };
         self.hand_in(packet);
         match home.send(packet) {

@@ -220,7 +220,7 @@ impl Work {
             match shared.tun.read(&mut self.memory[..end], at) {
                 Ok((length, left)) => self.take(shared, &table, &paths, at..at + length, left),
                 Err(error) if error.kind() == io::ErrorKind::InvalidData => {
-                    shared.tally.drop(forward::Reason::Malformed);
+                    shared.tally.dropped(forward::Reason::Malformed);
                 }
                 Err(_) => break,
             }
@@ -236,7 +236,7 @@ impl Work {
             let verdict = table.outbound_segments(packet, segments.longest(), paths);
             match verdict {
                 Verdict::Encap(entry) if !table.has_further(packet) => self.add(at, entry.peer, left),
-                Verdict::Drop(reason) => shared.tally.drop(reason),
+                Verdict::Drop(reason) => shared.tally.dropped(reason),
                 _ => self.take_apart(shared, table, paths, at, left),
             }
             return;
@@ -244,7 +244,7 @@ impl Work {
         if left.segment.is_some()
             || left.checksum.is_some_and(|place| !segment::complete(&mut self.memory[at.clone()], place))
         {
-            return shared.tally.drop(forward::Reason::Malformed);
+            return shared.tally.dropped(forward::Reason::Malformed);
         }
         self.take_one(shared, table, paths, at);
     }
@@ -383,7 +383,7 @@ impl Work {
                     send_error(shared, &mut self.bucket, Kind::TimeExceeded, own, inner);
                 }
             }
-            Verdict::Drop(reason) => shared.tally.drop(reason),
+            Verdict::Drop(reason) => shared.tally.dropped(reason),
             Verdict::Deliver { .. } | Verdict::Flood { .. } | Verdict::SeenOnLink => {}
         }
         None

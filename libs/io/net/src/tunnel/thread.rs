@@ -46,7 +46,9 @@ impl Thread {
         if let Some(handle) = self.handle.take()
             && handle.join().is_err()
         {
-            tracing::error!("a thread of the data path had panicked");
+            tracing::error!(
+                "a thread of the data path had panicked: packets were lost, please report the lines before"
+            );
         }
     }
 

@@ -23,7 +23,12 @@ fn relayed(change: impl FnOnce(&mut Vec<u8>)) -> bool {
     change(&mut packet);
     world.did();
     world.packet(LINK, mobile.station, &packet);
-    assert!(world.did.iter().all(|did| matches!(did, Did::Send(Transmit::Udp { .. }))), "no denial either");
+    let relays = |did: &Did| match did {
+        Did::Send(Transmit::Udp { .. }) => true,
+        Did::Notify(event) => event.kind == EventKind::RequestRelayed,
+        _ => false,
+    };
+    assert!(world.did.iter().all(relays), "no denial either");
     !world.relayed().is_empty()
 }
 

@@ -36,6 +36,24 @@ fn send(world: &mut World, mobile: &Mobile, request: &[u8]) -> Vec<u8> {
 }
 
 #[test]
+fn a_relayed_request_is_told_by_the_name_of_its_registration_and_not_of_its_node() {
+    let mut world = World::new();
+    let mut mobile = Mobile::new();
+    let request = mobile.request(&world.challenge(LINK));
+    world.did();
+    world.packet(LINK, mobile.station, &mobile.packet(&request));
+    let told = world.did().into_iter().find_map(|did| match did {
+        Did::Notify(event) if event.kind == EventKind::RequestRelayed => Some(event),
+        _ => None,
+    });
+    let told = told.unwrap();
+    let identification = Fixed::parse(&request).unwrap().identification;
+    assert_eq!(told.trace, Some(crate::Trace::of(identification)));
+    assert_eq!(told.text, format!("relayed a request from link 0 to {HOME_NAI}"));
+    assert!(told.home_address.is_none() && told.care_of.is_none());
+}
+
+#[test]
 fn a_good_request_is_relayed_with_our_part() {
     let mut world = World::new();
     let mut mobile = Mobile::new();
