@@ -3,9 +3,12 @@
 //! The tests start the `testbed` program that stands beside them in the target directory, look at its reports,
 //! and read its captures with a reader of their own.
 
+pub mod dice;
+pub mod forged;
 pub mod frames;
 pub mod ordinary;
 pub mod pcap;
+pub mod told;
 
 use std::{
     env,
