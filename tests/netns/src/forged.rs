@@ -5,7 +5,7 @@ use std::{fmt::Write as _, net::Ipv4Addr};
 
 use anyhow::{Context, Result, ensure};
 
-use crate::{dice::Dice, frames, pcap::Frame};
+use crate::dice::Dice;
 
 /// UDP port of registration messages (RFC 5944 §3.2).
 const PORT: u16 = 434;
@@ -22,18 +22,6 @@ pub struct Sample {
 }
 
 impl Sample {
-    /// The registration requests among captured frames that were kept whole.
-    #[must_use]
-    pub fn captured(frames: &[Frame]) -> Vec<Self> {
-        let whole = frames.iter().filter(|frame| frame.is_whole());
-        let requests = whole.filter_map(|frame| {
-            let packet = frames::ipv4(frame)?;
-            let message = packet.registration().filter(|message| message.first() == Some(&1))?;
-            Some(Self { source: packet.source, message: message.to_vec() })
-        });
-        requests.collect()
-    }
-
     /// Lines of text, as [`Self::read`] reads them.
     #[must_use]
     pub fn write(samples: &[Self]) -> String {

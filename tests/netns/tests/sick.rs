@@ -4,52 +4,18 @@
 
 use std::{
     fs::{self, File},
-    io::{BufRead as _, BufReader, Write as _},
+    io::Write as _,
     path::{Path, PathBuf},
-    process::{Child, Stdio},
     thread,
 };
 
-use netns_tests::{Testbed, text};
+use netns_tests::{Testbed, text, told::Told};
 use nix::{
     mount::{MntFlags, MsFlags, mount, umount2},
     unistd::Uid,
 };
 use serde_json::Value;
 use sqlx::{ConnectOptions as _, Connection as _, sqlite::SqliteConnectOptions};
-
-/// What the home agent tells whoever follows its events.
-struct Told {
-    follower: Child,
-    lines: std::io::Lines<BufReader<std::process::ChildStdout>>,
-}
-
-impl Told {
-    fn by_the_home_agent(testbed: &Testbed) -> Self {
-        let words = ["exec", "ha", "--", "sojourn", "--json", "ha", "events", "--follow"];
-        let mut follower = testbed.command(&words).stdout(Stdio::piped()).spawn().unwrap();
-        let lines = BufReader::new(follower.stdout.take().unwrap()).lines();
-        Self { follower, lines }
-    }
-
-    /// Waits for an event whose text has these words in it.
-    fn wait_for(&mut self, words: &str) -> Value {
-        loop {
-            let line = self.lines.next().expect("the home agent runs").unwrap();
-            let event: Value = serde_json::from_str(&line).unwrap();
-            if text(&event["text"]).contains(words) {
-                return event;
-            }
-        }
-    }
-}
-
-impl Drop for Told {
-    fn drop(&mut self) {
-        let _ = self.follower.kill();
-        let _ = self.follower.wait();
-    }
-}
 
 fn up() -> Testbed {
     let testbed = Testbed::new().unwrap();
@@ -69,7 +35,7 @@ fn bindings(testbed: &Testbed) -> Vec<String> {
 fn nothing_is_acknowledged_until(testbed: &Testbed, to: &str, trouble: &str, mend: impl FnOnce()) {
     let before = bindings(testbed);
     let registrations = testbed.node("mn").unwrap()["registrations"].clone();
-    let mut told = Told::by_the_home_agent(testbed);
+    let mut told = Told::by(testbed, "ha", "ha");
     thread::scope(|scope| {
         let arrived = scope.spawn(|| testbed.run(&["move", "mn", "--to", to]));
         told.wait_for(trouble);

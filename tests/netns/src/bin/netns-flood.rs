@@ -29,6 +29,8 @@ use nix::{
 
 /// Datagrams with one system call.
 const BATCH: usize = 64;
+/// Different datagrams, drawn before the first is sent; they go out in runs that begin anywhere.
+const POOL: usize = 16_384;
 const INTERFACE: &str = "eth0";
 
 fn main() -> Result<()> {
@@ -62,6 +64,7 @@ fn flood(
     setsockopt(&socket, Broadcast, &true)?;
     let to = vec![Some(SockaddrIn::from(SocketAddrV4::new(destination, 0))); BATCH];
     let mut headers = MultiHeaders::<SockaddrIn>::preallocate(BATCH, None);
+    let pool: Vec<Vec<u8>> = (0..POOL).map(|_| what.packet(destination, samples, &mut dice)).collect();
     let (begun, length) = (Instant::now(), Duration::from_secs(seconds));
     let mut sent = 0;
     while begun.elapsed() < length {
@@ -71,9 +74,9 @@ fn flood(
             std::thread::sleep(Duration::from_micros(300));
             continue;
         }
-        let packets: Vec<Vec<u8>> = (0..BATCH.min((due - sent) as usize))
-            .map(|_| what.packet(destination, samples, &mut dice))
-            .collect();
+        let count = BATCH.min((due - sent) as usize);
+        let begin = dice.below((POOL - count) as u64) as usize;
+        let packets = pool.get(begin..begin + count).unwrap_or_default();
         let slices: Vec<_> = packets.iter().map(|packet| [IoSlice::new(packet)]).collect();
         let to = to.get(..slices.len()).unwrap_or_default();
         match sendmmsg(socket.as_raw_fd(), &mut headers, &slices, to, [], MsgFlags::empty()) {
