@@ -283,3 +283,6 @@ fn refusal(code: Code, message: &str) -> KdcError {
         _ => KdcError::Refused(message.to_owned()),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -117,30 +117,20 @@ impl Net {
     }
 
     fn counters(&self, node: &str, role: &str) -> BTreeMap<String, u64> {
-        let said = self.testbed.run(&["exec", node, "--", "sojourn", "--json", role, "status"]).unwrap();
-        let status: Value = serde_json::from_str(&said).unwrap();
+        let status = self.testbed.sojourn(node, &[role, "status"]).unwrap().remove(0);
         let counters = status["counters"].as_object().unwrap();
         counters.iter().map(|(name, count)| (name.clone(), count.as_u64().unwrap())).collect()
     }
 
     /// The log of a node's daemon.
     fn log(&self, node: &str, program: &str) -> PathBuf {
-        let nodes = self.testbed.runtime().join("sojourn-testbed/default/nodes");
-        nodes.join(node).join(program).with_extension("log")
+        self.testbed.folder(node).join(program).with_extension("log")
     }
 
     /// Resident memory of the daemon of a node, in MiB.
     fn memory(&self, node: &str) -> u64 {
-        let folder = self.testbed.runtime().join("sojourn-testbed/default/nodes").join(node);
-        let folder = folder.to_str().unwrap();
-        let processes = fs::read_dir("/proc").unwrap().map(|entry| entry.unwrap().path());
-        let is_it = |process: &Path| {
-            let command = fs::read(process.join("cmdline")).unwrap_or_default();
-            let words: Vec<_> = command.split(|byte| *byte == 0).map(String::from_utf8_lossy).collect();
-            matches!(words.as_slice(), [_, flag, file, ..] if flag == "--config" && file.starts_with(folder))
-        };
-        let process = processes.into_iter().find(|process| is_it(process)).unwrap();
-        let status = fs::read_to_string(process.join("status")).unwrap();
+        let process = self.testbed.process(node).unwrap();
+        let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap();
         let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
         line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() / 1024
     }

@@ -10,7 +10,6 @@ use std::{
 };
 
 use netns_tests::{Testbed, text, told::Told};
-use serde_json::Value;
 
 /// Where the key distribution centre of the scenario listens, and where the home agent looks for it in its place.
 const CENTRE: &str = "10.11.1.3:7443";
@@ -33,7 +32,7 @@ impl Line {
         let answers = BufReader::new(proxy.stdout.take().unwrap()).lines();
         let mut line = Self { says: proxy.stdin.take().unwrap(), proxy, answers };
         line.await_answer("ready");
-        let file = testbed.runtime().join("sojourn-testbed/default/nodes/ha/home-agent.toml");
+        let file = testbed.folder("ha").join("home-agent.toml");
         let text = fs::read_to_string(&file).unwrap();
         assert!(text.contains(CENTRE), "{text}");
         fs::write(&file, text.replace(CENTRE, NEAR)).unwrap();
@@ -59,24 +58,22 @@ impl Drop for Line {
     }
 }
 
-/// What `sojourn ha` lists of something.
-fn list(testbed: &Testbed, what: &str) -> Vec<Value> {
-    let said = testbed.run(&["exec", "ha", "--", "sojourn", "--json", "ha", what]).unwrap();
-    let values = serde_json::Deserializer::from_str(&said).into_iter::<Value>().map(Result::unwrap);
-    values.flat_map(|value| value.as_array().cloned().unwrap_or_else(|| vec![value])).collect()
-}
-
 fn bindings(testbed: &Testbed) -> Vec<String> {
-    list(testbed, "bindings").iter().map(|row| text(&row["care_of"]).to_owned()).collect()
+    testbed.bindings("ha").unwrap()
 }
 
 fn last_event(testbed: &Testbed) -> u64 {
-    list(testbed, "events").iter().map(|event| event["number"].as_u64().unwrap()).max().unwrap_or(0)
+    testbed
+        .sojourn("ha", &["ha", "events"])
+        .unwrap()
+        .iter()
+        .map(|event| event["number"].as_u64().unwrap())
+        .max()
+        .unwrap_or(0)
 }
 
 fn denied(testbed: &Testbed) -> u64 {
-    let said = testbed.run(&["exec", "ha", "--", "sojourn", "--json", "ha", "status"]).unwrap();
-    let status: Value = serde_json::from_str(&said).unwrap();
+    let status = testbed.sojourn("ha", &["ha", "status"]).unwrap().remove(0);
     status["counters"]["key distribution centre unavailable"].as_u64().unwrap_or(0)
 }
 

@@ -89,12 +89,9 @@ impl Crowd {
 
     /// What `sojourn` lists at a node, by one field of each line.
     fn list(&self, node: &str, words: &[&str], key: &str) -> BTreeMap<String, Value> {
-        let arguments = [&["exec", node, "--", "sojourn", "--json"], words].concat();
-        let said = self.testbed.run(&arguments).unwrap();
-        let values = serde_json::Deserializer::from_str(&said).into_iter::<Value>().map(Result::unwrap);
-        let rows = values.flat_map(|value| value.as_array().cloned().unwrap_or_else(|| vec![value]));
+        let rows = self.testbed.sojourn(node, words).unwrap();
         let name = |row: &Value| row[key].as_str().map_or_else(|| row[key].to_string(), str::to_owned);
-        rows.map(|row| (name(&row), row)).collect()
+        rows.into_iter().map(|row| (name(&row), row)).collect()
     }
 
     /// What must hold whenever nobody moves.

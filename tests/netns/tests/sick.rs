@@ -14,7 +14,6 @@ use nix::{
     mount::{MntFlags, MsFlags, mount, umount2},
     unistd::Uid,
 };
-use serde_json::Value;
 use sqlx::{ConnectOptions as _, Connection as _, sqlite::SqliteConnectOptions};
 
 fn up() -> Testbed {
@@ -24,10 +23,7 @@ fn up() -> Testbed {
 }
 
 fn bindings(testbed: &Testbed) -> Vec<String> {
-    let said = testbed.run(&["exec", "ha", "--", "sojourn", "--json", "ha", "bindings"]).unwrap();
-    let values = serde_json::Deserializer::from_str(&said).into_iter::<Value>().map(Result::unwrap);
-    let rows = values.flat_map(|value| value.as_array().cloned().unwrap_or_else(|| vec![value]));
-    rows.map(|row| text(&row["care_of"]).to_owned()).collect()
+    testbed.bindings("ha").unwrap()
 }
 
 /// Moves the mobile node while the home agent cannot write, sees that nothing is acknowledged, lets `mend` put
@@ -52,18 +48,13 @@ fn nothing_is_acknowledged_until(testbed: &Testbed, to: &str, trouble: &str, men
     assert_eq!(bindings(testbed), [text(&node["care_of"])]);
 }
 
-/// The folder of the home agent in the network that is up.
-fn home_agents_folder(testbed: &Testbed) -> PathBuf {
-    testbed.runtime().join("sojourn-testbed/default/nodes/ha")
-}
-
 #[test]
 fn a_locked_database_is_silence_until_it_is_free() {
     let testbed = up();
     testbed.run(&["move", "mn", "--to", "visited-a"]).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let other = runtime.block_on(async {
-        let options = SqliteConnectOptions::new().filename(home_agents_folder(&testbed).join("ha.db"));
+        let options = SqliteConnectOptions::new().filename(testbed.folder("ha").join("ha.db"));
         let mut other = options.connect().await.unwrap();
         sqlx::raw_sql("BEGIN EXCLUSIVE").execute(&mut other).await.unwrap();
         other
@@ -122,7 +113,7 @@ fn a_full_disk_is_silence_until_there_is_room() {
     let testbed = up();
     testbed.run(&["move", "mn", "--to", "visited-a"]).unwrap();
     testbed.run(&["kill", "ha"]).unwrap();
-    let folder = home_agents_folder(&testbed);
+    let folder = testbed.folder("ha");
     let disk = SmallDisk::in_place_of(&folder);
     testbed.run(&["start", "ha"]).unwrap();
     let filler = fill(&folder);
