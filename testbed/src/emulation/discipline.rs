@@ -11,6 +11,8 @@ use super::random::Random;
 
 /// Octets of the link's own header.
 const ETHERNET: usize = 14;
+/// Of the link's header, before an IPv4 packet.
+const IPV4: [u8; 2] = [8, 0];
 /// More frames than that never wait at once on the way, whatever the delay: memory is bounded.
 const MOST_ON_THE_WAY: usize = 65_536;
 
@@ -134,12 +136,12 @@ impl Discipline {
         Ok(passage)
     }
 
-    /// The frame with a bit changed or without its end, if it is to be damaged. Its link addresses stay whole: a damaged
-    /// frame is for whoever it was for, as one that a host spoiled and not a cable.
+    /// The frame with a bit changed or without its end, if it is to be damaged. Its link addresses stay whole, and so does
+    /// what is not IPv4: a cable's own sums find what a cable spoils, and ARP has none.
     fn damaged(&mut self, frame: &[u8]) -> Option<Vec<u8>> {
         let [chance, place, how] = [(); 3].map(|()| self.damage.unit());
         let body = frame.len().checked_sub(ETHERNET).filter(|length| *length > 0)?;
-        if chance * 100.0 >= self.impairment.damage_percent {
+        if chance * 100.0 >= self.impairment.damage_percent || frame.get(12..ETHERNET) != Some(&IPV4) {
             return None;
         }
         let at = ETHERNET + (place * body as f64) as usize;
@@ -350,7 +352,8 @@ mod tests {
 
     #[test]
     fn damage_changes_a_bit_or_cuts_behind_the_link_header_and_no_other_fate() {
-        let frame: Vec<u8> = (0..100).collect();
+        let mut frame: Vec<u8> = (0..100).collect();
+        frame[12..ETHERNET].copy_from_slice(&IPV4);
         let all = Impairment { loss_percent: 20.0, damage_percent: 50.0, ..Impairment::default() };
         let none = Impairment { damage_percent: 0.0, ..all.clone() };
         let (mut damaging, mut sparing) = (discipline(all), discipline(none));
