@@ -4,6 +4,7 @@ use std::{
     ffi::OsStr,
     io::Write as _,
     os::unix::process::CommandExt as _,
+    path::PathBuf,
     process::{Command, Stdio},
     sync::mpsc,
     thread,
@@ -131,6 +132,19 @@ pub(crate) fn needs(program: &str, package: &str) -> anyhow::Result<()> {
     run("apt-get", &["install", "-y", "--no-install-recommends", package])?;
     ensure!(there(), "the package {package} has no {program}");
     Ok(())
+}
+
+/// Builds programs of these packages as this one was built; where `testbed` stands then.
+pub(crate) fn build(packages: &[&str]) -> anyhow::Result<PathBuf> {
+    let own = std::env::current_exe().context("this program")?;
+    let program = own.parent().context("its folder")?.join("testbed");
+    let mut build = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    build.args(["build", "--bins"]).args(packages.iter().flat_map(|package| ["--package", package]));
+    if !cfg!(debug_assertions) {
+        build.arg("--release");
+    }
+    ensure!(build.stdout(Stdio::null()).status()?.success(), "the daemons do not build");
+    Ok(program)
 }
 
 /// Becomes root of a user namespace if this is not root: starts the program anew there.

@@ -2,6 +2,7 @@
 //! `cargo run --release -p bench -- NAME`. What each program compares is told in `bench/README.md`.
 
 mod codec;
+mod handover;
 mod lab;
 mod memory;
 mod outcome;
@@ -15,6 +16,10 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::outcome::Outcome;
+
+/// The daemons' own: what the cores take of memory depends on it.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Measures one thing beside its rival or its limit and prints a JSON object as the last line.
 ///
@@ -40,6 +45,9 @@ enum Program {
     RegistrationsFs,
     /// A million bindings, and the indices of a million subscribers: octets each in the home agent's core
     Memory,
+    /// One figure of `memory`, in a process that has held nothing before
+    #[command(hide = true)]
+    MemoryPart { part: memory::Part },
     /// A million bindings: seconds to load them from the store
     Restart,
     /// One TCP stream through the tunnel over UDP: Mbit/s, beside plain forwarding and wireguard-go
@@ -57,6 +65,8 @@ enum Program {
         #[command(flatten)]
         path: Path,
     },
+    /// Moves among home and two foreign agents: ms from link up to first packet, beside a ping of the same path
+    Handover,
     /// Requests that the home agent refuses, by kind: how many a second on one core, beside an HMAC
     Refusals,
 }
@@ -88,6 +98,8 @@ fn run(cli: &Cli) -> anyhow::Result<Outcome> {
         Program::Tunnel { ref path } => tunnel::udp(cli.runs, !path.no_offload),
         Program::TunnelIpip { ref path } => tunnel::ipip(cli.runs, !path.no_offload),
         Program::TunnelSmall { ref path } => tunnel::small(cli.runs, !path.no_offload),
+        Program::Handover => handover::run(cli.runs),
+        Program::MemoryPart { part } => memory::part(part),
         Program::Refusals => refusals::run(cli.runs),
         Program::Registrations => registrations::plain(cli.runs),
         Program::RegistrationsFs => registrations::with_shares(cli.runs),

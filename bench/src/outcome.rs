@@ -95,6 +95,14 @@ pub(crate) fn median(runs: &[f64]) -> f64 {
     }
 }
 
+/// The smallest run that a share of all, 0 to 1, does not exceed; 0 of none.
+pub(crate) fn quantile(runs: &[f64], share: f64) -> f64 {
+    let mut sorted = runs.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let rank = (sorted.len() as f64 * share).ceil() as usize;
+    sorted.get(rank.max(1) - 1).copied().unwrap_or_default()
+}
+
 fn range(runs: &[f64]) -> [f64; 2] {
     let lowest = runs.iter().copied().fold(f64::INFINITY, f64::min);
     let highest = runs.iter().copied().fold(0.0, f64::max);
@@ -127,5 +135,13 @@ mod tests {
         assert_eq!(median(&[]), 0.0);
         assert_eq!(median(&[4.0, 1.0, 3.0]), 3.0);
         assert_eq!(median(&[4.0, 1.0, 3.0, 2.0]), 2.5);
+    }
+
+    #[test]
+    fn a_quantile_is_one_of_the_values() {
+        assert_eq!(quantile(&[], 0.99), 0.0);
+        assert_eq!(quantile(&[2.0, 1.0], 0.5), 1.0);
+        let hundred: Vec<f64> = (1..=100).rev().map(f64::from).collect();
+        assert_eq!([0.0, 0.99, 1.0].map(|share| quantile(&hundred, share)), [1.0, 99.0, 100.0]);
     }
 }

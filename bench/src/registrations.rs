@@ -16,7 +16,10 @@ use anyhow::{Context as _, ensure};
 use crypto::{Rng, exchange::Secret};
 use serde_json::Value;
 
-use crate::outcome::{Outcome, median, say};
+use crate::{
+    lab,
+    outcome::{Outcome, median, say},
+};
 
 /// Mobile nodes.
 const NODES: &str = "2000";
@@ -80,23 +83,7 @@ struct Load {
 
 impl Load {
     fn new() -> anyhow::Result<Self> {
-        let own = std::env::current_exe().context("this program")?;
-        let program = own.parent().context("its folder")?.join("testbed");
-        let mut build = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-        build.args([
-            "build",
-            "--package",
-            "testbed",
-            "--package",
-            "home-agent",
-            "--package",
-            "kdc",
-            "--bins",
-        ]);
-        if !cfg!(debug_assertions) {
-            build.arg("--release");
-        }
-        ensure!(build.stdout(Stdio::null()).status()?.success(), "the daemons do not build");
+        let program = lab::build(&["testbed", "home-agent", "kdc"])?;
         Ok(Self { program, folder: tempfile::tempdir()? })
     }
 

@@ -420,9 +420,8 @@ impl HomeAgent {
             }
             self.move_window(&seen.nai, seen.generation, seen.index);
         }
-        for binding in state.bindings {
-            self.bindings.replace(Bound::restored(binding, now), true);
-        }
+        let restored = state.bindings.into_iter().map(|binding| Bound::restored(binding, now));
+        self.bindings = Bindings::restored(restored);
         self.revocations.tellings = Tellings::restored(state.revocations, now);
     }
 

@@ -1,6 +1,6 @@
 //! Everything that a start finds.
 
-use std::{collections::BTreeMap, net::Ipv4Addr};
+use std::{collections::BTreeMap, net::Ipv4Addr, sync::Arc};
 
 use crypto::{Cipher, Key};
 use record::{
@@ -40,7 +40,7 @@ pub struct Held {
 /// Reads the whole state at one point of time.
 pub(crate) async fn load(
     connection: &mut SqliteConnection,
-    vault: &Vault,
+    vault: &Arc<Vault>,
     now: u64,
 ) -> Result<State, ReadError> {
     let mut snapshot = connection.begin().await?;
@@ -52,7 +52,7 @@ pub(crate) async fn load(
 /// The same inside a transaction that is open already.
 pub(crate) async fn load_in(
     connection: &mut SqliteConnection,
-    vault: &Vault,
+    vault: &Arc<Vault>,
     now: u64,
 ) -> Result<State, ReadError> {
     Load { connection, vault }.state(now).await
@@ -61,7 +61,7 @@ pub(crate) async fn load_in(
 /// What is held of one subscriber.
 pub(crate) async fn held(
     connection: &mut SqliteConnection,
-    vault: &Vault,
+    vault: &Arc<Vault>,
     nai: &Nai,
 ) -> Result<Held, ReadError> {
     let mut snapshot = connection.begin().await?;
@@ -78,7 +78,7 @@ pub(crate) async fn held(
 
 struct Load<'a> {
     connection: &'a mut SqliteConnection,
-    vault: &'a Vault,
+    vault: &'a Arc<Vault>,
 }
 
 impl Load<'_> {

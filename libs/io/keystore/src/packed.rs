@@ -5,9 +5,10 @@
 //! keys, and random nonces still meet under one key only for these.
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, HashSet, VecDeque},
     net::{Ipv4Addr, SocketAddrV4},
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
+    thread,
 };
 
 use crypto::{Key, Rng};
@@ -237,18 +238,53 @@ impl Row {
 
 /// Reads bindings, sharing the names in them.
 pub(crate) struct Bindings<'a> {
-    vault: &'a Vault,
+    vault: &'a Arc<Vault>,
     keys: GroupKeys,
-    shared: Shared,
+    shared: Arc<Mutex<Shared>>,
 }
 
 impl<'a> Bindings<'a> {
-    pub(crate) fn new(vault: &'a Vault) -> Self {
-        Self { vault, keys: GroupKeys::default(), shared: Shared::default() }
+    pub(crate) fn new(vault: &'a Arc<Vault>) -> Self {
+        Self { vault, keys: GroupKeys::default(), shared: Arc::default() }
     }
 
     /// All, in order of home address and care-of address.
     pub(crate) async fn all(&mut self, connection: &mut SqliteConnection) -> Result<Vec<Binding>, ReadError> {
+        match self.in_pages(connection).await? {
+            Some(found) => Ok(found),
+            // One of them is damaged. Read one by one, the error says which.
+            None => self.one_by_one(connection).await,
+        }
+    }
+
+    /// All, a thousand in one row of one column: to hand over a row costs more than to make it. Pages are opened on
+    /// other threads while the next is read. `None` if anything in them is not as it should be.
+    async fn in_pages(&self, connection: &mut SqliteConnection) -> Result<Option<Vec<Binding>>, ReadError> {
+        let most = thread::available_parallelism().map_or(1, usize::from) * 2;
+        let (mut found, mut opening, mut above) = (Vec::new(), VecDeque::new(), i64::MIN);
+        loop {
+            let page: (i64, Option<String>) =
+                sqlx::query_as(PAGE).bind(above).fetch_one(&mut *connection).await?;
+            let end = page.1.is_none();
+            if let (upto, Some(text)) = page {
+                let (vault, shared) = (Arc::clone(self.vault), Arc::clone(&self.shared));
+                opening.push_back(tokio::task::spawn_blocking(move || opened(&text, &vault, &shared)));
+                above = upto;
+            }
+            while opening.len() > if end { 0 } else { most } {
+                let Some(page) = opening.pop_front() else { break };
+                match page.await {
+                    Ok(Some(page)) => found.extend(page),
+                    Ok(None) | Err(_) => return Ok(None),
+                }
+            }
+            if end {
+                return Ok(Some(found));
+            }
+        }
+    }
+
+    async fn one_by_one(&mut self, connection: &mut SqliteConnection) -> Result<Vec<Binding>, ReadError> {
         let mut found = Vec::new();
         let mut rows = sqlx::query(ALL).fetch(connection);
         while let Some(row) = rows.try_next().await? {
@@ -284,9 +320,48 @@ impl<'a> Bindings<'a> {
             row.damaged("sealed_record does not open; the row was changed or its key moved")
         })?;
         let damaged = || row.damaged("sealed_record has an unknown form");
-        unpack(nai, id, &packed, &mut self.shared).ok_or_else(damaged)
+        let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        unpack(nai, id, &packed, &mut shared).ok_or_else(damaged)
     }
 }
+
+/// The bindings of a page, in order; `None` if one of them is not as it should be.
+fn opened(page: &str, vault: &Vault, shared: &Mutex<Shared>) -> Option<Vec<Binding>> {
+    let (mut keys, mut sealed) = (GroupKeys::default(), Vec::new());
+    let read = |line: &str| {
+        let mut fields = line.splitn(4, ' ');
+        let mut address = || fields.next()?.parse().ok().map(Ipv4Addr::from_bits);
+        let id = (address()?, address()?);
+        unhex(fields.next()?, &mut sealed)?;
+        let nai = Nai::parse(fields.next()?).ok()?;
+        let place = Place::binding(id.0, id.1, nai.as_str());
+        let packed = place.open(keys.of(vault, id.0), &sealed)?;
+        unpack(nai, id, &packed, &mut shared.lock().unwrap_or_else(PoisonError::into_inner))
+    };
+    let mut bindings: Vec<Binding> = page.split('\n').map(read).collect::<Option<_>>()?;
+    bindings.sort_by_key(|binding| (binding.home_address, binding.care_of));
+    Some(bindings)
+}
+
+/// Octets of hexadecimal digits, as SQLite writes them; they take the place of what was in `octets`.
+fn unhex(digits: &str, octets: &mut Vec<u8>) -> Option<()> {
+    let digit = |digit: u8| char::from(digit).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    octets.clear();
+    let (pairs, rest) = digits.as_bytes().as_chunks::<2>();
+    for [high, low] in pairs {
+        octets.push(digit(*high)? << 4 | digit(*low)?);
+    }
+    rest.is_empty().then_some(())
+}
+
+/// The home addresses above `?1`, a thousand bindings or a few more, as one text: a line for each.
+const PAGE: &str = "WITH page(upto) AS (SELECT coalesce(
+        (SELECT home_address FROM bindings WHERE home_address > ?1 ORDER BY home_address LIMIT 1 OFFSET 999),
+        9223372036854775807))
+    SELECT upto, (SELECT group_concat(
+            home_address || ' ' || care_of || ' ' || hex(sealed_record) || ' ' || nai, char(10))
+        FROM bindings WHERE home_address > ?1 AND home_address <= upto)
+    FROM page";
 
 const ALL: &str =
     "SELECT home_address, care_of, nai, sealed_record FROM bindings ORDER BY home_address, care_of";
@@ -431,6 +506,16 @@ mod tests {
                 // Whatever it says: it must not panic.
                 let _ = unpacked(&of, &other);
             }
+        }
+    }
+
+    #[test]
+    fn only_whole_octets_are_read_from_digits() {
+        let mut octets = vec![9];
+        assert_eq!((unhex("00Ff5a", &mut octets), &octets), (Some(()), &vec![0, 0xff, 0x5a]));
+        assert_eq!((unhex("", &mut octets), octets.len()), (Some(()), 0));
+        for wrong in ["0", "0g", "+1", "001"] {
+            assert_eq!(unhex(wrong, &mut octets), None, "{wrong}");
         }
     }
 

@@ -5,7 +5,7 @@
 //! commit, the new one after it. Whoever calls puts the new key where the daemon looks for it only afterwards, and
 //! finds by calling again which of both it is.
 
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 use crypto::{Key, Rng};
 use record::{Change, State};
@@ -59,7 +59,7 @@ pub async fn reseal(path: &Path, old: Key, new: Key) -> Result<Resealed, ResealE
         let source = std::io::ErrorKind::NotFound.into();
         return Err(OpenError::File { path: path.to_owned(), source }.into());
     }
-    let (old, new) = (Vault::new(old), Vault::new(new));
+    let (old, new) = (Arc::new(Vault::new(old)), Vault::new(new));
     let options = open::options(path, Settings::default());
     let mut connection = connect(&options).await.map_err(|failure| open::unreadable(path, &failure))?;
     open::refuse_foreign(path, &mut connection).await?;
@@ -96,7 +96,7 @@ async fn check(connection: &mut SqliteConnection) -> Result<Option<Vec<u8>>, sql
 /// connection with its transaction.
 async fn all(
     connection: &mut SqliteConnection,
-    old: &Vault,
+    old: &Arc<Vault>,
     new: &Vault,
     rng: &mut Rng,
 ) -> Result<usize, ResealError> {

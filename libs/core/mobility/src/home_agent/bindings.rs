@@ -126,6 +126,37 @@ impl Bindings {
         before
     }
 
+    /// Those that a start found, in order of home address and care-of address. What leads to them is built at once: that
+    /// is quicker, and leaves no gaps.
+    pub(super) fn restored(all: impl ExactSizeIterator<Item = Bound>) -> Self {
+        let mut slots = Vec::with_capacity(all.len());
+        slots.extend(all.map(|mut bound| {
+            bound.binding.associations.shrink_to_fit();
+            Some(bound)
+        }));
+        let mut restored = Self { slots, ..Self::default() };
+        let numbered = || {
+            let slots = restored.slots.iter().flatten();
+            slots.zip(0..).map(|(bound, slot): (&Bound, Slot)| (slot, bound))
+        };
+        let by_id = numbered().map(|(slot, bound)| (id_of(&bound.binding), slot)).collect();
+        let wakes = numbered().filter_map(|(slot, bound)| Some((bound.wakes()?, slot))).collect();
+        let indices = |(slot, bound): (Slot, &'_ Bound)| {
+            bound.binding.associations.iter().map(move |a| (a.inbound, slot)).collect::<Vec<_>>()
+        };
+        let inbound = numbered().flat_map(indices).collect();
+        let mut through = BTreeMap::<_, usize>::new();
+        for agent in numbered().filter_map(|(_, bound)| bound.binding.foreign_agent.as_ref()) {
+            match through.get_mut(agent) {
+                Some(count) => *count += 1,
+                None => drop(through.insert(Arc::clone(agent), 1)),
+            }
+        }
+        (restored.by_id, restored.wakes, restored.inbound, restored.through) =
+            (by_id, wakes, inbound, through);
+        restored
+    }
+
     /// Puts it in a slot with what leads to it.
     fn put(&mut self, id: BindingId, mut bound: Bound) {
         bound.binding.associations.shrink_to_fit();

@@ -6,15 +6,21 @@ use wire::mip::Spi;
 /// Parts of the table, a power of two: the low bits of an index choose one, so that neither random indices nor
 /// numbered ones crowd in few.
 const PARTS: usize = 4096;
-const LOW_BITS: u32 = PARTS.trailing_zeros();
+/// The other bits of an index, and those of a subscriber's number: 48 together. So there are at most 268 million
+/// subscribers, which is more than fit into memory.
+const HIGH_BITS: u32 = 32 - PARTS.trailing_zeros();
+const NUMBER_BITS: u32 = 48 - HIGH_BITS;
+
+/// The other bits of an index above the number of a subscriber, in the order of both.
+type Entry = [u8; 6];
 
 /// The indices by which subscribers name themselves now. A million subscribers with 16 indices each fit: an index
-/// takes 8 octets and at most an eighth more, a subscriber 16 and his name.
+/// takes 6 octets and at most an eighth more, a subscriber 16 and his name.
 ///
 /// It is as large as the subscribers make it, whatever strangers send.
 pub struct Names {
-    /// In each part, in order: the other bits of the index above the number of the subscriber.
-    parts: Vec<Vec<u64>>,
+    /// In each part, in order.
+    parts: Vec<Vec<Entry>>,
     subscribers: Vec<Option<Nai>>,
     free: Vec<u32>,
 }
@@ -25,13 +31,22 @@ impl Default for Names {
     }
 }
 
-/// The part of an index, and where in it the entries of the index begin.
+/// The part of an index, and the number of its first entry there.
 const fn place(spi: Spi) -> (usize, u64) {
-    (spi.0 as usize % PARTS, ((spi.0 >> LOW_BITS) as u64) << 32)
+    (spi.0 as usize % PARTS, ((spi.0 >> (32 - HIGH_BITS)) as u64) << NUMBER_BITS)
+}
+
+const fn entry(number: u64) -> Entry {
+    let [_, _, entry @ ..] = number.to_be_bytes();
+    entry
+}
+
+const fn number([a, b, c, d, e, f]: Entry) -> u64 {
+    u64::from_be_bytes([0, 0, a, b, c, d, e, f])
 }
 
 impl Names {
-    /// A number for a subscriber that has none yet.
+    /// A number for a subscriber that has none yet, below 2^28.
     pub fn enter(&mut self, nai: Nai) -> u32 {
         if let Some(number) = self.free.pop() {
             self.subscribers[number as usize] = Some(nai);
@@ -52,7 +67,7 @@ impl Names {
     /// This index may name that subscriber.
     pub fn add(&mut self, number: u32, spi: Spi) {
         let (part, above) = place(spi);
-        let entry = above | u64::from(number);
+        let entry = entry(above | u64::from(number));
         let part = &mut self.parts[part];
         if let Err(at) = part.binary_search(&entry) {
             if part.len() == part.capacity() {
@@ -67,7 +82,7 @@ impl Names {
     pub fn remove(&mut self, number: u32, spi: Spi) {
         let (part, above) = place(spi);
         let part = &mut self.parts[part];
-        if let Ok(at) = part.binary_search(&(above | u64::from(number))) {
+        if let Ok(at) = part.binary_search(&entry(above | u64::from(number))) {
             part.remove(at);
         }
     }
@@ -76,9 +91,10 @@ impl Names {
     pub fn candidates(&self, spi: Spi) -> impl Iterator<Item = &Nai> {
         let (part, above) = place(spi);
         let part = &self.parts[part];
-        let from = part.partition_point(|entry| *entry < above);
-        let named = part[from..].iter().take_while(move |entry| *entry >> 32 == above >> 32);
-        named.filter_map(|entry| self.subscribers.get((entry & u64::from(u32::MAX)) as usize)?.as_ref())
+        let from = part.partition_point(|entry| number(*entry) < above);
+        let numbers = part[from..].iter().map(move |entry| number(*entry) ^ above);
+        let named = numbers.take_while(|number| number >> NUMBER_BITS == 0);
+        named.filter_map(|number| self.subscribers.get(usize::try_from(number).ok()?)?.as_ref())
     }
 
     /// True if it may name somebody.

@@ -252,8 +252,7 @@ impl MobileNode {
             self.waiting = true;
             return;
         };
-        let low = self.rng.u32();
-        let identification = Identification::new(self.clock.next(now), low);
+        let identification = self.clock.next(now, &mut self.rng);
         let fresh_port = self.fresh_port();
         let draft =
             self.attachment.as_ref().and_then(|a| self.draft(a, purpose, naming, identification, now));

@@ -156,7 +156,7 @@ impl MobileNode {
         if reply.code == Code::HA_IDENTIFICATION {
             self.learn_time(reply, now);
         } else {
-            self.clock.confirm(sent.identification.seconds());
+            self.clock.confirm(sent.identification);
             self.denied(reply, parts, sent, now);
         }
         true
@@ -182,7 +182,7 @@ impl MobileNode {
             a.sent.drain(..at.min(a.sent.len()));
         }
         self.names.answered(sent.naming, accepted.counts_from);
-        self.clock.confirm(sent.identification.seconds());
+        self.clock.confirm(sent.identification);
         if let Some(challenge) = accepted.challenge {
             self.take_challenge(challenge);
         }
