@@ -142,8 +142,6 @@ pub(crate) struct EmulatedLink {
     pub(crate) loss_percent: f64,
     pub(crate) duplicate_percent: f64,
     pub(crate) reorder_percent: f64,
-    #[serde(default)]
-    pub(crate) damage_percent: f64,
     pub(crate) rate_mbit: Option<f64>,
     pub(crate) queue_packets: usize,
     pub(crate) seed: u64,
@@ -153,8 +151,6 @@ pub(crate) struct EmulatedLink {
     pub(crate) cut: u64,
     pub(crate) duplicated: u64,
     pub(crate) reordered: u64,
-    #[serde(default)]
-    pub(crate) damaged: u64,
     /// Never read, because the machine was too slow.
     pub(crate) overrun: u64,
 }

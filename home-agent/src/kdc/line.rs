@@ -283,6 +283,3 @@ fn refusal(code: Code, message: &str) -> KdcError {
         _ => KdcError::Refused(message.to_owned()),
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -9,10 +9,6 @@ use std::collections::{BTreeMap, VecDeque};
 
 use super::random::Random;
 
-/// Octets of the link's own header.
-const ETHERNET: usize = 14;
-/// Of the link's header, before an IPv4 packet.
-const IPV4: [u8; 2] = [8, 0];
 /// More frames than that never wait at once on the way, whatever the delay: memory is bounded.
 const MOST_ON_THE_WAY: usize = 65_536;
 
@@ -29,8 +25,6 @@ pub(crate) struct Impairment {
     pub(crate) duplicate_percent: f64,
     /// 0 to 100: skips the delay, and so overtakes what is on the way.
     pub(crate) reorder_percent: f64,
-    /// 0 to 100: arrives with a bit changed or without its end.
-    pub(crate) damage_percent: f64,
     /// Bits per second in each direction, of whole frames; unlimited if absent.
     pub(crate) rate: Option<u64>,
     /// Frames that wait for the transmitter at most; only a rate makes any wait.
@@ -45,7 +39,6 @@ impl Default for Impairment {
             loss_percent: 0.0,
             duplicate_percent: 0.0,
             reorder_percent: 0.0,
-            damage_percent: 0.0,
             rate: None,
             queue: 100,
         }
@@ -65,7 +58,6 @@ pub(crate) enum Dropped {
 pub(super) struct Passage {
     pub(super) duplicated: bool,
     pub(super) reordered: bool,
-    pub(super) damaged: bool,
 }
 
 /// One direction of a link. Times are nanoseconds of a clock that never goes back.
@@ -73,8 +65,6 @@ pub(super) struct Discipline {
     impairment: Impairment,
     cut: bool,
     random: Random,
-    /// Of damage alone, so that it changes no other fate.
-    damage: Random,
     /// When the transmitter is free again.
     free: u64,
     /// Ends of the transmissions that wait or run.
@@ -98,7 +88,6 @@ impl Discipline {
         Self {
             impairment,
             cut,
-            damage: random.other(),
             random,
             free: 0,
             transmissions: VecDeque::new(),
@@ -111,7 +100,6 @@ impl Discipline {
     /// A frame enters.
     pub(super) fn offer(&mut self, now: u64, frame: &[u8]) -> Result<Passage, Dropped> {
         let throws = self.throws();
-        let damaged = self.damaged(frame);
         if self.cut {
             return Err(Dropped::Cut);
         }
@@ -125,33 +113,13 @@ impl Discipline {
         let passage = Passage {
             duplicated: throws.duplicate < self.impairment.duplicate_percent,
             reordered: throws.reorder < self.impairment.reorder_percent,
-            damaged: damaged.is_some(),
         };
-        let frame = damaged.as_deref().unwrap_or(frame);
         let arrival = if passage.reordered { sent } else { self.keep_place(sent, throws.jitter) };
         for _ in 0..=usize::from(passage.duplicated) {
             self.number += 1;
             self.way.insert((arrival, self.number), frame.into());
         }
         Ok(passage)
-    }
-
-    /// The frame with a bit changed or without its end, if it is to be damaged. Its link addresses stay whole, and so does
-    /// what is not IPv4: a cable's own sums find what a cable spoils, and ARP has none.
-    fn damaged(&mut self, frame: &[u8]) -> Option<Vec<u8>> {
-        let [chance, place, how] = [(); 3].map(|()| self.damage.unit());
-        let body = frame.len().checked_sub(ETHERNET).filter(|length| *length > 0)?;
-        if chance * 100.0 >= self.impairment.damage_percent || frame.get(12..ETHERNET) != Some(&IPV4) {
-            return None;
-        }
-        let at = ETHERNET + (place * body as f64) as usize;
-        let mut frame = frame.to_vec();
-        if how < 0.5 {
-            frame.truncate(at);
-        } else if let Some(octet) = frame.get_mut(at) {
-            *octet ^= 1 << ((how * 16.0) as u32 % 8);
-        }
-        Some(frame)
     }
 
     /// When the next frame arrives.
@@ -348,32 +316,5 @@ mod tests {
         discipline.offer(MS, b"two").unwrap();
         assert_eq!(discipline.take(50 * MS).as_deref(), Some(&b"one"[..]));
         assert_eq!(discipline.take(50 * MS).as_deref(), Some(&b"two"[..]));
-    }
-
-    #[test]
-    fn damage_changes_a_bit_or_cuts_behind_the_link_header_and_no_other_fate() {
-        let mut frame: Vec<u8> = (0..100).collect();
-        frame[12..ETHERNET].copy_from_slice(&IPV4);
-        let all = Impairment { loss_percent: 20.0, damage_percent: 50.0, ..Impairment::default() };
-        let none = Impairment { damage_percent: 0.0, ..all.clone() };
-        let (mut damaging, mut sparing) = (discipline(all), discipline(none));
-        let mut seen = [0; 3];
-        for now in 0..1000 {
-            let fates = [damaging.offer(now, &frame), sparing.offer(now, &frame)];
-            assert_eq!(fates[0].is_ok(), fates[1].is_ok(), "the dice of the loss are others");
-            let Ok(passage) = fates[0] else { continue };
-            let came = damaging.take(now).unwrap();
-            assert_eq!(passage.damaged, *came != *frame);
-            assert_eq!(came.get(..ETHERNET), frame.get(..ETHERNET));
-            let flipped: u32 = came.iter().zip(&frame).map(|(a, b)| (a ^ b).count_ones()).sum();
-            let kind = match (came.len() < frame.len(), flipped) {
-                (false, 0) => 0,
-                (false, 1) => 1,
-                (true, 0) => 2,
-                other => panic!("{other:?}"),
-            };
-            seen[kind] += 1;
-        }
-        assert!(seen[0] > 300 && seen[1] > 100 && seen[2] > 100, "{seen:?}");
     }
 }

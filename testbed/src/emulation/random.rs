@@ -17,11 +17,6 @@ impl Random {
         Self(u64::from_be_bytes(state))
     }
 
-    /// Another stream that the same seed and name give.
-    pub(super) const fn other(&self) -> Self {
-        Self(self.0 ^ 0x6a09_e667_f3bc_c908)
-    }
-
     /// Evenly from 0 up to, and without, 1.
     pub(super) fn unit(&mut self) -> f64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
