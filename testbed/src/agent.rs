@@ -9,8 +9,12 @@ use std::{
 };
 
 use anyhow::{Context, Result};
+use futures_util::TryStreamExt as _;
 use hyper_util::rt::TokioIo;
-use proto::agent::{Event, StatusReply, StatusRequest, WatchEventsRequest, agent_client::AgentClient};
+use proto::agent::{
+    Association, Binding, Event, ListAssociationsRequest, ListBindingsRequest, StatusReply, StatusRequest,
+    WatchEventsRequest, agent_client::AgentClient,
+};
 use tokio::{net::UnixStream, sync::watch};
 use tonic::transport::{Channel, Endpoint};
 
@@ -25,6 +29,18 @@ pub(crate) fn status(socket: &Path) -> Result<StatusReply> {
         tokio::time::timeout(ANSWER, ask).await.context("no answer")?
     })?
     .with_context(|| format!("nobody answers at {}", socket.display()))
+}
+
+/// Asks a home agent for its bindings and their associations, however many there are.
+pub(crate) fn bindings(socket: &Path) -> Result<(Vec<Binding>, Vec<Association>)> {
+    wait(async {
+        let mut client = connect(socket).await?;
+        let bindings = client.list_bindings(ListBindingsRequest {}).await?.into_inner();
+        let bindings = bindings.try_collect().await?;
+        let associations = client.list_associations(ListAssociationsRequest {}).await?.into_inner();
+        anyhow::Ok((bindings, associations.try_collect().await?))
+    })?
+    .with_context(|| format!("cannot list the bindings at {}", socket.display()))
 }
 
 /// Follows the events of one daemon, over its restarts, until dropped.

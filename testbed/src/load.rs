@@ -6,7 +6,9 @@ mod engine;
 mod enrol;
 mod figures;
 mod histogram;
+mod kills;
 mod lab;
+mod ledger;
 mod live;
 mod player;
 mod ports;
@@ -29,6 +31,7 @@ pub(crate) use self::arguments::Arguments;
 use self::{
     engine::{Engine, Pace, Source},
     figures::Figures,
+    kills::Kills,
     lab::Lab,
     probe::Probe,
     run::Runner,
@@ -148,7 +151,8 @@ fn play(
     for (node, enrolled) in (0..).zip(enrolled) {
         player.enrol(&lab::nai(node), lab::home_address(node), enrolled.key0)?;
     }
-    player.keep(if arguments.check_at_once { 0 } else { KEPT });
+    let at_once = arguments.check_at_once || arguments.kills.is_some();
+    player.keep(if at_once { 0 } else { KEPT });
     let engine = Engine::new(nodes, agents, seed(arguments.seed));
     let mut runner = Runner::new(&lab, player, engine, agents, arguments.in_flight)?;
     let pace = if arguments.rate > 0.0 { Pace::Rate(arguments.rate) } else { Pace::Answers };
@@ -157,25 +161,34 @@ fn play(
         agents,
         wanted_rate: arguments.rate,
         shares,
-        checked_at_once: arguments.check_at_once,
+        checked_at_once: at_once,
         enrolment_s,
         takeover_s,
         ..Figures::default()
     };
-    let mut phase = |name: &'static str, source: &mut dyn FnMut(Duration) -> Source| {
+    let mut phase = |runner: &mut Runner<'_>, name: &'static str, source: &dyn Fn(Duration) -> Source| {
         terminal::line(&format!("Phase {name}"));
         let phase = runner.phase(name, source, pace)?;
         terminal::text(&phase.text());
         figures.add(phase);
         anyhow::Ok(())
     };
-    match events {
-        Some(events) => phase("trace", &mut |_| Source::Trace(events.clone().into()))?,
-        None => {
-            phase("register", &mut |_| Source::Everyone)?;
+    match (events, arguments.kills) {
+        (Some(events), _) => phase(&mut runner, "trace", &|_| Source::Trace(events.clone().into()))?,
+        (None, Some(count)) => {
+            runner.begin_record();
+            phase(&mut runner, "register", &|_| Source::Everyone)?;
+            runner.begin_kills(Kills::new(count, arguments.seed));
+            phase(&mut runner, kills::PHASE, &|_| Source::Moves { until: Duration::MAX })?;
+            let outcome = runner.end_kills()?;
+            phase(&mut runner, "again", &|_| Source::Everyone)?;
+            figures.judge_kills(outcome);
+        }
+        (None, None) => {
+            phase(&mut runner, "register", &|_| Source::Everyone)?;
             let seconds = Duration::from_secs_f64(arguments.seconds);
             if !seconds.is_zero() {
-                phase("moves", &mut |now| Source::Moves { until: now + seconds })?;
+                phase(&mut runner, "moves", &|now| Source::Moves { until: now + seconds })?;
             }
         }
     }

@@ -1,15 +1,16 @@
 #!/bin/sh
-# Installs the foreign programs that the interoperability tests talk to: tshark from the distribution, and a
-# Python environment with scapy, grpcio and cryptography under target/. Does nothing for what is there already.
+# Installs the foreign programs that tests need: tshark from the distribution, and a Python environment with scapy,
+# grpcio and cryptography under target/, to talk to; strace, by which tests/netns makes disks slow. Does nothing
+# for what is there already.
 #
-# usage: install-peers.sh [tshark] [python]        (both without arguments)
+# usage: install-peers.sh [tshark] [python] [strace]        (all without arguments)
 # exit status: 0 if everything asked for is there now, 1 otherwise, with the reason on standard error
 set -u
 root=$(CDPATH='' cd -- "$(dirname -- "$0")/../.." && pwd)
 target=${CARGO_TARGET_DIR:-$root/target}
 venv=$target/interop-venv
 mkdir -p "$target"
-[ $# -eq 0 ] && set -- tshark python
+[ $# -eq 0 ] && set -- tshark python strace
 
 # One installation at a time: tests run side by side.
 exec 9>"$target/interop-install.lock"
@@ -41,6 +42,9 @@ for peer in "$@"; do
     case $peer in
     tshark)
         command -v tshark >/dev/null || apt_install tshark
+        ;;
+    strace)
+        command -v strace >/dev/null || apt_install strace
         ;;
     python)
         if ! have_python; then

@@ -15,6 +15,7 @@ const EXAMPLES: &str = "\
 Examples:
   testbed load                                     1,000 nodes, as fast as the home agent answers
   testbed load --nodes 10000 --rate 500 --json load.json
+  testbed load --nodes 200 --kills 50 --seed 7     is anything lost when daemons are killed?
   testbed load --write-trace day.trace --nodes 50 --seed 7 --duration 60
   testbed load --trace day.trace";
 
@@ -44,6 +45,11 @@ pub(crate) struct Arguments {
     /// Nodes and agents register without key shares: cheaper, and who steals their keys later opens what was recorded
     #[arg(long)]
     pub(super) no_shares: bool,
+    /// Once all are registered, kill the home agent, the key distribution centre or both so many times while nodes move,
+    /// start them again, and see that nothing acknowledged is lost; then all register once more. --seed gives the same
+    /// moments again. Instead of --seconds
+    #[arg(long, value_name = "N", conflicts_with_all = ["trace", "seconds", "rate"], value_parser = clap::value_parser!(u64).range(1..=100_000))]
+    pub(super) kills: Option<u64>,
     /// Check each answer, with every key in it, as it comes, and not after its phase, when that takes nothing from what
     /// is measured
     #[arg(long)]

@@ -160,6 +160,13 @@ impl Engine {
         std::mem::take(&mut self.tally)
     }
 
+    /// No move begins from now on.
+    pub(crate) fn end_moves(&mut self, now: Duration) {
+        if let Source::Moves { until } = &mut self.source {
+            *until = now.min(*until);
+        }
+    }
+
     /// Allows so many on their way.
     pub(crate) fn set_window(&mut self, window: usize) {
         self.window = window.max(1);

@@ -86,7 +86,8 @@ pub(super) fn await_takeover(lab: &Lab, enrolled: &[Enrolled]) -> Result<()> {
     })
 }
 
-fn profile(lab: &Lab) -> Result<Profile> {
+/// The administrator's profile, its paths made absolute.
+pub(super) fn profile(lab: &Lab) -> Result<Profile> {
     let folder = lab.administration()?;
     let text = std::fs::read_to_string(folder.join("admin.toml"))?;
     let mut profile: Profile = toml::from_str(&text).context("admin.toml of the key distribution centre")?;

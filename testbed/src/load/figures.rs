@@ -8,6 +8,7 @@ use wire::mip::code::Code;
 use super::{
     engine::Tally,
     histogram::{Bucket, Quantiles},
+    kills,
     usage::Usage,
 };
 
@@ -45,6 +46,9 @@ pub(crate) struct Figures {
     /// Those of them that did not answer.
     pub(crate) unreachable: u64,
     pub(crate) unreachable_nodes: Vec<String>,
+    /// With `--kills`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) kills: Option<kills::Outcome>,
 }
 
 /// One part of a run.
@@ -145,7 +149,34 @@ impl Phase {
 impl Figures {
     /// True if nothing was wrong and everybody could be reached.
     pub(crate) fn good(&self) -> bool {
-        self.unreachable == 0 && self.wrong == 0 && self.verified == self.accepted && self.timeouts == 0
+        let lost = self.kills.as_ref().map_or(0, |kills| kills.faults_counted);
+        lost == 0
+            && self.unreachable == 0
+            && self.wrong == 0
+            && self.verified == self.accepted
+            && self.timeouts == 0
+    }
+
+    /// Adds what came of kills. Meanwhile a request may stay without an answer, because each of its waits met a kill, and
+    /// may be denied for want of keys, but for no other reason; the phase after it asks everybody again.
+    pub(crate) fn judge_kills(&mut self, outcome: Option<kills::Outcome>) {
+        let Some(mut outcome) = outcome else { return };
+        let (during, others): (Vec<_>, Vec<_>) =
+            self.phases.iter().partition(|phase| phase.name == kills::PHASE);
+        self.timeouts = others.iter().map(|phase| phase.timeouts).sum();
+        let denials = |phases: &[&Phase]| -> BTreeMap<u8, u64> {
+            let all = phases.iter().flat_map(|phase| phase.codes.iter().map(|(code, count)| (*code, *count)));
+            all.filter(|(code, _)| !Code(*code).accepted()).collect()
+        };
+        for (code, count) in
+            denials(&during).into_iter().filter(|(code, _)| Code(*code) != Code::HA_UNSPECIFIED)
+        {
+            outcome.add(format!("denied {count} times while daemons were killed: {}", Code(code)));
+        }
+        for (code, count) in denials(&others) {
+            outcome.add(format!("denied {count} times before or after: {}", Code(code)));
+        }
+        self.kills = Some(outcome);
     }
 
     /// Adds a phase.
@@ -169,6 +200,9 @@ impl Figures {
             "{} nodes registered, {} bindings at the home agent, {} unreachable\n",
             self.registered, self.bindings, self.unreachable
         );
+        if let Some(kills) = &self.kills {
+            text += &kills.text();
+        }
         if !self.unreachable_nodes.is_empty() {
             let named: Vec<_> = self.unreachable_nodes.iter().take(NAMED).map(String::as_str).collect();
             let more = self.unreachable_nodes.len().saturating_sub(NAMED);

@@ -12,7 +12,7 @@
 use std::{
     fmt::Write as _,
     net::{Ipv4Addr, SocketAddrV4},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
     time::Duration,
 };
@@ -58,6 +58,8 @@ pub(crate) struct Lab {
     pub(super) kdc: Daemon,
     pub(super) home_agent: Daemon,
     socket: PathBuf,
+    pub(super) nodes: u32,
+    pub(super) agents: u16,
 }
 
 /// The address of an agent of the generator.
@@ -142,7 +144,7 @@ impl Lab {
             shares,
         };
         let player = Player::new(home_of_all, played, random()?);
-        Ok((Self { directory, home, access, outside, kdc, home_agent, socket }, player))
+        Ok((Self { directory, home, access, outside, kdc, home_agent, socket, nodes, agents }, player))
     }
 
     /// The administrator's folder of the key distribution centre.
@@ -153,6 +155,11 @@ impl Lab {
     /// Starts the home agent.
     pub(super) fn start_home_agent(&self) -> Result<()> {
         self.home_agent.start(&self.home)
+    }
+
+    /// The home agent's socket for the operator.
+    pub(super) fn socket(&self) -> &Path {
+        &self.socket
     }
 
     /// Bindings that the home agent has.

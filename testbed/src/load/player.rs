@@ -33,7 +33,10 @@ use wire::{
     },
 };
 
-use super::trace::Place;
+use super::{
+    ledger::{Acknowledged, Ledger},
+    trace::Place,
+};
 
 /// Enterprise number of our extensions.
 const VENDOR: u32 = wire::mip::ours::DOCUMENTATION_VENDOR;
@@ -166,6 +169,8 @@ pub(crate) struct Player {
     kept: Vec<Kept>,
     /// Most replies that are kept to be checked later.
     keeps: usize,
+    /// What was acknowledged, if anybody wants to know.
+    pub(crate) ledger: Option<Ledger>,
 }
 
 impl Agent {
@@ -225,6 +230,7 @@ impl Player {
             sent: HashMap::new(),
             kept: Vec::new(),
             keeps: 0,
+            ledger: None,
         }
     }
 
@@ -333,6 +339,9 @@ impl Player {
         if let Some((_, agent)) = agent {
             add_agents_part(&mut w, agent, home.shares, &mut sent, rng, now)?;
         }
+        if let Some(ledger) = &mut self.ledger {
+            ledger.asked(number, ask, identification.0, w.bytes());
+        }
         self.sent.insert(self.next_name, sent);
         Ok(Datagram { from, name: self.next_name, bytes: w.into_bytes() })
     }
@@ -425,24 +434,43 @@ impl Player {
         if !parts.mobile.understood() || !parts.foreign.understood() {
             return Err("extensions that are not understood");
         }
+        let (ledger, identification) = (self.ledger.as_mut(), sent.identification.0);
         if !reply.code.accepted() {
+            if let Some(ledger) = ledger {
+                ledger.denied(sent.node, identification);
+            }
             return Ok(());
         }
         if reply.identification != sent.identification {
             return Err("another identification");
         }
-        if let Ask::Register(_) = sent.ask {
+        if let Ask::Register(place) = sent.ask {
             if reply.lifetime == 0 || reply.lifetime > self.home.lifetime {
                 return Err("a lifetime that was not asked for");
             }
             let keys = open(&self.home, node, agent, &self.offers, sent, parts)?;
-            return check_fresh(&keys, &mut node.last);
+            check_fresh(&keys, &mut node.last)?;
+            if let Some(ledger) = ledger {
+                let key1 = keys.first().map(|key1| (key1.inbound.0, key1.outbound.0));
+                let (place, lifetime) = (Some(place), reply.lifetime);
+                ledger.acknowledged(sent.node, Acknowledged { identification, place, lifetime, key1 });
+            }
+            return Ok(());
         }
         if reply.lifetime != 0 || !parts.mobile.associations.is_empty() {
             return Err("a registration in answer to a deregistration");
         }
+        if let Some(ledger) = ledger {
+            let (place, lifetime, key1) = (None, 0, None);
+            ledger.acknowledged(sent.node, Acknowledged { identification, place, lifetime, key1 });
+        }
         Ok(())
     }
+}
+
+/// The care-of address of a node at a place of its own, behind a translator.
+pub(crate) fn own_care_of(number: u32) -> Ipv4Addr {
+    Ipv4Addr::from_bits(u32::from_be_bytes([10, 128, 0, 0]) + number)
 }
 
 fn fixed_part(
@@ -454,10 +482,9 @@ fn fixed_part(
     identification: Identification,
 ) -> Request {
     let nowhere = Ipv4Addr::UNSPECIFIED;
-    let own = Ipv4Addr::from_bits(u32::from_be_bytes([10, 128, 0, 0]) + number);
     let (flags, care_of) = match (ask.place(), agent) {
         (Some(_), Some(agent)) => (Flags::REVERSE_TUNNEL, agent),
-        (Some(_), None) => (Flags::DECAPSULATION | Flags::REVERSE_TUNNEL, own),
+        (Some(_), None) => (Flags::DECAPSULATION | Flags::REVERSE_TUNNEL, own_care_of(number)),
         (None, _) => (0, node.home_address),
     };
     Request {

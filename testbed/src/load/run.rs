@@ -11,7 +11,9 @@ use super::{
     engine::{Engine, Pace, Source},
     figures::Phase,
     histogram::Histogram,
+    kills::{self, Kills, Outcome, Victim},
     lab::{HOME_ADDRESS, Lab, agent_address, own_address},
+    ledger::Ledger,
     live::{Counters, Live},
     player::{Heard, Player},
     ports::{self, Ports},
@@ -39,6 +41,7 @@ pub(crate) struct Runner<'a> {
     ports: Ports,
     in_flight: Option<usize>,
     started: Instant,
+    kills: Option<Kills>,
 }
 
 impl<'a> Runner<'a> {
@@ -55,7 +58,7 @@ impl<'a> Runner<'a> {
             ports::sockets(&agents, own_address(), HOME_ADDRESS)
         })?;
         let ports = Ports::new(sockets);
-        Ok(Self { lab, player, engine, ports, in_flight, started: Instant::now() })
+        Ok(Self { lab, player, engine, ports, in_flight, started: Instant::now(), kills: None })
     }
 
     /// The sockets.
@@ -95,6 +98,7 @@ impl<'a> Runner<'a> {
                 all.merge(&std::mem::take(&mut second));
             }
             let counters = self.counters();
+            self.kill_if_due(now, counters.accepted)?;
             window.look(now, counters.accepted, counters.retransmissions);
             if self.engine.finished(now) {
                 break;
@@ -116,6 +120,52 @@ impl<'a> Runner<'a> {
         Ok(Phase::of(name, tally, begun, window.size(), used))
     }
 
+    /// Makes the next phase one of kills; it ends when all are done.
+    pub(crate) fn begin_kills(&mut self, kills: Kills) {
+        self.kills = Some(kills);
+    }
+
+    /// From now on it is recorded what is acknowledged.
+    pub(crate) fn begin_record(&mut self) {
+        self.player.ledger = Some(Ledger::new(self.player.nodes()));
+    }
+
+    /// Compares for the last time, when nobody moves any more, and hands back what came of the kills.
+    pub(crate) fn end_kills(&mut self) -> Result<Option<Outcome>> {
+        let (Some(mut kills), Some(ledger)) = (self.kills.take(), &self.player.ledger) else {
+            return Ok(None);
+        };
+        kills.compare_all(self.lab, ledger)?;
+        Ok(Some(kills.outcome))
+    }
+
+    fn kill_if_due(&mut self, now: Duration, accepted: u64) -> Result<()> {
+        let Some(kills) = &mut self.kills else { return Ok(()) };
+        if let Some(victim) = kills.due(now, accepted)? {
+            kills.strike(self.lab, victim)?;
+            kills::tell(victim, kills.outcome.home_agent + kills.outcome.kdc);
+            self.hear_the_rest(victim)?;
+        } else if kills.over() {
+            self.engine.end_moves(now);
+        }
+        Ok(())
+    }
+
+    /// Reads what was answered before a kill, starts again who was killed, and compares.
+    fn hear_the_rest(&mut self, victim: Victim) -> Result<()> {
+        while self.receive(Duration::ZERO)? {}
+        let accepted = self.engine.tally.accepted();
+        let (Some(kills), Some(ledger)) = (&mut self.kills, &self.player.ledger) else { return Ok(()) };
+        kills.revive(self.lab, victim, ledger)?;
+        kills.wait_for_more_than(accepted);
+        if victim != Victim::Kdc {
+            for (from, bytes) in kills.replays(ledger) {
+                self.ports.push(from, bytes);
+            }
+        }
+        Ok(())
+    }
+
     /// Reads and sends once; true if there was something to do.
     fn round(&mut self, now: Duration) -> Result<bool> {
         let Self { player, engine, ports, .. } = self;
@@ -131,7 +181,14 @@ impl<'a> Runner<'a> {
         }
         ports.flush()?;
         let until = if sent == ROUND { now } else { engine.deadline().unwrap_or(now + LONGEST) };
-        let readable = ports.wait(until.saturating_sub(now).min(LONGEST))?;
+        let heard = self.receive(until.saturating_sub(now).min(LONGEST))?;
+        Ok(sent > 0 || heard)
+    }
+
+    /// Reads what comes within this time; true if there was something.
+    fn receive(&mut self, longest: Duration) -> Result<bool> {
+        let Self { player, engine, ports, .. } = self;
+        let readable = ports.wait(longest)?;
         let arrived = self.started.elapsed();
         for at in &readable {
             ports.receive(*at, |agent, message| match player.reply(agent, message) {
@@ -147,7 +204,7 @@ impl<'a> Runner<'a> {
         for name in engine.over() {
             player.forget(name);
         }
-        Ok(sent > 0 || !readable.is_empty())
+        Ok(!readable.is_empty())
     }
 
     fn counters(&self) -> Counters {

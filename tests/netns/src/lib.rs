@@ -3,14 +3,17 @@
 //! The tests start the `testbed` program that stands beside them in the target directory, look at its reports,
 //! and read its captures with a reader of their own.
 
+pub mod dice;
+pub mod forged;
 pub mod frames;
 pub mod ordinary;
 pub mod pcap;
+pub mod told;
 
 use std::{
     env,
     ffi::OsStr,
-    fs::File,
+    fs::{self, File},
     path::{Path, PathBuf},
     process::{Command, Output},
 };
@@ -143,6 +146,59 @@ impl Testbed {
         let status = self.json(&["status", "--json"])?;
         let nodes = status["nodes"].as_array().context("a list of nodes")?;
         nodes.iter().find(|node| node["name"] == name).cloned().with_context(|| format!("no node {name}"))
+    }
+}
+
+impl Testbed {
+    /// The folder of a node of the network that is up: its configuration, store and log.
+    #[must_use]
+    pub fn folder(&self, node: &str) -> PathBuf {
+        self.runtime().join("sojourn-testbed/default/nodes").join(node)
+    }
+
+    /// The process of a node's daemon.
+    ///
+    /// # Errors
+    /// If none runs with a configuration in the node's folder.
+    pub fn process(&self, node: &str) -> Result<u32> {
+        let folder = self.folder(node);
+        for entry in fs::read_dir("/proc")? {
+            let entry = entry?;
+            let Ok(number) = entry.file_name().to_string_lossy().parse() else { continue };
+            // A process may end while we look.
+            let command = fs::read(entry.path().join("cmdline")).unwrap_or_default();
+            let words: Vec<_> = command.split(|byte| *byte == 0).map(String::from_utf8_lossy).collect();
+            if let [_, flag, file, ..] = words.as_slice()
+                && flag == "--config"
+                && Path::new(&**file).starts_with(&folder)
+            {
+                return Ok(number);
+            }
+        }
+        bail!("no daemon runs with a configuration in {}", folder.display())
+    }
+
+    /// What `sojourn --json` prints about a daemon: lines, or a list, whose elements count as lines.
+    ///
+    /// # Errors
+    /// If it fails or prints something else.
+    pub fn sojourn(&self, node: &str, words: &[&str]) -> Result<Vec<Value>> {
+        let said = self.run(&[&["exec", node, "--", "sojourn", "--json"], words].concat())?;
+        let values: Vec<Value> =
+            serde_json::Deserializer::from_str(&said).into_iter().collect::<Result<_, _>>()?;
+        Ok(values
+            .into_iter()
+            .flat_map(|value| value.as_array().cloned().unwrap_or_else(|| vec![value]))
+            .collect())
+    }
+
+    /// The care-of address of each binding that a home agent lists.
+    ///
+    /// # Errors
+    /// If it cannot be asked.
+    pub fn bindings(&self, node: &str) -> Result<Vec<String>> {
+        let rows = self.sojourn(node, &["ha", "bindings"])?;
+        Ok(rows.iter().map(|row| text(&row["care_of"]).to_owned()).collect())
     }
 }
 

@@ -4,52 +4,17 @@
 
 use std::{
     fs::{self, File},
-    io::{BufRead as _, BufReader, Write as _},
+    io::Write as _,
     path::{Path, PathBuf},
-    process::{Child, Stdio},
     thread,
 };
 
-use netns_tests::{Testbed, text};
+use netns_tests::{Testbed, text, told::Told};
 use nix::{
     mount::{MntFlags, MsFlags, mount, umount2},
     unistd::Uid,
 };
-use serde_json::Value;
 use sqlx::{ConnectOptions as _, Connection as _, sqlite::SqliteConnectOptions};
-
-/// What the home agent tells whoever follows its events.
-struct Told {
-    follower: Child,
-    lines: std::io::Lines<BufReader<std::process::ChildStdout>>,
-}
-
-impl Told {
-    fn by_the_home_agent(testbed: &Testbed) -> Self {
-        let words = ["exec", "ha", "--", "sojourn", "--json", "ha", "events", "--follow"];
-        let mut follower = testbed.command(&words).stdout(Stdio::piped()).spawn().unwrap();
-        let lines = BufReader::new(follower.stdout.take().unwrap()).lines();
-        Self { follower, lines }
-    }
-
-    /// Waits for an event whose text has these words in it.
-    fn wait_for(&mut self, words: &str) -> Value {
-        loop {
-            let line = self.lines.next().expect("the home agent runs").unwrap();
-            let event: Value = serde_json::from_str(&line).unwrap();
-            if text(&event["text"]).contains(words) {
-                return event;
-            }
-        }
-    }
-}
-
-impl Drop for Told {
-    fn drop(&mut self) {
-        let _ = self.follower.kill();
-        let _ = self.follower.wait();
-    }
-}
 
 fn up() -> Testbed {
     let testbed = Testbed::new().unwrap();
@@ -58,10 +23,7 @@ fn up() -> Testbed {
 }
 
 fn bindings(testbed: &Testbed) -> Vec<String> {
-    let said = testbed.run(&["exec", "ha", "--", "sojourn", "--json", "ha", "bindings"]).unwrap();
-    let values = serde_json::Deserializer::from_str(&said).into_iter::<Value>().map(Result::unwrap);
-    let rows = values.flat_map(|value| value.as_array().cloned().unwrap_or_else(|| vec![value]));
-    rows.map(|row| text(&row["care_of"]).to_owned()).collect()
+    testbed.bindings("ha").unwrap()
 }
 
 /// Moves the mobile node while the home agent cannot write, sees that nothing is acknowledged, lets `mend` put
@@ -69,7 +31,7 @@ fn bindings(testbed: &Testbed) -> Vec<String> {
 fn nothing_is_acknowledged_until(testbed: &Testbed, to: &str, trouble: &str, mend: impl FnOnce()) {
     let before = bindings(testbed);
     let registrations = testbed.node("mn").unwrap()["registrations"].clone();
-    let mut told = Told::by_the_home_agent(testbed);
+    let mut told = Told::by(testbed, "ha", "ha");
     thread::scope(|scope| {
         let arrived = scope.spawn(|| testbed.run(&["move", "mn", "--to", to]));
         told.wait_for(trouble);
@@ -86,18 +48,13 @@ fn nothing_is_acknowledged_until(testbed: &Testbed, to: &str, trouble: &str, men
     assert_eq!(bindings(testbed), [text(&node["care_of"])]);
 }
 
-/// The folder of the home agent in the network that is up.
-fn home_agents_folder(testbed: &Testbed) -> PathBuf {
-    testbed.runtime().join("sojourn-testbed/default/nodes/ha")
-}
-
 #[test]
 fn a_locked_database_is_silence_until_it_is_free() {
     let testbed = up();
     testbed.run(&["move", "mn", "--to", "visited-a"]).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let other = runtime.block_on(async {
-        let options = SqliteConnectOptions::new().filename(home_agents_folder(&testbed).join("ha.db"));
+        let options = SqliteConnectOptions::new().filename(testbed.folder("ha").join("ha.db"));
         let mut other = options.connect().await.unwrap();
         sqlx::raw_sql("BEGIN EXCLUSIVE").execute(&mut other).await.unwrap();
         other
@@ -156,7 +113,7 @@ fn a_full_disk_is_silence_until_there_is_room() {
     let testbed = up();
     testbed.run(&["move", "mn", "--to", "visited-a"]).unwrap();
     testbed.run(&["kill", "ha"]).unwrap();
-    let folder = home_agents_folder(&testbed);
+    let folder = testbed.folder("ha");
     let disk = SmallDisk::in_place_of(&folder);
     testbed.run(&["start", "ha"]).unwrap();
     let filler = fill(&folder);

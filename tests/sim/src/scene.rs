@@ -79,6 +79,11 @@ impl Scene {
         self.world.act(action);
     }
 
+    /// Steps the clock of the home agent by so many seconds; nobody tells it.
+    pub const fn step_home_clock(&mut self, seconds: i64) {
+        self.world.home_clock_offset += seconds;
+    }
+
     /// Moves a mobile node.
     pub fn move_to(&mut self, node: usize, place: Place) {
         self.act(Action::Move(node, place));

@@ -125,6 +125,8 @@ pub(crate) struct World {
     pub(crate) plan: Plan,
     pub(crate) rng: Rng,
     pub(crate) now: Duration,
+    /// By how many seconds the home agents' clocks are off.
+    pub(crate) home_clock_offset: i64,
     queue: BTreeMap<(Duration, u64), Happening>,
     order: u64,
     wakes: BTreeMap<Party, Instant>,
@@ -208,6 +210,7 @@ impl World {
             sent: [0; 32],
             recorded: None,
             on_the_way: None,
+            home_clock_offset: 0,
             seen: None,
             plan,
         }
@@ -303,7 +306,8 @@ impl World {
     pub(crate) fn clock(&self, party: Party) -> Now {
         let offset = match party {
             Party::MobileNode(n) => self.mobile_nodes[n].clock_offset,
-            Party::HomeAgent(_) | Party::ForeignAgent(_) => 0,
+            Party::HomeAgent(_) => self.home_clock_offset,
+            Party::ForeignAgent(_) => 0,
         };
         let unix = Duration::from_secs(EPOCH.saturating_add_signed(offset)) + self.now;
         Now { mono: Instant::new(self.now), unix }

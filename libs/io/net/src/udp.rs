@@ -31,7 +31,7 @@ pub struct Received {
 
 /// A UDP socket bound to one address and port; clones share it.
 ///
-/// What it sends is never fragmented outside of it, and ICMP errors are kept for the tunnel to read.
+/// What the tunnel sends by it is never fragmented outside of it, and ICMP errors are kept for the tunnel to read.
 #[derive(Clone, Debug)]
 pub struct Port {
     socket: Arc<Socket>,
@@ -80,10 +80,11 @@ impl Port {
         Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP)).and_then(ask).is_ok()
     }
 
-    /// Sends one datagram; never waits.
+    /// Sends one datagram of control; never waits. One that is larger than ICMP says that the path takes goes in
+    /// fragments, or as routers make it: anybody can forge that ICMP message, and a registration must not depend on it.
     ///
     /// # Errors
-    /// No route, no room in the socket's buffer, or larger than the path takes.
+    /// No route, no room in the socket's buffer, or longer than a datagram can be.
     pub fn send(&self, destination: SocketAddrV4, payload: &[u8]) -> Result<(), Error> {
         let to = SockAddr::from(destination);
         // An ICMP error about an earlier datagram is reported once, in place of the next send.
@@ -92,7 +93,21 @@ impl Port {
             Err(error) if is_report(&error) => self.socket.send_to(payload, &to),
             result => result,
         };
+        let result = match result {
+            Err(error) if error.raw_os_error() == Some(libc::EMSGSIZE) => self.send_fragmented(payload, &to),
+            result => result,
+        };
         result.map(drop).attempt(|| format!("send {} octets to {destination}", payload.len()))
+    }
+
+    /// Past the known path. A packet of the tunnel that another thread sends meanwhile may be fragmented, too: that is
+    /// as if the path had not been known yet.
+    fn send_fragmented(&self, payload: &[u8], to: &SockAddr) -> io::Result<usize> {
+        let discover = |how| sys::set_option(&self.socket, libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, how);
+        discover(libc::IP_PMTUDISC_OMIT)?;
+        let sent = self.socket.send_to(payload, to);
+        discover(libc::IP_PMTUDISC_DO)?;
+        sent
     }
 
     /// Waits for a datagram. Only for a port that no tunnel reads; may be dropped at any time.

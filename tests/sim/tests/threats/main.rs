@@ -5,6 +5,7 @@
 
 mod agents;
 mod clocks;
+mod home_clock;
 mod identity;
 mod load;
 mod loss;
