@@ -279,12 +279,31 @@ fn keys(answer: &IssueKeysReply, with_agent: bool) -> anyhow::Result<Keys> {
     Ok(Keys { key1: key(&answer.key1)?, with_agent, exchange: None })
 }
 
-/// What the core is told of a status.
+/// What the core is told of a status. Only what a key distribution centre says for itself is a refusal; the rest is
+/// trouble on the way to it, after which the mobile node asks again.
 fn refusal(code: Code, message: &str) -> KdcError {
     match code {
-        Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled | Code::Unknown => {
-            KdcError::Unavailable(message.to_owned())
+        Code::InvalidArgument
+        | Code::NotFound
+        | Code::AlreadyExists
+        | Code::FailedPrecondition
+        | Code::PermissionDenied
+        | Code::Unauthenticated => KdcError::Refused(message.to_owned()),
+        _ => KdcError::Unavailable(message.to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn trouble_on_the_way_is_no_refusal() {
+        for code in [Code::Unavailable, Code::Internal, Code::ResourceExhausted, Code::Unknown] {
+            assert!(matches!(refusal(code, "broken"), KdcError::Unavailable(_)), "{code:?}");
         }
-        _ => KdcError::Refused(message.to_owned()),
+        for code in [Code::PermissionDenied, Code::NotFound, Code::FailedPrecondition] {
+            assert!(matches!(refusal(code, "no"), KdcError::Refused(_)), "{code:?}");
+        }
     }
 }

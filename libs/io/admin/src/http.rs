@@ -1,8 +1,8 @@
 //! `/metrics`, `/health/live` and `/health/ready` over HTTP/1.1, for programs that watch a daemon.
 //!
 //! Nobody is asked who he is, nothing can be changed, and everybody who reaches the port may be a stranger: a thread of
-//! its own answers, at most [`CONNECTIONS`] at a time, of which the oldest gives way to the newest; one request each,
-//! with few and short headers and within [`PATIENCE`].
+//! its own answers, at most 32 at a time, of which the oldest gives way to the newest; one request each,
+//! with few and short headers and within 10 s.
 
 use std::{
     collections::VecDeque,
