@@ -1,7 +1,7 @@
 //! `KeyDistribution`: what home agents ask. Which subscribers and keys a home agent gets is decided by the
 //! machine, by the name in its certificate.
 
-use std::pin::Pin;
+use std::{fmt, pin::Pin};
 
 use admin::Role;
 use authority::{Answer, Ask, Caller, ChangesPage};
@@ -112,8 +112,14 @@ impl KeyDistribution for Distribution {
 
 /// The name of a registration in the log, if the home agent gave one.
 fn trace(octets: &[u8]) -> Option<impl tracing::Value + use<>> {
+    struct Trace(u128);
+    impl fmt::Display for Trace {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            write!(f, "{:032x}", self.0)
+        }
+    }
     let octets = <[u8; 16]>::try_from(octets).ok()?;
-    Some(tracing::field::display(octets.map(|octet| format!("{octet:02x}")).concat()))
+    Some(tracing::field::display(Trace(u128::from_be_bytes(octets))))
 }
 
 async fn issue(desk: &Desk, caller: Caller, request: IssueKeysRequest) -> Result<IssueKeysReply, Status> {

@@ -45,6 +45,41 @@ impl Secret {
     }
 }
 
+/// The values of low order but 0 and 1 (RFC 7748 section 6.1): the two of order 8, and p - 1, p and p + 1.
+const LOW_ORDER: [[u8; PUBLIC]; 5] = {
+    let mut around_p = [[0xff; PUBLIC]; 3];
+    let mut n = 0;
+    while n < 3 {
+        around_p[n][0] = 0xec + n as u8;
+        around_p[n][PUBLIC - 1] = 0x7f;
+        n += 1;
+    }
+    [
+        around_p[0],
+        around_p[1],
+        around_p[2],
+        [
+            0xe0, 0xeb, 0x7a, 0x7c, 0x3b, 0x41, 0xb8, 0xae, 0x16, 0x56, 0xe3, 0xfa, 0xf1, 0x9f, 0xc4, 0x6a,
+            0xda, 0x09, 0x8d, 0xeb, 0x9c, 0x32, 0xb1, 0xfd, 0x86, 0x62, 0x05, 0x16, 0x5f, 0x49, 0xb8, 0x00,
+        ],
+        [
+            0x5f, 0x9c, 0x95, 0xbc, 0xa3, 0x50, 0x8c, 0x24, 0xb1, 0xd0, 0xb1, 0x55, 0x9c, 0x83, 0xef, 0x5b,
+            0x04, 0x44, 0x5c, 0xc4, 0x58, 0x1c, 0x8e, 0x86, 0xd8, 0x22, 0x4e, 0xdd, 0xd0, 0x9f, 0x11, 0x57,
+        ],
+    ]
+};
+
+/// True for a public value with which [`Secret::agree`] would refuse to agree: known without the work of it, so that
+/// such a value can be refused before anybody else is asked for anything.
+#[must_use]
+pub fn is_of_low_order(public: &[u8; PUBLIC]) -> bool {
+    let mut value = *public;
+    // The highest bit does not count (RFC 7748 section 5).
+    value[PUBLIC - 1] &= 0x7f;
+    let small = value[0] <= 1 && value[1..].iter().all(|octet| *octet == 0);
+    small || LOW_ORDER.contains(&value)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -86,7 +121,15 @@ mod tests {
         ]
         .map(|hex| *key(hex).expose());
         for low in [[0; 32], one, minus(1), minus(0), minus(255), order_8[0], order_8[1]] {
-            assert!(secret.agree(&low).is_none(), "{low:02x?}");
+            assert!(secret.agree(&low).is_none() && is_of_low_order(&low), "{low:02x?}");
+            let mut high = low;
+            high[31] |= 0x80;
+            assert!(secret.agree(&high).is_none() && is_of_low_order(&high), "{high:02x?}");
+            for bit in 0..255 {
+                let mut other = low;
+                other[bit / 8] ^= 1 << (bit % 8);
+                assert_eq!(secret.agree(&other).is_none(), is_of_low_order(&other), "{other:02x?}");
+            }
         }
     }
 }

@@ -73,7 +73,7 @@ impl Key {
     /// The fingerprint as 16 hexadecimal digits.
     #[must_use]
     pub fn fingerprint_hex(&self) -> String {
-        self.fingerprint().iter().map(|b| format!("{b:02x}")).collect()
+        format!("{:016x}", u64::from_be_bytes(self.fingerprint()))
     }
 }
 

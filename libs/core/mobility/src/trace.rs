@@ -26,7 +26,7 @@ impl Trace {
 
 impl fmt::Display for Trace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|octet| write!(f, "{octet:02x}"))
+        write!(f, "{:032x}", u128::from_be_bytes(self.0))
     }
 }
 
@@ -47,6 +47,7 @@ mod tests {
         let corrected = Identification::new(4_000_000_100, 77);
         assert_eq!(Trace::of(request), Trace::of(corrected));
         assert_eq!(Trace::of(request).to_string().len(), 32);
+        assert_eq!(Trace([1; 16]).to_string(), "01".repeat(16));
     }
 
     #[test]

@@ -2,7 +2,11 @@
 //! later reads no key from what he recorded. And the realm's key, by which a mobile node names itself when its
 //! one-time indices are lost.
 
-use crypto::{Key, Rng, exchange::Secret, kdf};
+use crypto::{
+    Key, Rng,
+    exchange::{Secret, is_of_low_order},
+    kdf,
+};
 use wire::{
     Error, Writer,
     mip::{
@@ -59,7 +63,7 @@ impl Exchange {
 fn value_of(share: Option<KeyShare<'_>>) -> Result<[u8; 32], ShareError> {
     let share = share.ok_or(ShareError::Missing)?;
     match share.value.try_into() {
-        Ok(value) if share.group == Group::X25519 => Ok(value),
+        Ok(value) if share.group == Group::X25519 && !is_of_low_order(&value) => Ok(value),
         _ => Err(ShareError::Refused),
     }
 }
