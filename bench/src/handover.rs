@@ -24,6 +24,8 @@ const ROUND: [&str; 4] = ["visited-a", "visited-b", "home", "visited-b"];
 const STAYS_MS: u32 = 700;
 /// Echoes of one run of `ping` over each part of the path.
 const ECHOES: &str = "200";
+/// The name of the network that is up for `ping`.
+const NETWORK: &str = "bench";
 /// How long a network may take to come up.
 const COMES_UP: Duration = Duration::from_secs(60);
 
@@ -99,7 +101,7 @@ impl Bed {
 
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(&self.program);
-        command.args(arguments).env("XDG_RUNTIME_DIR", self.folder.path()).stdin(Stdio::null());
+        command.args(arguments).stdin(Stdio::null());
         command
     }
 
@@ -124,8 +126,10 @@ impl Bed {
     /// is up for it.
     fn ping(&self) -> anyhow::Result<f64> {
         let scenario = self.scenario(&["visited-a", "home"])?;
-        let mut up =
-            Up { bed: self, child: self.command(&["up"]).arg(scenario).stdout(Stdio::null()).spawn()? };
+        let mut up = Up {
+            bed: self,
+            child: self.command(&["up", "--name", NETWORK]).arg(scenario).stdout(Stdio::null()).spawn()?,
+        };
         let start = Instant::now();
         while !self.registered()? {
             let ended = up.child.try_wait()?;
@@ -137,11 +141,15 @@ impl Bed {
 
     /// Whether the network answers and the mobile node is where it ought to be.
     fn registered(&self) -> anyhow::Result<bool> {
-        Ok(self.command(&["exec", "mn", "--", "true"]).stderr(Stdio::null()).status()?.success())
+        Ok(self
+            .command(&["exec", "--name", NETWORK, "mn", "--", "true"])
+            .stderr(Stdio::null())
+            .status()?
+            .success())
     }
 
     fn echo(&self, from: &str, to: &str) -> anyhow::Result<f64> {
-        let arguments = ["exec", from, "--", "ping", "-n", "-c", ECHOES, "-i", "0.01", to];
+        let arguments = ["exec", "--name", NETWORK, from, "--", "ping", "-n", "-c", ECHOES, "-i", "0.01", to];
         let output = self.command(&arguments).stdout(Stdio::piped()).output()?;
         let said = String::from_utf8_lossy(&output.stdout);
         let times = echoes(&said);
@@ -158,7 +166,7 @@ struct Up<'a> {
 
 impl Drop for Up<'_> {
     fn drop(&mut self) {
-        let down = self.bed.command(&["down"]).stdout(Stdio::null()).status();
+        let down = self.bed.command(&["down", "--name", NETWORK]).stdout(Stdio::null()).status();
         if !down.is_ok_and(|status| status.success()) {
             say("testbed down failed");
             drop(self.child.kill());
