@@ -170,14 +170,14 @@ pub(crate) fn association(grant: Grant, unix_s: u64) -> kdc::Association {
     let key = |key: &GrantKey| kdc::IssuedKey {
         kind: key.kind.name().to_owned(),
         spis: Some(spis(key)),
-        fingerprint: key.fingerprint.clone(),
+        fingerprint: format!("{:016x}", key.fingerprint),
     };
     kdc::Association {
         id: grant.id,
         subscriber: grant.nai.to_string(),
-        home_agent: grant.home_agent,
-        foreign_agent: grant.foreign_agent.unwrap_or_default(),
-        care_of: grant.care_of,
+        home_agent: grant.home_agent.to_string(),
+        foreign_agent: grant.foreign_agent.as_deref().unwrap_or_default().to_owned(),
+        care_of: grant.care_of.to_string(),
         issued_unix_s: grant.issued,
         ends_unix_s: grant.ends,
         state: state.into(),
@@ -230,5 +230,6 @@ pub(crate) fn issue_from(request: kdc::IssueKeysRequest) -> authority::Issue {
 
 pub(crate) fn audit_entry(entry: AuditEntry) -> kdc::AuditEntry {
     let AuditEntry { number, unix_ms, actor, role, action, subject, outcome } = entry;
-    kdc::AuditEntry { number, unix_ms, actor, role, action, subject, outcome }
+    let [actor, role, subject] = [actor, role, subject].map(|text| text.to_string());
+    kdc::AuditEntry { number, unix_ms, actor, role, action: action.into_owned(), subject, outcome }
 }

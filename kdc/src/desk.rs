@@ -8,9 +8,8 @@ use std::{
 };
 
 use anyhow::Context as _;
-use authority::{Answer, Ask, Caller, Class, Effect, Kdc, Refusal, Request, Ticket};
-use keystore::Store;
-use record::CommitError;
+use authority::{Answer, Ask, Caller, Class, Effect, GrantsWanted, Kdc, Refusal, Request, Ticket};
+use keystore::{GrantFilter, Store};
 use sansio::{Input, Instant, Machine as _, Now, Output};
 use tokio::{
     sync::{mpsc, oneshot, watch},
@@ -89,7 +88,7 @@ impl Desk {
             inbox,
             waiting: BTreeMap::new(),
             tickets: 0,
-            commits: JoinSet::new(),
+            begun: JoinSet::new(),
             published: published_to,
             audited: audited_to,
             events: events.clone(),
@@ -106,7 +105,7 @@ impl Desk {
 
     /// Who asks when nobody else does.
     pub(crate) fn local() -> Caller {
-        Caller { name: "local".to_owned(), role: "administrator".to_owned() }
+        Caller { name: "local".into(), role: "administrator".into() }
     }
 
     /// What happens.
@@ -149,7 +148,8 @@ struct Work {
     /// With whether keys were asked for.
     waiting: BTreeMap<Ticket, (Reply, bool)>,
     tickets: u64,
-    commits: JoinSet<(u64, Result<(), CommitError>)>,
+    /// Commits and reads that are on their way.
+    begun: JoinSet<Request>,
     published: watch::Sender<u64>,
     audited: watch::Sender<u64>,
     events: Events,
@@ -165,16 +165,18 @@ impl Work {
             // Finished commits first: asks wait for them anyway.
             let input = tokio::select! {
                 biased;
-                Some(done) = self.commits.join_next() => match done {
-                    Ok((commit, result)) => {
-                        if let Err(error) = &result {
+                Some(done) = self.begun.join_next() => match done {
+                    Ok(done) => {
+                        if let Request::Persisted { result: Err(error), .. } = &done {
                             tracing::error!("what was asked for was not done, and whoever asked is told: {error}");
                         }
-                        Input::Request(Request::Persisted { commit, result })
+                        Input::Request(done)
                     }
                     Err(error) => {
-                        // Whether it was written is unknown: only a fresh start can tell.
-                        tracing::error!("a commit ended unexpectedly, nothing is answered any more, restart: {error}");
+                        // Whether something was written is unknown: only a fresh start can tell.
+                        tracing::error!(
+                            "a commit or a read ended unexpectedly, nothing is answered any more, restart: {error}"
+                        );
                         return;
                     }
                 },
@@ -204,7 +206,14 @@ impl Work {
                 Output::Effect(Effect::Persist { commit, changes }) => {
                     // Queued here, so that commits keep the order of the effects.
                     let committed = self.store.commit(changes);
-                    self.commits.spawn(async move { (commit, committed.await) });
+                    self.begun.spawn(async move { Request::Persisted { commit, result: committed.await } });
+                }
+                Output::Effect(Effect::Read { read, wanted }) => {
+                    let store = self.store.clone();
+                    self.begun.spawn(async move {
+                        let result = store.grants(&filter(&wanted)).await;
+                        Request::Grants { read, result: result.map_err(|error| error.to_string()) }
+                    });
                 }
                 Output::Effect(Effect::Answer { ticket, answer }) => {
                     // A caller that has gone away wants no answer any more.
@@ -215,13 +224,25 @@ impl Work {
                 }
                 Output::Effect(Effect::Publish { change }) => drop(self.published.send_replace(change)),
                 Output::Effect(Effect::Notify(event)) => {
-                    self.events.push(event.kind.word(), &event.subject, &event.detail);
+                    self.events.tell(event);
                 }
                 Output::Effect(Effect::Audited { number }) => drop(self.audited.send_replace(number)),
                 Output::Send(_) => {}
                 Output::Wait(wake) => return wake,
             }
         }
+    }
+}
+
+/// What the store is asked for.
+fn filter(wanted: &GrantsWanted) -> GrantFilter {
+    GrantFilter {
+        newest: wanted.of.as_ref().map(|(_, newest)| *newest),
+        live_at: wanted.live_at,
+        ends_after: Some(wanted.ends_after),
+        issued_since: wanted.issued_since,
+        after: wanted.after,
+        limit: u32::try_from(wanted.limit).unwrap_or(u32::MAX),
     }
 }
 

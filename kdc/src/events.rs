@@ -6,6 +6,7 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
+use authority::Detail;
 use proto::kdc::Event;
 use tokio::sync::watch;
 
@@ -17,8 +18,29 @@ const KEPT: usize = 4096;
 pub(crate) struct Events(Arc<Shared>);
 
 struct Shared {
-    ring: Mutex<VecDeque<Event>>,
+    ring: Mutex<VecDeque<Kept>>,
     last: watch::Sender<u64>,
+}
+
+/// An event as it is remembered. It becomes text when somebody looks: most are never looked at.
+struct Kept {
+    number: u64,
+    unix_ms: u64,
+    kind: &'static str,
+    subject: Arc<str>,
+    detail: Detail,
+}
+
+impl Kept {
+    fn shown(&self) -> Event {
+        Event {
+            number: self.number,
+            unix_ms: self.unix_ms,
+            kind: self.kind.to_owned(),
+            subject: self.subject.to_string(),
+            detail: self.detail.to_string(),
+        }
+    }
 }
 
 impl Default for Events {
@@ -28,12 +50,21 @@ impl Default for Events {
 }
 
 impl Events {
-    fn ring(&self) -> MutexGuard<'_, VecDeque<Event>> {
+    fn ring(&self) -> MutexGuard<'_, VecDeque<Kept>> {
         self.0.ring.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds what happened just now.
-    pub(crate) fn push(&self, kind: &str, subject: &str, detail: &str) {
+    /// Adds what happened just now at the line to somebody.
+    pub(crate) fn push(&self, kind: &'static str, subject: &str, detail: &str) {
+        self.add(kind, subject.into(), Detail::Text(detail.to_owned()));
+    }
+
+    /// Adds what the machine says has happened.
+    pub(crate) fn tell(&self, event: authority::Event) {
+        self.add(event.kind.word(), event.subject, event.detail);
+    }
+
+    fn add(&self, kind: &'static str, subject: Arc<str>, detail: Detail) {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let unix_ms = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
         let mut ring = self.ring();
@@ -41,8 +72,7 @@ impl Events {
         if ring.len() == KEPT {
             ring.pop_front();
         }
-        let (kind, subject, detail) = (kind.to_owned(), subject.to_owned(), detail.to_owned());
-        ring.push_back(Event { number, unix_ms, kind, subject, detail });
+        ring.push_back(Kept { number, unix_ms, kind, subject, detail });
         // Under the lock, so that numbers rise in the order of the ring.
         self.0.last.send_replace(number);
     }
@@ -51,7 +81,7 @@ impl Events {
     pub(crate) fn after(&self, since: u64, limit: usize) -> Vec<Event> {
         let ring = self.ring();
         let since = if since > *self.0.last.borrow() { 0 } else { since };
-        ring.iter().filter(|event| event.number > since).take(limit).cloned().collect()
+        ring.iter().filter(|event| event.number > since).take(limit).map(Kept::shown).collect()
     }
 
     /// The number of the last event.

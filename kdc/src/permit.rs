@@ -17,8 +17,8 @@ pub(crate) async fn permit<T>(
     allowed: &[Role],
 ) -> Result<Caller, Status> {
     let holder = admin::caller(request)?;
-    let role = holder.role.map_or("no role", Role::as_str).to_owned();
-    let caller = Caller { name: holder.name.clone(), role };
+    let role = holder.role.map_or("no role", Role::as_str).into();
+    let caller = Caller { name: holder.name.as_str().into(), role };
     let refusal = match holder.require(allowed) {
         Err(refusal) => refusal,
         // Without a name nobody could be held to what is done.
@@ -27,7 +27,7 @@ pub(crate) async fn permit<T>(
         }
         Ok(_) => return Ok(caller),
     };
-    tracing::warn!(name = caller.name, role = caller.role, "{method} refused: {}", refusal.message());
+    tracing::warn!(name = &*caller.name, role = &*caller.role, "{method} refused: {}", refusal.message());
     desk.events().push("refused", &caller.name, &format!("{method}: {}", refusal.message()));
     let ask = Ask::Refuse { action: method.to_owned(), why: refusal.message().to_owned() };
     // It is refused whether or not the entry can be written.

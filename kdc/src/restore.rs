@@ -66,8 +66,8 @@ fn audit(state: &State, unix_ms: u64) -> Change {
         unix_ms,
         actor: local.name,
         role: local.role,
-        action: "restore the store".to_owned(),
-        subject: format!("as of audit entry {}", state.last_audit),
+        action: "restore the store".into(),
+        subject: format!("as of audit entry {}", state.last_audit).into(),
         outcome: "done".to_owned(),
     })
 }

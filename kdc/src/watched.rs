@@ -56,7 +56,7 @@ impl Figures {
     /// How much the machine holds now.
     pub(crate) fn holds(&self, kdc: &Kdc) {
         for (place, count) in self.held.iter().zip(kdc.held()) {
-            place.store(count as u64, Ordering::Relaxed);
+            place.store(count, Ordering::Relaxed);
         }
     }
 

@@ -37,7 +37,7 @@ impl Centre {
 
     fn ask(&mut self, role: &str, ask: Ask, now: Now) -> Result<Answer, Refusal> {
         self.last_ticket += 1;
-        let caller = Caller { name: HOME_AGENT_NAI.to_owned(), role: role.to_owned() };
+        let caller = Caller { name: HOME_AGENT_NAI.into(), role: role.into() };
         let ticket = Ticket(self.last_ticket);
         self.machine.handle(Input::Request(Request::Ask { ticket, caller, ask }), now);
         let mut answered = Err(Refusal::Store("it did not answer".to_owned()));
@@ -46,6 +46,11 @@ impl Centre {
                 Output::Effect(Effect::Persist { commit, changes }) => {
                     let result = self.disk.commit(0, changes);
                     self.machine.handle(Input::Request(Request::Persisted { commit, result }), now);
+                }
+                Output::Effect(Effect::Read { read, wanted }) => {
+                    let found = self.disk.load().grants.into_iter().filter(|grant| wanted.holds(grant));
+                    let result = Ok(found.take(wanted.limit).collect());
+                    self.machine.handle(Input::Request(Request::Grants { read, result }), now);
                 }
                 Output::Effect(Effect::Answer { answer, .. }) => answered = answer,
                 Output::Effect(_) | Output::Send(_) => {}

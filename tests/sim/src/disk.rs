@@ -47,6 +47,9 @@ impl Disk {
             revocations: s.revocations.iter().map(record::Revocation::duplicate).collect(),
             sequences: s.sequences.clone(),
             grants: s.grants.clone(),
+            newest_grants: s.newest_grants.clone(),
+            // Counted for people only.
+            grants_ending: Vec::new(),
             last_audit: s.last_audit,
             home_agents: s.home_agents.clone(),
         }
@@ -182,10 +185,16 @@ impl Disk {
                 s.sequences.retain(|(l, _)| *l != link);
                 s.sequences.push((link, below));
             }
-            Change::PutGrant(grant) => match s.grants.binary_search_by_key(&grant.id, |g| g.id) {
-                Ok(at) => s.grants[at] = grant,
-                Err(at) => s.grants.insert(at, grant),
-            },
+            Change::PutGrant(grant) => {
+                match s.newest_grants.binary_search_by(|(nai, _)| nai.cmp(&grant.nai)) {
+                    Ok(at) => s.newest_grants[at].1 = s.newest_grants[at].1.max(grant.id),
+                    Err(at) => s.newest_grants.insert(at, (grant.nai.clone(), grant.id)),
+                }
+                match s.grants.binary_search_by_key(&grant.id, |g| g.id) {
+                    Ok(at) => s.grants[at] = grant,
+                    Err(at) => s.grants.insert(at, grant),
+                }
+            }
             Change::Audit(entry) => s.last_audit = entry.number,
             Change::PutHomeAgent(home_agent) => self.register(home_agent),
         }

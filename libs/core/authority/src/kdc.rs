@@ -15,6 +15,7 @@ mod audit;
 mod check;
 mod enrol;
 mod event;
+mod grants;
 mod issue;
 mod ledger;
 mod overlap;
@@ -24,17 +25,22 @@ mod refusal;
 mod revoke;
 mod rotate;
 
-use std::{collections::VecDeque, time::Duration};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::Duration,
+};
 
 use crypto::Rng;
-use record::State;
+use record::{Grant, State};
 use sansio::{Input, Instant, Machine, Now, Outbox, Output};
 
 pub use ask::{
     Answer, Ask, Caller, ChangesPage, Effect, Enrol, Issue, Issued, Page, Pair, RealmKeyChange, RealmKeyView,
     Request, RevokedAssociation, SubscriberView, Ticket,
 };
-pub use event::{Event, EventKind};
+pub use event::{Detail, Event, EventKind};
+pub use grants::GrantsWanted;
+pub use issue::Way;
 pub use ledger::epoch_after;
 pub use refusal::{Class, Refusal};
 
@@ -44,8 +50,6 @@ use ledger::Ledger;
 
 /// Changes in one commit: enough for a burst, small enough to be quick.
 const COMMIT_CHANGES: usize = 512;
-/// How long grants are shown after their end.
-const GRANTS_KEPT: Duration = Duration::from_secs(3600);
 /// How often ended grants and overlaps are looked for.
 const SWEEP: Duration = Duration::from_secs(60);
 
@@ -60,6 +64,12 @@ pub struct Kdc {
     queue: VecDeque<(Ticket, Caller, Ask)>,
     commit: Option<Commit>,
     commits: u64,
+    /// Asks that wait for grants out of the store, by the number of the read.
+    reads: BTreeMap<u64, (Ticket, Ask)>,
+    /// One that will change something, and holds up all others until then: none comes between what is read and what is
+    /// changed.
+    changing: Option<(u64, Ticket, Caller, Ask)>,
+    last_read: u64,
     published: u64,
     audited: u64,
     sweep: Instant,
@@ -75,20 +85,23 @@ struct Commit {
 impl Kdc {
     /// Starts from what the store held. `realm` in lower case; `seed` is secret and used for nothing else.
     #[must_use]
-    pub fn new(realm: &str, seed: [u8; 32], state: State) -> Self {
-        let ledger = Ledger::new(state);
+    pub fn new(realm: &str, seed: [u8; 32], mut state: State) -> Self {
+        let ledger = Ledger::new(&mut state);
         Self {
             realm: realm.to_owned(),
             rng: Rng::from_seed(seed),
             published: ledger.change(),
             audited: ledger.last_audit(),
             ledger,
-            remembered: Remembered::default(),
+            remembered: Remembered::new(state.grants),
             refusals: EntryLimit::default(),
             watches: EntryLimit::default(),
             queue: VecDeque::new(),
             commit: None,
             commits: 0,
+            reads: BTreeMap::new(),
+            changing: None,
+            last_read: 0,
             sweep: Instant::default(),
             outbox: Outbox::default(),
         }
@@ -100,9 +113,9 @@ impl Kdc {
         self.published
     }
 
-    /// How many subscribers, home agents and grants it holds: revoked ones, and those that ended lately, too.
+    /// How many subscribers, revoked ones too, and home agents it holds, and how many grants have not ended.
     #[must_use]
-    pub fn held(&self) -> [usize; 3] {
+    pub fn held(&self) -> [u64; 3] {
         self.ledger.held()
     }
 
@@ -150,21 +163,31 @@ impl Kdc {
         }
     }
 
-    /// Works off what waits, up to the next commit.
-    fn work(&mut self, now: Now) {
-        if self.commit.is_some() {
+    /// Works off what waits, up to the next commit. `answers` are of the asks that are decided already.
+    fn work(&mut self, mut answers: Vec<(Ticket, Result<Answer, Refusal>)>, now: Now) {
+        if self.commit.is_some() || self.changing.is_some() {
             return;
         }
-        let mut answers = Vec::new();
         while let Some((_, _, ask)) = self.queue.front() {
-            // Reading must work although the store does not: it never goes into a commit.
-            if self.ledger.is_changed() && (ask.reads() || self.ledger.pending() >= COMMIT_CHANGES) {
+            // Reading must work although the store does not: it never goes into a commit. And what is read is durable.
+            let alone = ask.reads() || ask.revokes();
+            if self.ledger.is_changed() && (alone || self.ledger.pending() >= COMMIT_CHANGES) {
                 break;
             }
             let Some((ticket, caller, ask)) = self.queue.pop_front() else {
                 break;
             };
-            answers.push((ticket, self.decide(&caller, ask, now)));
+            if let Some(wanted) = self.grants_for(&ask, now.unix.as_secs()) {
+                self.last_read += 1;
+                self.outbox.effect(Effect::Read { read: self.last_read, wanted });
+                if ask.revokes() {
+                    self.changing = Some((self.last_read, ticket, caller, ask));
+                    return;
+                }
+                self.reads.insert(self.last_read, (ticket, ask));
+                continue;
+            }
+            answers.push((ticket, self.decide(&caller, ask, Vec::new(), now)));
             if !self.ledger.is_changed() {
                 self.answer_all(&mut answers);
             }
@@ -177,13 +200,35 @@ impl Kdc {
         }
     }
 
+    /// Grants came out of the store; returns the answer to whoever waited for them to change something.
+    fn found(
+        &mut self,
+        read: u64,
+        result: Result<Vec<Grant>, String>,
+        now: Now,
+    ) -> Option<(Ticket, Result<Answer, Refusal>)> {
+        let result = result.map_err(Refusal::Store);
+        if let Some((_, ticket, caller, ask)) = self.changing.take_if(|(number, ..)| *number == read) {
+            return Some((ticket, result.and_then(|grants| self.decide(&caller, ask, grants, now))));
+        }
+        let (ticket, ask) = self.reads.remove(&read)?;
+        let answer = result.and_then(|grants| match ask {
+            Ask::Subscriber { nai } => self.subscriber(&nai, grants),
+            Ask::Grants { limit, nai, .. } => self.grants(limit, &nai, grants),
+            _ => Ok(Answer::Noted),
+        });
+        self.outbox.effect(Effect::Answer { ticket, answer });
+        None
+    }
+
     fn answer_all(&mut self, answers: &mut Vec<(Ticket, Result<Answer, Refusal>)>) {
         for (ticket, answer) in answers.drain(..) {
             self.outbox.effect(Effect::Answer { ticket, answer });
         }
     }
 
-    fn decide(&mut self, caller: &Caller, ask: Ask, now: Now) -> Result<Answer, Refusal> {
+    /// `grants` are those of [`Self::grants_for`].
+    fn decide(&mut self, caller: &Caller, ask: Ask, grants: Vec<Grant>, now: Now) -> Result<Answer, Refusal> {
         let time = now.unix.as_secs();
         let (action, subject, dry_run) = ask.in_words();
         let answer = match ask {
@@ -197,10 +242,11 @@ impl Kdc {
             Ask::Backup => Ok(Answer::Noted),
             Ask::RealmKeys => return Ok(self.realm_keys(time)),
             Ask::RevokeSubscriber { nai, reason, dry_run } => {
-                self.revoke_subscriber(&nai, &reason, dry_run, time)
+                self.revoke_subscriber(&nai, &reason, dry_run, grants, time)
             }
             Ask::RevokeAssociation { id, reason, dry_run } => {
-                self.revoke_association(id, &reason, dry_run, time)
+                let grant = grants.into_iter().next();
+                self.revoke_association(id, &reason, dry_run, grant, time)
             }
             Ask::RegisterHomeAgent { name, address, dry_run } => {
                 self.register(&name, &address, dry_run, time)
@@ -224,10 +270,8 @@ impl Kdc {
             Ask::Subscribers { after, limit, include_revoked } => {
                 return Ok(self.subscribers(&after, limit, include_revoked));
             }
-            Ask::Subscriber { nai } => return self.subscriber(&nai),
-            Ask::Grants { after, limit, nai, include_ended } => {
-                return self.grants(after, limit, &nai, include_ended, time);
-            }
+            Ask::Subscriber { nai } => return self.subscriber(&nai, grants),
+            Ask::Grants { limit, nai, .. } => return self.grants(limit, &nai, grants),
             Ask::HomeAgents => return Ok(Answer::HomeAgents(self.ledger.home_agents().cloned().collect())),
         };
         match &answer {
@@ -236,7 +280,8 @@ impl Kdc {
                 let details = audit::details(done);
                 self.audit_done(caller, &action, &subject, &details, now);
                 if let Some(kind) = event::kind_of(done) {
-                    self.ledger.tell(Event { kind, subject, detail: details });
+                    let (subject, detail) = (subject.into(), Detail::Text(details));
+                    self.ledger.tell(Event { kind, subject, detail });
                 }
             }
             Err(refusal) => self.audit_refusal(caller, &action, &subject, &refusal.to_string(), now),
@@ -251,20 +296,30 @@ impl Machine for Kdc {
 
     fn handle(&mut self, input: Input<'_, Request>, now: Now) {
         self.remembered.forget(now.mono);
-        if now.mono >= self.sweep && self.commit.is_none() {
+        self.ledger.end_grants(now.unix.as_secs());
+        if now.mono >= self.sweep && self.commit.is_none() && self.changing.is_none() {
             self.sweep = now.mono + SWEEP;
-            self.ledger.forget_grants(now.unix.saturating_sub(GRANTS_KEPT).as_secs());
+            self.ledger.forget_grants(now.unix.as_secs());
+            self.refusals.forget(now.mono);
+            self.watches.forget(now.mono);
             self.end_overlaps(now);
         }
+        let mut answers = Vec::new();
         match input {
             Input::Request(Request::Ask { ticket, caller, ask }) => {
                 self.queue.push_back((ticket, caller, ask));
             }
             Input::Request(Request::Asks(asks)) => self.queue.extend(asks),
             Input::Request(Request::Persisted { commit, result }) => self.persisted(commit, result),
+            Input::Request(Request::Grants { read, result }) => {
+                answers.extend(self.found(read, result, now));
+                if !self.ledger.is_changed() {
+                    self.answer_all(&mut answers);
+                }
+            }
             Input::Datagram(_) | Input::Tick => {}
         }
-        self.work(now);
+        self.work(answers, now);
     }
 
     fn poll(&mut self) -> Output<Effect> {

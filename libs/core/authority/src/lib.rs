@@ -9,6 +9,7 @@
 mod kdc;
 
 pub use kdc::{
-    Answer, Ask, Caller, ChangesPage, Class, Effect, Enrol, Event, EventKind, Issue, Issued, Kdc, Page, Pair,
-    RealmKeyChange, RealmKeyView, Refusal, Request, RevokedAssociation, SubscriberView, Ticket, epoch_after,
+    Answer, Ask, Caller, ChangesPage, Class, Detail, Effect, Enrol, Event, EventKind, GrantsWanted, Issue,
+    Issued, Kdc, Page, Pair, RealmKeyChange, RealmKeyView, Refusal, Request, RevokedAssociation,
+    SubscriberView, Ticket, Way, epoch_after,
 };

@@ -115,8 +115,12 @@ pub struct State {
     pub revocations: Vec<Revocation>,
     /// Reserved advertisement sequence numbers: link and first number not reserved.
     pub sequences: Vec<(u32, u32)>,
-    /// Grants that have not ended long ago, in order of number.
+    /// Grants issued lately, and those that were revoked and have not ended long ago; in order of number.
     pub grants: Vec<Grant>,
+    /// The number of the newest grant of each subscriber that has one that has not ended long ago, in order of NAI.
+    pub newest_grants: Vec<(Nai, u64)>,
+    /// How many grants end when, in seconds since 1970; in order of time, those that have ended left out.
+    pub grants_ending: Vec<(u64, u64)>,
     /// Number of the last audit entry.
     pub last_audit: u64,
     /// Registered home agents, in order of name.

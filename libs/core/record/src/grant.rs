@@ -1,5 +1,7 @@
 //! What the key distribution centre records.
 
+use std::{borrow::Cow, net::Ipv4Addr, sync::Arc};
+
 use wire::mip::Spi;
 
 use crate::{AssociationKind, Nai};
@@ -13,8 +15,8 @@ pub struct GrantKey {
     pub first: Spi,
     /// Index inbound at the other.
     pub second: Spi,
-    /// 16 hexadecimal digits.
-    pub fingerprint: String,
+    /// 8 octets that name the key and reveal nothing of it; people see them as 16 hexadecimal digits.
+    pub fingerprint: u64,
 }
 
 /// Keys that were issued once: names and indices, never the keys.
@@ -26,12 +28,14 @@ pub struct Grant {
     pub request: [u8; 16],
     /// For which subscriber.
     pub nai: Nai,
+    /// Number of the same subscriber's grant before this one, if there is one: whoever knows the newest finds all.
+    pub earlier: Option<u64>,
     /// Home agent that asked.
-    pub home_agent: String,
+    pub home_agent: Arc<str>,
     /// Foreign agent, `None` with a co-located care-of address.
-    pub foreign_agent: Option<String>,
-    /// Care-of address as text.
-    pub care_of: String,
+    pub foreign_agent: Option<Arc<str>>,
+    /// Care-of address.
+    pub care_of: Ipv4Addr,
     /// KEY 1, and KEY 2 and KEY 3 through a foreign agent.
     pub keys: Vec<GrantKey>,
     /// When they were issued.
@@ -50,13 +54,13 @@ pub struct AuditEntry {
     /// When, in milliseconds since 1970.
     pub unix_ms: u64,
     /// Who: the name in the client certificate, or "local" for the machine's own administrator.
-    pub actor: String,
+    pub actor: Arc<str>,
     /// In which role.
-    pub role: String,
+    pub role: Arc<str>,
     /// What was asked: the method.
-    pub action: String,
+    pub action: Cow<'static, str>,
     /// On what.
-    pub subject: String,
+    pub subject: Arc<str>,
     /// "done", or why it was refused.
     pub outcome: String,
 }
@@ -67,7 +71,7 @@ pub struct HomeAgent {
     /// Its name, as in its certificate.
     pub name: String,
     /// Its address, if it serves only the subscribers whose home agent that is; `None` serves them all.
-    pub address: Option<std::net::Ipv4Addr>,
+    pub address: Option<Ipv4Addr>,
     /// When it was registered.
     pub registered: u64,
 }

@@ -1,6 +1,6 @@
 //! Network access identifiers.
 
-use std::{fmt, sync::Arc};
+use std::{borrow::Borrow, fmt, sync::Arc};
 
 use thiserror::Error;
 
@@ -31,6 +31,15 @@ impl Nai {
     /// # Errors
     /// [`NaiError`] says what is wrong.
     pub fn parse(text: &str) -> Result<Self, NaiError> {
+        Self::check(text)?;
+        Ok(Self(text.into()))
+    }
+
+    /// Checks a text and keeps nothing of it.
+    ///
+    /// # Errors
+    /// [`NaiError`] says what is wrong.
+    pub fn check(text: &str) -> Result<(), NaiError> {
         if text.len() > Self::MAX {
             return Err(NaiError::TooLong);
         }
@@ -42,7 +51,7 @@ impl Nai {
         if !part(user) || !part(realm) {
             return Err(NaiError::Character);
         }
-        Ok(Self(text.into()))
+        Ok(())
     }
 
     /// The whole identifier.
@@ -67,6 +76,13 @@ impl Nai {
     #[must_use]
     pub fn realm(&self) -> &str {
         self.0.split_once('@').map_or("", |(_, realm)| realm)
+    }
+}
+
+/// Maps by identifier may be asked with a text.
+impl Borrow<str> for Nai {
+    fn borrow(&self) -> &str {
+        &self.0
     }
 }
 

@@ -6,12 +6,10 @@ use wire::{Reader, Writer, mip::Spi};
 /// Octets of one: kind, both indices, fingerprint.
 const LENGTH: usize = 17;
 
-/// A fingerprint that is not 16 hexadecimal digits is kept as zeros; no core makes one.
 pub(crate) fn pack(keys: &[GrantKey]) -> Vec<u8> {
     let mut w = Writer::with_capacity(keys.len() * LENGTH);
     for key in keys {
-        let fingerprint = u64::from_str_radix(&key.fingerprint, 16).unwrap_or_default();
-        w.u8(key.kind.number()).u32(key.first.0).u32(key.second.0).u64(fingerprint);
+        w.u8(key.kind.number()).u32(key.first.0).u32(key.second.0).u64(key.fingerprint);
     }
     w.into_bytes()
 }
@@ -25,7 +23,7 @@ pub(crate) fn unpack(packed: &[u8]) -> Option<Vec<GrantKey>> {
             kind: AssociationKind::from_number(r.u8().ok()?)?,
             first: Spi(r.u32().ok()?),
             second: Spi(r.u32().ok()?),
-            fingerprint: format!("{:016x}", r.u64().ok()?),
+            fingerprint: r.u64().ok()?,
         });
     }
     Some(keys)

@@ -206,10 +206,10 @@ async fn append(changes: &mut Changes<'_>, rows: &[&AuditEntry]) -> Result<(), S
     query.push_values(rows, |mut row, of| {
         row.push_bind(signed(of.number))
             .push_bind(signed(of.unix_ms))
-            .push_bind(of.actor.clone())
-            .push_bind(of.role.clone())
-            .push_bind(of.action.clone())
-            .push_bind(of.subject.clone())
+            .push_bind(of.actor.to_string())
+            .push_bind(of.role.to_string())
+            .push_bind(of.action.to_string())
+            .push_bind(of.subject.to_string())
             .push_bind(of.outcome.clone());
     });
     query.push(" ON CONFLICT (number) DO NOTHING");
@@ -218,25 +218,26 @@ async fn append(changes: &mut Changes<'_>, rows: &[&AuditEntry]) -> Result<(), S
 
 async fn put_grants(changes: &mut Changes<'_>, rows: &[&Grant]) -> Result<(), Stop> {
     let mut query = QueryBuilder::new(
-        "INSERT INTO grants (id, request, nai, home_agent, foreign_agent, care_of, issued, ends, revoked, keys) ",
+        "INSERT INTO grants (id, request, nai, home_agent, foreign_agent, care_of, issued, ends, revoked, keys, earlier) ",
     );
     query.push_values(rows, |mut row, of| {
         row.push_bind(signed(of.id))
             .push_bind(of.request.to_vec())
             .push_bind(of.nai.to_string())
-            .push_bind(of.home_agent.clone())
-            .push_bind(of.foreign_agent.clone())
-            .push_bind(of.care_of.clone())
+            .push_bind(of.home_agent.to_string())
+            .push_bind(of.foreign_agent.as_deref().map(str::to_owned))
+            .push_bind(of.care_of.to_string())
             .push_bind(signed(of.issued))
             .push_bind(signed(of.ends))
             .push_bind(of.revoked.map(signed))
-            .push_bind(grant::pack(&of.keys));
+            .push_bind(grant::pack(&of.keys))
+            .push_bind(of.earlier.map(signed));
     });
     query.push(
         " ON CONFLICT (id) DO UPDATE SET request = excluded.request, nai = excluded.nai,
             home_agent = excluded.home_agent, foreign_agent = excluded.foreign_agent,
             care_of = excluded.care_of, issued = excluded.issued, ends = excluded.ends,
-            revoked = excluded.revoked, keys = excluded.keys",
+            revoked = excluded.revoked, keys = excluded.keys, earlier = excluded.earlier",
     );
     execute(changes, query).await.map(drop)
 }

@@ -13,14 +13,11 @@ use wire::mip::Spi;
 use crate::{
     ReadError,
     packed::Bindings,
-    query::{self, GrantFilter},
+    query::{self, Granted},
     revocation,
     row::Reading,
     seal::{Place, Vault},
 };
-
-/// Seconds for which a grant that has ended is still loaded.
-const LATELY: u64 = 24 * 60 * 60;
 
 /// Associations by the columns that name whose they are.
 pub(crate) type Associations<Owner> = BTreeMap<Owner, Vec<Association>>;
@@ -37,23 +34,23 @@ pub struct Held {
     pub assigned: Option<Ipv4Addr>,
 }
 
-/// Reads the whole state at one point of time.
+/// Reads the whole state at one point of time; of grants what matters at `now`, in seconds since 1970.
 pub(crate) async fn load(
     connection: &mut SqliteConnection,
     vault: &Arc<Vault>,
     now: u64,
 ) -> Result<State, ReadError> {
     let mut snapshot = connection.begin().await?;
-    let state = load_in(&mut snapshot, vault, now).await?;
+    let state = load_in(&mut snapshot, vault, Some(now)).await?;
     snapshot.commit().await?;
     Ok(state)
 }
 
-/// The same inside a transaction that is open already.
+/// The same inside a transaction that is open already. Without a time no grant is in it.
 pub(crate) async fn load_in(
     connection: &mut SqliteConnection,
     vault: &Arc<Vault>,
-    now: u64,
+    now: Option<u64>,
 ) -> Result<State, ReadError> {
     Load { connection, vault }.state(now).await
 }
@@ -82,9 +79,11 @@ struct Load<'a> {
 }
 
 impl Load<'_> {
-    async fn state(mut self, now: u64) -> Result<State, ReadError> {
-        let lately =
-            GrantFilter { ends_after: now.checked_sub(LATELY), limit: u32::MAX, ..GrantFilter::default() };
+    async fn state(mut self, now: Option<u64>) -> Result<State, ReadError> {
+        let Granted { lately, newest, ending } = match now {
+            Some(now) => query::granted(self.connection, now).await?,
+            None => Granted::default(),
+        };
         Ok(State {
             subscribers: self.subscribers().await?,
             subscriber_cursor: self.number("SELECT change FROM subscriber_cursor").await?,
@@ -95,7 +94,9 @@ impl Load<'_> {
             visitors: self.visitors().await?,
             revocations: revocation::load(self.connection, self.vault).await?,
             sequences: self.rows("sequences", SEQUENCES, sequence).await?,
-            grants: query::grants(self.connection, &lately).await?,
+            grants: lately,
+            newest_grants: newest,
+            grants_ending: ending,
             last_audit: self.number("SELECT max(number) FROM audit").await?,
             home_agents: self.rows("home_agents", HOME_AGENTS, home_agent).await?,
         })

@@ -1,24 +1,35 @@
 //! What is asked on demand: grants and the audit trail.
 
+use std::{borrow::Cow, sync::Arc};
+
 use record::{AuditEntry, Grant, Nai};
-use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
+use sqlx::{QueryBuilder, Sqlite, SqliteConnection, sqlite::SqliteRow};
 
 use crate::{
     ReadError, grant,
     row::{Reading, signed},
 };
 
+/// Seconds for which a grant that has ended is of interest.
+const SHOWN: u64 = 60 * 60;
+/// The longest lifetime of a grant in seconds.
+const LONGEST: u64 = u16::MAX as u64;
+/// Seconds in which whoever asked for a grant may ask again, and so many grants at most.
+const LATELY: u64 = 60;
+const LATELY_MOST: i64 = 65_536;
+
 /// Which grants are asked for; the default is every grant, the first 1000 of them.
 #[derive(Clone, Debug)]
 pub struct GrantFilter {
-    /// Those of this subscriber.
-    pub nai: Option<Nai>,
-    /// Those asked for by this home agent.
-    pub home_agent: Option<String>,
+    /// Those of one subscriber, whose newest has this number.
+    pub newest: Option<u64>,
     /// Those neither ended nor revoked at this time, in seconds since 1970.
     pub live_at: Option<u64>,
     /// Those that end after this time, in seconds since 1970, revoked or not.
     pub ends_after: Option<u64>,
+    /// Those issued at this time or later, in seconds since 1970. Saves looking at all that are older, as far as numbers
+    /// rise with time.
+    pub issued_since: u64,
     /// Those with a higher number, for the next page.
     pub after: u64,
     /// At most so many.
@@ -27,20 +38,27 @@ pub struct GrantFilter {
 
 impl Default for GrantFilter {
     fn default() -> Self {
-        Self { nai: None, home_agent: None, live_at: None, ends_after: None, after: 0, limit: 1000 }
+        Self { newest: None, live_at: None, ends_after: None, issued_since: 0, after: 0, limit: 1000 }
     }
 }
 
 impl GrantFilter {
     fn query(&self) -> QueryBuilder<Sqlite> {
-        let mut query = QueryBuilder::new(GRANTS);
-        query.push_bind(signed(self.after));
-        if let Some(nai) = &self.nai {
-            query.push(" AND nai = ").push_bind(nai.as_str().to_owned());
-        }
-        if let Some(home_agent) = &self.home_agent {
-            query.push(" AND home_agent = ").push_bind(home_agent.clone());
-        }
+        let mut query = match self.newest {
+            None => QueryBuilder::new("SELECT id AS rowid, * FROM grants"),
+            Some(newest) => {
+                let mut query = QueryBuilder::new("WITH RECURSIVE chain (number) AS (SELECT ");
+                query.push_bind(signed(newest));
+                query
+                    .push(" UNION ALL SELECT earlier FROM chain JOIN grants ON id = number WHERE earlier > ");
+                query.push_bind(signed(self.after)).push(" AND issued >= ");
+                query.push_bind(signed(self.issued_since));
+                query.push(") SELECT id AS rowid, grants.* FROM chain JOIN grants ON id = number");
+                query
+            }
+        };
+        query.push(" WHERE id > ").push_bind(signed(self.after));
+        query.push(" AND issued >= ").push_bind(signed(self.issued_since));
         if self.live_at.is_some() {
             query.push(" AND revoked IS NULL");
         }
@@ -53,15 +71,85 @@ impl GrantFilter {
     }
 }
 
-const GRANTS: &str = "SELECT id AS rowid, * FROM grants WHERE id > ";
-
 /// Grants in order of number, with their keys.
 pub(crate) async fn grants(
     connection: &mut SqliteConnection,
     filter: &GrantFilter,
 ) -> Result<Vec<Grant>, ReadError> {
+    let mut filter = filter.clone();
+    if filter.newest.is_none() && filter.after == 0 && filter.issued_since > 0 {
+        filter.after = first_since(connection, filter.issued_since).await?.saturating_sub(1);
+    }
     let rows = filter.query().build().fetch_all(connection).await?;
     rows.iter().map(|row| grant(&Reading::new("grants", row))).collect()
+}
+
+/// The number from which on grants were issued at `time` or later. Numbers rise with time, so few rows are looked at.
+async fn first_since(connection: &mut SqliteConnection, time: u64) -> Result<u64, ReadError> {
+    let last: Option<i64> =
+        sqlx::query_scalar("SELECT max(id) FROM grants").fetch_one(&mut *connection).await?;
+    let (mut low, mut high) = (1, last.unwrap_or_default().cast_unsigned().saturating_add(1));
+    while low < high {
+        let middle = low + (high - low) / 2;
+        // The one at the middle or above it; there is one, because the middle is not above the last.
+        let row: (i64, i64) =
+            sqlx::query_as("SELECT id, issued FROM grants WHERE id >= ?1 ORDER BY id LIMIT 1")
+                .bind(signed(middle))
+                .fetch_one(&mut *connection)
+                .await?;
+        let (id, issued) = (row.0.cast_unsigned(), row.1.cast_unsigned());
+        if issued >= time {
+            high = middle;
+        } else {
+            low = id + 1;
+        }
+    }
+    Ok(low)
+}
+
+/// What a start has to know of grants.
+#[derive(Default)]
+pub(crate) struct Granted {
+    pub(crate) lately: Vec<Grant>,
+    pub(crate) newest: Vec<(Nai, u64)>,
+    pub(crate) ending: Vec<(u64, u64)>,
+}
+
+/// As of `now`, in seconds since 1970.
+pub(crate) async fn granted(connection: &mut SqliteConnection, now: u64) -> Result<Granted, ReadError> {
+    let shown = now.saturating_sub(SHOWN);
+    let from = first_since(connection, now.saturating_sub(LATELY)).await?;
+    let rows = sqlx::query(
+        "SELECT id AS rowid, * FROM (SELECT * FROM grants WHERE id >= ?1 ORDER BY id DESC LIMIT ?2)
+        UNION SELECT id AS rowid, * FROM grants WHERE revoked IS NOT NULL AND (ends < 0 OR ends >= ?3)
+        ORDER BY id",
+    )
+    .bind(signed(from))
+    .bind(LATELY_MOST)
+    .bind(signed(shown))
+    .fetch_all(&mut *connection)
+    .await?;
+    let lately = rows.iter().map(|row| grant(&Reading::new("grants", row))).collect::<Result<_, _>>()?;
+    let from = first_since(connection, shown.saturating_sub(LONGEST)).await?;
+    let rows =
+        sqlx::query("SELECT max(id) AS rowid, nai FROM grants WHERE id >= ?1 GROUP BY nai ORDER BY nai")
+            .bind(signed(from))
+            .fetch_all(&mut *connection)
+            .await?;
+    let newest = |row: &SqliteRow| {
+        let row = Reading::new("grants", row);
+        Ok((row.nai("nai")?, row.u64("rowid")?))
+    };
+    let newest = rows.iter().map(newest).collect::<Result<_, ReadError>>()?;
+    let ending: Vec<(i64, i64)> = sqlx::query_as(
+        "SELECT ends, count(*) FROM grants WHERE id >= ?1 AND (ends < 0 OR ends > ?2) GROUP BY ends ORDER BY ends",
+    )
+    .bind(signed(from))
+    .bind(signed(now))
+    .fetch_all(connection)
+    .await?;
+    let ending = ending.into_iter().map(|(ends, count)| (ends.cast_unsigned(), count.cast_unsigned()));
+    Ok(Granted { lately, newest, ending: ending.collect() })
 }
 
 fn grant(row: &Reading<'_>) -> Result<Grant, ReadError> {
@@ -70,9 +158,10 @@ fn grant(row: &Reading<'_>) -> Result<Grant, ReadError> {
         id: row.u64("id")?,
         request: row.bytes("request")?,
         nai: row.nai("nai")?,
-        home_agent: row.column("home_agent")?,
-        foreign_agent: row.column("foreign_agent")?,
-        care_of: row.column("care_of")?,
+        earlier: row.optional_u64("earlier")?,
+        home_agent: row.shared("home_agent")?,
+        foreign_agent: row.column::<Option<&str>>("foreign_agent")?.map(Arc::from),
+        care_of: row.address("care_of")?,
         keys: keys.ok_or_else(|| row.damaged("the keys have an unknown form"))?,
         issued: row.u64("issued")?,
         ends: row.u64("ends")?,
@@ -98,10 +187,10 @@ fn audit_entry(row: &Reading<'_>) -> Result<AuditEntry, ReadError> {
     Ok(AuditEntry {
         number: row.u64("number")?,
         unix_ms: row.u64("unix_ms")?,
-        actor: row.column("actor")?,
-        role: row.column("role")?,
-        action: row.column("action")?,
-        subject: row.column("subject")?,
+        actor: row.shared("actor")?,
+        role: row.shared("role")?,
+        action: Cow::Owned(row.column("action")?),
+        subject: row.shared("subject")?,
         outcome: row.column("outcome")?,
     })
 }

@@ -100,8 +100,8 @@ async fn all(
     new: &Vault,
     rng: &mut Rng,
 ) -> Result<usize, ResealError> {
-    // No row with a key is left out of a load, whatever the time.
-    let state = load::load_in(connection, old, 0).await?;
+    // Grants hold no keys; no row with one is left out.
+    let state = load::load_in(connection, old, None).await?;
     let State { subscribers, realm_keys, bindings, visitors, revocations, .. } = state;
     let associations = |of: &[record::Association]| of.len();
     let count = subscribers.iter().map(|s| 1 + usize::from(s.retiring.is_some())).sum::<usize>()

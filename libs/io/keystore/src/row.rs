@@ -1,6 +1,9 @@
 //! Between values and columns.
 
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::{
+    net::{Ipv4Addr, SocketAddrV4},
+    sync::Arc,
+};
 
 use record::{Nai, Tunnel};
 use sqlx::{Column as _, Decode, Row, Sqlite, Type, sqlite::SqliteRow};
@@ -63,6 +66,11 @@ impl<'a> Reading<'a> {
     {
         let there = self.row.columns().iter().any(|column| column.name() == name);
         there.then(|| self.column(name)).transpose()
+    }
+
+    /// A text that is kept.
+    pub(crate) fn shared(&self, name: &str) -> Result<Arc<str>, ReadError> {
+        self.column::<&str>(name).map(Arc::from)
     }
 
     /// A number of all 64 bits.

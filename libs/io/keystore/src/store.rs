@@ -108,8 +108,8 @@ impl Store {
         }
     }
 
-    /// Everything that a start needs: the whole store but audit entries and grants that ended more than a
-    /// day ago.
+    /// Everything that a start needs: the whole store but audit entries, and of grants only the latest and the revoked
+    /// ones, what the newest of each subscriber is, and how many end when.
     ///
     /// # Errors
     /// [`ReadError`]: the database does not answer, or a row was changed by something else than a store.
@@ -191,38 +191,68 @@ fn open(reading: &mut Option<SqliteConnection>) -> Result<&mut SqliteConnection,
 
 #[cfg(test)]
 mod tests {
-    use record::Nai;
+    use std::net::Ipv4Addr;
 
     use super::*;
 
-    fn grant(id: u64, ends: u64) -> Change {
-        Change::PutGrant(Grant {
+    fn grant(id: u64, ends: u64) -> Grant {
+        Grant {
             id,
             request: [0; 16],
             nai: Nai::parse("traveller-one@home.example").unwrap(),
+            earlier: None,
             home_agent: "ha@home.example".into(),
             foreign_agent: None,
-            care_of: "10.51.1.2".into(),
+            care_of: Ipv4Addr::new(10, 51, 1, 2),
             keys: Vec::new(),
             issued: 0,
             ends,
             revoked: None,
-        })
+        }
     }
 
-    async fn loaded(store: &Store, now: u64) -> Vec<u64> {
-        store.load_at(now).await.unwrap().grants.iter().map(|grant| grant.id).collect()
+    fn put(id: u64) -> Change {
+        Change::PutGrant(grant(id, 1))
+    }
+
+    async fn loaded(store: &Store) -> Vec<u64> {
+        store.load_at(0).await.unwrap().grants.iter().map(|grant| grant.id).collect()
     }
 
     #[tokio::test]
-    async fn a_start_leaves_out_grants_that_ended_a_day_ago() {
+    async fn a_start_finds_the_latest_and_the_revoked_grants_and_counts_the_others() {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(&folder.path().join("kdc.db"), Key::new([1; 32])).await.unwrap();
-        store.commit(vec![grant(1, 100), grant(2, 101), grant(3, u64::MAX)]).await.unwrap();
-        assert_eq!(loaded(&store, 0).await, [1, 2, 3]);
-        assert_eq!(loaded(&store, 86_499).await, [1, 2, 3]);
-        assert_eq!(loaded(&store, 86_500).await, [2, 3]);
-        assert_eq!(loaded(&store, 86_501).await, [3]);
+        let nai = |user: &str| Nai::parse(&format!("{user}@home.example")).unwrap();
+        let of = |id, user, issued, ends, revoked| {
+            Change::PutGrant(Grant { nai: nai(user), issued, ends, revoked, ..grant(id, 0) })
+        };
+        let list = vec![
+            of(1, "one", 100_000, 100_600, None),
+            of(2, "two", 100_000, 165_535, None),
+            of(4, "one", 165_000, 165_535, Some(165_001)),
+            of(6, "one", 165_100, 165_900, None),
+            of(7, "one", 165_200, 165_900, None),
+        ];
+        store.commit(list).await.unwrap();
+        let at = async |now| {
+            let state = store.load_at(now).await.unwrap();
+            let lately: Vec<u64> = state.grants.iter().map(|grant| grant.id).collect();
+            let newest: Vec<String> =
+                state.newest_grants.iter().map(|(nai, id)| format!("{} {id}", nai.user())).collect();
+            (lately, newest.join(" "), state.grants_ending)
+        };
+        let newest = |text: &str| text.to_owned();
+        assert_eq!(
+            at(165_160).await,
+            (vec![4, 6, 7], newest("one 7 two 2"), vec![(165_535, 2), (165_900, 2)])
+        );
+        assert_eq!(at(165_161).await, (vec![4, 7], newest("one 7 two 2"), vec![(165_535, 2), (165_900, 2)]));
+        assert_eq!(at(165_535).await, (vec![4], newest("one 7 two 2"), vec![(165_900, 2)]));
+        // An hour after its end nobody asks for it any more.
+        assert_eq!(at(169_135).await, (vec![4], newest("one 7 two 2"), vec![]));
+        assert_eq!(at(169_136).await, (vec![], newest("one 7"), vec![]));
+        assert_eq!(at(0).await.0, [1, 2, 4, 6, 7], "a clock that is far behind hides nothing");
     }
 
     #[tokio::test]
@@ -231,11 +261,11 @@ mod tests {
         let settings = Settings { max_pages: Some(50), ..Settings::default() };
         let path = folder.path().join("kdc.db");
         let store = Store::open_with(&path, Key::new([1; 32]), settings).await.unwrap();
-        store.commit(vec![grant(1, 1)]).await.unwrap();
+        store.commit(vec![put(1)]).await.unwrap();
 
-        let large = store.commit((1000..5000).map(|id| grant(id, 1)).collect());
+        let large = store.commit((1000..5000).map(put).collect());
         // In one transaction with it if they met in the queue; then neither fits.
-        let small = store.commit(vec![grant(2, 1)]);
+        let small = store.commit(vec![put(2)]);
         let full = Err(CommitError::Unavailable("the disk is full".to_owned()));
         assert_eq!(large.await, full);
         let expected = match small.await {
@@ -245,11 +275,11 @@ mod tests {
                 vec![1]
             }
         };
-        assert_eq!(loaded(&store, 0).await, expected);
+        assert_eq!(loaded(&store).await, expected);
 
-        assert_eq!(store.commit(vec![grant(2, 1)]).await, Ok(()));
+        assert_eq!(store.commit(vec![put(2)]).await, Ok(()));
         store.close().await;
         let store = Store::open_with(&path, Key::new([1; 32]), settings).await.unwrap();
-        assert_eq!(loaded(&store, 0).await, [1, 2]);
+        assert_eq!(loaded(&store).await, [1, 2]);
     }
 }

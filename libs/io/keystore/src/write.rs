@@ -248,13 +248,14 @@ impl<'a> Changes<'a> {
             .bind(signed(of.id))
             .bind(&of.request[..])
             .bind(of.nai.as_str())
-            .bind(&of.home_agent)
+            .bind(&*of.home_agent)
             .bind(of.foreign_agent.as_deref())
-            .bind(&of.care_of)
+            .bind(of.care_of.to_string())
             .bind(signed(of.issued))
             .bind(signed(of.ends))
             .bind(of.revoked.map(signed))
-            .bind(grant::pack(&of.keys));
+            .bind(grant::pack(&of.keys))
+            .bind(of.earlier.map(signed));
         self.run(query).await
     }
 
@@ -262,10 +263,10 @@ impl<'a> Changes<'a> {
         let query = sqlx::query(APPEND_AUDIT)
             .bind(signed(of.number))
             .bind(signed(of.unix_ms))
-            .bind(&of.actor)
-            .bind(&of.role)
-            .bind(&of.action)
-            .bind(&of.subject)
+            .bind(&*of.actor)
+            .bind(&*of.role)
+            .bind(&*of.action)
+            .bind(&*of.subject)
             .bind(&of.outcome);
         match self.execute(query).await?.rows_affected() {
             1 => Ok(()),
@@ -342,10 +343,10 @@ const PUT_SEQUENCE: &str = "INSERT INTO sequences (link, below) VALUES (?1, ?2)
     ON CONFLICT (link) DO UPDATE SET below = ?2";
 
 const PUT_GRANT: &str =
-    "INSERT INTO grants (id, request, nai, home_agent, foreign_agent, care_of, issued, ends, revoked, keys)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
+    "INSERT INTO grants (id, request, nai, home_agent, foreign_agent, care_of, issued, ends, revoked, keys, earlier)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
     ON CONFLICT (id) DO UPDATE SET request = ?2, nai = ?3, home_agent = ?4, foreign_agent = ?5, care_of = ?6,
-        issued = ?7, ends = ?8, revoked = ?9, keys = ?10";
+        issued = ?7, ends = ?8, revoked = ?9, keys = ?10, earlier = ?11";
 
 const APPEND_AUDIT: &str = "INSERT INTO audit (number, unix_ms, actor, role, action, subject, outcome)
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)

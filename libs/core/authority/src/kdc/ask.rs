@@ -1,10 +1,12 @@
 //! What is asked of the key distribution centre, by whom, and what it answers.
 
+use std::sync::Arc;
+
 use crypto::{Cipher, Key};
 use record::{Change, CommitError, Grant, HomeAgent, Plain, RealmKey, Subscriber, SubscriberState};
 use wire::mip::Spi;
 
-use super::{Event, Refusal};
+use super::{Event, GrantsWanted, Refusal};
 
 /// Names one ask until it is answered; of the shell's choice.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -14,9 +16,9 @@ pub struct Ticket(pub u64);
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Caller {
     /// Common name of the certificate.
-    pub name: String,
+    pub name: Arc<str>,
     /// Role of the certificate, in the words of the audit trail.
-    pub role: String,
+    pub role: Arc<str>,
 }
 
 /// What the shell hands in.
@@ -39,6 +41,13 @@ pub enum Request {
         /// Durable, or nothing of it.
         result: Result<(), CommitError>,
     },
+    /// What [`Effect::Read`] with this number found.
+    Grants {
+        /// The number.
+        read: u64,
+        /// In order of number; or why the store cannot be read.
+        result: Result<Vec<Grant>, String>,
+    },
 }
 
 /// What the shell has to do.
@@ -49,6 +58,13 @@ pub enum Effect {
         commit: u64,
         /// The changes, never empty.
         changes: Vec<Change>,
+    },
+    /// Read durable grants, then say what was found.
+    Read {
+        /// Comes back with [`Request::Grants`].
+        read: u64,
+        /// Which.
+        wanted: GrantsWanted,
     },
     /// Answer an ask.
     Answer {

@@ -3,12 +3,15 @@
 //! Refusals of one caller, and a home agent's connecting, are limited, so that a broken or hostile client cannot
 //! fill the disk; what was left out is counted in its next entry.
 
-use std::{collections::BTreeMap, net::Ipv4Addr, time::Duration};
+use std::{borrow::Cow, collections::BTreeMap, net::Ipv4Addr, sync::Arc, time::Duration};
 
-use record::AuditEntry;
+use record::{AuditEntry, Nai};
 use sansio::{Instant, Now};
 
-use super::{Answer, Ask, Caller, Kdc, check::shortened};
+use super::{
+    Answer, Ask, Caller, Kdc,
+    check::{shortened, shortened_shared},
+};
 
 /// Entries of such a kind per caller and [`WINDOW`].
 const ENTRIES: u32 = 30;
@@ -18,7 +21,7 @@ const TEXT: usize = 300;
 
 /// Counts entries of one kind per caller.
 #[derive(Default)]
-pub(super) struct EntryLimit(BTreeMap<String, Window>);
+pub(super) struct EntryLimit(BTreeMap<Arc<str>, Window>);
 
 struct Window {
     start: Instant,
@@ -28,8 +31,9 @@ struct Window {
 
 impl EntryLimit {
     /// `Some(left out before)` if one more may be recorded.
-    fn admit(&mut self, name: &str, now: Instant) -> Option<u32> {
-        let window = self.0.entry(name.to_owned()).or_insert(Window { start: now, recorded: 0, left_out: 0 });
+    fn admit(&mut self, name: &Arc<str>, now: Instant) -> Option<u32> {
+        let window =
+            self.0.entry(Arc::clone(name)).or_insert(Window { start: now, recorded: 0, left_out: 0 });
         if now - window.start >= WINDOW {
             (window.start, window.recorded) = (now, 0);
         }
@@ -40,11 +44,16 @@ impl EntryLimit {
         window.recorded += 1;
         Some(std::mem::take(&mut window.left_out))
     }
+
+    /// Forgets callers of whom nothing was left out and nothing came for a while.
+    pub(super) fn forget(&mut self, now: Instant) {
+        self.0.retain(|_, window| now - window.start < WINDOW || window.left_out > 0);
+    }
 }
 
 impl Ask {
     /// What is wanted and on what, in the words of the audit trail, and whether it is a rehearsal.
-    pub(super) fn in_words(&self) -> (String, String, bool) {
+    pub(super) fn in_words(&self) -> (Cow<'static, str>, String, bool) {
         let (action, subject, dry_run) = match self {
             Self::Enrol(enrol) => ("enrol subscriber", enrol.nai.clone(), enrol.dry_run),
             Self::Rotate { nai, dry_run, .. } => ("rotate subscriber", nai.clone(), *dry_run),
@@ -59,15 +68,21 @@ impl Ask {
                 ("revoke association", with_reason(&id.to_string(), reason), *dry_run)
             }
             Self::RegisterHomeAgent { name, dry_run, .. } => ("register home agent", name.clone(), *dry_run),
-            Self::Issue(issue) => ("issue keys", issue.nai.clone(), false),
-            Self::Refuse { action, .. } => (action.as_str(), String::new(), false),
+            // It says so itself.
+            Self::Issue(_) => ("issue keys", String::new(), false),
+            Self::Refuse { action, .. } => return (Cow::Owned(action.clone()), String::new(), false),
             Self::Watch { since } => ("take over subscribers", format!("changes after {since}"), false),
             Self::ChangesSince { .. } => ("take over subscribers", String::new(), false),
             Self::Subscribers { .. } | Self::Subscriber { .. } => ("read subscribers", String::new(), false),
             Self::Grants { .. } => ("read associations", String::new(), false),
             Self::HomeAgents => ("read home agents", String::new(), false),
         };
-        (action.to_owned(), subject, dry_run)
+        (Cow::Borrowed(action), subject, dry_run)
+    }
+
+    /// True if grants that stand in the store end with it.
+    pub(super) const fn revokes(&self) -> bool {
+        matches!(self, Self::RevokeSubscriber { .. } | Self::RevokeAssociation { .. })
     }
 
     /// True if it changes nothing and is not recorded.
@@ -134,6 +149,26 @@ impl Kdc {
         self.ledger.audit(|number| entry(number, caller, [action, subject, &outcome], now));
     }
 
+    /// Keys were issued; returns the number of the entry. All of it was checked already.
+    pub(super) fn audit_issue(
+        &mut self,
+        caller: &Caller,
+        action: &'static str,
+        nai: &Nai,
+        outcome: String,
+        now: Now,
+    ) -> u64 {
+        self.ledger.audit(|number| AuditEntry {
+            number,
+            unix_ms: unix_ms(now),
+            actor: shortened_shared(&caller.name, TEXT),
+            role: shortened_shared(&caller.role, TEXT),
+            action: Cow::Borrowed(action),
+            subject: nai.shared(),
+            outcome,
+        })
+    }
+
     /// A home agent begins to take over; one that comes and goes all the time is not recorded each time.
     pub(super) fn audit_watch(&mut self, caller: &Caller, action: &str, subject: &str, now: Now) {
         let Some(left_out) = self.watches.admit(&caller.name, now.mono) else { return };
@@ -163,11 +198,15 @@ impl Kdc {
 fn entry(number: u64, caller: &Caller, [action, subject, outcome]: [&str; 3], now: Now) -> AuditEntry {
     AuditEntry {
         number,
-        unix_ms: u64::try_from(now.unix.as_millis()).unwrap_or(u64::MAX),
-        actor: shortened(&caller.name, TEXT),
-        role: shortened(&caller.role, TEXT),
-        action: shortened(action, TEXT),
-        subject: shortened(subject, TEXT),
+        unix_ms: unix_ms(now),
+        actor: shortened_shared(&caller.name, TEXT),
+        role: shortened_shared(&caller.role, TEXT),
+        action: Cow::Owned(shortened(action, TEXT)),
+        subject: shortened(subject, TEXT).into(),
         outcome: shortened(outcome, 2 * TEXT),
     }
+}
+
+fn unix_ms(now: Now) -> u64 {
+    u64::try_from(now.unix.as_millis()).unwrap_or(u64::MAX)
 }

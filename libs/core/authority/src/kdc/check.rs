@@ -1,6 +1,6 @@
 //! Checks of what people and home agents send in.
 
-use std::net::Ipv4Addr;
+use std::{net::Ipv4Addr, sync::Arc};
 
 use record::{Nai, NaiError};
 
@@ -22,12 +22,12 @@ pub(super) fn own_nai(what: &'static str, text: &str, realm: &str) -> Result<Nai
 }
 
 /// An agent's identifier in any realm.
-pub(super) fn agent_nai(what: &'static str, text: &str) -> Result<Nai, Refusal> {
-    let nai = any_nai(what, text)?;
+pub(super) fn agent_name(what: &'static str, text: &str) -> Result<(), Refusal> {
+    Nai::check(text).map_err(|why| Refusal::Nai { what, text: shortened(text, 80), why })?;
     if text.len() > AGENT_NAME {
         return Err(Refusal::AgentName(text.to_owned(), text.len(), what));
     }
-    Ok(nai)
+    Ok(())
 }
 
 pub(super) fn any_nai(what: &'static str, text: &str) -> Result<Nai, Refusal> {
@@ -80,12 +80,25 @@ pub(super) fn reason(text: &str) -> Result<(), Refusal> {
 
 /// At most `limit` characters of `text`, without control characters: fit for a log and an audit trail.
 pub(super) fn shortened(text: &str, limit: usize) -> String {
+    // Nearly every text, and as many octets as characters at most.
+    if is_fit(text, limit) {
+        return text.to_owned();
+    }
     let clean = |c: char| if c.is_control() { '\u{fffd}' } else { c };
     let mut short: String = text.chars().take(limit).map(clean).collect();
     if text.chars().nth(limit).is_some() {
         short.push('…');
     }
     short
+}
+
+/// The same of a shared text, which stays shared if nothing has to be left out.
+pub(super) fn shortened_shared(text: &Arc<str>, limit: usize) -> Arc<str> {
+    if is_fit(text, limit) { Arc::clone(text) } else { shortened(text, limit).into() }
+}
+
+fn is_fit(text: &str, limit: usize) -> bool {
+    text.len() <= limit && text.bytes().all(|b| (0x20..0x7f).contains(&b))
 }
 
 #[cfg(test)]
@@ -121,5 +134,9 @@ mod tests {
         assert_eq!(shortened("abc", 3), "abc");
         assert_eq!(shortened("abcd", 3), "abc…");
         assert_eq!(shortened("a\n\u{1b}[2J", 9), "a\u{fffd}\u{fffd}[2J");
+        assert_eq!(shortened("\u{e4}\u{f6}\u{fc}\u{7f}", 3), "\u{e4}\u{f6}\u{fc}…");
+        let text: Arc<str> = "abc".into();
+        assert!(Arc::ptr_eq(&shortened_shared(&text, 3), &text));
+        assert_eq!(&*shortened_shared(&text, 2), "ab…");
     }
 }

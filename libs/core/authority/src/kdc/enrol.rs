@@ -36,7 +36,7 @@ impl Kdc {
             0 => None,
             n => Some(u16::try_from(n).map_err(|_| Refusal::Lifetime(n, 0))?),
         };
-        let generation = match self.ledger.subscriber(&nai) {
+        let generation = match self.ledger.subscriber(nai.as_str()) {
             Some(known) if known.state == SubscriberState::Active => {
                 return Err(Refusal::AlreadyEnrolled(nai));
             }
@@ -90,7 +90,7 @@ impl Kdc {
         dry_run: bool,
         time: u64,
     ) -> Result<Answer, Refusal> {
-        check::agent_nai("the home agent", name)?;
+        check::agent_name("the home agent", name)?;
         check::own_nai("the home agent", name, &self.realm)?;
         let address = match address {
             "" => None,

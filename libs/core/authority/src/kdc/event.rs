@@ -1,6 +1,8 @@
 //! What happens at a key distribution centre, for who watches it. Unlike the audit trail it is not kept.
 
-use super::Answer;
+use std::{fmt, sync::Arc};
+
+use super::{Answer, Way};
 
 /// Kinds of events.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -49,9 +51,32 @@ pub struct Event {
     /// What.
     pub kind: EventKind,
     /// To whom: a NAI or a number.
-    pub subject: String,
+    pub subject: Arc<str>,
     /// More, for a person; no secret.
-    pub detail: String,
+    pub detail: Detail,
+}
+
+/// What more there is to say; [`fmt::Display`] says it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Detail {
+    /// In these words.
+    Text(String),
+    /// Keys were issued.
+    Issued {
+        /// Number of the grant.
+        id: u64,
+        /// Of the registration.
+        way: Way,
+    },
+}
+
+impl fmt::Display for Detail {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text(text) => f.write_str(text),
+            Self::Issued { id, way } => write!(f, "association {id} {way}"),
+        }
+    }
 }
 
 /// The event of an audited change; issues of keys make their own.

@@ -2,12 +2,15 @@
 //!
 //! The keys are fresh random values, made for one registration and given to the asking home agent alone. They
 //! are remembered for a minute, in memory only, so that a home agent whose answer was lost can ask again with
-//! the same number; the store gets their names. After a restart the same number gets new keys under the same
-//! grant: the ones before reached nobody who would still use them.
+//! the same number; the store gets their names. If the process started anew within that minute, the same number gets
+//! new keys under the same grant: the ones before reached nobody who would still use them. After the minute nobody waits
+//! for the answer, and the number is like a new one.
 
 use std::{
     collections::{BTreeMap, VecDeque},
+    fmt,
     net::Ipv4Addr,
+    sync::Arc,
     time::Duration,
 };
 
@@ -17,8 +20,7 @@ use sansio::{Instant, Now};
 use wire::mip::Spi;
 
 use super::{
-    Answer, Caller, Event, EventKind, Issue, Issued, Kdc, Pair, Refusal, check, ledger::IssueName,
-    read::serves,
+    Answer, Caller, Event, EventKind, Issue, Issued, Kdc, Pair, Refusal, check, event::Detail, read::serves,
 };
 
 /// How long an answer can be had again.
@@ -29,8 +31,8 @@ const REMEMBERED_MOST: usize = 65_536;
 /// An issue whose every part was checked.
 struct Checked {
     nai: Nai,
-    home_agent: String,
-    foreign_agent: Option<String>,
+    home_agent: Arc<str>,
+    foreign_agent: Option<Arc<str>>,
     care_of: Ipv4Addr,
     lifetime: u32,
     request: [u8; 16],
@@ -56,23 +58,27 @@ impl Kdc {
     fn check_issue(&self, caller: &Caller, ask: &Issue) -> Result<Checked, Refusal> {
         let agent = self.asking_home_agent(caller)?;
         let request = ask.request.as_slice().try_into().map_err(|_| Refusal::RequestId(ask.request.len()))?;
-        let nai = check::own_nai("the subscriber", &ask.nai, &self.realm)?;
-        let Some(subscriber) = self.ledger.subscriber(&nai) else {
+        let Some(subscriber) = self.ledger.subscriber(&ask.nai) else {
+            let nai = check::own_nai("the subscriber", &ask.nai, &self.realm)?;
             return Err(Refusal::UnknownSubscriber(nai));
         };
+        let nai = subscriber.nai.clone();
         if !serves(agent, subscriber) {
-            let (home_agent, owner) = (caller.name.clone(), subscriber.home_agent);
+            let (home_agent, owner) = (caller.name.to_string(), subscriber.home_agent);
             return Err(Refusal::NotItsSubscriber { nai, home_agent, owner });
         }
         if subscriber.state == SubscriberState::Revoked {
             return Err(Refusal::RevokedSubscriber(nai));
         }
-        let foreign_agent = match ask.foreign_agent.as_str() {
+        let foreign_agent: Option<Arc<str>> = match ask.foreign_agent.as_str() {
             "" => None,
-            name => Some(check::agent_nai("the foreign agent", name)?.to_string()),
+            name => {
+                check::agent_name("the foreign agent", name)?;
+                Some(name.into())
+            }
         };
         if foreign_agent.as_ref() == Some(&caller.name) {
-            return Err(Refusal::AgentOfItself(caller.name.clone()));
+            return Err(Refusal::AgentOfItself(caller.name.to_string()));
         }
         let care_of = check::host("care-of address", &ask.care_of)?;
         if !(1..=u32::from(u16::MAX)).contains(&ask.lifetime) {
@@ -82,39 +88,43 @@ impl Kdc {
             return Err(Refusal::LifetimeOfSubscriber { asked: ask.lifetime, limit, nai });
         }
         let (key1, key2_and_key3) = check_spis(ask, foreign_agent.is_some())?;
-        let (home_agent, lifetime) = (caller.name.clone(), ask.lifetime);
+        let (home_agent, lifetime) = (Arc::clone(&caller.name), ask.lifetime);
         Ok(Checked { nai, home_agent, foreign_agent, care_of, lifetime, request, key1, key2_and_key3 })
     }
 
     fn issue(&mut self, caller: &Caller, checked: &Checked, now: Now) -> Result<Issued, Refusal> {
-        let name = (checked.home_agent.clone(), checked.request);
-        let earlier = self.ledger.issue(&name).cloned();
-        if let Some(earlier) = &earlier {
-            if !checked.asks_for(earlier) {
+        let name = (checked.request, Arc::clone(&checked.home_agent));
+        let mut earlier = None;
+        if let Some(Remembrance { grant, keys, .. }) = self.remembered.of(&name) {
+            if !checked.asks_for(grant) {
                 return Err(Refusal::RequestReused);
             }
-            if earlier.revoked.is_some() {
-                return Err(Refusal::AssociationOver { id: earlier.id, how: "revoked" });
+            if self.ledger.grants().is_revoked(grant) {
+                return Err(Refusal::AssociationOver { id: grant.id, how: "revoked" });
             }
-            if let Some(issued) = self.remembered.recall(&name) {
-                return Ok(issued);
+            if let Some(keys) = keys {
+                return Ok(keys.duplicate());
             }
+            earlier = Some((grant.id, grant.earlier, grant.ends));
         }
         let keys = [self.rng.key(), self.rng.key(), self.rng.key()];
         let what = if earlier.is_some() { "issue keys again" } else { "issue keys" };
-        self.audit_done(caller, what, checked.nai.as_str(), &checked.in_words(), now);
-        let id = earlier.map_or(self.ledger.last_audit(), |grant| grant.id);
-        let event = Event {
+        let outcome = format!("done: {}", checked.in_words());
+        let number = self.audit_issue(caller, what, &checked.nai, outcome, now);
+        let id = earlier.map_or(number, |(id, ..)| id);
+        self.ledger.tell(Event {
             kind: EventKind::AssociationIssued,
-            subject: checked.nai.to_string(),
-            detail: format!("association {id} {}", checked.in_words()),
-        };
-        self.ledger.tell(event);
-        self.ledger.put_grant(checked.grant(id, &keys, now.unix.as_secs()));
+            subject: checked.nai.shared(),
+            detail: Detail::Issued { id, way: checked.in_words() },
+        });
+        let before =
+            earlier.map_or_else(|| self.ledger.grants().newest(&checked.nai), |(_, before, _)| before);
+        let grant = checked.grant(id, before, &keys, now.unix.as_secs());
+        self.ledger.put_grant(grant.clone(), earlier.map(|(.., ends)| ends));
         let [key1, key2, key3] = keys;
         let key2_and_key3 = checked.key2_and_key3.is_some().then_some((key2, key3));
         let issued = Issued { request: checked.request, id, key1, key2_and_key3 };
-        self.remembered.add(name, checked.nai.clone(), issued.duplicate(), now.mono + REMEMBERED);
+        self.remembered.add(name, grant, issued.duplicate(), now.mono + REMEMBERED);
         Ok(issued)
     }
 }
@@ -152,28 +162,28 @@ fn check_spis(ask: &Issue, with_agent: bool) -> Result<(Pair, Option<(Pair, Pair
 }
 
 impl Checked {
-    fn pairs(&self) -> Vec<(AssociationKind, Pair)> {
-        let mut pairs = vec![(AssociationKind::Key1, self.key1)];
-        if let Some((key2, key3)) = self.key2_and_key3 {
-            pairs.extend([(AssociationKind::Key2, key2), (AssociationKind::Key3, key3)]);
-        }
-        pairs
+    fn pairs(&self) -> impl Iterator<Item = (AssociationKind, Pair)> + use<> {
+        let others = self.key2_and_key3;
+        let others =
+            others.map(|(key2, key3)| [(AssociationKind::Key2, key2), (AssociationKind::Key3, key3)]);
+        [(AssociationKind::Key1, self.key1)].into_iter().chain(others.into_iter().flatten())
     }
 
-    fn grant(&self, id: u64, keys: &[Key; 3], time: u64) -> Grant {
-        let named = self.pairs().into_iter().zip(keys).map(|((kind, pair), key)| GrantKey {
+    fn grant(&self, id: u64, earlier: Option<u64>, keys: &[Key; 3], time: u64) -> Grant {
+        let named = self.pairs().zip(keys).map(|((kind, pair), key)| GrantKey {
             kind,
             first: pair.first,
             second: pair.second,
-            fingerprint: key.fingerprint_hex(),
+            fingerprint: u64::from_be_bytes(key.fingerprint()),
         });
         Grant {
             id,
             request: self.request,
             nai: self.nai.clone(),
-            home_agent: self.home_agent.clone(),
+            earlier,
+            home_agent: Arc::clone(&self.home_agent),
             foreign_agent: self.foreign_agent.clone(),
-            care_of: self.care_of.to_string(),
+            care_of: self.care_of,
             keys: named.collect(),
             issued: time,
             ends: time.saturating_add(u64::from(self.lifetime)),
@@ -186,44 +196,91 @@ impl Checked {
         let indices = grant.keys.iter().map(|k| (k.kind, Pair { first: k.first, second: k.second }));
         grant.nai == self.nai
             && grant.foreign_agent == self.foreign_agent
-            && grant.care_of == self.care_of.to_string()
+            && grant.care_of == self.care_of
             && grant.ends == grant.issued.saturating_add(u64::from(self.lifetime))
             && indices.eq(self.pairs())
     }
 
-    fn in_words(&self) -> String {
-        let agent = self.foreign_agent.as_deref().unwrap_or("no foreign agent");
-        format!("through {agent} at {} for {} s", self.care_of, self.lifetime)
+    fn in_words(&self) -> Way {
+        let (foreign_agent, care_of) = (self.foreign_agent.clone(), self.care_of);
+        Way { foreign_agent, care_of, lifetime: self.lifetime }
     }
 }
 
-/// Answers that can be had again, by the asker's number. The keys in them are wiped when they go.
+/// The way of a registration that keys were issued for; text once somebody reads it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Way {
+    foreign_agent: Option<Arc<str>>,
+    care_of: Ipv4Addr,
+    lifetime: u32,
+}
+
+impl fmt::Display for Way {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let agent = self.foreign_agent.as_deref().unwrap_or("no foreign agent");
+        write!(f, "through {agent} at {} for {} s", self.care_of, self.lifetime)
+    }
+}
+
+/// Names one issue: the asker's own number for it, and who asked.
+type IssueName = ([u8; 16], Arc<str>);
+
+/// Issues of the last minute with their answers, by the asker's number. The keys in them are wiped when they go.
 #[derive(Default)]
 pub(super) struct Remembered {
-    answers: BTreeMap<IssueName, (Nai, Issued)>,
+    issues: BTreeMap<IssueName, Remembrance>,
     ends: VecDeque<(Instant, IssueName)>,
-    uncommitted: Vec<IssueName>,
+    /// Those that a start found; their minute begins with the first input.
+    found: Vec<IssueName>,
+    uncommitted: Vec<(IssueName, Option<Remembrance>)>,
+}
+
+struct Remembrance {
+    until: Instant,
+    grant: Grant,
+    /// `None` after a start, and once something of the subscriber was revoked.
+    keys: Option<Issued>,
 }
 
 impl Remembered {
-    fn add(&mut self, name: IssueName, nai: Nai, issued: Issued, until: Instant) {
+    /// Those that were issued lately, in order of number.
+    pub(super) fn new(grants: Vec<Grant>) -> Self {
+        let mut remembered = Self::default();
+        let more = grants.len().saturating_sub(REMEMBERED_MOST);
+        for grant in grants.into_iter().skip(more) {
+            let name = (grant.request, Arc::clone(&grant.home_agent));
+            remembered.found.push(name.clone());
+            remembered.issues.insert(name, Remembrance { until: Instant::default(), grant, keys: None });
+        }
+        remembered
+    }
+
+    /// How much of them is in memory.
+    #[cfg(test)]
+    pub(super) fn entries(&self) -> usize {
+        self.issues.len() + self.ends.len() + self.found.len() + self.uncommitted.len()
+    }
+
+    fn add(&mut self, name: IssueName, grant: Grant, keys: Issued, until: Instant) {
         if self.ends.len() >= REMEMBERED_MOST
             && let Some((_, oldest)) = self.ends.pop_front()
         {
-            self.answers.remove(&oldest);
+            self.issues.remove(&oldest);
         }
-        self.answers.insert(name.clone(), (nai, issued));
+        let before = self.issues.insert(name.clone(), Remembrance { until, grant, keys: Some(keys) });
         self.ends.push_back((until, name.clone()));
-        self.uncommitted.push(name);
+        self.uncommitted.push((name, before));
     }
 
-    fn recall(&self, name: &IssueName) -> Option<Issued> {
-        self.answers.get(name).map(|(_, issued)| issued.duplicate())
+    fn of(&self, name: &IssueName) -> Option<&Remembrance> {
+        self.issues.get(name)
     }
 
-    /// A subscriber's answers are not given again.
+    /// A subscriber's keys are not given again.
     pub(super) fn drop_of(&mut self, nai: &Nai) {
-        self.answers.retain(|_, (owner, _)| owner != nai);
+        for issue in self.issues.values_mut().filter(|issue| issue.grant.nai == *nai) {
+            issue.keys = None;
+        }
     }
 
     /// What was added is durable.
@@ -233,15 +290,27 @@ impl Remembered {
 
     /// What was added is not durable: it is forgotten.
     pub(super) fn put_back(&mut self) {
-        for name in self.uncommitted.drain(..) {
-            self.answers.remove(&name);
+        for (name, before) in std::mem::take(&mut self.uncommitted).into_iter().rev() {
+            match before {
+                Some(before) => drop(self.issues.insert(name, before)),
+                None => drop(self.issues.remove(&name)),
+            }
         }
     }
 
     /// Forgets what is over at `now`.
     pub(super) fn forget(&mut self, now: Instant) {
+        for name in std::mem::take(&mut self.found) {
+            if let Some(issue) = self.issues.get_mut(&name) {
+                issue.until = now + REMEMBERED;
+                self.ends.push_back((issue.until, name));
+            }
+        }
         while let Some((_, name)) = self.ends.pop_front_if(|(until, _)| *until <= now) {
-            self.answers.remove(&name);
+            // It may have been issued again since.
+            if self.issues.get(&name).is_some_and(|issue| issue.until <= now) {
+                self.issues.remove(&name);
+            }
         }
     }
 

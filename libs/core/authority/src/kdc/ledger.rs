@@ -5,16 +5,14 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    mem::take,
     net::Ipv4Addr,
 };
 
 use record::{AuditEntry, Change, Grant, HomeAgent, Nai, RealmKey, State, Subscriber, SubscriberState};
 use wire::mip::Spi;
 
-use super::Event;
-
-/// Names one issue: who asked, and its own number for it.
-pub(super) type IssueName = (String, [u8; 16]);
+use super::{Event, grants::Grants};
 
 /// The first change number of the epoch after the one of `change`, at `time` (seconds since 1970).
 ///
@@ -39,11 +37,9 @@ pub(super) struct Ledger {
     spis: BTreeSet<u32>,
     overlaps: BTreeSet<(u64, Nai)>,
     realm_keys: BTreeMap<Spi, RealmKey>,
-    /// Removed since this start: a home agent that connects gets all keys anyway.
+    /// Removed since this start, each index once: a home agent that connects gets all keys anyway.
     removed_keys: BTreeMap<u64, Spi>,
-    grants: BTreeMap<u64, Grant>,
-    grants_of: BTreeMap<Nai, BTreeSet<u64>>,
-    by_issue: BTreeMap<IssueName, u64>,
+    grants: Grants,
     home_agents: BTreeMap<String, HomeAgent>,
     change: u64,
     last_audit: u64,
@@ -61,21 +57,20 @@ struct Journal {
 enum Undo {
     Subscriber(Nai, Option<Subscriber>),
     RealmKey(Spi, Option<RealmKey>),
-    RemovedKey(u64),
-    Grant(u64, Option<Grant>),
+    RemovedKeys(BTreeMap<u64, Spi>),
     HomeAgent(String, Option<HomeAgent>),
     Change(u64),
     Audit(u64),
 }
 
 impl Ledger {
-    /// How many subscribers, home agents and grants.
-    pub(super) fn held(&self) -> [usize; 3] {
-        [self.subscribers.len(), self.home_agents.len(), self.grants.len()]
+    /// How many subscribers and home agents, and grants that have not ended.
+    pub(super) fn held(&self) -> [u64; 3] {
+        [self.subscribers.len() as u64, self.home_agents.len() as u64, self.grants.running()]
     }
 
-    /// From what the store held.
-    pub(super) fn new(state: State) -> Self {
+    /// From what the store held; the grants issued lately are left there.
+    pub(super) fn new(state: &mut State) -> Self {
         let mut ledger = Self {
             subscribers: BTreeMap::new(),
             by_change: BTreeMap::new(),
@@ -84,32 +79,33 @@ impl Ledger {
             overlaps: BTreeSet::new(),
             realm_keys: BTreeMap::new(),
             removed_keys: BTreeMap::new(),
-            grants: BTreeMap::new(),
-            grants_of: BTreeMap::new(),
-            by_issue: BTreeMap::new(),
+            grants: Grants::new(
+                take(&mut state.newest_grants),
+                take(&mut state.grants_ending),
+                &state.grants,
+            ),
             home_agents: BTreeMap::new(),
             change: state.subscriber_cursor,
             last_audit: state.last_audit,
             journal: Journal::default(),
         };
-        for subscriber in state.subscribers {
+        for subscriber in take(&mut state.subscribers) {
             ledger.change = ledger.change.max(subscriber.change);
             ledger.set_subscriber(&subscriber.nai.clone(), Some(subscriber));
         }
-        for key in state.realm_keys {
+        for key in take(&mut state.realm_keys) {
             ledger.change = ledger.change.max(key.change);
             ledger.realm_keys.insert(key.id, key);
         }
-        for grant in state.grants {
-            ledger.set_grant(grant.id, Some(grant));
-        }
-        ledger.home_agents.extend(state.home_agents.into_iter().map(|agent| (agent.name.clone(), agent)));
+        ledger
+            .home_agents
+            .extend(take(&mut state.home_agents).into_iter().map(|agent| (agent.name.clone(), agent)));
         ledger
     }
 
     // --- reading ---
 
-    pub(super) fn subscriber(&self, nai: &Nai) -> Option<&Subscriber> {
+    pub(super) fn subscriber(&self, nai: &str) -> Option<&Subscriber> {
         self.subscribers.get(nai)
     }
 
@@ -165,26 +161,8 @@ impl Ledger {
         self.spis.contains(&spi)
     }
 
-    pub(super) fn grant(&self, id: u64) -> Option<&Grant> {
-        self.grants.get(&id)
-    }
-
-    pub(super) fn grants_after(&self, after: u64) -> impl Iterator<Item = &Grant> {
-        self.grants.range((std::ops::Bound::Excluded(after), std::ops::Bound::Unbounded)).map(|(_, g)| g)
-    }
-
-    /// One subscriber's grants in order of number, after number `after`.
-    pub(super) fn grants_of<'a>(
-        &'a self,
-        nai: &Nai,
-        after: u64,
-    ) -> impl Iterator<Item = &'a Grant> + use<'a> {
-        let ids = self.grants_of.get(nai).into_iter().flatten();
-        ids.filter(move |id| **id > after).filter_map(|id| self.grants.get(id))
-    }
-
-    pub(super) fn issue(&self, name: &IssueName) -> Option<&Grant> {
-        self.by_issue.get(name).and_then(|id| self.grants.get(id))
+    pub(super) const fn grants(&self) -> &Grants {
+        &self.grants
     }
 
     pub(super) fn home_agent(&self, name: &str) -> Option<&HomeAgent> {
@@ -234,8 +212,9 @@ impl Ledger {
         // No row keeps the number, and it must not be given out again after a restart.
         self.journal.changes.extend([Change::RemoveRealmKey(id), Change::SubscriberCursor(change)]);
         let before = self.realm_keys.remove(&id);
+        self.journal.undo.extend([Undo::RealmKey(id, before), Undo::RemovedKeys(self.removed_keys.clone())]);
+        self.removed_keys.retain(|_, other| *other != id);
         self.removed_keys.insert(change, id);
-        self.journal.undo.extend([Undo::RealmKey(id, before), Undo::RemovedKey(change)]);
     }
 
     /// Tells of it once it is durable.
@@ -243,11 +222,17 @@ impl Ledger {
         self.journal.events.push(event);
     }
 
-    pub(super) fn put_grant(&mut self, grant: Grant) {
-        let id = grant.id;
+    /// A new grant, or one that was issued again and would have ended at `instead_of`.
+    pub(super) fn put_grant(&mut self, grant: Grant, instead_of: Option<u64>) {
+        self.grants.add(&grant, instead_of);
+        self.journal.changes.push(Change::PutGrant(grant));
+    }
+
+    /// Ends a grant at `time`, in seconds since 1970.
+    pub(super) fn revoke_grant(&mut self, mut grant: Grant, time: u64) {
+        grant.revoked = Some(time);
         self.journal.changes.push(Change::PutGrant(grant.clone()));
-        let before = self.set_grant(id, Some(grant));
-        self.journal.undo.push(Undo::Grant(id, before));
+        self.grants.revoke(grant);
     }
 
     pub(super) fn put_home_agent(&mut self, agent: HomeAgent) {
@@ -277,23 +262,24 @@ impl Ledger {
 
     /// What must be made durable now.
     pub(super) fn take_changes(&mut self) -> Vec<Change> {
-        std::mem::take(&mut self.journal.changes)
+        take(&mut self.journal.changes)
     }
 
     /// It is durable; returns what is to be told.
     pub(super) fn keep(&mut self) -> Vec<Event> {
-        std::mem::take(&mut self.journal).events
+        self.grants.keep();
+        take(&mut self.journal).events
     }
 
     /// It is not durable: everything since the last [`keep`](Self::keep) is undone.
     pub(super) fn put_back(&mut self) {
-        for undo in std::mem::take(&mut self.journal).undo.into_iter().rev() {
+        self.grants.put_back();
+        for undo in take(&mut self.journal).undo.into_iter().rev() {
             match undo {
                 Undo::Subscriber(nai, before) => drop(self.set_subscriber(&nai, before)),
                 Undo::RealmKey(id, Some(before)) => drop(self.realm_keys.insert(id, before)),
                 Undo::RealmKey(id, None) => drop(self.realm_keys.remove(&id)),
-                Undo::RemovedKey(change) => drop(self.removed_keys.remove(&change)),
-                Undo::Grant(id, before) => drop(self.set_grant(id, before)),
+                Undo::RemovedKeys(before) => self.removed_keys = before,
                 Undo::HomeAgent(name, Some(before)) => drop(self.home_agents.insert(name, before)),
                 Undo::HomeAgent(name, None) => drop(self.home_agents.remove(&name)),
                 Undo::Change(before) => self.change = before,
@@ -302,12 +288,14 @@ impl Ledger {
         }
     }
 
-    /// Forgets grants that ended before `time` (seconds since 1970); the store keeps its rows.
+    /// Counts no more the grants that have ended at `time` (seconds since 1970).
+    pub(super) fn end_grants(&mut self, time: u64) {
+        self.grants.end(time);
+    }
+
+    /// Forgets revoked grants that are not shown any more at `time`; the store keeps its rows.
     pub(super) fn forget_grants(&mut self, time: u64) {
-        let old: Vec<u64> = self.grants.values().filter(|g| g.ends < time).map(|g| g.id).collect();
-        for id in old {
-            self.set_grant(id, None);
-        }
+        self.grants.forget(time);
     }
 
     // --- keeping the indices right ---
@@ -337,25 +325,6 @@ impl Ledger {
                 self.by_home_address.insert(next.home_address, nai.clone());
             }
             self.subscribers.insert(nai.clone(), next);
-        }
-        before
-    }
-
-    fn set_grant(&mut self, id: u64, next: Option<Grant>) -> Option<Grant> {
-        let before = self.grants.remove(&id);
-        if let Some(before) = &before {
-            self.by_issue.remove(&(before.home_agent.clone(), before.request));
-            if let Some(ids) = self.grants_of.get_mut(&before.nai) {
-                ids.remove(&id);
-                if ids.is_empty() {
-                    self.grants_of.remove(&before.nai);
-                }
-            }
-        }
-        if let Some(next) = next {
-            self.by_issue.insert((next.home_agent.clone(), next.request), id);
-            self.grants_of.entry(next.nai.clone()).or_default().insert(id);
-            self.grants.insert(id, next);
         }
         before
     }

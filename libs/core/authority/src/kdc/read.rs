@@ -3,14 +3,14 @@
 use record::{Grant, HomeAgent, Subscriber};
 
 use super::{
-    Answer, Caller, ChangesPage, Kdc, Page, RealmKeyChange, Refusal, RevokedAssociation, SubscriberView,
-    check,
+    Answer, Ask, Caller, ChangesPage, GrantsWanted, Kdc, Page, RealmKeyChange, Refusal, RevokedAssociation,
+    SubscriberView, check,
 };
 
 impl Kdc {
     /// The registered home agent that asks.
     pub(super) fn asking_home_agent(&self, caller: &Caller) -> Result<&HomeAgent, Refusal> {
-        self.ledger.home_agent(&caller.name).ok_or_else(|| Refusal::NotRegistered(caller.name.clone()))
+        self.ledger.home_agent(&caller.name).ok_or_else(|| Refusal::NotRegistered(caller.name.to_string()))
     }
 
     /// Subscribers of the asking home agent that changed after `since`, and their revoked associations.
@@ -53,8 +53,7 @@ impl Kdc {
     }
 
     fn revoked_of(&self, subscriber: &Subscriber, time: u64) -> Vec<RevokedAssociation> {
-        let grants =
-            self.ledger.grants_of(&subscriber.nai, 0).filter(|g| g.revoked.is_some() && g.ends > time);
+        let grants = self.ledger.grants().revoked_of(&subscriber.nai).filter(|grant| grant.ends > time);
         grants.map(|grant| RevokedAssociation { change: subscriber.change, grant: grant.clone() }).collect()
     }
 
@@ -64,34 +63,52 @@ impl Kdc {
         Answer::Subscribers(page(shown.map(SubscriberView::from), limit))
     }
 
-    pub(super) fn subscriber(&self, nai: &str) -> Result<Answer, Refusal> {
-        let nai = check::any_nai("the subscriber", nai)?;
-        let Some(subscriber) = self.ledger.subscriber(&nai) else {
-            return Err(Refusal::UnknownSubscriber(nai));
+    /// What has to be read out of the store before `ask` can be decided; `None` for nothing.
+    pub(super) fn grants_for(&self, ask: &Ask, time: u64) -> Option<GrantsWanted> {
+        let shown = GrantsWanted::shown(time);
+        let of = |nai: &str| {
+            let subscriber = self.ledger.subscriber(nai)?;
+            Some((subscriber.nai.clone(), self.ledger.grants().newest(&subscriber.nai)?))
         };
-        let grants = self.ledger.grants_of(&nai, 0).cloned().collect();
-        Ok(Answer::Subscriber { subscriber: subscriber.into(), grants })
+        match ask {
+            Ask::Subscriber { nai } => Some(GrantsWanted { of: Some(of(nai)?), ..shown }),
+            Ask::Grants { after, limit, nai, include_ended } => Some(GrantsWanted {
+                of: if nai.is_empty() { None } else { Some(of(nai)?) },
+                after: *after,
+                // One more shows whether there are more.
+                limit: limit.saturating_add(1),
+                live_at: (!include_ended).then_some(time),
+                ..shown
+            }),
+            Ask::RevokeSubscriber { nai, .. } => {
+                Some(GrantsWanted { of: Some(of(nai)?), live_at: Some(time), ..shown })
+            }
+            Ask::RevokeAssociation { id, .. } => {
+                Some(GrantsWanted { after: id.saturating_sub(1), limit: 1, ..shown })
+            }
+            _ => None,
+        }
     }
 
-    pub(super) fn grants(
-        &self,
-        after: u64,
-        limit: usize,
-        nai: &str,
-        include_ended: bool,
-        time: u64,
-    ) -> Result<Answer, Refusal> {
-        let shown = |grant: &&Grant| include_ended || (grant.revoked.is_none() && grant.ends > time);
-        let page = if nai.is_empty() {
-            page(self.ledger.grants_after(after).filter(shown).cloned(), limit)
-        } else {
-            let nai = check::any_nai("the subscriber", nai)?;
-            if self.ledger.subscriber(&nai).is_none() {
-                return Err(Refusal::UnknownSubscriber(nai));
-            }
-            page(self.ledger.grants_of(&nai, after).filter(shown).cloned(), limit)
-        };
-        Ok(Answer::Grants(page))
+    /// A subscriber with its grants.
+    pub(super) fn subscriber(&self, nai: &str, grants: Vec<Grant>) -> Result<Answer, Refusal> {
+        let subscriber = self.known(nai)?.into();
+        Ok(Answer::Subscriber { subscriber, grants })
+    }
+
+    /// At most `limit` of `grants`, which are all or those of one subscriber.
+    pub(super) fn grants(&self, limit: usize, nai: &str, mut grants: Vec<Grant>) -> Result<Answer, Refusal> {
+        if !nai.is_empty() {
+            self.known(nai)?;
+        }
+        let more = grants.len() > limit;
+        grants.truncate(limit);
+        Ok(Answer::Grants(Page { items: grants, more }))
+    }
+
+    fn known(&self, nai: &str) -> Result<&Subscriber, Refusal> {
+        let nai = check::any_nai("the subscriber", nai)?;
+        self.ledger.subscriber(nai.as_str()).ok_or(Refusal::UnknownSubscriber(nai))
     }
 }
 

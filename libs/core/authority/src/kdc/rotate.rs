@@ -21,7 +21,7 @@ impl Kdc {
         if overlap > LONGEST {
             return Err(Refusal::Overlap { asked: overlap, most: LONGEST });
         }
-        let Some(known) = self.ledger.subscriber(&nai) else {
+        let Some(known) = self.ledger.subscriber(nai.as_str()) else {
             return Err(Refusal::UnknownSubscriber(nai));
         };
         if known.state == SubscriberState::Revoked {

@@ -2,6 +2,7 @@
 
 mod answers;
 mod durability;
+mod grants;
 mod rotating;
 
 use std::{collections::BTreeMap, time::Duration};
@@ -46,12 +47,36 @@ impl Durable {
         }
     }
 
-    fn state(&self) -> State {
+    fn newest_grants(&self) -> Vec<(Nai, u64)> {
+        let newest: BTreeMap<Nai, u64> = self.grants.values().map(|g| (g.nai.clone(), g.id)).collect();
+        newest.into_iter().collect()
+    }
+
+    fn grants_ending(&self, time: u64) -> Vec<(u64, u64)> {
+        let mut ending = BTreeMap::<u64, u64>::new();
+        for grant in self.grants.values().filter(|grant| grant.ends > time) {
+            *ending.entry(grant.ends).or_default() += 1;
+        }
+        ending.into_iter().collect()
+    }
+
+    /// Whoever knows the newest grant of a subscriber finds all of them.
+    fn assert_chained(&self) {
+        for (nai, newest) in self.newest_grants() {
+            let of: Vec<u64> = self.grants.values().filter(|g| g.nai == nai).map(|g| g.id).collect();
+            let chain = std::iter::successors(Some(newest), |id| self.grants[id].earlier);
+            assert!(chain.eq(of.into_iter().rev()), "{nai}");
+        }
+    }
+
+    fn state(&self, time: u64) -> State {
         State {
             subscribers: self.subscribers.values().map(Subscriber::duplicate).collect(),
             realm_keys: self.realm_keys.values().map(RealmKey::duplicate).collect(),
             subscriber_cursor: self.cursor,
             grants: self.grants.values().cloned().collect(),
+            newest_grants: self.newest_grants(),
+            grants_ending: self.grants_ending(time),
             home_agents: self.home_agents.values().cloned().collect(),
             last_audit: self.audit.last().map_or(0, |entry| entry.number),
             ..State::default()
@@ -117,7 +142,7 @@ impl Desk {
     fn restart(&mut self) {
         self.starts += 1;
         self.held = None;
-        self.kdc = Kdc::new("home.example", [self.starts; 32], self.durable.state());
+        self.kdc = Kdc::new("home.example", [self.starts; 32], self.durable.state(self.seconds));
     }
 
     fn submit(&mut self, caller: Caller, ask: Ask) -> Ticket {
@@ -150,6 +175,12 @@ impl Desk {
                     if !self.holds {
                         self.commit();
                     }
+                }
+                Output::Effect(Effect::Read { read, wanted }) => {
+                    assert!(self.held.is_none(), "what is read is durable");
+                    let found = self.durable.grants.values().filter(|grant| wanted.holds(grant));
+                    let result = Ok(found.take(wanted.limit).cloned().collect());
+                    self.kdc.handle(Input::Request(Request::Grants { read, result }), self.now());
                 }
                 Output::Effect(Effect::Answer { ticket, answer }) => {
                     assert!(self.answers.insert(ticket, answer).is_none(), "answered once");
@@ -204,11 +235,11 @@ impl Desk {
 }
 
 fn admin() -> Caller {
-    Caller { name: "alice".to_owned(), role: "administrator".to_owned() }
+    Caller { name: "alice".into(), role: "administrator".into() }
 }
 
 fn home_agent(name: &str) -> Caller {
-    Caller { name: name.to_owned(), role: "home-agent".to_owned() }
+    Caller { name: name.into(), role: "home-agent".into() }
 }
 
 fn register(name: &str, address: &str) -> Ask {

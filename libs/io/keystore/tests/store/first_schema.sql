@@ -37,3 +37,7 @@ INSERT INTO grants (id, request, nai, home_agent, care_of, issued, ends)
     VALUES (1, x'00000000000000000000000000000000', 'traveller-50@home.example', 'ha@home.example', '10.51.1.2', 5, -1);
 INSERT INTO grant_keys (grant_id, position, kind, first_spi, second_spi, fingerprint)
     VALUES (1, 0, 1, 600, 601, '0123456789abcdef');
+INSERT INTO grants (id, request, nai, home_agent, care_of, issued, ends, revoked)
+    VALUES (2, x'00000000000000000000000000000000', 'traveller-51@home.example', 'ha@home.example', '10.51.1.2', 5, -1, NULL),
+        (3, x'00000000000000000000000000000000', 'traveller-50@home.example', 'ha@home.example', '10.51.1.2', 5, -1, 6),
+        (7, x'00000000000000000000000000000000', 'traveller-50@home.example', 'ha@home.example', '10.51.1.2', 5, -1, NULL);

@@ -17,29 +17,51 @@ fn ending(id: u64, ends: u64, revoked: Option<u64>) -> Grant {
 async fn filters_narrow_and_pages_follow() {
     let (_folder, path) = place();
     let store = open(&path).await;
-    let foreign = Grant { nai: nai(51), home_agent: "ha2@home.example".into(), ..ending(4, 100, None) };
+    let other = Grant { nai: nai(51), earlier: None, ..ending(4, 100, None) };
     let grants = [
         ending(1, 50, None),
         ending(2, 100, None),
         ending(3, 100, Some(60)),
-        foreign,
-        ending(5, u64::MAX, None),
+        other,
+        Grant { earlier: Some(3), ..ending(5, u64::MAX, None) },
     ];
     store.commit(grants.clone().map(Change::PutGrant).into()).await.unwrap();
 
     let all = GrantFilter::default;
     assert_eq!(store.grants(&all()).await.unwrap(), grants);
-    assert_eq!(ids(&store, GrantFilter { nai: Some(nai(50)), ..all() }).await, [1, 2, 3, 5]);
-    assert_eq!(ids(&store, GrantFilter { nai: Some(nai(52)), ..all() }).await, []);
-    let home_agent = Some("ha2@home.example".to_owned());
-    assert_eq!(ids(&store, GrantFilter { home_agent, ..all() }).await, [4]);
+    assert_eq!(ids(&store, GrantFilter { newest: Some(5), ..all() }).await, [1, 2, 3, 5]);
+    assert_eq!(ids(&store, GrantFilter { newest: Some(3), ..all() }).await, [1, 2, 3]);
+    assert_eq!(ids(&store, GrantFilter { newest: Some(4), ..all() }).await, [4]);
+    assert_eq!(ids(&store, GrantFilter { newest: Some(6), ..all() }).await, []);
     assert_eq!(ids(&store, GrantFilter { live_at: Some(49), ..all() }).await, [1, 2, 4, 5]);
     assert_eq!(ids(&store, GrantFilter { live_at: Some(50), ..all() }).await, [2, 4, 5]);
     assert_eq!(ids(&store, GrantFilter { live_at: Some(100), ..all() }).await, [5]);
     assert_eq!(ids(&store, GrantFilter { ends_after: Some(50), ..all() }).await, [2, 3, 4, 5]);
     assert_eq!(ids(&store, GrantFilter { limit: 2, ..all() }).await, [1, 2]);
     assert_eq!(ids(&store, GrantFilter { after: 2, limit: 2, ..all() }).await, [3, 4]);
-    let both =
-        GrantFilter { nai: Some(nai(50)), live_at: Some(60), after: 1, limit: 1, home_agent: None, ..all() };
-    assert_eq!(ids(&store, both).await, [2]);
+    let several = GrantFilter { newest: Some(5), live_at: Some(60), after: 1, limit: 1, ..all() };
+    assert_eq!(ids(&store, several).await, [2]);
+}
+
+#[tokio::test]
+async fn what_was_issued_long_ago_is_passed_over() {
+    let (_folder, path) = place();
+    let store = open(&path).await;
+    // With gaps: audit entries of other kinds have numbers between them.
+    let grants = (1..=60).map(|n| Grant {
+        issued: 1000 + n,
+        earlier: (n > 2).then(|| (n - 2) * 7),
+        nai: nai(u8::try_from(50 + n % 2).unwrap()),
+        ..grant(n * 7)
+    });
+    store.commit(grants.map(Change::PutGrant).collect()).await.unwrap();
+    let since = |issued_since| GrantFilter { issued_since, ..GrantFilter::default() };
+    for (time, first) in [(0, 7), (1001, 7), (1002, 14), (1030, 210), (1060, 420)] {
+        let expected: Vec<u64> = (first..=420).step_by(7).collect();
+        assert_eq!(ids(&store, since(time)).await, expected, "{time}");
+        assert_eq!(ids(&store, GrantFilter { after: first, ..since(time) }).await, expected[1..], "{time}");
+    }
+    assert_eq!(ids(&store, since(1061)).await, []);
+    let of = GrantFilter { newest: Some(420), ..since(1055) };
+    assert_eq!(ids(&store, of).await, [56 * 7, 58 * 7, 420]);
 }

@@ -1,7 +1,8 @@
 //! A store of the first schema comes over whole.
 
-use std::path::Path;
+use std::{net::Ipv4Addr, path::Path};
 
+use keystore::GrantFilter;
 use record::{
     Association, AssociationKind, Binding, Change, Grant, GrantKey, HomeAgent, Seen, State, Subscriber,
     Visitor,
@@ -54,13 +55,6 @@ fn old_visitor(n: u8) -> Visitor {
 }
 
 fn expected() -> State {
-    let key = GrantKey {
-        kind: AssociationKind::Key1,
-        first: Spi(600),
-        second: Spi(601),
-        fingerprint: "0123456789abcdef".into(),
-    };
-    let home_agent = "ha@home.example".to_owned();
     State {
         subscribers: vec![old_subscriber(50), old_subscriber(51)],
         subscriber_cursor: 7,
@@ -71,21 +65,40 @@ fn expected() -> State {
         visitors: vec![old_visitor(9), old_visitor(50)],
         revocations: vec![],
         sequences: vec![(0, 256)],
-        grants: vec![Grant {
-            id: 1,
-            request: [0; 16],
-            nai: nai(50),
-            home_agent: home_agent.clone(),
-            foreign_agent: None,
-            care_of: "10.51.1.2".into(),
-            keys: vec![key],
-            issued: 5,
-            ends: u64::MAX,
-            revoked: None,
-        }],
+        // The revoked one; all were issued long ago.
+        grants: vec![grants()[2].clone()],
+        newest_grants: vec![],
+        grants_ending: vec![],
         last_audit: 1,
-        home_agents: vec![HomeAgent { name: home_agent, address: Some(home(2)), registered: 1 }],
+        home_agents: vec![HomeAgent {
+            name: "ha@home.example".into(),
+            address: Some(home(2)),
+            registered: 1,
+        }],
     }
+}
+
+/// The grants of the first schema, each with the one before it of the same subscriber.
+fn grants() -> [Grant; 4] {
+    let key = GrantKey {
+        kind: AssociationKind::Key1,
+        first: Spi(600),
+        second: Spi(601),
+        fingerprint: 0x0123_4567_89ab_cdef,
+    };
+    [(1, 50, None), (2, 51, None), (3, 50, Some(1)), (7, 50, Some(3))].map(|(id, n, earlier)| Grant {
+        id,
+        request: [0; 16],
+        nai: nai(n),
+        earlier,
+        home_agent: "ha@home.example".into(),
+        foreign_agent: None,
+        care_of: Ipv4Addr::new(10, 51, 1, 2),
+        keys: if id == 1 { vec![key.clone()] } else { vec![] },
+        issued: 5,
+        ends: u64::MAX,
+        revoked: (id == 3).then_some(6),
+    })
 }
 
 #[tokio::test]
@@ -94,9 +107,13 @@ async fn a_store_of_the_first_schema_loses_nothing() {
     old_store(&path).await;
     let store = open(&path).await;
     assert_eq!(show(&store.load().await.unwrap()), show(&expected()));
+    assert_eq!(store.grants(&GrantFilter::default()).await.unwrap(), grants());
+    let of_one = GrantFilter { newest: Some(7), ..GrantFilter::default() };
+    assert_eq!(store.grants(&of_one).await.unwrap(), [0, 2, 3].map(|n| grants()[n].clone()));
     store.close().await;
     let store = open(&path).await;
     assert_eq!(show(&store.load().await.unwrap()), show(&expected()));
+    assert_eq!(store.grants(&GrantFilter::default()).await.unwrap(), grants());
     assert_eq!(count(&path, "SELECT count(*) FROM sqlite_schema WHERE name GLOB 'old_*'").await, 0);
 }
 

@@ -37,6 +37,8 @@ fn full() -> State {
         revocations: [50, 51].map(revocation).into(),
         sequences: vec![(0, 65_536), (u32::MAX, 256)],
         grants: vec![grant(3), grant(4)],
+        newest_grants: vec![(nai(50), 4)],
+        grants_ending: vec![(u64::MAX, 2)],
         last_audit: 4,
         home_agents: home_agents(),
     }

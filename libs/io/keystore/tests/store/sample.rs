@@ -183,25 +183,23 @@ pub(crate) fn revocation(n: u8) -> Revocation {
 }
 
 pub(crate) fn grant(id: u64) -> Grant {
-    let key = |kind| GrantKey {
-        kind,
-        first: Spi(700),
-        second: Spi(u32::MAX),
-        fingerprint: "0123456789abcdef".into(),
-    };
+    let key =
+        |kind| GrantKey { kind, first: Spi(700), second: Spi(u32::MAX), fingerprint: 0x0123_4567_89ab_cdef };
     let through_agent = id.is_multiple_of(2);
     Grant {
         id,
         request: [7; 16],
         nai: nai(50),
+        earlier: (id > 1).then(|| id - 1),
         home_agent: "ha@home.example".into(),
         foreign_agent: through_agent.then(|| "fa-a@visited-a.example".into()),
-        care_of: "10.51.1.2".into(),
+        care_of: Ipv4Addr::new(10, 51, 1, 2),
         keys: match through_agent {
             true => [AssociationKind::Key1, AssociationKind::Key2, AssociationKind::Key3].map(key).into(),
             false => vec![key(AssociationKind::Key1)],
         },
-        issued: 1_790_000_000,
+        // Always lately.
+        issued: i64::MAX.cast_unsigned(),
         ends: u64::MAX,
         revoked: (!through_agent).then_some(1_790_000_100),
     }
@@ -282,12 +280,14 @@ fn show_revocation(of: &Revocation) -> String {
 pub(crate) fn show(of: &State) -> Vec<String> {
     let State { subscribers, subscriber_cursor, seen, realm_keys, bindings, .. } = of;
     let State { visitors, revocations, sequences, grants, last_audit, home_agents, assigned, .. } = of;
+    let State { newest_grants, grants_ending, .. } = of;
     let mut lines = vec![format!("{subscriber_cursor} {last_audit} {seen:?} {sequences:?} {assigned:?}")];
     lines.extend(subscribers.iter().map(show_subscriber));
     lines.extend(realm_keys.iter().map(show_realm_key));
     lines.extend(bindings.iter().map(show_binding));
     lines.extend(visitors.iter().map(show_visitor));
     lines.extend(revocations.iter().map(show_revocation));
+    lines.push(format!("{newest_grants:?} {grants_ending:?}"));
     lines.extend(grants.iter().map(|grant| format!("{grant:?}")));
     lines.extend(home_agents.iter().map(|home_agent| format!("{home_agent:?}")));
     lines

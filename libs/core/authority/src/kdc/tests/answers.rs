@@ -18,7 +18,7 @@ fn enrolment_makes_a_key_an_index_and_an_audit_entry() {
     assert_eq!((first.change, second.change), (1, 2));
     assert_eq!(desk.published, [1, 2]);
     let entry = desk.last_entry();
-    assert_eq!((entry.actor.as_str(), entry.action.as_str()), ("alice", "enrol subscriber"));
+    assert_eq!((&*entry.actor, &*entry.action), ("alice", "enrol subscriber"));
     assert!(entry.outcome.starts_with("done: home address 10.11.1.51"), "{}", entry.outcome);
     let key: String = second.key0.expose().iter().map(|b| format!("{b:02x}")).collect();
     assert!(!entry.outcome.contains(&key));
@@ -143,7 +143,7 @@ fn every_refused_issue_says_why_and_changes_nothing() {
 }
 
 impl Issue {
-    fn with_lifetime(mut self, lifetime: u32) -> Self {
+    pub(super) fn with_lifetime(mut self, lifetime: u32) -> Self {
         self.lifetime = lifetime;
         self
     }
@@ -204,7 +204,7 @@ fn keys_are_fresh_in_every_issue_and_only_their_names_are_kept() {
 }
 
 #[test]
-fn the_same_request_gets_the_same_keys_for_a_minute_and_the_same_grant_for_ever() {
+fn the_same_request_gets_the_same_keys_for_a_minute_and_is_a_new_one_afterwards() {
     let mut desk = Desk::furnished();
     let ask = || Ask::Issue(issue(1));
     let first = issued(desk.done(home_agent(HOME_AGENT), ask()));
@@ -213,13 +213,31 @@ fn the_same_request_gets_the_same_keys_for_a_minute_and_the_same_grant_for_ever(
     assert!(again.key1 == first.key1 && again.id == first.id);
     desk.pass(1);
     let later = issued(desk.done(home_agent(HOME_AGENT), ask()));
-    assert!(later.key1 != first.key1 && later.id == first.id);
-    assert_eq!(desk.durable.grants.len(), 1);
-    assert_eq!(desk.durable.grants[&first.id].keys[0].fingerprint, later.key1.fingerprint_hex());
+    assert!(later.key1 != first.key1 && later.id != first.id);
+    assert_eq!(desk.durable.grants.len(), 2);
+}
+
+#[test]
+fn the_same_request_gets_new_keys_and_the_same_grant_if_the_machine_started_anew_meanwhile() {
+    let mut desk = Desk::furnished();
+    let ask = || Ask::Issue(issue(1));
+    let first = issued(desk.done(home_agent(HOME_AGENT), ask()));
     desk.restart();
     let restarted = issued(desk.done(home_agent(HOME_AGENT), ask()));
-    assert!(restarted.key1 != later.key1 && restarted.id == first.id);
+    assert!(restarted.key1 != first.key1 && restarted.id == first.id);
     assert_eq!(desk.last_entry().action, "issue keys again");
+    let fingerprint = u64::from_be_bytes(restarted.key1.fingerprint());
+    assert_eq!(
+        (desk.durable.grants.len(), desk.durable.grants[&first.id].keys[0].fingerprint),
+        (1, fingerprint)
+    );
+    // Its minute begins with the last answer.
+    desk.pass(59);
+    assert!(issued(desk.done(home_agent(HOME_AGENT), ask())).key1 == restarted.key1);
+    assert!(matches!(
+        desk.refused(home_agent(HOME_AGENT), Ask::Issue(issue(1).with_lifetime(599))),
+        Refusal::RequestReused
+    ));
 }
 
 #[test]
@@ -259,7 +277,7 @@ fn a_revoked_association_is_told_to_the_home_agent_until_it_would_have_ended() {
     let kept = issued(desk.done(home_agent(HOME_AGENT), Ask::Issue(issue(2)))).id;
     let revoke = |id| Ask::RevokeAssociation { id, reason: "stolen".into(), dry_run: false };
     desk.done(admin(), revoke(id));
-    assert_eq!(desk.last_entry().subject, format!("{id} (stolen)"));
+    assert_eq!(*desk.last_entry().subject, format!("{id} (stolen)"));
     assert!(matches!(desk.refused(admin(), revoke(id)), Refusal::AssociationOver { how: "revoked", .. }));
     let page = changes(desk.done(home_agent(HOME_AGENT), since(1)));
     assert_eq!((page.revoked.len(), page.revoked[0].grant.id, page.subscribers.len()), (1, id, 1));
