@@ -141,6 +141,7 @@ impl Shell<HomeAgent> for World {
     }
 
     fn settled(&mut self, core: &HomeAgent) {
+        self.line.flush();
         // Whoever is told of a tunnel may use it at once.
         if std::mem::take(&mut self.table_changed) {
             self.tunnel.swap(self.table.clone());

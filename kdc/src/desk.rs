@@ -8,7 +8,7 @@ use std::{
 };
 
 use anyhow::Context as _;
-use authority::{Answer, Ask, Caller, Class, Effect, GrantsWanted, Kdc, Refusal, Request, Ticket};
+use authority::{Answer, Ask, Caller, Class, Effect, GrantsWanted, Issue, Kdc, Refusal, Request, Ticket};
 use keystore::{GrantFilter, Store};
 use sansio::{Input, Instant, Machine as _, Now, Output};
 use tokio::{
@@ -25,11 +25,19 @@ const WAITING: usize = 1024;
 const TOGETHER: usize = 512;
 
 type Reply = oneshot::Sender<Result<Answer, Refusal>>;
+type Replies = oneshot::Sender<Vec<Result<Answer, Refusal>>>;
+
+/// What comes to the desk.
+enum Asked {
+    One(Caller, Ask, Reply),
+    /// Keys for many registrations; answered together.
+    Issues(Caller, Vec<Issue>, Replies),
+}
 
 /// The way to the machine; cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Desk {
-    asks: mpsc::Sender<(Caller, Ask, Reply)>,
+    asks: mpsc::Sender<Asked>,
     published: watch::Receiver<u64>,
     audited: watch::Receiver<u64>,
     events: Events,
@@ -87,6 +95,7 @@ impl Desk {
             store,
             inbox,
             waiting: BTreeMap::new(),
+            together: BTreeMap::new(),
             tickets: 0,
             begun: JoinSet::new(),
             published: published_to,
@@ -126,8 +135,22 @@ impl Desk {
     /// Asks and waits for the answer.
     pub(crate) async fn ask(&self, caller: Caller, ask: Ask) -> Result<Answer, Failure> {
         let (reply, answer) = oneshot::channel();
-        self.asks.send((caller, ask, reply)).await.map_err(|_| Failure::Gone)?;
+        self.asks.send(Asked::One(caller, ask, reply)).await.map_err(|_| Failure::Gone)?;
         answer.await.map_err(|_| Failure::Gone)?.map_err(Failure::Refused)
+    }
+
+    /// Asks for keys for many registrations, which go into one commit if they can; the answers are in the same order.
+    pub(crate) async fn issue(
+        &self,
+        caller: Caller,
+        issues: Vec<Issue>,
+    ) -> Result<Vec<Result<Answer, Refusal>>, Failure> {
+        if issues.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (replies, answers) = oneshot::channel();
+        self.asks.send(Asked::Issues(caller, issues, replies)).await.map_err(|_| Failure::Gone)?;
+        answers.await.map_err(|_| Failure::Gone)
     }
 
     /// The number of the last durable change of subscribers.
@@ -144,9 +167,11 @@ impl Desk {
 struct Work {
     kdc: Kdc,
     store: Store,
-    inbox: mpsc::Receiver<(Caller, Ask, Reply)>,
+    inbox: mpsc::Receiver<Asked>,
     /// With whether keys were asked for.
     waiting: BTreeMap<Ticket, (Reply, bool)>,
+    /// Those that are answered together, by the first of their tickets, which follow each other.
+    together: BTreeMap<Ticket, Together>,
     tickets: u64,
     /// Commits and reads that are on their way.
     begun: JoinSet<Request>,
@@ -154,6 +179,13 @@ struct Work {
     audited: watch::Sender<u64>,
     events: Events,
     figures: Arc<Figures>,
+}
+
+/// Issues that are answered together.
+struct Together {
+    answers: Vec<Option<Result<Answer, Refusal>>>,
+    missing: usize,
+    replies: Replies,
 }
 
 impl Work {
@@ -184,18 +216,61 @@ impl Work {
                     if count == 0 {
                         return;
                     }
-                    self.figures.asked(count);
-                    let asks = asked.drain(..).map(|(caller, ask, reply)| {
-                        self.tickets += 1;
-                        let ticket = Ticket(self.tickets);
-                        self.waiting.insert(ticket, (reply, matches!(ask, Ask::Issue(_))));
-                        (ticket, caller, ask)
-                    });
-                    Input::Request(Request::Asks(asks.collect()))
+                    let mut asks = Vec::with_capacity(count);
+                    asked.drain(..).for_each(|asked| self.take(asked, &mut asks));
+                    self.figures.asked(asks.len());
+                    Input::Request(Request::Asks(asks))
                 }
                 () = sleep_until(wake) => Input::Tick,
             };
             self.kdc.handle(input, now());
+        }
+    }
+
+    fn ticket(&mut self) -> Ticket {
+        self.tickets += 1;
+        Ticket(self.tickets)
+    }
+
+    /// Gives tickets to what was asked.
+    fn take(&mut self, asked: Asked, asks: &mut Vec<(Ticket, Caller, Ask)>) {
+        match asked {
+            Asked::One(caller, ask, reply) => {
+                let ticket = self.ticket();
+                self.waiting.insert(ticket, (reply, matches!(ask, Ask::Issue(_))));
+                asks.push((ticket, caller, ask));
+            }
+            Asked::Issues(caller, issues, replies) => {
+                let answers = issues.iter().map(|_| None).collect::<Vec<_>>();
+                let together = Together { missing: answers.len(), answers, replies };
+                self.together.insert(Ticket(self.tickets + 1), together);
+                for issue in issues {
+                    asks.push((self.ticket(), caller.clone(), Ask::Issue(issue)));
+                }
+            }
+        }
+    }
+
+    /// Hands an answer to whoever waits for it.
+    fn answer(&mut self, ticket: Ticket, answer: Result<Answer, Refusal>) {
+        if let Some((reply, for_keys)) = self.waiting.remove(&ticket) {
+            self.figures.answered(for_keys, &answer);
+            // A caller that has gone away wants no answer any more.
+            let _ = reply.send(answer);
+            return;
+        }
+        let Some((first, together)) = self.together.range_mut(..=ticket).next_back() else { return };
+        self.figures.answered(true, &answer);
+        let first = *first;
+        let place = usize::try_from(ticket.0 - first.0).ok().and_then(|at| together.answers.get_mut(at));
+        if let Some(place) = place {
+            *place = Some(answer);
+            together.missing -= 1;
+        }
+        if together.missing == 0
+            && let Some(done) = self.together.remove(&first)
+        {
+            let _ = done.replies.send(done.answers.into_iter().flatten().collect());
         }
     }
 
@@ -215,13 +290,7 @@ impl Work {
                         Request::Grants { read, result: result.map_err(|error| error.to_string()) }
                     });
                 }
-                Output::Effect(Effect::Answer { ticket, answer }) => {
-                    // A caller that has gone away wants no answer any more.
-                    if let Some((reply, for_keys)) = self.waiting.remove(&ticket) {
-                        self.figures.answered(for_keys, &answer);
-                        let _ = reply.send(answer);
-                    }
-                }
+                Output::Effect(Effect::Answer { ticket, answer }) => self.answer(ticket, answer),
                 Output::Effect(Effect::Publish { change }) => drop(self.published.send_replace(change)),
                 Output::Effect(Effect::Notify(event)) => {
                     self.events.tell(event);

@@ -1,11 +1,11 @@
 //! `KeyDistribution`: what home agents ask. Which subscribers and keys a home agent gets is decided by the
 //! machine, by the name in its certificate.
 
-use std::{fmt, pin::Pin};
+use std::{fmt, mem::take, pin::Pin, sync::Arc};
 
 use admin::Role;
 use authority::{Answer, Ask, Caller, ChangesPage};
-use futures_util::{Stream, StreamExt as _, future::join_all};
+use futures_util::{Stream, StreamExt as _};
 use proto::kdc::{
     AcknowledgeChangesReply, AcknowledgeChangesRequest, CaughtUp, IssueKeysBatch, IssueKeysBatchReply,
     IssueKeysReply, IssueKeysRequest, IssueKeysStreamReply, Refusal, SubscriberChange,
@@ -18,7 +18,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use crate::{
     convert,
-    desk::Desk,
+    desk::{Desk, Failure},
     permit::permit,
     watchers::{Connected, Watchers},
 };
@@ -60,7 +60,7 @@ impl KeyDistribution for Distribution {
         let caller = self.home_agent(&request, "WatchSubscribers").await?;
         let since = request.into_inner().since;
         self.desk.ask(caller.clone(), Ask::Watch { since }).await?;
-        tracing::info!(home_agent = caller.name, since, "a home agent takes over subscribers");
+        tracing::info!(home_agent = &*caller.name, since, "a home agent takes over subscribers");
         let (to, stream) = mpsc::channel(READY);
         let connected = self.watchers.connect(&caller.name, since.min(*self.desk.published().borrow()));
         self.desk.events().push("home-agent-connected", &caller.name, &format!("has changes up to {since}"));
@@ -122,22 +122,33 @@ fn trace(octets: &[u8]) -> Option<impl tracing::Value + use<>> {
     Some(tracing::field::display(Trace(u128::from_be_bytes(octets))))
 }
 
-async fn issue(desk: &Desk, caller: Caller, request: IssueKeysRequest) -> Result<IssueKeysReply, Status> {
-    let trace = trace(&request.trace);
-    let home_agent = caller.name.clone();
-    let answer = desk.ask(caller, Ask::Issue(convert::issue_from(request))).await.map_err(Status::from);
-    match answer.inspect_err(|why| {
-        tracing::warn!(word = "keys_refused", trace, home_agent, "no keys issued: {}", why.message());
-    })? {
-        Answer::Issued(issued) => {
+/// What the machine said, in the log and for the home agent.
+fn told(
+    home_agent: &str,
+    octets: &[u8],
+    answer: Result<Answer, Status>,
+) -> Result<authority::Issued, Status> {
+    let trace = trace(octets);
+    match answer {
+        Ok(Answer::Issued(issued)) => {
             tracing::info!(word = "keys_issued", trace, home_agent, association = issued.id, "keys issued");
-            Ok(convert::issued(&issued))
+            Ok(issued)
         }
-        _ => Err(Status::internal("the machine answered something else")),
+        Ok(_) => Err(Status::internal("the machine answered something else")),
+        Err(why) => {
+            tracing::warn!(word = "keys_refused", trace, home_agent, "no keys issued: {}", why.message());
+            Err(why)
+        }
     }
 }
 
-/// All of them are asked before the first answer is waited for, so that one commit holds them.
+async fn issue(desk: &Desk, caller: Caller, mut request: IssueKeysRequest) -> Result<IssueKeysReply, Status> {
+    let (home_agent, trace) = (Arc::clone(&caller.name), take(&mut request.trace));
+    let answer = desk.ask(caller, Ask::Issue(convert::issue_from(request))).await.map_err(Status::from);
+    told(&home_agent, &trace, answer).map(|issued| convert::issued(&issued))
+}
+
+/// All of them are asked together, so that one commit holds them.
 async fn replies_to(
     desk: &Desk,
     caller: Caller,
@@ -146,20 +157,26 @@ async fn replies_to(
     if batch.requests.len() > BATCH {
         return Err(Status::invalid_argument(format!("a message has at most {BATCH} requests")));
     }
-    let replies = batch.requests.into_iter().map(|asked| reply_in_stream(desk, caller.clone(), asked));
-    Ok(IssueKeysBatchReply { replies: join_all(replies).await })
-}
-
-async fn reply_in_stream(desk: &Desk, caller: Caller, request: IssueKeysRequest) -> IssueKeysStreamReply {
-    let request_id = request.request_id.clone();
-    let result = match issue(desk, caller, request).await {
-        Ok(issued) => issue_keys_stream_reply::Result::Issued(issued),
-        Err(status) => issue_keys_stream_reply::Result::Refusal(Refusal {
-            code: i32::from(status.code()).unsigned_abs(),
-            message: status.message().to_owned(),
-        }),
-    };
-    IssueKeysStreamReply { request_id, result: Some(result) }
+    let home_agent = Arc::clone(&caller.name);
+    let mut asked = Vec::with_capacity(batch.requests.len());
+    let issues = batch.requests.into_iter().map(|mut request| {
+        asked.push((request.request_id.clone(), take(&mut request.trace)));
+        convert::issue_from(request)
+    });
+    let issues = issues.collect();
+    let answers = desk.issue(caller, issues).await?;
+    let replies = answers.into_iter().zip(asked).map(|(answer, (request_id, trace))| {
+        let answer = answer.map_err(|refusal| Status::from(Failure::Refused(refusal)));
+        let result = match told(&home_agent, &trace, answer) {
+            Ok(issued) => issue_keys_stream_reply::Result::Issued(convert::issued(&issued)),
+            Err(status) => issue_keys_stream_reply::Result::Refusal(Refusal {
+                code: i32::from(status.code()).unsigned_abs(),
+                message: status.message().to_owned(),
+            }),
+        };
+        IssueKeysStreamReply { request_id, result: Some(result) }
+    });
+    Ok(IssueKeysBatchReply { replies: replies.collect() })
 }
 
 /// One home agent that takes over subscribers.

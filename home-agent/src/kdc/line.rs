@@ -33,6 +33,8 @@ use super::Kdc;
 const DEADLINE: Duration = Duration::from_secs(3);
 /// Questions in one message: fewer than the key distribution centre takes.
 const BATCH: usize = 256;
+/// Hand-overs of questions that are taken at a time.
+const TOGETHER: usize = 64;
 /// Messages that wait for the connection.
 const READY: usize = 4;
 
@@ -40,10 +42,13 @@ type Number = [u8; 16];
 /// A question with the exchange that is to be finished until it is answered.
 type Asked = (Ticket, KeyRequest, Option<Unfinished>);
 
-/// Both ends that the home agent holds.
+/// Both ends that the home agent holds. Questions and answers cross to the other thread many at a time: to wake it costs
+/// more than most of what it does.
 pub(crate) struct Line {
-    questions: UnboundedSender<Asked>,
-    answers: UnboundedReceiver<Request>,
+    questions: UnboundedSender<Vec<Asked>>,
+    unsent: Vec<Asked>,
+    answers: UnboundedReceiver<Vec<Request>>,
+    answered: std::vec::IntoIter<Request>,
 }
 
 impl Line {
@@ -52,7 +57,7 @@ impl Line {
     pub(crate) fn open(profile: &Profile) -> anyhow::Result<Self> {
         let (questions, asked) = mpsc::unbounded_channel();
         let (answer, answers) = mpsc::unbounded_channel();
-        let asking = Asking { asked, open: Open::default(), answer };
+        let asking = Asking { asked, open: Open::default(), answer, told: Vec::new() };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         // A channel belongs to the runtime that it is made in.
         let kdc = {
@@ -61,27 +66,38 @@ impl Line {
         };
         let keep = move || runtime.block_on(asking.run(kdc));
         std::thread::Builder::new().name("keys".to_owned()).spawn(keep)?;
-        Ok(Self { questions, answers })
+        Ok(Self { questions, unsent: Vec::new(), answers, answered: Vec::new().into_iter() })
     }
 
-    /// Asks; the answer comes out of [`Self::answer`]. The core bounds how many it waits for.
-    pub(crate) fn ask(&self, ticket: Ticket, question: KeyRequest, share: Option<Unfinished>) {
-        // The task lives as long as this end does.
-        let _ = self.questions.send((ticket, question, share));
+    /// Asks with the next [`Self::flush`]; the answer comes out of [`Self::answer`]. The core bounds how many it waits
+    /// for.
+    pub(crate) fn ask(&mut self, ticket: Ticket, question: KeyRequest, share: Option<Unfinished>) {
+        self.unsent.push((ticket, question, share));
+    }
+
+    /// Sends off what was asked.
+    pub(crate) fn flush(&mut self) {
+        if !self.unsent.is_empty() {
+            // The task lives as long as this end does.
+            let _ = self.questions.send(std::mem::take(&mut self.unsent));
+        }
     }
 
     /// The next answer; may be dropped at any time.
     pub(crate) async fn answer(&mut self) -> Option<Request> {
-        self.answers.recv().await
+        loop {
+            if let Some(next) = self.answered.next() {
+                return Some(next);
+            }
+            self.answered = self.answers.recv().await?.into_iter();
+        }
     }
 }
 
 /// A question without its answer.
 struct Question {
     ticket: Ticket,
-    request: IssueKeysRequest,
-    /// KEY 2 and KEY 3 are wanted too.
-    with_agent: bool,
+    request: KeyRequest,
     share: Option<Unfinished>,
     /// It was asked on a stream that broke.
     again: bool,
@@ -98,20 +114,21 @@ struct Open {
 }
 
 impl Open {
-    fn take(&mut self, (ticket, question, share): Asked) {
-        let number = question.request;
-        let with_agent = question.with_agent.is_some();
-        let request = request_of(question);
-        self.ends.push_back((Instant::now() + DEADLINE, number));
-        self.unasked.push(number);
-        self.questions.insert(number, Question { ticket, request, with_agent, share, again: false });
+    fn take(&mut self, asked: Vec<Asked>) {
+        let end = Instant::now() + DEADLINE;
+        for (ticket, request, share) in asked {
+            let number = request.request;
+            self.ends.push_back((end, number));
+            self.unasked.push(number);
+            self.questions.insert(number, Question { ticket, request, share, again: false });
+        }
     }
 
     /// What is asked next, at most one message.
     fn batch(&mut self) -> IssueKeysBatch {
         let count = self.unasked.len().min(BATCH);
         let numbers = self.unasked.drain(..count);
-        let requests = numbers.filter_map(|number| Some(self.questions.get(&number)?.request.clone()));
+        let requests = numbers.filter_map(|number| Some(request_of(&self.questions.get(&number)?.request)));
         IssueKeysBatch { requests: requests.collect() }
     }
 
@@ -147,9 +164,11 @@ impl Open {
 }
 
 struct Asking {
-    asked: UnboundedReceiver<Asked>,
+    asked: UnboundedReceiver<Vec<Asked>>,
     open: Open,
-    answer: UnboundedSender<Request>,
+    answer: UnboundedSender<Vec<Request>>,
+    /// Answers that were not handed over yet.
+    told: Vec<Request>,
 }
 
 /// The home agent is ending.
@@ -166,6 +185,7 @@ impl Asking {
             for ticket in self.open.broken() {
                 self.tell(ticket, Err(refusal(why.code(), why.message())));
             }
+            self.hand_over();
         }
     }
 
@@ -192,7 +212,7 @@ impl Asking {
         let connected = tokio::time::timeout(DEADLINE, connected).await;
         let connected = connected.map_err(|_| Status::unavailable("no connection within 3 s"))?;
         let mut replies: Streaming<IssueKeysBatchReply> = connected?.into_inner();
-        let mut asked = Vec::with_capacity(BATCH);
+        let mut asked = Vec::with_capacity(TOGETHER);
         loop {
             let end = self.open.end();
             tokio::select! {
@@ -200,12 +220,13 @@ impl Asking {
                 batch = replies.message() => {
                     let batch = batch?.ok_or_else(|| Status::unavailable("it ended the stream"))?;
                     batch.replies.into_iter().for_each(|reply| self.take_reply(reply));
+                    self.hand_over();
                 }
                 permit = to.reserve(), if !self.open.unasked.is_empty() => {
                     let permit = permit.map_err(|_| Status::unavailable("the stream is closed"))?;
                     permit.send(self.open.batch());
                 }
-                count = self.asked.recv_many(&mut asked, BATCH) => {
+                count = self.asked.recv_many(&mut asked, TOGETHER) => {
                     if count == 0 {
                         return Ok(Ended);
                     }
@@ -228,7 +249,7 @@ impl Asking {
         }
         let result = match reply.result {
             // The exchange is finished here: this thread has more time than the core's.
-            Some(Answered::Issued(issued)) => keys(&issued, question.with_agent)
+            Some(Answered::Issued(issued)) => keys(&issued, question.request.with_agent.is_some())
                 .map(|keys| Keys { exchange: question.share.and_then(|share| share.finish().ok()), ..keys })
                 .map_err(|error| KdcError::Unavailable(format!("{error:#}"))),
             Some(Answered::Refusal(refused)) => {
@@ -243,11 +264,19 @@ impl Asking {
         for ticket in self.open.take_late(Instant::now()) {
             self.tell(ticket, Err(KdcError::Unavailable("no answer within 3 s".to_owned())));
         }
+        self.hand_over();
     }
 
-    fn tell(&self, ticket: Ticket, result: Result<Keys, KdcError>) {
-        // Nobody listens any more when the home agent ends.
-        let _ = self.answer.send(Request::Keys { ticket, result });
+    /// An answer for the next [`Self::hand_over`].
+    fn tell(&mut self, ticket: Ticket, result: Result<Keys, KdcError>) {
+        self.told.push(Request::Keys { ticket, result });
+    }
+
+    fn hand_over(&mut self) {
+        if !self.told.is_empty() {
+            // Nobody listens any more when the home agent ends.
+            let _ = self.answer.send(std::mem::take(&mut self.told));
+        }
     }
 }
 
@@ -258,7 +287,7 @@ async fn until(end: Option<Instant>) {
     }
 }
 
-fn request_of(question: KeyRequest) -> IssueKeysRequest {
+fn request_of(question: &KeyRequest) -> IssueKeysRequest {
     let spis = |(first, second): (Spi, Spi)| Some(Spis { first: first.0, second: second.0 });
     IssueKeysRequest {
         request_id: question.request.to_vec(),

@@ -116,8 +116,8 @@ fn result_code(error: &dyn DatabaseError) -> Option<u32> {
 }
 
 /// True if a row broke a rule of the schema, which undoes its statement and nothing else.
-pub(crate) fn is_constraint(error: &sqlx::Error) -> bool {
-    let code = error.as_database_error().and_then(result_code);
+pub(crate) fn is_constraint(error: &rusqlite::Error) -> bool {
+    let code = error.sqlite_error().map(|failure| failure.extended_code.cast_unsigned());
     code.is_some_and(|code| code & 0xff == code::CONSTRAINT)
 }
 
@@ -135,8 +135,21 @@ pub(crate) fn reason(error: &sqlx::Error) -> String {
             other => other.to_string(),
         };
     };
-    let code = result_code(database).unwrap_or_default();
-    let message = database.message();
+    sentence(result_code(database).unwrap_or_default(), database.message())
+}
+
+/// What an error of the writer means, for a log.
+pub(crate) fn why(error: &rusqlite::Error) -> String {
+    match error {
+        rusqlite::Error::SqliteFailure(failure, message) => {
+            let message = message.clone().unwrap_or_else(|| failure.to_string());
+            sentence(failure.extended_code.cast_unsigned(), &message)
+        }
+        other => other.to_string(),
+    }
+}
+
+fn sentence(code: u32, message: &str) -> String {
     match code & 0xff {
         code::FULL => "the disk is full".to_owned(),
         code::BUSY | code::LOCKED => "another program keeps the database locked".to_owned(),

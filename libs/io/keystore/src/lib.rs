@@ -19,7 +19,6 @@
 mod error;
 mod figures;
 mod grant;
-mod group;
 mod load;
 mod open;
 mod packed;

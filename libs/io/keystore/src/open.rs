@@ -9,13 +9,21 @@ use std::{
 };
 
 use crypto::Rng;
+use rusqlite::OpenFlags;
 use sqlx::{
-    ConnectOptions as _, SqliteConnection,
+    ConnectOptions as _, Connection as _, SqliteConnection,
     migrate::MigrateError,
     sqlite::{SqliteConnectOptions, SqliteSynchronous},
 };
 
 use crate::{OpenError, error, packed, schema, seal::Vault};
+
+/// Pages of log before it is written back, 16 MiB: pages that many commits touch are written back once.
+const LOG_PAGES: u32 = 4096;
+/// Pages that the writer keeps in memory, in KiB: those of one transaction, and those that every transaction needs.
+const CACHE_KIB: i64 = 16_384;
+/// More than there are statements.
+const STATEMENTS: usize = 64;
 
 /// Limits that tests tighten.
 #[derive(Clone, Copy)]
@@ -36,7 +44,7 @@ impl Default for Settings {
 /// An open store before its writer runs.
 pub(crate) struct Opened {
     pub(crate) options: SqliteConnectOptions,
-    pub(crate) writing: SqliteConnection,
+    pub(crate) writing: rusqlite::Connection,
     pub(crate) reading: SqliteConnection,
     pub(crate) rng: Rng,
     pub(crate) lock: File,
@@ -49,8 +57,11 @@ pub(crate) async fn open(path: &Path, vault: &Vault, settings: Settings) -> Resu
     create(path).map_err(file)?;
     let mut rng = seeded()?;
     let options = options(path, settings);
-    let writing = prepare(path, &options, vault, &mut rng).await?;
+    let prepared = prepare(path, &options, vault, &mut rng).await?;
     let reading = connect(&options.clone().read_only(true)).await.map_err(|e| unavailable(path, &e))?;
+    let writing = connect_writer(path, settings)
+        .map_err(|failure| OpenError::Unavailable { path: path.to_owned(), reason: error::why(&failure) })?;
+    prepared.close().await.map_err(|failure| unavailable(path, &failure))?;
     // A new file's name is durable only when its folder has been flushed.
     sync_folder(path).map_err(file)?;
     Ok(Opened { options, writing, reading, rng, lock })
@@ -99,13 +110,33 @@ pub(crate) fn options(path: &Path, settings: Settings) -> SqliteConnectOptions {
         .synchronous(SqliteSynchronous::Full)
         .foreign_keys(true)
         .busy_timeout(settings.busy_timeout)
-        // 16 MiB of log before it is written back: pages that many commits touch are written back once.
-        .pragma("wal_autocheckpoint", "4096")
+        .pragma("wal_autocheckpoint", LOG_PAGES.to_string())
         .disable_statement_logging();
     match settings.max_pages {
         Some(pages) => options.pragma("max_page_count", pages.to_string()),
         None => options,
     }
+}
+
+/// The connection of the writer: it is used by one thread, without a runtime in between.
+pub(crate) fn connect_writer(
+    path: &Path,
+    settings: Settings,
+) -> Result<rusqlite::Connection, rusqlite::Error> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = rusqlite::Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(settings.busy_timeout)?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "foreign_keys", true)?;
+    connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
+    // Both answer with what is set now.
+    let set = |row: &rusqlite::Row<'_>| row.get::<_, i64>(0);
+    connection.pragma_update_and_check(None, "wal_autocheckpoint", LOG_PAGES, set)?;
+    if let Some(pages) = settings.max_pages {
+        connection.pragma_update_and_check(None, "max_page_count", pages, set)?;
+    }
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    Ok(connection)
 }
 
 pub(crate) async fn connect(options: &SqliteConnectOptions) -> Result<SqliteConnection, sqlx::Error> {
@@ -247,14 +278,17 @@ mod tests {
         let vault = Vault::new(crypto::Key::new([1; 32]));
         let mut opened = open(&path, &vault, Settings::default()).await.unwrap();
         // As the first connection is, so is one that replaces it after a failure.
-        let mut replaced = connect(&opened.options).await.unwrap();
-        for connection in [&mut opened.writing, &mut replaced] {
+        let replaced = connect_writer(&path, Settings::default()).unwrap();
+        for connection in [&opened.writing, &replaced] {
             const FULL: i64 = 2;
-            assert_eq!(number(connection, "PRAGMA synchronous").await.unwrap(), FULL);
-            assert_eq!(number(connection, "PRAGMA foreign_keys").await.unwrap(), 1);
-            assert_eq!(number(connection, "PRAGMA busy_timeout").await.unwrap(), 1000);
-            let mode: String = sqlx::query_scalar("PRAGMA journal_mode").fetch_one(connection).await.unwrap();
-            assert_eq!(mode, "wal");
+            let number =
+                |pragma: &str| connection.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0));
+            assert_eq!(number("synchronous"), Ok(FULL));
+            assert_eq!(number("foreign_keys"), Ok(1));
+            assert_eq!(number("busy_timeout"), Ok(1000));
+            assert_eq!(number("wal_autocheckpoint"), Ok(i64::from(LOG_PAGES)));
+            let mode = connection.pragma_query_value(None, "journal_mode", |row| row.get::<_, String>(0));
+            assert_eq!(mode.as_deref(), Ok("wal"));
         }
         assert!(execute(&mut opened.reading, "DELETE FROM bindings").await.is_err());
     }

@@ -23,7 +23,7 @@ use crate::{
     load::{self, Associations, BindingId},
     row::Reading,
     seal::{Place, Vault},
-    write::{Changes, Stop},
+    write::ADD_BINDING,
 };
 
 const TABLE: &str = "bindings";
@@ -215,22 +215,22 @@ impl GroupKeys {
 }
 
 /// The columns of a binding.
-pub(crate) struct Row {
-    pub(crate) home_address: i64,
-    pub(crate) care_of: i64,
-    pub(crate) nai: String,
+pub(crate) struct Row<'a> {
+    pub(crate) home_address: u32,
+    pub(crate) care_of: u32,
+    pub(crate) nai: &'a str,
     pub(crate) sealed_record: Vec<u8>,
 }
 
-impl Row {
+impl<'a> Row<'a> {
     /// Seals a binding.
-    pub(crate) fn of(binding: &Binding, vault: &Vault, keys: &mut GroupKeys, rng: &mut Rng) -> Self {
+    pub(crate) fn of(binding: &'a Binding, vault: &Vault, keys: &mut GroupKeys, rng: &mut Rng) -> Self {
         let place = Place::binding(binding.home_address, binding.care_of, binding.nai.as_str());
         let key = keys.of(vault, binding.home_address);
         Self {
-            home_address: binding.home_address.to_bits().into(),
-            care_of: binding.care_of.to_bits().into(),
-            nai: binding.nai.to_string(),
+            home_address: binding.home_address.to_bits(),
+            care_of: binding.care_of.to_bits(),
+            nai: binding.nai.as_str(),
             sealed_record: place.seal(key, rng, &pack(binding)),
         }
     }
@@ -382,13 +382,16 @@ pub(crate) async fn move_old(
     let mut moving = sqlx::Connection::begin(connection).await?;
     let mut bindings = old(&mut moving, vault).await?;
     bindings.sort_by_key(|binding| (binding.home_address, binding.care_of));
-    let mut changes = Changes::new(&mut moving, vault, rng);
+    let mut keys = GroupKeys::default();
     for binding in &bindings {
-        match changes.add_binding(binding).await {
-            Ok(()) => {}
-            Err(Stop::Failed(failure)) => return Err(failure.into()),
-            Err(Stop::Refused(refusal)) => return Err(ReadError::Unavailable(refusal.to_string())),
-        }
+        let row = Row::of(binding, vault, &mut keys, rng);
+        sqlx::query(ADD_BINDING)
+            .bind(row.home_address)
+            .bind(row.care_of)
+            .bind(row.nai)
+            .bind(row.sealed_record)
+            .execute(&mut *moving)
+            .await?;
     }
     for gone in ["DROP TABLE old_binding_associations", "DROP TABLE old_bindings"] {
         sqlx::query(gone).execute(&mut *moving).await?;

@@ -9,12 +9,14 @@ use std::{path::Path, sync::Arc};
 
 use crypto::{Key, Rng};
 use record::{Change, State};
+use rusqlite::Connection;
 use sqlx::{Connection as _, SqliteConnection};
 use thiserror::Error;
 
 use crate::{
     OpenError, ReadError, error, load,
-    open::{self, Settings, connect, execute},
+    open::{self, Settings, connect},
+    packed::GroupKeys,
     schema,
     seal::Vault,
     write::{Changes, Stop},
@@ -41,6 +43,12 @@ pub enum ResealError {
     /// The disk refuses.
     #[error("nothing was changed: {0}")]
     Write(String),
+}
+
+impl From<rusqlite::Error> for ResealError {
+    fn from(failure: rusqlite::Error) -> Self {
+        Self::Write(error::why(&failure))
+    }
 }
 
 impl From<sqlx::Error> for ResealError {
@@ -73,18 +81,21 @@ pub async fn reseal(path: &Path, old: Key, new: Key) -> Result<Resealed, ResealE
     }
     let mut rng = open::seeded()?;
     open::move_old(path, &mut connection, &old, &mut rng).await?;
+    // Grants hold no keys; no row with one is left out. The lock lets nobody write in between.
+    let state = load::load_in(&mut connection, &old, None).await?;
+    connection.close().await?;
+    let writing = open::connect_writer(path, Settings::default())?;
     // What is replaced is overwritten, not only given back.
-    execute(&mut connection, "PRAGMA secure_delete = ON").await?;
-    execute(&mut connection, "BEGIN IMMEDIATE").await?;
-    let count = all(&mut connection, &old, &new, &mut rng).await?;
-    execute(&mut connection, "COMMIT").await?;
+    writing.execute_batch("PRAGMA secure_delete = ON; BEGIN IMMEDIATE")?;
+    let count = all(&writing, state, &new, &mut rng)?;
+    writing.execute_batch("COMMIT")?;
     // It is done; what follows only leaves less of the old behind.
     for sweep in ["VACUUM", "PRAGMA wal_checkpoint(TRUNCATE)"] {
-        if let Err(failure) = execute(&mut connection, sweep).await {
-            tracing::warn!("{sweep}: {}", error::reason(&failure));
+        if let Err(failure) = writing.execute_batch(sweep) {
+            tracing::warn!("{sweep}: {}", error::why(&failure));
         }
     }
-    connection.close().await?;
+    writing.close().map_err(|(_, failure)| failure)?;
     Ok(Resealed::Now(count))
 }
 
@@ -92,16 +103,8 @@ async fn check(connection: &mut SqliteConnection) -> Result<Option<Vec<u8>>, sql
     sqlx::query_scalar("SELECT sealed_value FROM key_check").fetch_optional(connection).await
 }
 
-/// Reads every row that holds a key under the old vault and writes it under the new one. A failure drops the
-/// connection with its transaction.
-async fn all(
-    connection: &mut SqliteConnection,
-    old: &Arc<Vault>,
-    new: &Vault,
-    rng: &mut Rng,
-) -> Result<usize, ResealError> {
-    // Grants hold no keys; no row with one is left out.
-    let state = load::load_in(connection, old, None).await?;
+/// Writes every row that holds a key under the new vault. A failure drops the connection with its transaction.
+fn all(connection: &Connection, state: State, new: &Vault, rng: &mut Rng) -> Result<usize, ResealError> {
     let State { subscribers, realm_keys, bindings, visitors, revocations, .. } = state;
     let associations = |of: &[record::Association]| of.len();
     let count = subscribers.iter().map(|s| 1 + usize::from(s.retiring.is_some())).sum::<usize>()
@@ -115,14 +118,15 @@ async fn all(
     let revocations = revocations.into_iter().map(Change::PutRevocation);
     let realm_keys = realm_keys.into_iter().map(Change::PutRealmKey);
     let sealed = new.seal_check(rng);
-    let mut changes = Changes::new(&mut *connection, new, rng);
+    let mut keys = GroupKeys::default();
+    let mut changes = Changes::new(connection, new, rng, &mut keys);
     for change in subscribers.chain(bindings).chain(visitors).chain(revocations).chain(realm_keys) {
-        match changes.apply(&change).await {
+        match changes.apply(&change) {
             Ok(()) => {}
             Err(Stop::Refused(refusal)) => return Err(ResealError::Write(refusal.to_string())),
             Err(Stop::Failed(failure)) => return Err(failure.into()),
         }
     }
-    sqlx::query("UPDATE key_check SET sealed_value = ?1").bind(sealed).execute(connection).await?;
+    connection.execute("UPDATE key_check SET sealed_value = ?1", [sealed])?;
     Ok(count)
 }

@@ -3,6 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddrV4};
 
 use record::{Association, Revocation, RevocationSupport};
+use rusqlite::params;
 use sqlx::SqliteConnection;
 
 use crate::{
@@ -21,27 +22,29 @@ pub(crate) fn registration(home_address: Ipv4Addr, care_of: Ipv4Addr) -> String 
 }
 
 impl Changes<'_> {
-    pub(crate) async fn put_revocation(&mut self, of: &Revocation) -> Result<(), Stop> {
+    pub(crate) fn put_revocation(&mut self, of: &Revocation) -> Result<(), Stop> {
         let registration = registration(of.home_address, of.care_of);
-        let query = sqlx::query(PUT)
-            .bind(&registration)
-            .bind(of.home_address.to_string())
-            .bind(of.care_of.to_string())
-            .bind(of.home_agent.to_string())
-            .bind(of.peer.ip().to_string())
-            .bind(i64::from(of.peer.port()))
-            .bind(of.inform)
-            .bind(of.ends.map(signed));
-        self.run(query).await?;
-        self.put_associations(TABLE, PUT_ASSOCIATION, &[&registration], &of.associations).await
+        self.run(REMOVE_ASSOCIATIONS, [&registration])?;
+        let values = params![
+            registration,
+            of.home_address.to_string(),
+            of.care_of.to_string(),
+            of.home_agent.to_string(),
+            of.peer.ip().to_string(),
+            of.peer.port(),
+            of.inform,
+            of.ends.map(signed),
+        ];
+        self.run(PUT, values)?;
+        self.put_associations(TABLE, PUT_ASSOCIATION, &[&registration], &of.associations)
     }
 
-    pub(crate) async fn remove_revocation(
+    pub(crate) fn remove_revocation(
         &mut self,
         home_address: Ipv4Addr,
         care_of: Ipv4Addr,
     ) -> Result<(), Stop> {
-        self.run(sqlx::query(REMOVE).bind(registration(home_address, care_of))).await
+        self.run(REMOVE, [registration(home_address, care_of)])
     }
 }
 
@@ -82,8 +85,9 @@ pub(crate) fn support(row: &Reading<'_>) -> Result<Option<RevocationSupport>, Re
     Ok(timestamp.map(|timestamp| RevocationSupport { timestamp, inform }))
 }
 
-const PUT: &str = "DELETE FROM revocation_associations WHERE registration = ?1;
-    INSERT INTO revocations (registration, home_address, care_of, home_agent, peer_address, peer_port, inform, ends)
+const REMOVE_ASSOCIATIONS: &str = "DELETE FROM revocation_associations WHERE registration = ?1";
+
+const PUT: &str = "INSERT INTO revocations (registration, home_address, care_of, home_agent, peer_address, peer_port, inform, ends)
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
     ON CONFLICT (registration) DO UPDATE SET home_agent = ?4, peer_address = ?5, peer_port = ?6, inform = ?7,
         ends = ?8";

@@ -21,6 +21,7 @@ use crate::{
     figures::Figures,
     load::{self, Held},
     open::{self, Settings},
+    packed::GroupKeys,
     query,
     seal::Vault,
     snapshot::{self, Snapshot},
@@ -62,10 +63,12 @@ impl Store {
         let transactions = Arc::new(AtomicU64::new(0));
         let figures = Arc::new(Figures::default());
         let writer = Writer {
-            options: opened.options.clone(),
+            path: Arc::from(path),
+            settings,
             connection: Some(opened.writing),
             vault: Arc::clone(&vault),
             rng: opened.rng,
+            keys: GroupKeys::default(),
             jobs: waiting,
             transactions: Arc::clone(&transactions),
             figures: Arc::clone(&figures),

@@ -7,11 +7,7 @@ use record::{
     Association, AuditEntry, Binding, Change, CommitError, Grant, HomeAgent, Nai, RealmKey, Seen, Subscriber,
     SubscriberState, Visitor,
 };
-use sqlx::{
-    Sqlite, SqliteConnection,
-    query::Query,
-    sqlite::{SqliteArguments, SqliteQueryResult},
-};
+use rusqlite::{Connection, Params, ToSql, params};
 
 use crate::{
     error, grant,
@@ -23,13 +19,13 @@ use crate::{
 /// Why a list stops: it is refused alone, or the whole transaction has failed.
 pub(crate) enum Stop {
     Refused(CommitError),
-    Failed(sqlx::Error),
+    Failed(rusqlite::Error),
 }
 
-impl From<sqlx::Error> for Stop {
-    fn from(failure: sqlx::Error) -> Self {
+impl From<rusqlite::Error> for Stop {
+    fn from(failure: rusqlite::Error) -> Self {
         if error::is_constraint(&failure) {
-            return Self::Refused(CommitError::Unavailable(error::reason(&failure)));
+            return Self::Refused(CommitError::Unavailable(error::why(&failure)));
         }
         Self::Failed(failure)
     }
@@ -37,78 +33,80 @@ impl From<sqlx::Error> for Stop {
 
 /// Executes changes inside the transaction that is open on a connection.
 pub(crate) struct Changes<'a> {
-    pub(crate) connection: &'a mut SqliteConnection,
+    pub(crate) connection: &'a Connection,
     pub(crate) vault: &'a Vault,
     pub(crate) rng: &'a mut Rng,
-    keys: GroupKeys,
+    keys: &'a mut GroupKeys,
 }
 
 impl<'a> Changes<'a> {
-    pub(crate) fn new(connection: &'a mut SqliteConnection, vault: &'a Vault, rng: &'a mut Rng) -> Self {
-        Self { connection, vault, rng, keys: GroupKeys::default() }
-    }
-
-    /// The row of a binding.
-    pub(crate) fn row(&mut self, binding: &Binding) -> Row {
-        Row::of(binding, self.vault, &mut self.keys, self.rng)
+    pub(crate) const fn new(
+        connection: &'a Connection,
+        vault: &'a Vault,
+        rng: &'a mut Rng,
+        keys: &'a mut GroupKeys,
+    ) -> Self {
+        Self { connection, vault, rng, keys }
     }
 
     /// Executes one change.
-    pub(crate) async fn apply(&mut self, change: &Change) -> Result<(), Stop> {
+    pub(crate) fn apply(&mut self, change: &Change) -> Result<(), Stop> {
         match change {
-            Change::PutSubscriber(subscriber) => self.put_subscriber(subscriber).await,
-            Change::SubscriberCursor(change) => self.run(sqlx::query(PUT_CURSOR).bind(signed(*change))).await,
+            Change::PutSubscriber(subscriber) => self.put_subscriber(subscriber),
+            Change::SubscriberCursor(change) => self.run(PUT_CURSOR, [signed(*change)]),
             Change::Identification { nai, previous, next, generation, index } => {
                 let seen =
                     Seen { nai: nai.clone(), identification: *next, generation: *generation, index: *index };
-                self.put_seen(&seen, *previous).await
+                self.put_seen(&seen, *previous)
             }
-            Change::PutRealmKey(key) => self.put_realm_key(key).await,
-            Change::RemoveRealmKey(id) => self.run(sqlx::query(REMOVE_REALM_KEY).bind(i64::from(id.0))).await,
+            Change::PutRealmKey(key) => self.put_realm_key(key),
+            Change::RemoveRealmKey(id) => self.run(REMOVE_REALM_KEY, [i64::from(id.0)]),
             Change::PutBinding(binding) => {
-                self.remove_bindings(binding.home_address).await?;
-                self.add_binding(binding).await
+                self.remove_bindings(binding.home_address)?;
+                self.add_binding(binding)
             }
             Change::AddBinding(binding) => {
-                self.remove_binding(binding.home_address, binding.care_of).await?;
-                self.add_binding(binding).await
+                self.remove_binding(binding.home_address, binding.care_of)?;
+                self.add_binding(binding)
             }
-            Change::RemoveBinding { home_address, care_of } => {
-                self.remove_binding(*home_address, *care_of).await
-            }
-            Change::RemoveBindings(home) => self.remove_bindings(*home).await,
-            Change::AssignAddress { nai, home_address } => self.assign(nai, *home_address).await,
+            Change::RemoveBinding { home_address, care_of } => self.remove_binding(*home_address, *care_of),
+            Change::RemoveBindings(home) => self.remove_bindings(*home),
+            Change::AssignAddress { nai, home_address } => self.assign(nai, *home_address),
             Change::ReleaseAddress(nai) => {
-                self.run(sqlx::query("DELETE FROM home_addresses WHERE nai = ?1").bind(nai.as_str())).await
+                self.run("DELETE FROM home_addresses WHERE nai = ?1", [nai.as_str()])
             }
-            Change::PutVisitor(visitor) => self.put_visitor(visitor).await,
-            Change::RemoveVisitor(home) => self.run(sqlx::query(REMOVE_VISITOR).bind(home.to_string())).await,
-            Change::PutRevocation(revocation) => self.put_revocation(revocation).await,
+            Change::PutVisitor(visitor) => self.put_visitor(visitor),
+            Change::RemoveVisitor(home) => self.run(REMOVE_VISITOR, [home.to_string()]),
+            Change::PutRevocation(revocation) => self.put_revocation(revocation),
             Change::RemoveRevocation { home_address, care_of } => {
-                self.remove_revocation(*home_address, *care_of).await
+                self.remove_revocation(*home_address, *care_of)
             }
-            Change::ReserveSequence { link, below } => {
-                self.run(sqlx::query(PUT_SEQUENCE).bind(i64::from(*link)).bind(i64::from(*below))).await
-            }
-            Change::PutGrant(grant) => self.put_grant(grant).await,
-            Change::Audit(entry) => self.append_audit(entry).await,
-            Change::PutHomeAgent(home_agent) => self.put_home_agent(home_agent).await,
+            Change::ReserveSequence { link, below } => self.run(PUT_SEQUENCE, [*link, *below]),
+            Change::PutGrant(grant) => self.put_grant(grant),
+            Change::Audit(entry) => self.append_audit(entry),
+            Change::PutHomeAgent(home_agent) => self.put_home_agent(home_agent),
         }
     }
 
-    async fn execute(
-        &mut self,
-        query: Query<'_, Sqlite, SqliteArguments>,
-    ) -> Result<SqliteQueryResult, sqlx::Error> {
-        query.execute(&mut *self.connection).await
+    /// Executes one statement, which stays prepared; returns how many rows it changed.
+    fn execute(&self, sql: &str, values: impl Params) -> Result<usize, rusqlite::Error> {
+        self.connection.prepare_cached(sql)?.execute(values)
     }
 
-    pub(crate) async fn run(&mut self, query: Query<'_, Sqlite, SqliteArguments>) -> Result<(), Stop> {
-        self.execute(query).await?;
+    pub(crate) fn run(&self, sql: &str, values: impl Params) -> Result<(), Stop> {
+        self.execute(sql, values)?;
         Ok(())
     }
 
-    async fn put_subscriber(&mut self, of: &Subscriber) -> Result<(), Stop> {
+    /// Executes one statement that changes one row, or else refuses the list.
+    fn one(&self, sql: &str, values: impl Params) -> Result<(), Stop> {
+        match self.execute(sql, values)? {
+            1 => Ok(()),
+            _ => Err(Stop::Refused(CommitError::Conflict)),
+        }
+    }
+
+    fn put_subscriber(&mut self, of: &Subscriber) -> Result<(), Stop> {
         let nai = of.nai.as_str();
         let sealed = self.vault.seal(self.rng, &Place::key0(nai), &of.key0);
         let retiring = of.retiring.as_ref();
@@ -116,106 +114,98 @@ impl<'a> Changes<'a> {
             SubscriberState::Active => "active",
             SubscriberState::Revoked => "revoked",
         };
-        let query = sqlx::query(PUT_SUBSCRIBER)
-            .bind(nai)
-            .bind(sealed)
-            .bind(i64::from(of.spi.0))
-            .bind(of.cipher.name())
-            .bind(of.home_address.to_string())
-            .bind(i64::from(of.home_prefix_length))
-            .bind(of.home_agent.to_string())
-            .bind(of.home_gateway.map(|address| address.to_string()))
-            .bind(of.no_fs)
-            .bind(state)
-            .bind(of.max_lifetime.map(i64::from))
-            .bind(signed(of.change))
-            .bind(of.one_time)
-            .bind(i64::from(of.generation))
-            .bind(retiring.map(|old| self.vault.seal(self.rng, &Place::retiring_key0(nai, old), &old.key0)))
-            .bind(retiring.map(|old| i64::from(old.spi.0)))
-            .bind(retiring.map(|old| i64::from(old.generation)))
-            .bind(retiring.map(|old| signed(old.ends)))
-            .bind(of.plain.map(|plain| plain.nonces))
-            .bind(of.plain.map(|plain| plain.md5));
-        self.run(query).await
+        let values = params![
+            nai,
+            sealed,
+            i64::from(of.spi.0),
+            of.cipher.name(),
+            of.home_address.to_string(),
+            i64::from(of.home_prefix_length),
+            of.home_agent.to_string(),
+            of.home_gateway.map(|address| address.to_string()),
+            of.no_fs,
+            state,
+            of.max_lifetime.map(i64::from),
+            signed(of.change),
+            of.one_time,
+            i64::from(of.generation),
+            retiring.map(|old| self.vault.seal(self.rng, &Place::retiring_key0(nai, old), &old.key0)),
+            retiring.map(|old| i64::from(old.spi.0)),
+            retiring.map(|old| i64::from(old.generation)),
+            retiring.map(|old| signed(old.ends)),
+            of.plain.map(|plain| plain.nonces),
+            of.plain.map(|plain| plain.md5),
+        ];
+        self.run(PUT_SUBSCRIBER, values)
     }
 
-    async fn put_realm_key(&mut self, of: &RealmKey) -> Result<(), Stop> {
-        let query = sqlx::query(PUT_REALM_KEY)
-            .bind(i64::from(of.id.0))
-            .bind(self.vault.seal(self.rng, &Place::realm_key(of), &of.secret))
-            .bind(signed(of.made))
-            .bind(of.ends.map(signed))
-            .bind(signed(of.change));
-        self.run(query).await
+    fn put_realm_key(&mut self, of: &RealmKey) -> Result<(), Stop> {
+        let values = params![
+            i64::from(of.id.0),
+            self.vault.seal(self.rng, &Place::realm_key(of), &of.secret),
+            signed(of.made),
+            of.ends.map(signed),
+            signed(of.change),
+        ];
+        self.run(PUT_REALM_KEY, values)
     }
 
-    async fn put_seen(&mut self, of: &Seen, previous: Option<u64>) -> Result<(), Stop> {
-        let query = sqlx::query(if previous.is_some() { NEXT_IDENTIFICATION } else { FIRST_IDENTIFICATION })
-            .bind(of.nai.as_str())
-            .bind(signed(of.identification))
-            .bind(i64::from(of.generation))
-            .bind(signed(of.index));
-        let query = match previous {
-            Some(previous) => query.bind(signed(previous)),
-            None => query,
-        };
-        match self.execute(query).await?.rows_affected() {
-            1 => Ok(()),
-            _ => Err(Stop::Refused(CommitError::Conflict)),
+    fn put_seen(&mut self, of: &Seen, previous: Option<u64>) -> Result<(), Stop> {
+        let (nai, next, index) = (of.nai.as_str(), signed(of.identification), signed(of.index));
+        match previous {
+            None => self.one(FIRST_IDENTIFICATION, params![nai, next, of.generation, index]),
+            Some(previous) => {
+                self.one(NEXT_IDENTIFICATION, params![nai, next, of.generation, index, signed(previous)])
+            }
         }
     }
 
     /// Gives an address to whom it is free for; the same again changes nothing.
-    async fn assign(&mut self, nai: &Nai, home_address: Ipv4Addr) -> Result<(), Stop> {
-        let query = sqlx::query(ASSIGN_ADDRESS).bind(home_address.to_string()).bind(nai.as_str());
-        match self.execute(query).await?.rows_affected() {
-            1 => Ok(()),
-            _ => Err(Stop::Refused(CommitError::Conflict)),
-        }
+    fn assign(&mut self, nai: &Nai, home_address: Ipv4Addr) -> Result<(), Stop> {
+        self.one(ASSIGN_ADDRESS, params![home_address.to_string(), nai.as_str()])
     }
 
-    async fn remove_binding(&mut self, home_address: Ipv4Addr, care_of: Ipv4Addr) -> Result<(), Stop> {
+    fn remove_binding(&mut self, home_address: Ipv4Addr, care_of: Ipv4Addr) -> Result<(), Stop> {
         let [home_address, care_of] = [home_address, care_of].map(|of| i64::from(of.to_bits()));
-        self.run(sqlx::query(REMOVE_BINDING).bind(home_address).bind(care_of)).await
+        self.run(REMOVE_BINDING, [home_address, care_of])
     }
 
-    async fn remove_bindings(&mut self, home_address: Ipv4Addr) -> Result<(), Stop> {
-        self.run(sqlx::query(REMOVE_BINDINGS).bind(i64::from(home_address.to_bits()))).await
+    fn remove_bindings(&mut self, home_address: Ipv4Addr) -> Result<(), Stop> {
+        self.run(REMOVE_BINDINGS, [home_address.to_bits()])
     }
 
     /// Where none stands with its care-of address.
-    pub(crate) async fn add_binding(&mut self, of: &Binding) -> Result<(), Stop> {
-        let Row { home_address, care_of, nai, sealed_record } = self.row(of);
-        let query = sqlx::query(ADD_BINDING).bind(home_address).bind(care_of).bind(nai).bind(sealed_record);
-        self.run(query).await
+    fn add_binding(&mut self, of: &Binding) -> Result<(), Stop> {
+        let row = Row::of(of, self.vault, self.keys, self.rng);
+        self.run(ADD_BINDING, params![row.home_address, row.care_of, row.nai, row.sealed_record])
     }
 
-    async fn put_visitor(&mut self, of: &Visitor) -> Result<(), Stop> {
+    fn put_visitor(&mut self, of: &Visitor) -> Result<(), Stop> {
         let home = of.home_address.to_string();
+        self.run(REMOVE_VISITOR_ASSOCIATIONS, [&home])?;
         let (tunnel, address, port) = tunnel_columns(of.tunnel);
-        let query = sqlx::query(PUT_VISITOR)
-            .bind(&home)
-            .bind(i64::from(of.link))
-            .bind(&of.link_address[..])
-            .bind(of.home_agent.to_string())
-            .bind(of.care_of.to_string())
-            .bind(tunnel)
-            .bind(address)
-            .bind(port.map(i64::from))
-            .bind(of.reverse_tunnel)
-            .bind(i64::from(of.lifetime))
-            .bind(signed(of.granted))
-            .bind(of.encapsulating_delivery)
-            .bind(of.broadcasts)
-            .bind(of.revocation.map(|support| i64::from(support.timestamp)))
-            .bind(of.revocation.is_some_and(|support| support.inform));
-        self.run(query).await?;
+        let values = params![
+            &home,
+            i64::from(of.link),
+            &of.link_address[..],
+            of.home_agent.to_string(),
+            of.care_of.to_string(),
+            tunnel,
+            address,
+            port.map(i64::from),
+            of.reverse_tunnel,
+            i64::from(of.lifetime),
+            signed(of.granted),
+            of.encapsulating_delivery,
+            of.broadcasts,
+            of.revocation.map(|support| i64::from(support.timestamp)),
+            of.revocation.is_some_and(|support| support.inform),
+        ];
+        self.run(PUT_VISITOR, values)?;
         self.put_associations("visitor_associations", PUT_VISITOR_ASSOCIATION, &[&home], &of.associations)
-            .await
     }
 
-    pub(crate) async fn put_associations(
+    pub(crate) fn put_associations(
         &mut self,
         table: &str,
         sql: &'static str,
@@ -224,62 +214,61 @@ impl<'a> Changes<'a> {
     ) -> Result<(), Stop> {
         for (position, of) in (0_i64..).zip(associations) {
             let place = Place::association(table, owner, position, of);
-            let query = owner
-                .iter()
-                .fold(sqlx::query(sql), |query, part| query.bind(*part))
-                .bind(position)
-                .bind(i64::from(of.kind.number()))
-                .bind(i64::from(of.inbound.0))
-                .bind(i64::from(of.outbound.0))
-                .bind(self.vault.seal(self.rng, &place, &of.key))
-                .bind(&of.own)
-                .bind(&of.peer)
-                .bind(signed(of.made))
-                .bind(signed(of.ends))
-                .bind(of.confirmed)
-                .bind(of.retires.map(signed));
-            self.run(query).await?;
+            let sealed = self.vault.seal(self.rng, &place, &of.key);
+            let mut values: Vec<&dyn ToSql> = owner.iter().map(|part| part as &dyn ToSql).collect();
+            let (kind, made, ends) = (of.kind.number(), signed(of.made), signed(of.ends));
+            let (own, peer, retires) = (&*of.own, &*of.peer, of.retires.map(signed));
+            values.extend_from_slice(params![
+                position,
+                kind,
+                of.inbound.0,
+                of.outbound.0,
+                sealed,
+                own,
+                peer,
+                made,
+                ends,
+                of.confirmed,
+                retires,
+            ]);
+            self.run(sql, &*values)?;
         }
         Ok(())
     }
 
-    async fn put_grant(&mut self, of: &Grant) -> Result<(), Stop> {
-        let query = sqlx::query(PUT_GRANT)
-            .bind(signed(of.id))
-            .bind(&of.request[..])
-            .bind(of.nai.as_str())
-            .bind(&*of.home_agent)
-            .bind(of.foreign_agent.as_deref())
-            .bind(of.care_of.to_string())
-            .bind(signed(of.issued))
-            .bind(signed(of.ends))
-            .bind(of.revoked.map(signed))
-            .bind(grant::pack(&of.keys))
-            .bind(of.earlier.map(signed));
-        self.run(query).await
+    fn put_grant(&mut self, of: &Grant) -> Result<(), Stop> {
+        let values = params![
+            signed(of.id),
+            &of.request[..],
+            of.nai.as_str(),
+            &*of.home_agent,
+            of.foreign_agent.as_deref(),
+            of.care_of.to_string(),
+            signed(of.issued),
+            signed(of.ends),
+            of.revoked.map(signed),
+            grant::pack(&of.keys),
+            of.earlier.map(signed),
+        ];
+        self.run(PUT_GRANT, values)
     }
 
-    async fn append_audit(&mut self, of: &AuditEntry) -> Result<(), Stop> {
-        let query = sqlx::query(APPEND_AUDIT)
-            .bind(signed(of.number))
-            .bind(signed(of.unix_ms))
-            .bind(&*of.actor)
-            .bind(&*of.role)
-            .bind(&*of.action)
-            .bind(&*of.subject)
-            .bind(&of.outcome);
-        match self.execute(query).await?.rows_affected() {
-            1 => Ok(()),
-            _ => Err(Stop::Refused(CommitError::Conflict)),
-        }
+    fn append_audit(&mut self, of: &AuditEntry) -> Result<(), Stop> {
+        let values = params![
+            signed(of.number),
+            signed(of.unix_ms),
+            &*of.actor,
+            &*of.role,
+            &*of.action,
+            &*of.subject,
+            of.outcome,
+        ];
+        self.one(APPEND_AUDIT, values)
     }
 
-    async fn put_home_agent(&mut self, of: &HomeAgent) -> Result<(), Stop> {
-        let query = sqlx::query(PUT_HOME_AGENT)
-            .bind(&of.name)
-            .bind(of.address.map(|address| address.to_string()))
-            .bind(signed(of.registered));
-        self.run(query).await
+    fn put_home_agent(&mut self, of: &HomeAgent) -> Result<(), Stop> {
+        let values = params![&of.name, of.address.map(|address| address.to_string()), signed(of.registered),];
+        self.run(PUT_HOME_AGENT, values)
     }
 }
 
@@ -311,7 +300,7 @@ const NEXT_IDENTIFICATION: &str = "UPDATE identifications
     SET identification = ?2, generation = ?3, highest_index = ?4
     WHERE nai = ?1 AND identification = ?5";
 
-const ADD_BINDING: &str =
+pub(crate) const ADD_BINDING: &str =
     "INSERT INTO bindings (home_address, care_of, nai, sealed_record) VALUES (?1, ?2, ?3, ?4)";
 
 const REMOVE_BINDING: &str = "DELETE FROM bindings WHERE home_address = ?1 AND care_of = ?2";
@@ -323,8 +312,10 @@ const ASSIGN_ADDRESS: &str = "INSERT INTO home_addresses (home_address, nai)
     SELECT ?1, ?2 WHERE NOT EXISTS (SELECT 1 FROM home_addresses WHERE (home_address = ?1) <> (nai = ?2))
     ON CONFLICT (home_address) DO UPDATE SET nai = ?2";
 
-const PUT_VISITOR: &str = "DELETE FROM visitor_associations WHERE home_address = ?1;
-    INSERT INTO visitors (home_address, link, link_address, home_agent, care_of, tunnel, tunnel_address,
+const REMOVE_VISITOR_ASSOCIATIONS: &str = "DELETE FROM visitor_associations WHERE home_address = ?1";
+
+const PUT_VISITOR: &str =
+    "INSERT INTO visitors (home_address, link, link_address, home_agent, care_of, tunnel, tunnel_address,
         tunnel_port, reverse_tunnel, lifetime, granted, encapsulating_delivery, broadcasts, revocation,
         revocation_inform)
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)

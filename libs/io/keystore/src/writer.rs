@@ -3,6 +3,7 @@
 use std::{
     fs::File,
     io,
+    path::Path,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -12,14 +13,14 @@ use std::{
 
 use crypto::Rng;
 use record::{Change, CommitError};
-use sqlx::{Connection as _, SqliteConnection, sqlite::SqliteConnectOptions};
+use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
     error,
     figures::Figures,
-    group,
-    open::{connect, execute},
+    open::{Settings, connect_writer},
+    packed::GroupKeys,
     seal::Vault,
     write::{Changes, Stop},
 };
@@ -41,11 +42,14 @@ pub(crate) enum Job {
 
 /// The writer's own things.
 pub(crate) struct Writer {
-    pub(crate) options: SqliteConnectOptions,
+    pub(crate) path: Arc<Path>,
+    pub(crate) settings: Settings,
     /// `None` after a failure that may have left the connection in doubt.
-    pub(crate) connection: Option<SqliteConnection>,
+    pub(crate) connection: Option<Connection>,
     pub(crate) vault: Arc<Vault>,
     pub(crate) rng: Rng,
+    /// Of the home addresses that were bound lately.
+    pub(crate) keys: GroupKeys,
     pub(crate) jobs: mpsc::Receiver<Job>,
     pub(crate) transactions: Arc<AtomicU64>,
     pub(crate) figures: Arc<Figures>,
@@ -63,15 +67,13 @@ struct Batch {
 impl Writer {
     /// Serves in a thread of its own until every handle is gone or one of them closes the store.
     pub(crate) fn start(self) -> io::Result<()> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
-        let serve = move || runtime.block_on(self.run());
-        std::thread::Builder::new().name("store".to_owned()).spawn(serve).map(drop)
+        std::thread::Builder::new().name("store".to_owned()).spawn(move || self.run()).map(drop)
     }
 
-    async fn run(mut self) {
+    fn run(mut self) {
         let mut jobs = Vec::with_capacity(BATCH);
         let mut closing = Vec::new();
-        while self.jobs.recv_many(&mut jobs, BATCH).await > 0 {
+        while self.jobs.blocking_recv_many(&mut jobs, BATCH) > 0 {
             let mut batch = Batch::default();
             for job in jobs.drain(..) {
                 match job {
@@ -85,30 +87,30 @@ impl Writer {
                     }
                 }
             }
-            self.commit(batch).await;
+            self.commit(batch);
         }
-        self.close().await;
+        self.close();
         for answer in closing {
             let _ = answer.send(());
         }
     }
 
-    async fn commit(&mut self, batch: Batch) {
+    fn commit(&mut self, batch: Batch) {
         if batch.lists.is_empty() {
             return;
         }
         let begun = Instant::now();
-        let results = match self.transact(&batch.lists).await {
+        let results = match self.transact(&batch.lists) {
             Ok(results) => {
                 self.figures.committed(batch.lists.len(), begun.elapsed());
                 results
             }
             Err(failure) => {
-                let reason = error::reason(&failure);
+                let reason = error::why(&failure);
                 self.figures.failed(&reason);
                 let lists = batch.lists.len();
                 tracing::error!(%reason, lists, "the store cannot write: nothing is acknowledged until it can");
-                self.abandon().await;
+                self.abandon();
                 vec![Err(CommitError::Unavailable(reason)); batch.lists.len()]
             }
         };
@@ -119,73 +121,71 @@ impl Writer {
     }
 
     /// One transaction with one flush. An error means that nothing of it is visible.
-    async fn transact(&mut self, lists: &[Vec<Change>]) -> Result<Vec<Result<(), CommitError>>, sqlx::Error> {
+    fn transact(&mut self, lists: &[Vec<Change>]) -> Result<Vec<Result<(), CommitError>>, rusqlite::Error> {
         let connection = match self.connection.take() {
             Some(connection) => connection,
-            None => connect(&self.options).await?,
+            None => connect_writer(&self.path, self.settings)?,
         };
-        let connection = self.connection.insert(connection);
-        execute(connection, "BEGIN IMMEDIATE").await?;
-        let mut changes = Changes::new(connection, &self.vault, &mut self.rng);
-        let results = match group::apply(&mut changes, lists).await {
+        let connection = &*self.connection.insert(connection);
+        execute(connection, "BEGIN IMMEDIATE")?;
+        let mut changes = Changes::new(connection, &self.vault, &mut self.rng, &mut self.keys);
+        let results = match lists.iter().flatten().try_for_each(|change| changes.apply(change)) {
             Ok(()) => vec![Ok(()); lists.len()],
             Err(Stop::Failed(failure)) => return Err(failure),
             // Whose fault it was is found one by one.
             Err(Stop::Refused(_)) => {
-                execute(connection, "ROLLBACK").await?;
-                execute(connection, "BEGIN IMMEDIATE").await?;
-                let mut changes = Changes::new(connection, &self.vault, &mut self.rng);
-                let mut results = Vec::with_capacity(lists.len());
-                for list in lists {
-                    results.push(apply_list(&mut changes, list).await?);
-                }
-                results
+                execute(connection, "ROLLBACK")?;
+                execute(connection, "BEGIN IMMEDIATE")?;
+                lists.iter().map(|list| apply_list(&mut changes, list)).collect::<Result<_, _>>()?
             }
         };
-        execute(connection, "COMMIT").await?;
+        execute(connection, "COMMIT")?;
         self.transactions.fetch_add(1, Ordering::Relaxed);
         Ok(results)
     }
 
     /// Rolls back after a failure. Some failures have rolled back already, and then, as after any doubt, the
     /// connection is replaced.
-    async fn abandon(&mut self) {
-        let Some(mut connection) = self.connection.take() else {
+    fn abandon(&mut self) {
+        let Some(connection) = self.connection.take() else {
             return;
         };
-        if execute(&mut connection, "ROLLBACK").await.is_ok() {
+        if execute(&connection, "ROLLBACK").is_ok() {
             self.connection = Some(connection);
-        } else {
-            let _ = connection.close().await;
         }
     }
 
-    async fn close(self) {
+    fn close(self) {
         let Self { connection, lock, .. } = self;
         if let Some(connection) = connection {
             // The last connection to close writes the log back into the file; if it cannot, the next start does.
-            let _ = connection.close().await;
+            let _ = connection.close();
         }
         drop(lock);
     }
 }
 
+fn execute(connection: &Connection, sql: &str) -> Result<(), rusqlite::Error> {
+    connection.prepare_cached(sql)?.execute([]).map(drop)
+}
+
 /// Applies one list behind a savepoint: refused, it leaves nothing and disturbs no other list.
-async fn apply_list(
+fn apply_list(
     changes: &mut Changes<'_>,
     list: &[Change],
-) -> Result<Result<(), CommitError>, sqlx::Error> {
-    execute(changes.connection, "SAVEPOINT list").await?;
-    for change in list {
-        match changes.apply(change).await {
-            Ok(()) => {}
-            Err(Stop::Failed(failure)) => return Err(failure),
-            Err(Stop::Refused(refusal)) => {
-                execute(changes.connection, "ROLLBACK TO list; RELEASE list").await?;
-                return Ok(Err(refusal));
-            }
+) -> Result<Result<(), CommitError>, rusqlite::Error> {
+    let connection = changes.connection;
+    execute(connection, "SAVEPOINT list")?;
+    match list.iter().try_for_each(|change| changes.apply(change)) {
+        Ok(()) => {
+            execute(connection, "RELEASE list")?;
+            Ok(Ok(()))
+        }
+        Err(Stop::Failed(failure)) => Err(failure),
+        Err(Stop::Refused(refusal)) => {
+            execute(connection, "ROLLBACK TO list")?;
+            execute(connection, "RELEASE list")?;
+            Ok(Err(refusal))
         }
     }
-    execute(changes.connection, "RELEASE list").await?;
-    Ok(Ok(()))
 }

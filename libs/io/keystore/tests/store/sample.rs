@@ -281,13 +281,14 @@ pub(crate) fn show(of: &State) -> Vec<String> {
     let State { subscribers, subscriber_cursor, seen, realm_keys, bindings, .. } = of;
     let State { visitors, revocations, sequences, grants, last_audit, home_agents, assigned, .. } = of;
     let State { newest_grants, grants_ending, .. } = of;
-    let mut lines = vec![format!("{subscriber_cursor} {last_audit} {seen:?} {sequences:?} {assigned:?}")];
+    let mut lines = vec![format!(
+        "{subscriber_cursor} {last_audit} {seen:?} {sequences:?} {assigned:?} {newest_grants:?} {grants_ending:?}"
+    )];
     lines.extend(subscribers.iter().map(show_subscriber));
     lines.extend(realm_keys.iter().map(show_realm_key));
     lines.extend(bindings.iter().map(show_binding));
     lines.extend(visitors.iter().map(show_visitor));
     lines.extend(revocations.iter().map(show_revocation));
-    lines.push(format!("{newest_grants:?} {grants_ending:?}"));
     lines.extend(grants.iter().map(|grant| format!("{grant:?}")));
     lines.extend(home_agents.iter().map(|home_agent| format!("{home_agent:?}")));
     lines
