@@ -138,8 +138,15 @@ fn links(out: &mut String, report: &Report) -> std::fmt::Result {
     for link in &report.emulated_links {
         writeln!(
             out,
-            "  emulated   {}: {} ms, {} % loss: {} of {} frames lost, {} in full queues, {} by cuts",
-            link.link, link.delay_ms, link.loss_percent, link.lost, link.frames, link.queue_full, link.cut
+            "  emulated   {}: {} ms, {} % loss: {} of {} frames lost, {} in full queues, {} by cuts; {} damaged",
+            link.link,
+            link.delay_ms,
+            link.loss_percent,
+            link.lost,
+            link.frames,
+            link.queue_full,
+            link.cut,
+            link.damaged
         )?;
     }
     Ok(())

@@ -125,7 +125,7 @@ pub(crate) struct Ping {
     pub(crate) sent: usize,
     pub(crate) received: usize,
     pub(crate) longest_gap_ms: f64,
-    /// Dropped by emulated links, as the scenario says.
+    /// Dropped or damaged by emulated links, as the scenario says.
     #[serde(default)]
     pub(crate) lost_on_links: usize,
     /// Lost while something was wrong that the scenario let go wrong.
@@ -148,6 +148,8 @@ pub(crate) struct EmulatedLink {
     pub(crate) loss_percent: f64,
     pub(crate) duplicate_percent: f64,
     pub(crate) reorder_percent: f64,
+    #[serde(default)]
+    pub(crate) damage_percent: f64,
     pub(crate) rate_mbit: Option<f64>,
     pub(crate) queue_packets: usize,
     pub(crate) seed: u64,
@@ -157,6 +159,8 @@ pub(crate) struct EmulatedLink {
     pub(crate) cut: u64,
     pub(crate) duplicated: u64,
     pub(crate) reordered: u64,
+    #[serde(default)]
+    pub(crate) damaged: u64,
     /// Never read, because the machine was too slow.
     pub(crate) overrun: u64,
 }
@@ -184,7 +188,7 @@ pub(crate) struct Standstill {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Cause {
-    /// Dropped by an emulated link.
+    /// Dropped or damaged by an emulated link.
     Link,
     Handover,
     /// Something of the scenario's faults was in force.

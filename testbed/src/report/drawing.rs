@@ -120,7 +120,8 @@ fn links(report: &Report) -> Vec<String> {
     let mut kinds: Vec<(String, Vec<&str>)> = Vec::new();
     for link in &report.emulated_links {
         // One that is only there to be cut is perfect otherwise.
-        if link.delay_ms == 0.0 && link.loss_percent == 0.0 && link.rate_mbit.is_none() {
+        let perfect = [link.delay_ms, link.loss_percent, link.damage_percent] == [0.0; 3];
+        if perfect && link.rate_mbit.is_none() {
             continue;
         }
         let mut values = format!("{} ms", link.delay_ms);
@@ -128,6 +129,9 @@ fn links(report: &Report) -> Vec<String> {
             values += &format!(" ± {} ms", link.jitter_ms);
         }
         values += &format!(", {} % loss", link.loss_percent);
+        if link.damage_percent > 0.0 {
+            values += &format!(", {} % damaged", link.damage_percent);
+        }
         if let Some(rate) = link.rate_mbit {
             values += &format!(", {rate} Mbit/s");
         }

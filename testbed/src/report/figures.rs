@@ -117,6 +117,7 @@ pub(super) fn emulated_links(scenario: &Scenario, walk: &Walk) -> Vec<EmulatedLi
             loss_percent: impairment.loss_percent,
             duplicate_percent: impairment.duplicate_percent,
             reorder_percent: impairment.reorder_percent,
+            damage_percent: impairment.damage_percent,
             rate_mbit: impairment.rate.map(|rate| rate as f64 / 1e6),
             queue_packets: impairment.queue,
             seed: line.seed,
@@ -126,6 +127,7 @@ pub(super) fn emulated_links(scenario: &Scenario, walk: &Walk) -> Vec<EmulatedLi
             cut: counts.cut,
             duplicated: counts.duplicated,
             reordered: counts.reordered,
+            damaged: counts.damaged,
             overrun: counts.overrun,
         });
     }
