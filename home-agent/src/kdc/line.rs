@@ -324,6 +324,8 @@ fn refusal(code: Code, message: &str) -> KdcError {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt as _;
+
     use super::*;
 
     #[test]
@@ -358,10 +360,9 @@ mod tests {
     #[tokio::test]
     async fn what_is_said_twice_late_or_to_no_question_of_ours_changes_nothing() {
         let (asked, questions) = mpsc::unbounded_channel();
-        let (answer, mut answers) = mpsc::unbounded_channel();
-        let mut asking = Asking { asked: questions, open: Open::default(), answer };
-        asking.open.take((Ticket(1), question(1), None));
-        asking.open.take((Ticket(2), question(2), None));
+        let (answer, _answers) = mpsc::unbounded_channel();
+        let mut asking = Asking { asked: questions, open: Open::default(), answer, told: Vec::new() };
+        asking.open.take(vec![(Ticket(1), question(1), None), (Ticket(2), question(2), None)]);
         assert_eq!(asking.open.batch().requests.len(), 2);
         // To nobody's question, under no number, the right one, and that again with other keys.
         for said in [reply(&[9; 16], 1), reply(&[], 2), reply(&[1; 16], 3), reply(&[1; 16], 4)] {
@@ -370,17 +371,41 @@ mod tests {
         let refused = proto::kdc::Refusal { code: Code::NotFound as u32, message: "gone".to_owned() };
         let refused = Some(Answered::Refusal(refused));
         asking.take_reply(IssueKeysStreamReply { request_id: vec![1; 16], result: refused });
-        let Some(Request::Keys { ticket: Ticket(1), result: Ok(keys) }) = answers.recv().await else {
-            panic!("the first answer is the answer");
+        let told = std::mem::take(&mut asking.told);
+        let [Request::Keys { ticket: Ticket(1), result: Ok(keys) }] = &told[..] else {
+            panic!("the first answer is the answer, and there is no other");
         };
         assert!(keys.key1 == Key::from_slice(&[3; 32]).unwrap());
-        assert!(answers.try_recv().is_err(), "and there is no other");
         // The second is given up, and answered then.
         let late = asking.open.take_late(Instant::now() + DEADLINE);
         assert_eq!(late, [Ticket(2)]);
         asking.take_reply(reply(&[2; 16], 5));
-        assert!(answers.try_recv().is_err(), "too late");
+        assert!(asking.told.is_empty(), "too late");
         assert!(asking.open.questions.is_empty() && asking.open.ends.is_empty());
         drop(asked);
+    }
+
+    #[tokio::test]
+    async fn questions_leave_together_and_answers_come_one_by_one() {
+        let (questions, mut asked) = mpsc::unbounded_channel();
+        let (answer, answers) = mpsc::unbounded_channel();
+        let mut line = Line { questions, unsent: Vec::new(), answers, answered: Vec::new().into_iter() };
+        line.ask(Ticket(1), question(1), None);
+        line.ask(Ticket(2), question(2), None);
+        assert!(asked.try_recv().is_err(), "nothing leaves before all is carried out");
+        line.flush();
+        line.flush();
+        let tickets: Vec<Ticket> = asked.try_recv().unwrap().iter().map(|(ticket, ..)| *ticket).collect();
+        assert!(tickets == [Ticket(1), Ticket(2)] && asked.try_recv().is_err());
+        assert!(line.answer().now_or_never().is_none());
+        let told = |ticket| Request::Keys { ticket, result: Err(KdcError::Refused(String::new())) };
+        answer.send(vec![told(Ticket(1)), told(Ticket(2))]).unwrap();
+        answer.send(vec![told(Ticket(3))]).unwrap();
+        drop(answer);
+        for expected in [1, 2, 3] {
+            let answered = line.answer().now_or_never().unwrap();
+            assert!(matches!(answered, Some(Request::Keys { ticket: Ticket(it), .. }) if it == expected));
+        }
+        assert!(line.answer().await.is_none());
     }
 }
