@@ -50,6 +50,7 @@ impl Disk {
             newest_grants: s.newest_grants.clone(),
             // Counted for people only.
             grants_ending: Vec::new(),
+            longest_grant: u64::MAX,
             last_audit: s.last_audit,
             home_agents: s.home_agents.clone(),
         }

@@ -121,6 +121,8 @@ pub struct State {
     pub newest_grants: Vec<(Nai, u64)>,
     /// How many grants end when, in seconds since 1970; in order of time, those that have ended left out.
     pub grants_ending: Vec<(u64, u64)>,
+    /// The longest time in seconds for which a grant runs that has not ended long ago.
+    pub longest_grant: u64,
     /// Number of the last audit entry.
     pub last_audit: u64,
     /// Registered home agents, in order of name.

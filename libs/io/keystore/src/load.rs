@@ -80,7 +80,7 @@ struct Load<'a> {
 
 impl Load<'_> {
     async fn state(mut self, now: Option<u64>) -> Result<State, ReadError> {
-        let Granted { lately, newest, ending } = match now {
+        let Granted { lately, newest, ending, longest } = match now {
             Some(now) => query::granted(self.connection, now).await?,
             None => Granted::default(),
         };
@@ -97,6 +97,7 @@ impl Load<'_> {
             grants: lately,
             newest_grants: newest,
             grants_ending: ending,
+            longest_grant: longest,
             last_audit: self.number("SELECT max(number) FROM audit").await?,
             home_agents: self.rows("home_agents", HOME_AGENTS, home_agent).await?,
         })

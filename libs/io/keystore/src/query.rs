@@ -113,6 +113,7 @@ pub(crate) struct Granted {
     pub(crate) lately: Vec<Grant>,
     pub(crate) newest: Vec<(Nai, u64)>,
     pub(crate) ending: Vec<(u64, u64)>,
+    pub(crate) longest: u64,
 }
 
 /// As of `now`, in seconds since 1970.
@@ -141,6 +142,12 @@ pub(crate) async fn granted(connection: &mut SqliteConnection, now: u64) -> Resu
         Ok((row.nai("nai")?, row.u64("rowid")?))
     };
     let newest = rows.iter().map(newest).collect::<Result<_, ReadError>>()?;
+    let longest: Option<i64> =
+        sqlx::query_scalar("SELECT max(ends - issued) FROM grants WHERE id >= ?1 AND ends >= issued")
+            .bind(signed(from))
+            .fetch_one(&mut *connection)
+            .await?;
+    let longest = longest.unwrap_or_default().cast_unsigned();
     let ending: Vec<(i64, i64)> = sqlx::query_as(
         "SELECT ends, count(*) FROM grants WHERE id >= ?1 AND (ends < 0 OR ends > ?2) GROUP BY ends ORDER BY ends",
     )
@@ -149,7 +156,7 @@ pub(crate) async fn granted(connection: &mut SqliteConnection, now: u64) -> Resu
     .fetch_all(connection)
     .await?;
     let ending = ending.into_iter().map(|(ends, count)| (ends.cast_unsigned(), count.cast_unsigned()));
-    Ok(Granted { lately, newest, ending: ending.collect() })
+    Ok(Granted { lately, newest, ending: ending.collect(), longest })
 }
 
 fn grant(row: &Reading<'_>) -> Result<Grant, ReadError> {

@@ -243,18 +243,21 @@ mod tests {
             let lately: Vec<u64> = state.grants.iter().map(|grant| grant.id).collect();
             let newest: Vec<String> =
                 state.newest_grants.iter().map(|(nai, id)| format!("{} {id}", nai.user())).collect();
-            (lately, newest.join(" "), state.grants_ending)
+            (lately, newest.join(" "), state.grants_ending, state.longest_grant)
         };
         let newest = |text: &str| text.to_owned();
         assert_eq!(
             at(165_160).await,
-            (vec![4, 6, 7], newest("one 7 two 2"), vec![(165_535, 2), (165_900, 2)])
+            (vec![4, 6, 7], newest("one 7 two 2"), vec![(165_535, 2), (165_900, 2)], 65_535)
         );
-        assert_eq!(at(165_161).await, (vec![4, 7], newest("one 7 two 2"), vec![(165_535, 2), (165_900, 2)]));
-        assert_eq!(at(165_535).await, (vec![4], newest("one 7 two 2"), vec![(165_900, 2)]));
+        assert_eq!(
+            at(165_161).await,
+            (vec![4, 7], newest("one 7 two 2"), vec![(165_535, 2), (165_900, 2)], 65_535)
+        );
+        assert_eq!(at(165_535).await, (vec![4], newest("one 7 two 2"), vec![(165_900, 2)], 65_535));
         // An hour after its end nobody asks for it any more.
-        assert_eq!(at(169_135).await, (vec![4], newest("one 7 two 2"), vec![]));
-        assert_eq!(at(169_136).await, (vec![], newest("one 7"), vec![]));
+        assert_eq!(at(169_135).await, (vec![4], newest("one 7 two 2"), vec![], 65_535));
+        assert_eq!(at(169_136).await, (vec![], newest("one 7"), vec![], 800));
         assert_eq!(at(0).await.0, [1, 2, 4, 6, 7], "a clock that is far behind hides nothing");
     }
 

@@ -4,14 +4,12 @@
 //! of each subscriber's newest, how many end when, and whole only those that were revoked, until an hour after their
 //! end: home agents that were away are told of them. What else somebody wants to see, the store is asked for.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, mem::take};
 
-use record::{Grant, Nai};
+use record::{Grant, Nai, State};
 
 /// How long grants are shown after their end, in seconds.
 pub(super) const SHOWN: u64 = 3600;
-/// The longest lifetime of a grant in seconds.
-const LONGEST: u64 = u16::MAX as u64;
 
 /// Grants that the machine wants to see, out of those that are durable.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -31,10 +29,9 @@ pub struct GrantsWanted {
 }
 
 impl GrantsWanted {
-    /// Those that are shown to people at `time`, from the first on.
-    pub(super) fn shown(time: u64) -> Self {
-        let ends_after = time.saturating_sub(SHOWN + 1);
-        let issued_since = ends_after.saturating_sub(LONGEST);
+    /// Those that end after a time, from the first on; none runs longer than `longest` seconds.
+    const fn ending(ends_after: u64, longest: u64) -> Self {
+        let issued_since = ends_after.saturating_sub(longest);
         Self { of: None, after: 0, limit: usize::MAX, live_at: None, ends_after, issued_since }
     }
 
@@ -50,6 +47,11 @@ impl GrantsWanted {
     }
 }
 
+/// What ended then or before is not shown any more at `time`.
+const fn shown_from(time: u64) -> u64 {
+    time.saturating_sub(SHOWN + 1)
+}
+
 /// What is known of grants without the store.
 #[derive(Default)]
 pub(super) struct Grants {
@@ -58,6 +60,8 @@ pub(super) struct Grants {
     /// How many end when: as many entries as a lifetime has seconds.
     ending: BTreeMap<u64, u64>,
     running: u64,
+    /// None that is shown runs for more seconds. It only grows, and spares the store looking at what has ended.
+    longest: u64,
     undo: Vec<Undo>,
 }
 
@@ -70,17 +74,29 @@ enum Undo {
 
 impl Grants {
     /// From what the store held.
-    pub(super) fn new(newest: Vec<(Nai, u64)>, ending: Vec<(u64, u64)>, revoked: &[Grant]) -> Self {
+    pub(super) fn new(state: &mut State) -> Self {
+        let ending = take(&mut state.grants_ending);
         let mut grants = Self {
-            newest: newest.into_iter().collect(),
+            newest: take(&mut state.newest_grants).into_iter().collect(),
             running: ending.iter().map(|(_, count)| count).sum(),
             ending: ending.into_iter().collect(),
+            longest: state.longest_grant,
             ..Self::default()
         };
-        for grant in revoked.iter().filter(|grant| grant.revoked.is_some()) {
+        for grant in state.grants.iter().filter(|grant| grant.revoked.is_some()) {
             grants.revoked.entry(grant.nai.clone()).or_default().insert(grant.id, grant.clone());
         }
         grants
+    }
+
+    /// Those that are shown to people at `time`.
+    pub(super) const fn shown(&self, time: u64) -> GrantsWanted {
+        GrantsWanted::ending(shown_from(time), self.longest)
+    }
+
+    /// Those that have neither ended nor been revoked at `time`.
+    pub(super) fn live(&self, time: u64) -> GrantsWanted {
+        GrantsWanted { live_at: Some(time), ..GrantsWanted::ending(time, self.longest) }
     }
 
     /// How many have not ended, as of the last [`Self::forget`].
@@ -117,6 +133,7 @@ impl Grants {
                 self.undo.push(Undo::Newest(grant.nai.clone(), before));
             }
         }
+        self.longest = self.longest.max(grant.ends.saturating_sub(grant.issued));
         self.count(grant.ends);
         self.undo.push(Undo::Counted(grant.ends));
     }
@@ -158,7 +175,7 @@ impl Grants {
 
     /// Everything since the last [`Self::keep`] is not durable.
     pub(super) fn put_back(&mut self) {
-        for undo in std::mem::take(&mut self.undo).into_iter().rev() {
+        for undo in take(&mut self.undo).into_iter().rev() {
             match undo {
                 Undo::Newest(nai, Some(before)) => drop(self.newest.insert(nai, before)),
                 Undo::Newest(nai, None) => drop(self.newest.remove(&nai)),
@@ -184,9 +201,8 @@ impl Grants {
 
     /// Forgets revoked ones that are not shown any more at `time`.
     pub(super) fn forget(&mut self, time: u64) {
-        let shown = GrantsWanted::shown(time);
         self.revoked.retain(|_, of| {
-            of.retain(|_, grant| grant.ends > shown.ends_after);
+            of.retain(|_, grant| grant.ends > shown_from(time));
             !of.is_empty()
         });
     }

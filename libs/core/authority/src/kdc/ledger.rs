@@ -79,11 +79,7 @@ impl Ledger {
             overlaps: BTreeSet::new(),
             realm_keys: BTreeMap::new(),
             removed_keys: BTreeMap::new(),
-            grants: Grants::new(
-                take(&mut state.newest_grants),
-                take(&mut state.grants_ending),
-                &state.grants,
-            ),
+            grants: Grants::new(state),
             home_agents: BTreeMap::new(),
             change: state.subscriber_cursor,
             last_audit: state.last_audit,

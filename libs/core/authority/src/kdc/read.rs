@@ -65,26 +65,25 @@ impl Kdc {
 
     /// What has to be read out of the store before `ask` can be decided; `None` for nothing.
     pub(super) fn grants_for(&self, ask: &Ask, time: u64) -> Option<GrantsWanted> {
-        let shown = GrantsWanted::shown(time);
+        let grants = self.ledger.grants();
         let of = |nai: &str| {
             let subscriber = self.ledger.subscriber(nai)?;
-            Some((subscriber.nai.clone(), self.ledger.grants().newest(&subscriber.nai)?))
+            Some((subscriber.nai.clone(), grants.newest(&subscriber.nai)?))
         };
         match ask {
-            Ask::Subscriber { nai } => Some(GrantsWanted { of: Some(of(nai)?), ..shown }),
+            Ask::Subscriber { nai } => Some(GrantsWanted { of: Some(of(nai)?), ..grants.shown(time) }),
             Ask::Grants { after, limit, nai, include_ended } => Some(GrantsWanted {
                 of: if nai.is_empty() { None } else { Some(of(nai)?) },
                 after: *after,
                 // One more shows whether there are more.
                 limit: limit.saturating_add(1),
-                live_at: (!include_ended).then_some(time),
-                ..shown
+                ..if *include_ended { grants.shown(time) } else { grants.live(time) }
             }),
             Ask::RevokeSubscriber { nai, .. } => {
-                Some(GrantsWanted { of: Some(of(nai)?), live_at: Some(time), ..shown })
+                Some(GrantsWanted { of: Some(of(nai)?), ..grants.live(time) })
             }
             Ask::RevokeAssociation { id, .. } => {
-                Some(GrantsWanted { after: id.saturating_sub(1), limit: 1, ..shown })
+                Some(GrantsWanted { after: id.saturating_sub(1), limit: 1, ..grants.shown(time) })
             }
             _ => None,
         }

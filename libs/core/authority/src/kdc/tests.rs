@@ -77,6 +77,7 @@ impl Durable {
             grants: self.grants.values().cloned().collect(),
             newest_grants: self.newest_grants(),
             grants_ending: self.grants_ending(time),
+            longest_grant: self.grants.values().map(|g| g.ends - g.issued).max().unwrap_or_default(),
             home_agents: self.home_agents.values().cloned().collect(),
             last_audit: self.audit.last().map_or(0, |entry| entry.number),
             ..State::default()

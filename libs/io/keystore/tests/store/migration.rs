@@ -69,6 +69,7 @@ fn expected() -> State {
         grants: vec![grants()[2].clone()],
         newest_grants: vec![],
         grants_ending: vec![],
+        longest_grant: 0,
         last_audit: 1,
         home_agents: vec![HomeAgent {
             name: "ha@home.example".into(),

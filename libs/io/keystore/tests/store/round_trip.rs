@@ -39,6 +39,8 @@ fn full() -> State {
         grants: vec![grant(3), grant(4)],
         newest_grants: vec![(nai(50), 4)],
         grants_ending: vec![(u64::MAX, 2)],
+        // Those of the sample never end.
+        longest_grant: 0,
         last_audit: 4,
         home_agents: home_agents(),
     }
