@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crypto::{Cipher, Key, Rng};
+use crypto::{Cipher, Key, Rng, Sealer};
 use record::{Association, AssociationKind};
 use wire::{
     Error, Reader, Writer,
@@ -13,7 +13,7 @@ use wire::{
     },
 };
 
-use crate::{put_sealed, sealed_plain};
+use crate::{put_sealed_with, sealed_plain};
 
 /// The algorithms of an association, in IANA's IKEv2 numbers.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -107,9 +107,24 @@ pub fn put_key(
     rng: &mut Rng,
     info: &KeyInfo,
 ) -> Result<(), Error> {
+    put_key_with(w, fixed, numbers, spi, &Sealer::new(cipher, key), rng, info)
+}
+
+/// [`put_key`] for a message of which more is sealed under the same key.
+///
+/// # Errors
+/// As there.
+pub fn put_key_with(
+    w: &mut Writer,
+    fixed: usize,
+    numbers: Numbers,
+    spi: Spi,
+    sealer: &Sealer,
+    rng: &mut Rng,
+    info: &KeyInfo,
+) -> Result<(), Error> {
     let (content, mut plain) = key_extension(info)?;
-    let done =
-        put_sealed(w, fixed, numbers, (Subtype::ASSOCIATION, content, spi), (cipher, key), rng, &plain);
+    let done = put_sealed_with(w, fixed, numbers, (Subtype::ASSOCIATION, content, spi), sealer, rng, &plain);
     crypto::wipe(&mut plain);
     done
 }

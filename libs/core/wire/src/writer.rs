@@ -51,6 +51,12 @@ impl Writer {
         self
     }
 
+    /// Lets `append` put more behind what was written.
+    pub fn append(&mut self, append: impl FnOnce(&mut Vec<u8>)) -> &mut Self {
+        append(&mut self.bytes);
+        self
+    }
+
     /// Appends an 8-bit number.
     pub fn u8(&mut self, value: u8) -> &mut Self {
         self.put(&[value])

@@ -101,9 +101,12 @@ impl Credential {
     /// The number of this index: 0 for the static one, `None` if it does not name this credential now.
     pub(super) fn number_of(&self, spi: Spi) -> Option<u64> {
         if self.one_time {
-            // Mostly the next one, or the same again.
-            let (above, below) = (self.highest..=*self.window().end(), *self.window().start()..self.highest);
-            above.chain(below).find(|n| *n > 0 && self.keys.one_time_spi(*n) == spi)
+            // Mostly the next one.
+            let (above, below) = (
+                self.highest.saturating_add(1)..=*self.window().end(),
+                *self.window().start()..=self.highest,
+            );
+            above.chain(below.rev()).find(|n| *n > 0 && self.keys.one_time_spi(*n) == spi)
         } else {
             (self.keys.spi() == spi).then_some(0)
         }

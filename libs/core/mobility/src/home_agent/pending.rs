@@ -6,13 +6,13 @@ use std::{
     net::Ipv4Addr,
 };
 
-use record::Nai;
 use sansio::Instant;
 use wire::mip::registration::Identification;
 
 use super::{
     bind::{Step, Work},
     intake::Asked,
+    roster::Who,
 };
 use crate::Ticket;
 
@@ -35,12 +35,13 @@ impl Origin {
 /// bindings and subscribers as far as their ends and changes do.
 #[derive(Default)]
 pub(super) struct Pending {
-    by_ticket: BTreeMap<Ticket, Work>,
+    by_ticket: BTreeMap<Ticket, Box<Work>>,
     /// Those that wait for keys.
     waits: BTreeSet<(Instant, Ticket)>,
-    by_node: BTreeMap<Nai, Vec<(Identification, Ticket)>>,
+    /// By the number that the subscriber had.
+    by_node: BTreeSet<(u32, Ticket)>,
     /// What makes or ends bindings, in the order in which it was sent to the store.
-    by_home: BTreeMap<Ipv4Addr, Vec<Ticket>>,
+    by_home: BTreeSet<(Ipv4Addr, Ticket)>,
     by_agent: BTreeMap<usize, usize>,
     by_source: BTreeMap<Ipv4Addr, usize>,
     /// How many are for a request of a mobile node.
@@ -69,15 +70,6 @@ fn fewer<K: Ord>(counts: &mut BTreeMap<K, usize>, key: &K) {
     }
 }
 
-fn without<K: Ord, T>(lists: &mut BTreeMap<K, Vec<T>>, key: &K, is_it: impl Fn(&T) -> bool) {
-    if let Some(list) = lists.get_mut(key) {
-        list.retain(|item| !is_it(item));
-        if list.is_empty() {
-            lists.remove(key);
-        }
-    }
-}
-
 impl Pending {
     pub(super) fn len(&self) -> usize {
         self.by_ticket.len()
@@ -97,11 +89,11 @@ impl Pending {
         if let Some(deadline) = work.deadline {
             self.waits.insert((deadline, ticket));
         }
-        if let Some((nai, identification)) = &work.of {
-            self.by_node.entry(nai.clone()).or_default().push((*identification, ticket));
+        if let Some((who, _)) = &work.of {
+            self.by_node.insert((who.number, ticket));
         }
         if let Some(home_address) = home_address(&work.step) {
-            self.by_home.entry(home_address).or_default().push(ticket);
+            self.by_home.insert((home_address, ticket));
         }
         self.asked += usize::from(work.origin.is_some());
         match work.origin {
@@ -109,17 +101,17 @@ impl Pending {
             Some(Origin { source, .. }) => more(&mut self.by_source, source),
             None => {}
         }
-        self.by_ticket.insert(ticket, work);
+        self.by_ticket.insert(ticket, Box::new(work));
         self.most = self.most.max(self.asked);
     }
 
     pub(super) fn remove(&mut self, ticket: Ticket) -> Option<Work> {
         let work = self.by_ticket.remove(&ticket)?;
-        if let Some((nai, _)) = &work.of {
-            without(&mut self.by_node, nai, |(_, of)| *of == ticket);
+        if let Some((who, _)) = &work.of {
+            self.by_node.remove(&(who.number, ticket));
         }
         if let Some(home_address) = home_address(&work.step) {
-            without(&mut self.by_home, &home_address, |of| *of == ticket);
+            self.by_home.remove(&(home_address, ticket));
         }
         self.asked -= usize::from(work.origin.is_some());
         match work.origin {
@@ -130,7 +122,7 @@ impl Pending {
         if let Some(deadline) = work.deadline {
             self.waits.remove(&(deadline, ticket));
         }
-        Some(work)
+        Some(*work)
     }
 
     /// The tickets of all for which this holds.
@@ -140,18 +132,21 @@ impl Pending {
 
     /// In the order in which it came.
     pub(super) fn values(&self) -> impl Iterator<Item = &Work> {
-        self.by_ticket.values()
+        self.by_ticket.values().map(Box::as_ref)
     }
 
     /// What makes or ends bindings of a home address, in the order in which it was sent to the store.
     pub(super) fn at(&self, home_address: Ipv4Addr) -> impl Iterator<Item = &Work> {
-        let tickets = self.by_home.get(&home_address).into_iter().flatten();
-        tickets.filter_map(|ticket| self.by_ticket.get(ticket))
+        let tickets = self.by_home.range((home_address, Ticket(0))..=(home_address, Ticket(u64::MAX)));
+        tickets.filter_map(|(_, ticket)| self.by_ticket.get(ticket).map(Box::as_ref))
     }
 
     /// Identifications of a subscriber's requests.
-    pub(super) fn of(&self, nai: &Nai) -> impl Iterator<Item = Identification> {
-        self.by_node.get(nai).into_iter().flatten().map(|(identification, _)| *identification)
+    pub(super) fn of(&self, who: &Who) -> impl Iterator<Item = Identification> {
+        let tickets = self.by_node.range((who.number, Ticket(0))..=(who.number, Ticket(u64::MAX)));
+        let all = tickets.filter_map(|(_, ticket)| self.by_ticket.get(ticket)?.of.as_ref());
+        // The number may have been another one's before.
+        all.filter(|(of, _)| of.nai == who.nai).map(|(_, identification)| *identification)
     }
 
     /// How much came from there: through the same agent, or from the same address without one.
