@@ -89,24 +89,31 @@ impl Sealer {
 
     /// Appends nonce, ciphertext and tag of `plain` under a fresh random nonce: 28 bytes more than `plain`.
     pub fn seal(&self, rng: &mut Rng, additional: &[u8], plain: &[u8], out: &mut Vec<u8>) {
-        let nonce: [u8; NONCE] = rng.array();
+        let nonce = nonce(rng);
         out.reserve(NONCE + plain.len() + TAG);
         out.extend_from_slice(&nonce);
         let from = out.len();
         out.extend_from_slice(plain);
-        let tag = match &self.0 {
-            Keyed::Aes256Gcm(aead) => encrypt(aead, nonce, additional, &mut out[from..]),
-            Keyed::Aes128Gcm(aead) => encrypt(aead, nonce, additional, &mut out[from..]),
-            Keyed::ChaCha20Poly1305(aead) => encrypt(aead, nonce, additional, &mut out[from..]),
-        };
-        match tag {
+        match self.seal_in_place(nonce, additional, &mut out[from..]) {
             Some(tag) => out.extend_from_slice(&tag),
-            // Messages are far below the ciphers' limits, so this never happens; what is left would fail to open.
-            None => {
-                crate::wipe(&mut out[from..]);
-                out.truncate(from);
-            }
+            // What is left would fail to open.
+            None => out.truncate(from),
         }
+    }
+
+    /// Makes ciphertext of plain text where it stands, and the tag of it under a [`nonce`] that was used for nothing
+    /// else. `None`, with the text wiped, for a text above the cipher's limit of gigabytes.
+    #[must_use]
+    pub fn seal_in_place(&self, nonce: [u8; NONCE], additional: &[u8], text: &mut [u8]) -> Option<[u8; TAG]> {
+        let tag = match &self.0 {
+            Keyed::Aes256Gcm(aead) => encrypt(aead, nonce, additional, text),
+            Keyed::Aes128Gcm(aead) => encrypt(aead, nonce, additional, text),
+            Keyed::ChaCha20Poly1305(aead) => encrypt(aead, nonce, additional, text),
+        };
+        if tag.is_none() {
+            crate::wipe(text);
+        }
+        tag
     }
 
     /// The plain text of nonce, ciphertext and tag, or `None` if anything was changed or the key is wrong.
@@ -126,6 +133,12 @@ impl Sealer {
             Keyed::ChaCha20Poly1305(aead) => decrypt(aead, nonce, payload),
         }
     }
+}
+
+/// A fresh random nonce.
+#[must_use]
+pub fn nonce(rng: &mut Rng) -> [u8; NONCE] {
+    rng.array()
 }
 
 /// [`Sealer::seal`] of one message alone.

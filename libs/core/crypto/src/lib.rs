@@ -17,4 +17,4 @@ mod secret;
 pub use aead::{Cipher, Sealer};
 pub use mac::{digest, hmac, verify_hmac};
 pub use rng::Rng;
-pub use secret::{Key, wipe};
+pub use secret::{Fingerprint, Key, wipe};

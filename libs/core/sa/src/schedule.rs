@@ -94,17 +94,53 @@ pub fn put_sealed_with(
     w: &mut Writer,
     fixed: usize,
     numbers: Numbers,
-    (subtype, content, spi): (Subtype, u8, Spi),
+    slot: (Subtype, u8, Spi),
     sealer: &Sealer,
     rng: &mut Rng,
     plain: &[u8],
 ) -> Result<(), Error> {
+    put_sealed_where_it_stands(
+        w,
+        fixed,
+        numbers,
+        slot,
+        sealer,
+        rng,
+        (plain.len(), |w: &mut Writer| {
+            w.put(plain);
+            Ok(())
+        }),
+    )
+}
+
+/// [`put_sealed_with`] for information of a known length that is written straight into the message, and nowhere else
+/// before it is sealed.
+pub(crate) fn put_sealed_where_it_stands(
+    w: &mut Writer,
+    fixed: usize,
+    numbers: Numbers,
+    (subtype, content, spi): (Subtype, u8, Spi),
+    sealer: &Sealer,
+    rng: &mut Rng,
+    (length, write): (usize, impl FnOnce(&mut Writer) -> Result<(), Error>),
+) -> Result<(), Error> {
     let from = w.len();
-    let sealed_len = plain.len() + aead::NONCE + aead::TAG;
-    ours::open_protected(w, numbers, subtype, content, Some(spi), sealed_len)?;
+    ours::open_protected(w, numbers, subtype, content, Some(spi), length + aead::NONCE + aead::TAG)?;
     let head = w.bytes().get(..fixed).ok_or(Error::Truncated)?;
     let additional = additional(head, &w.bytes()[from..]).ok_or(Error::Length("fixed part"))?;
-    w.append(|bytes| sealer.seal(rng, &additional, plain, bytes));
+    let nonce = aead::nonce(rng);
+    // Room for all of it: what grew meanwhile would leave the plain text behind.
+    w.reserve(aead::NONCE + length + aead::TAG);
+    w.put(&nonce);
+    let at = w.len();
+    let written = write(w);
+    let plain = &mut w.bytes_mut()[at..];
+    if written.is_err() || plain.len() != length {
+        crypto::wipe(plain);
+        return written.and(Err(Error::Length("sealed information")));
+    }
+    let tag = sealer.seal_in_place(nonce, &additional, plain);
+    w.put(&tag.ok_or(Error::Length("sealed information"))?);
     Ok(())
 }
 

@@ -51,10 +51,14 @@ impl Writer {
         self
     }
 
-    /// Lets `append` put more behind what was written.
-    pub fn append(&mut self, append: impl FnOnce(&mut Vec<u8>)) -> &mut Self {
-        append(&mut self.bytes);
-        self
+    /// Makes room for `more` bytes.
+    pub fn reserve(&mut self, more: usize) {
+        self.bytes.reserve(more);
+    }
+
+    /// What was written so far, to be changed where it stands.
+    pub fn bytes_mut(&mut self) -> &mut [u8] {
+        &mut self.bytes
     }
 
     /// Appends an 8-bit number.

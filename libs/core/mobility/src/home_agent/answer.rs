@@ -55,13 +55,13 @@ pub(super) struct ReplyKeys {
 pub(super) struct KeyInfos {
     mobile: Vec<KeyInfo>,
     agent: Vec<KeyInfo>,
-    pub(super) at_home_agent: Vec<KeyInfo>,
+    at_home_agent: Vec<KeyInfo>,
 }
 
 impl KeyInfos {
-    pub(super) fn for_reply(&self) -> Option<ReplyKeys> {
-        let copy = |infos: &[KeyInfo]| infos.iter().map(KeyInfo::duplicate).collect();
-        Some(ReplyKeys { mobile: copy(&self.mobile), agent: copy(&self.agent) })
+    /// Those for the reply, and those that we keep.
+    pub(super) fn split(self) -> (ReplyKeys, Vec<KeyInfo>) {
+        (ReplyKeys { mobile: self.mobile, agent: self.agent }, self.at_home_agent)
     }
 
     /// KEY 3 by name; the home agent itself does not keep it.
@@ -70,7 +70,7 @@ impl KeyInfos {
         Some(EventKey {
             kind: info.kind,
             spis: [info.inbound, info.outbound],
-            fingerprint: info.key.fingerprint_hex(),
+            fingerprint: info.key.fingerprint(),
         })
     }
 }
@@ -94,7 +94,6 @@ impl Asked {
         };
         let (mobile1, home1) =
             pair(AssociationKind::Key1, keys.key1, self.key1, &self.who.nai.shared(), home_agent);
-        let mut infos = KeyInfos { mobile: vec![mobile1], agent: Vec::new(), at_home_agent: vec![home1] };
         if let Some(agent) = self.serving_agent() {
             let (key2, key3) = keys.with_agent?;
             let spis2 = (agent.handle.key2, self.key2_key3.0);
@@ -102,11 +101,13 @@ impl Asked {
             let spis3 = (self.key2_key3.1, agent.handle.key3);
             let (mobile3, agent3) =
                 pair(AssociationKind::Key3, key3, spis3, &self.visit_name.as_str().into(), &agent.nai);
-            infos.mobile.insert(0, mobile3);
-            infos.agent = vec![agent2, agent3];
-            infos.at_home_agent.push(home2);
+            return Some(KeyInfos {
+                mobile: vec![mobile3, mobile1],
+                agent: vec![agent2, agent3],
+                at_home_agent: vec![home1, home2],
+            });
         }
-        Some(infos)
+        Some(KeyInfos { mobile: vec![mobile1], agent: Vec::new(), at_home_agent: vec![home1] })
     }
 }
 

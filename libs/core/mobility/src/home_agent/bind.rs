@@ -143,20 +143,21 @@ impl HomeAgent {
             return self.deny(&asked, Code::HA_TOO_MANY_BINDINGS, None, now);
         }
         let beside = self.keeps_others(&asked);
+        let key3 = infos.fingerprint_of_key3();
+        let (for_reply, ours) = infos.split();
         let reply = Reply {
             code: if asked.simultaneous && !beside { Code::ACCEPTED_NO_SIMULTANEOUS } else { Code::ACCEPTED },
             lifetime: asked.lifetime,
             detail: None,
-            keys: infos.for_reply(),
+            keys: Some(for_reply),
         };
         let Some((transmit, repeat)) = self.reply(&asked, reply, now) else {
             return;
         };
-        let key3 = infos.fingerprint_of_key3();
-        let new: Vec<Association> =
-            infos.at_home_agent.into_iter().map(|info| info.into_association(unix)).collect();
+        let new: Vec<Association> = ours.into_iter().map(|info| info.into_association(unix)).collect();
         let mut event = Event::new(EventKind::BindingAdded, "").of(asked.identification);
-        event.keys = new.iter().map(EventKey::of).chain(key3).collect();
+        event.keys = Vec::with_capacity(3);
+        event.keys.extend(new.iter().map(EventKey::of).chain(key3));
         let binding = Binding {
             nai: asked.who.nai.clone(),
             home_address: asked.home_address,
@@ -173,9 +174,10 @@ impl HomeAgent {
         let (told, sequel) = self.replacing(&binding, beside, now);
         let change = if beside { Change::AddBinding } else { Change::PutBinding };
         let mut changes = self.addresses.to_commit(&asked.who.nai);
-        changes.push(change(binding.duplicate()));
+        // The copy, which takes no more than it needs, is the one that stays.
+        let step = Step::Bind { binding: Box::new(binding.duplicate()), beside, event };
+        changes.push(change(binding));
         changes.extend(told);
-        let step = Step::Bind { binding: Box::new(binding), beside, event };
         if let Some(ticket) = self.commit(&asked, changes, step, Some((transmit, repeat))) {
             self.then(ticket, sequel);
         }
@@ -243,7 +245,7 @@ impl HomeAgent {
     fn commit(
         &mut self,
         asked: &Asked,
-        mut changes: Vec<Change>,
+        changes: Vec<Change>,
         step: Step,
         reply: Option<(Transmit, Repeat)>,
     ) -> Option<Ticket> {
@@ -258,21 +260,20 @@ impl HomeAgent {
         let previous = known.sent.replace(identification).map(|i| i.0);
         known.window = (asked.generation, asked.index);
         known.comparable = true;
-        changes.insert(
-            0,
-            Change::Identification {
-                nai: who.nai.clone(),
-                previous,
-                next: identification.0,
-                generation: asked.generation,
-                index: asked.index,
-            },
-        );
+        let mut all = Vec::with_capacity(1 + changes.len());
+        all.push(Change::Identification {
+            nai: who.nai.clone(),
+            previous,
+            next: identification.0,
+            generation: asked.generation,
+            index: asked.index,
+        });
+        all.extend(changes);
         let ticket = self.ticket();
         let of = Some((who.clone(), identification));
         let origin = Some(Origin::of(asked));
         self.work.insert(ticket, Work { deadline: None, step, of, reply, origin });
-        self.outbox.effect(Effect::Persist { ticket, changes });
+        self.outbox.effect(Effect::Persist { ticket, changes: all });
         Some(ticket)
     }
 
@@ -510,6 +511,14 @@ impl HomeAgent {
 
     /// What the store holds of a home address once it has done all that it was given.
     pub(super) fn standing_bindings(&self, home_address: Ipv4Addr) -> impl Iterator<Item = &Binding> {
+        // Mostly the store has done it all.
+        let done = self.work.at(home_address).next().is_none();
+        let now = done.then(|| self.bindings.of(home_address));
+        let then = (!done).then(|| self.bindings_to_stand(home_address));
+        now.into_iter().flatten().chain(then.into_iter().flatten())
+    }
+
+    fn bindings_to_stand(&self, home_address: Ipv4Addr) -> impl Iterator<Item = &Binding> {
         let mut standing: BTreeMap<_, _> =
             self.bindings.of(home_address).map(|binding| (binding.care_of, binding)).collect();
         for work in self.work.at(home_address) {

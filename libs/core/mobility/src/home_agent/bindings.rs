@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use record::{AssociationKind, Binding};
+use record::{Association, AssociationKind, Binding};
 use sansio::{Instant, Now, earliest};
 use wire::mip::Spi;
 
@@ -64,6 +64,23 @@ impl Bound {
 /// Place of a binding.
 type Slot = u32;
 
+/// How many there are through each foreign agent.
+type Through = BTreeMap<Arc<str>, usize>;
+
+fn more(through: &mut Through, agent: Option<&Arc<str>>) {
+    let Some(agent) = agent else { return };
+    match through.get_mut(agent) {
+        Some(count) => *count += 1,
+        None => drop(through.insert(Arc::clone(agent), 1)),
+    }
+}
+
+fn fewer(through: &mut Through, agent: Option<&Arc<str>>) {
+    if let Some(count) = agent.and_then(|agent| through.get_mut(agent)) {
+        *count -= 1;
+    }
+}
+
 /// All of them.
 #[derive(Default)]
 pub(super) struct Bindings {
@@ -76,7 +93,7 @@ pub(super) struct Bindings {
     /// Those that were found due.
     over: Vec<BindingId>,
     /// How many there are through each foreign agent.
-    through: BTreeMap<Arc<str>, usize>,
+    through: Through,
 }
 
 impl Bindings {
@@ -121,9 +138,53 @@ impl Bindings {
     /// others of the home address unless they are kept beside it.
     pub(super) fn replace(&mut self, bound: Bound, keep_others: bool) -> Vec<Binding> {
         let id = id_of(&bound.binding);
-        let before = if keep_others { self.remove(id).into_iter().collect() } else { self.remove_all(id.0) };
-        self.put(id, bound);
+        let place = match self.by_id.contains_key(&id) {
+            true => Some(id),
+            false if keep_others => None,
+            false => self.of(id.0).map(id_of).next(),
+        };
+        let Some(place) = place else {
+            self.put(id, bound);
+            return Vec::new();
+        };
+        let others = self.of(id.0).map(id_of).filter(|other| !keep_others && *other != place);
+        let others: Vec<_> = others.collect();
+        // First: the new one may have taken over some of their associations.
+        let mut before: Vec<_> = others.into_iter().filter_map(|other| self.remove(other)).collect();
+        before.extend(self.change_places(place, bound));
+        before.sort_by_key(|binding| binding.care_of);
         before
+    }
+
+    /// Puts a binding into the slot of another one of the same home address, and changes only what leads elsewhere now.
+    /// None with the addresses of the new one stands in another slot.
+    fn change_places(&mut self, before: BindingId, mut bound: Bound) -> Option<Binding> {
+        let slot = *self.by_id.get(&before)?;
+        let old = self.slots.get_mut(slot as usize)?.as_mut()?;
+        bound.binding.associations.shrink_to_fit();
+        let id = id_of(&bound.binding);
+        if id != before {
+            self.by_id.remove(&before);
+            self.by_id.insert(id, slot);
+        }
+        if bound.wakes() != old.wakes() {
+            old.wakes().map(|at| self.wakes.remove(&(at, slot)));
+            self.wakes.extend(bound.wakes().map(|at| (at, slot)));
+        }
+        let (gone, new) = (&old.binding.associations, &bound.binding.associations);
+        let without =
+            |all: &[Association], a: &Association| all.iter().all(|other| other.inbound != a.inbound);
+        for index in gone.iter().filter(|a| without(new, a)).map(|a| a.inbound) {
+            self.inbound.remove(&index);
+        }
+        for index in new.iter().filter(|a| without(gone, a)).map(|a| a.inbound) {
+            self.inbound.insert(index, slot);
+        }
+        if old.binding.foreign_agent != bound.binding.foreign_agent {
+            fewer(&mut self.through, old.binding.foreign_agent.as_ref());
+            more(&mut self.through, bound.binding.foreign_agent.as_ref());
+        }
+        Some(std::mem::replace(old, bound).binding)
     }
 
     /// Those that a start found, in order of home address and care-of address. What leads to them is built at once: that
@@ -145,12 +206,9 @@ impl Bindings {
             bound.binding.associations.iter().map(move |a| (a.inbound, slot)).collect::<Vec<_>>()
         };
         let inbound = numbered().flat_map(indices).collect();
-        let mut through = BTreeMap::<_, usize>::new();
-        for agent in numbered().filter_map(|(_, bound)| bound.binding.foreign_agent.as_ref()) {
-            match through.get_mut(agent) {
-                Some(count) => *count += 1,
-                None => drop(through.insert(Arc::clone(agent), 1)),
-            }
+        let mut through = Through::new();
+        for (_, bound) in numbered() {
+            more(&mut through, bound.binding.foreign_agent.as_ref());
         }
         (restored.by_id, restored.wakes, restored.inbound, restored.through) =
             (by_id, wakes, inbound, through);
@@ -166,12 +224,7 @@ impl Bindings {
         });
         self.inbound.extend(bound.binding.associations.iter().map(|a| (a.inbound, slot)));
         self.wakes.extend(bound.wakes().map(|at| (at, slot)));
-        if let Some(agent) = &bound.binding.foreign_agent {
-            match self.through.get_mut(agent) {
-                Some(count) => *count += 1,
-                None => drop(self.through.insert(agent.clone(), 1)),
-            }
-        }
+        more(&mut self.through, bound.binding.foreign_agent.as_ref());
         self.by_id.insert(id, slot);
         self.slots[slot as usize] = Some(bound);
     }
@@ -228,11 +281,7 @@ impl Bindings {
         for association in &bound.binding.associations {
             self.inbound.remove(&association.inbound);
         }
-        if let Some(agent) = &bound.binding.foreign_agent
-            && let Some(count) = self.through.get_mut(agent)
-        {
-            *count -= 1;
-        }
+        fewer(&mut self.through, bound.binding.foreign_agent.as_ref());
         Some(bound.binding)
     }
 

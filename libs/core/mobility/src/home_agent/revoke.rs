@@ -46,6 +46,12 @@ impl Sequel {
         Self { answer: Some(answer), ..Self::default() }
     }
 
+    /// True if nothing follows.
+    const fn is_nothing(&self) -> bool {
+        let Self { tell, cancel, answer, operator } = self;
+        tell.is_empty() && cancel.is_none() && answer.is_none() && operator.is_none()
+    }
+
     /// Tells of what another one tells of, too.
     pub(super) fn join(&mut self, other: Self) {
         self.tell.extend(other.tell);
@@ -219,7 +225,9 @@ impl HomeAgent {
 
     /// What follows if the commit with this ticket succeeds.
     pub(super) fn then(&mut self, ticket: Ticket, sequel: Sequel) {
-        self.revocations.sequels.insert(ticket, sequel);
+        if !sequel.is_nothing() {
+            self.revocations.sequels.insert(ticket, sequel);
+        }
     }
 
     /// It did: who waits is answered, and who has to be told is told.

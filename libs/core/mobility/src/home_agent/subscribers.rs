@@ -132,9 +132,10 @@ impl HomeAgent {
         };
         let of_that_key = known.credentials.iter_mut().find(|c| c.generation == generation);
         if let Some(credential) = of_that_key {
-            let (left, entered) = credential.move_up(index);
-            left.into_iter().for_each(|spi| self.names.remove(known.number, spi));
-            entered.into_iter().for_each(|spi| self.names.add(known.number, spi));
+            credential.move_up(index, |spi, enters| match enters {
+                true => self.names.add(known.number, spi),
+                false => self.names.remove(known.number, spi),
+            });
         }
     }
 
