@@ -326,3 +326,84 @@ impl Bindings {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crypto::{Key, Rng};
+    use record::{Nai, Tunnel};
+
+    use super::*;
+
+    fn at(seconds: u64) -> Now {
+        Now { mono: Instant::new(Duration::from_secs(seconds)), unix: Duration::from_secs(5000 + seconds) }
+    }
+
+    fn binding(host: u8, care_of: u8, indices: &[u32], now: Now) -> Binding {
+        let association = |inbound: &u32| Association {
+            kind: AssociationKind::Key1,
+            inbound: Spi(*inbound),
+            outbound: Spi(1),
+            key: Key::new([1; 32]),
+            own: "".into(),
+            peer: "".into(),
+            made: now.unix.as_secs(),
+            ends: now.unix.as_secs() + 50,
+            confirmed: false,
+            retires: None,
+        };
+        let care_of = Ipv4Addr::new(10, 51, 1, care_of);
+        Binding {
+            nai: Nai::parse(&format!("traveller-{host}@home.example")).unwrap(),
+            home_address: Ipv4Addr::new(10, 11, 1, host),
+            care_of,
+            tunnel: Tunnel::IpInIp(care_of),
+            reverse_tunnel: false,
+            broadcasts: false,
+            revocation: None,
+            foreign_agent: (care_of.octets()[3] > 0)
+                .then(|| format!("fa-{}@visited.example", care_of.octets()[3]).into()),
+            lifetime: 60,
+            granted: now.unix.as_secs(),
+            associations: indices.iter().map(association).collect(),
+        }
+    }
+
+    #[test]
+    fn what_leads_to_a_binding_leads_to_it_wherever_it_was_put() {
+        let (mut bindings, mut rng) = (Bindings::default(), Rng::from_seed([4; 32]));
+        let mut model = BTreeMap::<BindingId, Vec<u32>>::new();
+        let mut used = 1000;
+        for turn in 0..5000 {
+            let now = at(turn / 100);
+            let (host, care_of) = (rng.u32() as u8 % 4, rng.u32() as u8 % 3);
+            let id = (Ipv4Addr::new(10, 11, 1, host), Ipv4Addr::new(10, 51, 1, care_of));
+            if rng.u32() % 4 == 0 {
+                assert_eq!(bindings.remove(id).is_some(), model.remove(&id).is_some());
+            } else {
+                let keep_others = rng.u32() % 2 == 0;
+                let of_host = |other: &BindingId| other.0 == id.0 && (!keep_others || *other == id);
+                // Those that it takes the place of hand some of their indices on.
+                let before: BTreeMap<_, _> = model.extract_if(.., |other, _| of_host(other)).collect();
+                let mut indices: Vec<u32> =
+                    before.values().flatten().copied().filter(|_| rng.u32() % 2 == 0).collect();
+                indices.extend((0..2).map(|n| used + n));
+                used += 2;
+                let left =
+                    bindings.replace(Bound::granted(binding(host, care_of, &indices, now), now), keep_others);
+                assert!(left.iter().map(id_of).eq(before.keys().copied()), "in order of care-of address");
+                model.insert(id, indices);
+            }
+            assert!(bindings.iter().map(id_of).eq(model.keys().copied()));
+            let held: BTreeMap<_, _> =
+                model.iter().flat_map(|(id, all)| all.iter().map(|index| (Spi(*index), *id))).collect();
+            assert_eq!(bindings.inbound.len(), held.len());
+            assert!(held.iter().all(|(index, id)| bindings.holder(*index) == Some(*id)));
+            for agent in 1..3 {
+                let through = model.keys().filter(|(_, care_of)| care_of.octets()[3] == agent).count();
+                assert_eq!(bindings.through(&format!("fa-{agent}@visited.example")), through);
+            }
+            let wakes = bindings.slots.iter().flatten().filter_map(Bound::wakes);
+            assert_eq!((bindings.wakes.len(), bindings.next_due()), (wakes.clone().count(), wakes.min()));
+        }
+    }
+}
