@@ -158,6 +158,7 @@ impl HomeAgent {
         let mut event = Event::new(EventKind::BindingAdded, "").of(asked.identification);
         event.keys = Vec::with_capacity(3);
         event.keys.extend(new.iter().map(EventKey::of).chain(key3));
+        let standing: Vec<_> = self.standing_bindings(asked.home_address).collect();
         let binding = Binding {
             nai: asked.who.nai.clone(),
             home_address: asked.home_address,
@@ -169,9 +170,9 @@ impl HomeAgent {
             foreign_agent: asked.serving_agent().map(|a| a.nai.clone()),
             lifetime: asked.lifetime,
             granted: unix,
-            associations: self.change_over(&asked, new, now),
+            associations: self.change_over(&asked, &standing, new, now),
         };
-        let (told, sequel) = self.replacing(&binding, beside, now);
+        let (told, sequel) = self.replacing(&binding, &standing, beside, now);
         let change = if beside { Change::AddBinding } else { Change::PutBinding };
         let mut changes = self.addresses.to_commit(&asked.who.nai);
         // The copy, which takes no more than it needs, is the one that stays.
@@ -424,7 +425,8 @@ impl HomeAgent {
             self.unwanted(id_of(&left));
             event.text.push_str(&format!(", no longer at {}", left.care_of));
         }
-        for other in self.bindings.of(home_address).filter(|b| Some(b.care_of) != event.care_of) {
+        let others = beside.then(|| self.bindings.of(home_address)).into_iter().flatten();
+        for other in others.filter(|b| Some(b.care_of) != event.care_of) {
             event.text.push_str(&format!(", still at {}", other.care_of));
         }
         self.count("code 0");

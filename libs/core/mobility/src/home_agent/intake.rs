@@ -555,14 +555,15 @@ impl HomeAgent {
         if self.too_many(asked) {
             return Err(denial(Code::HA_TOO_MANY_BINDINGS));
         }
-        let new = match self.keeps_others(asked) {
+        let most = self.config.limits.bindings_agent;
+        let agent = asked.serving_agent().filter(|_| most < usize::MAX);
+        let full = self.bindings.len() >= self.config.max_bindings
+            || agent.map_or(0, |agent| self.bindings.through(&agent.nai)) >= most;
+        let is_new = || match self.keeps_others(asked) {
             true => self.bindings.find((asked.home_address, asked.care_of)).is_none(),
             false => self.bindings.of(asked.home_address).next().is_none(),
         };
-        let agent = asked.serving_agent().map_or(0, |agent| self.bindings.through(&agent.nai));
-        if new
-            && (self.bindings.len() >= self.config.max_bindings || agent >= self.config.limits.bindings_agent)
-        {
+        if full && is_new() {
             return Err(denial(Code::HA_RESOURCES));
         }
         Ok(())

@@ -242,7 +242,9 @@ mod tests {
         for ticket in (1..3000).map(Ticket) {
             // Time goes on, and once in a while it does not.
             let deadline = (rng.u32() % 2 == 0).then(|| at(ticket.0 - u64::from(rng.u32() % 8 == 0)));
-            pending.insert(ticket, Work { deadline, ..Work::unwaited() });
+            let mut work = Work::unwaited();
+            work.deadline = deadline;
+            pending.insert(ticket, work);
             model.insert(ticket, deadline);
             while rng.u32() % 8 > 3 {
                 let oldest = model.keys().next().map_or(0, |ticket| ticket.0);
