@@ -23,6 +23,7 @@ mod privilege;
 mod provision;
 mod report;
 mod scenario;
+mod standstill;
 mod switch;
 mod terminal;
 mod timeline;

@@ -138,8 +138,15 @@ fn links(out: &mut String, report: &Report) -> std::fmt::Result {
     for link in &report.emulated_links {
         writeln!(
             out,
-            "  emulated   {}: {} ms, {} % loss: {} of {} frames lost, {} in full queues, {} by cuts",
-            link.link, link.delay_ms, link.loss_percent, link.lost, link.frames, link.queue_full, link.cut
+            "  emulated   {}: {} ms, {} % loss: {} of {} frames lost, {} in full queues, {} by cuts; {} damaged",
+            link.link,
+            link.delay_ms,
+            link.loss_percent,
+            link.lost,
+            link.frames,
+            link.queue_full,
+            link.cut,
+            link.damaged
         )?;
     }
     Ok(())
@@ -162,6 +169,15 @@ fn summary(out: &mut String, report: &Report) -> std::fmt::Result {
         "  probes     {} of {} arrived, longest gap {:.1} ms, {} lost outside handovers",
         ping.received, ping.sent, ping.longest_gap_ms, ping.lost_outside_handovers
     )?;
+    if !report.standstills.is_empty() {
+        writeln!(
+            out,
+            "  machine    stood still {} times, {:.0} ms at most; {} probes were lost then",
+            report.standstills.len(),
+            report.standstills.iter().map(|still| still.to_ms - still.from_ms).fold(0.0, f64::max),
+            ping.lost_in_standstills
+        )?;
+    }
     links(out, report)?;
     for fault in &report.scheduled_faults {
         writeln!(out, "  scheduled  {:.3} s: {} {}", fault.at_ms / 1000.0, fault.what, fault.target)?;

@@ -28,6 +28,9 @@ pub(crate) struct Report {
     /// What the scenario let go wrong, in order of time.
     #[serde(default)]
     pub(crate) scheduled_faults: Vec<ScheduledFault>,
+    /// When processors of this machine did not run for 20 ms and more, in order of time.
+    #[serde(default)]
+    pub(crate) standstills: Vec<Standstill>,
     /// Every loss of probes with its cause, in order of time.
     #[serde(default)]
     pub(crate) losses: Vec<Loss>,
@@ -122,13 +125,16 @@ pub(crate) struct Ping {
     pub(crate) sent: usize,
     pub(crate) received: usize,
     pub(crate) longest_gap_ms: f64,
-    /// Dropped by emulated links, as the scenario says.
+    /// Dropped or damaged by emulated links, as the scenario says.
     #[serde(default)]
     pub(crate) lost_on_links: usize,
     /// Lost while something was wrong that the scenario let go wrong.
     #[serde(default)]
     pub(crate) lost_by_faults: usize,
-    /// Lost although no handover was under way, and by no emulated link and no fault of the scenario.
+    /// Lost while, or right after, a processor of this machine did not run.
+    #[serde(default)]
+    pub(crate) lost_in_standstills: usize,
+    /// Lost although no handover was under way, by no emulated link, no fault of the scenario and no standstill.
     pub(crate) lost_outside_handovers: usize,
 }
 
@@ -142,6 +148,8 @@ pub(crate) struct EmulatedLink {
     pub(crate) loss_percent: f64,
     pub(crate) duplicate_percent: f64,
     pub(crate) reorder_percent: f64,
+    #[serde(default)]
+    pub(crate) damage_percent: f64,
     pub(crate) rate_mbit: Option<f64>,
     pub(crate) queue_packets: usize,
     pub(crate) seed: u64,
@@ -151,6 +159,8 @@ pub(crate) struct EmulatedLink {
     pub(crate) cut: u64,
     pub(crate) duplicated: u64,
     pub(crate) reordered: u64,
+    #[serde(default)]
+    pub(crate) damaged: u64,
     /// Never read, because the machine was too slow.
     pub(crate) overrun: u64,
 }
@@ -167,15 +177,24 @@ pub(crate) struct ScheduledFault {
     pub(crate) error: Option<String>,
 }
 
+/// A processor of this machine was taken away: by a host that had other work for it, or in the depths of the kernel.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Standstill {
+    pub(crate) from_ms: f64,
+    pub(crate) to_ms: f64,
+}
+
 /// Why a probe was lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Cause {
-    /// Dropped by an emulated link.
+    /// Dropped or damaged by an emulated link.
     Link,
     Handover,
     /// Something of the scenario's faults was in force.
     Fault,
+    /// A processor of this machine stood still, and queues overflowed.
+    Standstill,
     Unexplained,
 }
 
@@ -230,6 +249,7 @@ impl Report {
             captures: captures.iter().map(|file| capture(scenario, file)).collect::<Result<_>>()?,
             emulated_links: figures::emulated_links(scenario, walk),
             scheduled_faults: figures::scheduled_faults(walk),
+            standstills: figures::standstills(walk),
             losses: losses::in_order(walk, &lost),
             faults: Vec::new(),
         };

@@ -127,6 +127,7 @@ pub(crate) struct Link {
     loss_percent: Option<Spanned<f64>>,
     duplicate_percent: Option<Spanned<f64>>,
     reorder_percent: Option<Spanned<f64>>,
+    damage_percent: Option<Spanned<f64>>,
     rate_mbit: Option<Spanned<f64>>,
     queue_packets: Option<Spanned<u32>>,
     /// Of the dice.
@@ -146,6 +147,7 @@ impl Link {
             loss_percent: self.loss_percent.clone(),
             duplicate_percent: self.duplicate_percent.clone(),
             reorder_percent: self.reorder_percent.clone(),
+            damage_percent: self.damage_percent.clone(),
             rate_mbit: self.rate_mbit.clone(),
             queue_packets: self.queue_packets.clone(),
         };
@@ -576,7 +578,7 @@ mod tests {
     fn a_link_with_values_is_emulated_and_no_other() {
         assert!(worse("", "").unwrap().lines().is_empty(), "the demo's links are the kernel's");
         let keys = "delay_ms = 50\njitter_ms = 1.5\nloss_percent = 2\nduplicate_percent = 0.1\n\
-                    reorder_percent = 1\nrate_mbit = 10\nqueue_packets = 20\nseed = 7";
+                    reorder_percent = 1\ndamage_percent = 0.5\nrate_mbit = 10\nqueue_packets = 20\nseed = 7";
         let lines = worse(keys, "").unwrap().lines();
         let impairment = Impairment {
             delay: 50_000_000,
@@ -584,6 +586,7 @@ mod tests {
             loss_percent: 2.0,
             duplicate_percent: 0.1,
             reorder_percent: 1.0,
+            damage_percent: 0.5,
             rate: Some(10_000_000),
             queue: 20,
         };

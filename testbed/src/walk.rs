@@ -19,6 +19,7 @@ use crate::{
     emulation::Ledger,
     network::{Move, Network, Role},
     scenario::{MobileNode, Traffic},
+    standstill::{self, Standstill},
     timeline::{Moment, Timeline},
     traffic::{
         probe::{Log, Probe},
@@ -47,6 +48,8 @@ pub(crate) struct Walk {
     pub(crate) streams: Vec<String>,
     /// How long a packet is on its way at most when nothing is wrong (nanoseconds).
     pub(crate) on_the_way: u64,
+    /// When processors of this machine did not run, in order of time.
+    pub(crate) standstills: Vec<Standstill>,
 }
 
 /// One change of links and what came of it.
@@ -71,6 +74,7 @@ pub(crate) fn walk(network: &Network, timeline: &Timeline) -> Result<Walk> {
     let watches = watch(network, timeline)?;
     let probes = start_probes(network, traffic)?;
     let transfer = start_transfer(network, traffic)?;
+    let processors = standstill::Watch::start()?;
     let progress = transfer.progress();
     let zero = clock::boot_ns();
     timeline.begin(zero, Arc::clone(&progress));
@@ -91,6 +95,7 @@ pub(crate) fn walk(network: &Network, timeline: &Timeline) -> Result<Walk> {
         ledger: network.switch.ledger()?,
         streams: scenario.mobile_nodes.iter().map(|mobile| mobile.name.get_ref().clone()).collect(),
         on_the_way: u64::try_from(scenario.longest_way().as_nanos())?,
+        standstills: processors.finish()?,
     })
 }
 

@@ -306,4 +306,52 @@ mod tests {
             assert!(matches!(refusal(code, "no"), KdcError::Refused(_)), "{code:?}");
         }
     }
+
+    fn question(number: u8) -> KeyRequest {
+        KeyRequest {
+            request: [number; 16],
+            trace: mobility::Trace([number; 16]),
+            nai: "mn@home.example".parse().unwrap(),
+            foreign_agent: None,
+            care_of: "10.51.1.77".parse().unwrap(),
+            lifetime: 600,
+            key1: (Spi(256), Spi(257)),
+            with_agent: None,
+        }
+    }
+
+    fn reply(number: &[u8], key: u8) -> IssueKeysStreamReply {
+        let issued = IssueKeysReply { key1: vec![key; 32], ..IssueKeysReply::default() };
+        IssueKeysStreamReply { request_id: number.to_vec(), result: Some(Answered::Issued(issued)) }
+    }
+
+    /// The key distribution centre, or who is on the way to it, may say what it likes how often it likes.
+    #[tokio::test]
+    async fn what_is_said_twice_late_or_to_no_question_of_ours_changes_nothing() {
+        let (asked, questions) = mpsc::unbounded_channel();
+        let (answer, mut answers) = mpsc::unbounded_channel();
+        let mut asking = Asking { asked: questions, open: Open::default(), answer };
+        asking.open.take((Ticket(1), question(1), None));
+        asking.open.take((Ticket(2), question(2), None));
+        assert_eq!(asking.open.batch().requests.len(), 2);
+        // To nobody's question, under no number, the right one, and that again with other keys.
+        for said in [reply(&[9; 16], 1), reply(&[], 2), reply(&[1; 16], 3), reply(&[1; 16], 4)] {
+            asking.take_reply(said);
+        }
+        let refused = proto::kdc::Refusal { code: Code::NotFound as u32, message: "gone".to_owned() };
+        let refused = Some(Answered::Refusal(refused));
+        asking.take_reply(IssueKeysStreamReply { request_id: vec![1; 16], result: refused });
+        let Some(Request::Keys { ticket: Ticket(1), result: Ok(keys) }) = answers.recv().await else {
+            panic!("the first answer is the answer");
+        };
+        assert!(keys.key1 == Key::from_slice(&[3; 32]).unwrap());
+        assert!(answers.try_recv().is_err(), "and there is no other");
+        // The second is given up, and answered then.
+        let late = asking.open.take_late(Instant::now() + DEADLINE);
+        assert_eq!(late, [Ticket(2)]);
+        asking.take_reply(reply(&[2; 16], 5));
+        assert!(answers.try_recv().is_err(), "too late");
+        assert!(asking.open.questions.is_empty() && asking.open.ends.is_empty());
+        drop(asked);
+    }
 }

@@ -5,7 +5,10 @@
 //! Each frame takes the same number of throws whatever the values are, so that a change of one value does not
 //! change the fate that another value gives to later frames.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, VecDeque},
+};
 
 use super::random::Random;
 
@@ -25,6 +28,8 @@ pub(crate) struct Impairment {
     pub(crate) duplicate_percent: f64,
     /// 0 to 100: skips the delay, and so overtakes what is on the way.
     pub(crate) reorder_percent: f64,
+    /// 0 to 100: an IPv4 packet arrives with bits changed, or cut short. No others do, for ARP has no checksum.
+    pub(crate) damage_percent: f64,
     /// Bits per second in each direction, of whole frames; unlimited if absent.
     pub(crate) rate: Option<u64>,
     /// Frames that wait for the transmitter at most; only a rate makes any wait.
@@ -39,6 +44,7 @@ impl Default for Impairment {
             loss_percent: 0.0,
             duplicate_percent: 0.0,
             reorder_percent: 0.0,
+            damage_percent: 0.0,
             rate: None,
             queue: 100,
         }
@@ -58,6 +64,7 @@ pub(crate) enum Dropped {
 pub(super) struct Passage {
     pub(super) duplicated: bool,
     pub(super) reordered: bool,
+    pub(super) damaged: bool,
 }
 
 /// One direction of a link. Times are nanoseconds of a clock that never goes back.
@@ -65,6 +72,8 @@ pub(super) struct Discipline {
     impairment: Impairment,
     cut: bool,
     random: Random,
+    /// Throws of its own, so that no other fate depends on what is damaged.
+    damage: Random,
     /// When the transmitter is free again.
     free: u64,
     /// Ends of the transmissions that wait or run.
@@ -81,6 +90,9 @@ struct Throws {
     duplicate: f64,
     reorder: f64,
     jitter: f64,
+    damage: f64,
+    how: f64,
+    place: f64,
 }
 
 impl Discipline {
@@ -88,6 +100,7 @@ impl Discipline {
         Self {
             impairment,
             cut,
+            damage: random.beside(),
             random,
             free: 0,
             transmissions: VecDeque::new(),
@@ -113,11 +126,14 @@ impl Discipline {
         let passage = Passage {
             duplicated: throws.duplicate < self.impairment.duplicate_percent,
             reordered: throws.reorder < self.impairment.reorder_percent,
+            damaged: throws.damage < self.impairment.damage_percent && is_ipv4(frame),
         };
+        let frame: Cow<'_, [u8]> =
+            if passage.damaged { damaged(frame, throws.how, throws.place).into() } else { frame.into() };
         let arrival = if passage.reordered { sent } else { self.keep_place(sent, throws.jitter) };
         for _ in 0..=usize::from(passage.duplicated) {
             self.number += 1;
-            self.way.insert((arrival, self.number), frame.into());
+            self.way.insert((arrival, self.number), frame.as_ref().into());
         }
         Ok(passage)
     }
@@ -150,7 +166,9 @@ impl Discipline {
     fn throws(&mut self) -> Throws {
         let mut percent = || self.random.unit() * 100.0;
         let (loss, duplicate, reorder) = (percent(), percent(), percent());
-        Throws { loss, duplicate, reorder, jitter: self.random.unit() }
+        let jitter = self.random.unit();
+        let [damage, how, place] = [(); 3].map(|()| self.damage.unit());
+        Throws { loss, duplicate, reorder, jitter, damage: damage * 100.0, how, place }
     }
 
     /// Waits for the transmitter and passes it; hands back when the last bit left.
@@ -177,6 +195,26 @@ impl Discipline {
         self.last = self.last.max(sent + (delay + spread).saturating_sub(jitter));
         self.last
     }
+}
+
+/// Ethernet header.
+const HEADER: usize = 14;
+
+fn is_ipv4(frame: &[u8]) -> bool {
+    frame.get(12..HEADER) == Some(&[8, 0]) && frame.len() > HEADER
+}
+
+/// One bit is another, or the end is missing, as often as the other; both throws are below 1.
+fn damaged(frame: &[u8], how: f64, place: f64) -> Vec<u8> {
+    let mut frame = frame.to_vec();
+    let place = place * (frame.len() - HEADER) as f64;
+    let at = HEADER + place as usize;
+    if how < 0.5 {
+        frame.truncate(at);
+    } else if let Some(octet) = frame.get_mut(at) {
+        *octet ^= 1 << ((place.fract() * 8.0) as u8);
+    }
+    frame
 }
 
 #[cfg(test)]
@@ -260,6 +298,37 @@ mod tests {
         let lossy = Impairment { loss_percent: 5.0, ..Impairment::default() };
         let slow = Impairment { delay: 80 * MS, jitter: 3 * MS, ..lossy.clone() };
         assert_eq!(numbers(lossy), numbers(slow));
+    }
+
+    #[test]
+    fn damage_meets_packets_alone_and_changes_nobody_elses_fate() {
+        let packet = [&[7; 12][..], &[8, 0], &[0x45; 40]].concat();
+        let fates = |values: Impairment, frame: &[u8]| {
+            let mut discipline = discipline(values);
+            let offered = (0..2000).map(|number| discipline.offer(number, frame)).collect::<Vec<_>>();
+            (offered, std::iter::from_fn(move || discipline.take(u64::MAX)).collect::<Vec<_>>())
+        };
+        let lossy = Impairment { loss_percent: 5.0, ..Impairment::default() };
+        let (kept, _) = fates(lossy.clone(), &packet);
+        let (offered, arrived) = fates(Impairment { damage_percent: 20.0, ..lossy.clone() }, &packet);
+        for (one, other) in kept.iter().zip(&offered) {
+            assert_eq!(one.is_ok(), other.is_ok(), "the same are lost");
+        }
+        let told = offered.iter().flatten().filter(|passage| passage.damaged).count();
+        let different = arrived.iter().filter(|frame| frame[..] != packet[..]);
+        let cut = arrived.iter().filter(|frame| frame.len() < packet.len()).count();
+        assert!((320..=440).contains(&told), "{told} of 1900");
+        assert_eq!(different.clone().count(), told);
+        assert!(cut > told / 3 && told - cut > told / 3, "{cut} of {told} were cut");
+        for frame in different {
+            let bits = frame.iter().zip(&packet).map(|(one, other)| (one ^ other).count_ones()).sum::<u32>();
+            assert_eq!(bits, u32::from(frame.len() == packet.len()));
+            assert_eq!(frame[..HEADER], packet[..HEADER]);
+        }
+        let all = Impairment { damage_percent: 100.0, ..Impairment::default() };
+        let arp = [&[7; 12][..], &[8, 6], &[1; 28]].concat();
+        assert!(fates(all.clone(), &arp).1.iter().all(|frame| frame[..] == arp[..]));
+        assert_eq!(fates(all, &packet[..HEADER]).1.len(), 2000, "there is nothing to damage");
     }
 
     #[test]

@@ -17,6 +17,7 @@ pub(crate) struct Counts {
     pub(crate) cut: u64,
     pub(crate) duplicated: u64,
     pub(crate) reordered: u64,
+    pub(crate) damaged: u64,
     /// Never read, because the machine was too slow: no doing of the scenario.
     pub(crate) overrun: u64,
 }
@@ -40,7 +41,7 @@ impl Ledger {
         self.links.iter().map(|(link, counts)| (link.as_str(), counts))
     }
 
-    /// Whether an emulated link dropped this probe of a stream.
+    /// Whether an emulated link dropped or damaged this probe of a stream.
     pub(crate) fn took(&self, stream: u8, number: u64) -> bool {
         self.probes.contains(&(stream, number))
     }
@@ -56,15 +57,20 @@ impl Ledger {
             counts.frames += 1;
         }
         match fate {
-            Ok(passage) => self.passed(link, passage),
+            Ok(passage) => self.passed(link, frame, passage),
             Err(reason) => self.dropped(link, frame, reason),
         }
     }
 
-    fn passed(&mut self, link: &str, passage: Passage) {
+    fn passed(&mut self, link: &str, frame: &[u8], passage: Passage) {
         if let Some(counts) = self.links.get_mut(link) {
             counts.duplicated += u64::from(passage.duplicated);
             counts.reordered += u64::from(passage.reordered);
+            counts.damaged += u64::from(passage.damaged);
+        }
+        // Whoever gets it drops it, if its checksums are worth anything.
+        if passage.damaged {
+            self.took_probe(frame);
         }
     }
 
@@ -76,9 +82,11 @@ impl Ledger {
                 Dropped::Cut => counts.cut += 1,
             }
         }
-        if let Some(probe) = probe::marked(frame) {
-            self.probes.insert(probe);
-        }
+        self.took_probe(frame);
+    }
+
+    fn took_probe(&mut self, frame: &[u8]) {
+        self.probes.extend(probe::marked(frame));
     }
 
     pub(super) fn overrun(&mut self, link: &str, frames: u64) {
@@ -98,11 +106,14 @@ mod tests {
         let frame = [&[0x45; 62][..], &probe::packet(3, 77)].concat();
         ledger.entered("a", &frame, Err(Dropped::Loss));
         ledger.entered("a", &[0; 90], Err(Dropped::Queue));
-        ledger.entered("a", &frame, Ok(Passage { duplicated: true, reordered: false }));
-        assert!(ledger.took(3, 77));
+        ledger.entered("a", &frame, Ok(Passage { duplicated: true, ..Passage::default() }));
+        let other = [&[0x45; 62][..], &probe::packet(3, 79)].concat();
+        ledger.entered("a", &other, Ok(Passage { damaged: true, ..Passage::default() }));
+        assert!(ledger.took(3, 77) && ledger.took(3, 79));
         assert!(!ledger.took(2, 77) && !ledger.took(3, 78));
         let (link, counts) = ledger.links().next().unwrap();
-        let expected = Counts { frames: 3, lost: 1, queue_full: 1, duplicated: 1, ..Counts::default() };
+        let expected =
+            Counts { frames: 4, lost: 1, queue_full: 1, duplicated: 1, damaged: 1, ..Counts::default() };
         assert_eq!((link, counts), ("a", &expected));
     }
 }

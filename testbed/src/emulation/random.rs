@@ -17,6 +17,11 @@ impl Random {
         Self(u64::from_be_bytes(state))
     }
 
+    /// Another stream of the same dice, which takes nothing from this one.
+    pub(super) fn beside(&self) -> Self {
+        Self(!self.0)
+    }
+
     /// Evenly from 0 up to, and without, 1.
     pub(super) fn unit(&mut self) -> f64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);

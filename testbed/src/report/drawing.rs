@@ -24,14 +24,15 @@ text { font: 12px system-ui, 'Segoe UI', 'DejaVu Sans', sans-serif; fill: #1f232
 .grid { stroke: #d1d9e0; stroke-width: 1; } .base { stroke: #818b98; stroke-width: 1; }
 .discovery { fill: #56b4e9; } .registration { fill: #e69f00; } .tunnel { fill: #009e73; }
 .dot { fill: #1f2328; stroke: #ffffff; stroke-width: 1.5; } .gone { fill: #d55e00; }
-.link { fill: #8c959f; } .handover { fill: #d55e00; } .fault { fill: #b5509a; } .unexplained { fill: #b3261e; }
+.link { fill: #8c959f; } .handover { fill: #d55e00; } .fault { fill: #b5509a; } .standstill { fill: #0072b2; }
+.unexplained { fill: #b3261e; }
 .outage { fill: #b5509a; fill-opacity: 0.25; }
 .curve { fill: #0072b2; fill-opacity: 0.25; stroke: #0072b2; stroke-width: 1.2; stroke-linejoin: round; }
 @media (prefers-color-scheme: dark) {
 text { fill: #e6edf3; } .quiet { fill: #9ba7b4; } .bad { fill: #ff8a80; }
 .paper { fill: #0f1419; } .band { fill: #1d242c; } .band2 { fill: #2b3540; }
 .grid { stroke: #2f3843; } .base { stroke: #8a95a1; }
-.dot { fill: #ffffff; stroke: #0f1419; } .unexplained { fill: #ff8a80; } .fault { fill: #dd8fc8; }
+.dot { fill: #ffffff; stroke: #0f1419; } .unexplained { fill: #ff8a80; } .fault { fill: #dd8fc8; } .standstill { fill: #4aa3df; }
 .outage { fill: #dd8fc8; } .curve { fill: #4aa3df; stroke: #4aa3df; } .link { fill: #7d8894; }
 }
 ";
@@ -95,7 +96,7 @@ fn summary(report: &Report) -> Vec<String> {
             plural(transfer.connections as usize),
         ),
         format!(
-            "{} of {} probes arrived: {} lost in handovers, {} on emulated links, {} by scheduled faults, {} for no known reason.",
+            "{} of {} probes arrived: {} lost in handovers, {} on emulated links, {} by scheduled faults, {} while the machine stood still, {} for no known reason.",
             ping.received,
             ping.sent,
             report
@@ -106,6 +107,7 @@ fn summary(report: &Report) -> Vec<String> {
                 .sum::<usize>(),
             ping.lost_on_links,
             ping.lost_by_faults,
+            ping.lost_in_standstills,
             ping.lost_outside_handovers,
         ),
     ];
@@ -118,7 +120,8 @@ fn links(report: &Report) -> Vec<String> {
     let mut kinds: Vec<(String, Vec<&str>)> = Vec::new();
     for link in &report.emulated_links {
         // One that is only there to be cut is perfect otherwise.
-        if link.delay_ms == 0.0 && link.loss_percent == 0.0 && link.rate_mbit.is_none() {
+        let perfect = [link.delay_ms, link.loss_percent, link.damage_percent] == [0.0; 3];
+        if perfect && link.rate_mbit.is_none() {
             continue;
         }
         let mut values = format!("{} ms", link.delay_ms);
@@ -126,6 +129,9 @@ fn links(report: &Report) -> Vec<String> {
             values += &format!(" ± {} ms", link.jitter_ms);
         }
         values += &format!(", {} % loss", link.loss_percent);
+        if link.damage_percent > 0.0 {
+            values += &format!(", {} % damaged", link.damage_percent);
+        }
         if let Some(rate) = link.rate_mbit {
             values += &format!(", {rate} Mbit/s");
         }
@@ -190,6 +196,7 @@ mod tests {
             captures: vec![],
             emulated_links: vec![],
             scheduled_faults: vec![fault(300.0, "cut"), fault(600.0, "restore")],
+            standstills: vec![],
             losses: vec![Loss {
                 node: "mn".into(),
                 cause: Cause::Handover,

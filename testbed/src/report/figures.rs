@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use proto::agent::Event;
 
 use super::{
-    Cause, EmulatedLink, Handover, Keys, Ping, ScheduledFault, Transfer,
+    Cause, EmulatedLink, Handover, Keys, Ping, ScheduledFault, Standstill, Transfer,
     losses::{self, Lost},
 };
 use crate::{
@@ -82,6 +82,7 @@ pub(super) fn ping(walk: &Walk, lost: &[Lost<'_>]) -> Ping {
     let mut ping = Ping {
         lost_on_links: of(Cause::Link),
         lost_by_faults: of(Cause::Fault),
+        lost_in_standstills: of(Cause::Standstill),
         lost_outside_handovers: of(Cause::Unexplained),
         ..Ping::default()
     };
@@ -91,6 +92,15 @@ pub(super) fn ping(walk: &Walk, lost: &[Lost<'_>]) -> Ping {
         ping.longest_gap_ms = ping.longest_gap_ms.max(round(log.longest_gap() as f64 / 1e6));
     }
     ping
+}
+
+/// When the machine stood still.
+pub(super) fn standstills(walk: &Walk) -> Vec<Standstill> {
+    let told = |(from, to): &(u64, u64)| Standstill {
+        from_ms: relative_ms(walk.zero, *from),
+        to_ms: relative_ms(walk.zero, *to),
+    };
+    walk.standstills.iter().map(told).collect()
 }
 
 /// The emulated links with their counts.
@@ -107,6 +117,7 @@ pub(super) fn emulated_links(scenario: &Scenario, walk: &Walk) -> Vec<EmulatedLi
             loss_percent: impairment.loss_percent,
             duplicate_percent: impairment.duplicate_percent,
             reorder_percent: impairment.reorder_percent,
+            damage_percent: impairment.damage_percent,
             rate_mbit: impairment.rate.map(|rate| rate as f64 / 1e6),
             queue_packets: impairment.queue,
             seed: line.seed,
@@ -116,6 +127,7 @@ pub(super) fn emulated_links(scenario: &Scenario, walk: &Walk) -> Vec<EmulatedLi
             cut: counts.cut,
             duplicated: counts.duplicated,
             reordered: counts.reordered,
+            damaged: counts.damaged,
             overrun: counts.overrun,
         });
     }
@@ -235,6 +247,7 @@ mod tests {
             ledger: Ledger::default(),
             streams: vec!["mn".into()],
             on_the_way: 50 * MS,
+            standstills: Vec::new(),
             events: BTreeMap::from([(
                 "mn".into(),
                 vec![
@@ -317,6 +330,20 @@ mod tests {
         assert_eq!(ping.lost_by_faults, 60, "it came to itself a little later");
         walk.troubles = vec![trouble(What::Impair, 700)];
         assert_eq!(pinged(&walk).lost_outside_handovers, 60, "an impairment counts its own losses");
+    }
+
+    #[test]
+    fn what_is_lost_while_the_machine_stands_still_is_nobodys_fault() {
+        let mut walk = walk(700..760);
+        walk.standstills = vec![(705 * MS, 740 * MS)];
+        let ping = pinged(&walk);
+        assert_eq!((ping.lost_in_standstills, ping.lost_outside_handovers), (60, 0));
+        assert_eq!(standstills(&walk), [Standstill { from_ms: 705.0, to_ms: 740.0 }]);
+        walk.standstills = vec![(755 * MS, 780 * MS)];
+        let ping = pinged(&walk);
+        assert_eq!((ping.lost_in_standstills, ping.lost_outside_handovers), (55, 5), "what was under way");
+        walk.standstills = vec![(500 * MS, 590 * MS)];
+        assert_eq!(pinged(&walk).lost_outside_handovers, 60, "long over");
     }
 
     #[test]

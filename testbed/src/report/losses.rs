@@ -1,5 +1,6 @@
 //! Why each lost probe was lost. In this order: an emulated link dropped it and knows so; it was sent while a
-//! handover was under way; while something was wrong that the scenario let go wrong; or nobody knows.
+//! handover was under way; while something was wrong that the scenario let go wrong; while the machine stood still;
+//! or nobody knows.
 
 use crate::{
     report::{Cause, Loss, figures::relative_ms},
@@ -12,6 +13,10 @@ use crate::{
 const TOGETHER: u64 = 20_000_000;
 /// The way before a handover is judged by the packets of the last second.
 const LATELY: u64 = 1_000_000_000;
+
+/// What a machine that stood still had in its queues goes on its way at once and fills others, for so many
+/// nanoseconds.
+const AFTERMATH: u64 = 100_000_000;
 
 /// A probe that never came.
 pub(super) struct Lost<'a> {
@@ -58,6 +63,9 @@ pub(super) fn classify(walk: &Walk) -> Vec<Lost<'_>> {
         let outages = walk.troubles.iter().filter(lasting);
         let outages: Vec<_> =
             outages.map(|trouble| outage(log, trouble, &walk.troubles, walk.on_the_way)).collect();
+        let standstills = walk.standstills.iter();
+        let standstills: Vec<_> =
+            standstills.map(|(from, to)| (from.saturating_sub(walk.on_the_way), to + AFTERMATH)).collect();
         let stream = walk.streams.iter().position(|name| name == node).and_then(|it| u8::try_from(it).ok());
         let within = |windows: &[(u64, u64)], sent: u64| {
             windows.iter().any(|(from, to)| (*from..=*to).contains(&sent))
@@ -71,6 +79,7 @@ pub(super) fn classify(walk: &Walk) -> Vec<Lost<'_>> {
                 () if dropped => Cause::Link,
                 () if within(&handovers, sent) => Cause::Handover,
                 () if within(&outages, sent) => Cause::Fault,
+                () if within(&standstills, sent) => Cause::Standstill,
                 () => Cause::Unexplained,
             };
             lost.push(Lost { node, sent, cause });

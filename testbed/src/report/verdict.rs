@@ -138,6 +138,7 @@ mod tests {
             captures: vec![],
             emulated_links: vec![],
             scheduled_faults: vec![],
+            standstills: vec![],
             losses: vec![],
             faults: vec![],
         }

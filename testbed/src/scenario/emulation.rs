@@ -21,6 +21,7 @@ pub(crate) struct Values {
     pub(crate) loss_percent: Option<Spanned<f64>>,
     pub(crate) duplicate_percent: Option<Spanned<f64>>,
     pub(crate) reorder_percent: Option<Spanned<f64>>,
+    pub(crate) damage_percent: Option<Spanned<f64>>,
     pub(crate) rate_mbit: Option<Spanned<f64>>,
     pub(crate) queue_packets: Option<Spanned<u32>>,
 }
@@ -80,8 +81,9 @@ impl Values {
     /// Whether nothing is said at all.
     pub(crate) fn is_empty(&self) -> bool {
         let Self { delay_ms, jitter_ms, loss_percent, duplicate_percent, reorder_percent, .. } = self;
-        [delay_ms, jitter_ms, loss_percent, duplicate_percent, reorder_percent, &self.rate_mbit]
+        [delay_ms, jitter_ms, loss_percent, duplicate_percent, reorder_percent]
             .into_iter()
+            .chain([&self.damage_percent, &self.rate_mbit])
             .all(Option::is_none)
             && self.queue_packets.is_none()
     }
@@ -97,6 +99,7 @@ impl Values {
             loss_percent: value(&self.loss_percent).unwrap_or(was.loss_percent),
             duplicate_percent: value(&self.duplicate_percent).unwrap_or(was.duplicate_percent),
             reorder_percent: value(&self.reorder_percent).unwrap_or(was.reorder_percent),
+            damage_percent: value(&self.damage_percent).unwrap_or(was.damage_percent),
             rate: value(&self.rate_mbit).map(|mbit| (mbit * 1e6).round() as u64).or(was.rate),
             queue: self.queue_packets.as_ref().map_or(was.queue, |packets| *packets.get_ref() as usize),
         }
@@ -110,6 +113,7 @@ impl Values {
         take(&mut self.loss_percent, other.loss_percent);
         take(&mut self.duplicate_percent, other.duplicate_percent);
         take(&mut self.reorder_percent, other.reorder_percent);
+        take(&mut self.damage_percent, other.damage_percent);
         take(&mut self.rate_mbit, other.rate_mbit);
         self.queue_packets = other.queue_packets.or(self.queue_packets.take());
     }
@@ -121,6 +125,7 @@ impl Values {
         range("loss_percent", &self.loss_percent, 0.0, 100.0)?;
         range("duplicate_percent", &self.duplicate_percent, 0.0, 100.0)?;
         range("reorder_percent", &self.reorder_percent, 0.0, 100.0)?;
+        range("damage_percent", &self.damage_percent, 0.0, 100.0)?;
         range("rate_mbit", &self.rate_mbit, 0.001, FASTEST_MBIT)?;
         let after = self.over(before);
         let delay_ms = after.delay as f64 / NANOSECONDS;

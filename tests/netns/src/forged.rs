@@ -147,6 +147,51 @@ fn error(destination: Ipv4Addr, dice: &mut Dice) -> Vec<u8> {
     body
 }
 
+/// A request with another challenge wherever it has its own (RFC 4721 §3).
+///
+/// # Errors
+/// If it has none, or one of another length.
+pub fn with_challenge(request: &[u8], challenge: &[u8]) -> Result<Vec<u8>> {
+    const FIXED: usize = 24;
+    const CHALLENGE: u8 = 132;
+    let mut at = FIXED;
+    while let Some([kind, short]) = request.get(at..at + 2) {
+        // Those with a second octet of their own have their length in two more.
+        let long = matches!(kind, 36..=38 | 40..=43 | 48 | 127);
+        let (header, length) = match request.get(at + 2..at + 4) {
+            Some([high, low]) if long => (4, usize::from(u16::from_be_bytes([*high, *low]))),
+            _ => (2, usize::from(*short)),
+        };
+        if *kind == CHALLENGE {
+            let old = request.get(at + 2..at + 2 + length).context("a challenge that is cut off")?;
+            ensure!(length == challenge.len(), "challenges of {} and {length} octets", challenge.len());
+            // It stands a second time with what the node heard of the agent.
+            let mut other = request.to_vec();
+            for place in 0..=request.len() - length {
+                if request[place..].starts_with(old) {
+                    other[place..place + length].copy_from_slice(challenge);
+                }
+            }
+            return Ok(other);
+        }
+        at += header + length;
+    }
+    anyhow::bail!("a request without a challenge")
+}
+
+/// A request with its headers, all lengths and sums filled in.
+#[must_use]
+pub fn request_packet(source: Ipv4Addr, destination: Ipv4Addr, message: &[u8]) -> Vec<u8> {
+    let mut packet = udp(source, destination, PORT, message);
+    let length = packet.len() as u16;
+    // It has passed no router (RFC 3024 §4.2.1).
+    packet[8] = 255;
+    packet[2..4].copy_from_slice(&length.to_be_bytes());
+    let sum = checksum(&packet[..20]);
+    packet[10..12].copy_from_slice(&sum.to_be_bytes());
+    packet
+}
+
 fn header(source: Ipv4Addr, destination: Ipv4Addr, hops: u8, protocol: u8) -> Vec<u8> {
     let mut packet = vec![0x45, 0, 0, 0, 0, 0, 0, 0, hops, protocol, 0, 0];
     packet.extend(source.octets());
@@ -198,6 +243,26 @@ mod tests {
         for wrong in ["10.1.2.3", "10.1.2.3 0", "10.1.2.3 zz", "nobody 00"] {
             assert!(Sample::read(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_challenge_is_replaced_wherever_it_stands() {
+        let fixed = [1; 24];
+        let extensions =
+            [&[131, 2, 132, 2][..], &[38, 0, 0, 3, 132, 2, 7], &[132, 2, 7, 5], &[32, 3, 1, 7, 5]];
+        let request = [&fixed[..], &extensions.concat()].concat();
+        let other = with_challenge(&request, &[8, 9]).unwrap();
+        let expected = [&extensions[..2].concat()[..], &[132, 2, 8, 9, 32, 3, 1, 8, 9]].concat();
+        assert_eq!(other[24..], expected);
+        assert!(with_challenge(&request, &[8]).is_err());
+        assert!(with_challenge(&request[..24 + 11], &[8, 9]).is_err());
+        assert!(with_challenge(&request[..24 + 14], &[8, 9]).is_err());
+    }
+
+    #[test]
+    fn the_header_of_a_request_sums_up_to_nothing() {
+        let packet = request_packet(Ipv4Addr::new(10, 1, 2, 3), Ipv4Addr::LOCALHOST, &[1; 30]);
+        assert_eq!((checksum(&packet[..20]), packet.len(), packet[3]), (0, 58, 58));
     }
 
     #[test]

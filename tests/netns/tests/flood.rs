@@ -194,6 +194,43 @@ fn a_flood_of_requests_at_a_foreign_agent_keeps_no_honest_node_out() {
     net.testbed.run(&["down"]).unwrap();
 }
 
+/// Whoever opens registrations at a foreign agent that the home agent never answers, each from a station of its own and
+/// with the challenge of the moment, fills what waits there and no more; the honest register, and it empties by itself.
+#[test]
+fn a_peer_that_opens_registrations_by_halves_keeps_no_honest_node_out() {
+    let net = Net::up();
+    net.moves(2);
+    let before_times = net.overheard("fa-a", AGENT_A);
+    let memory = net.memory("fa-a");
+    let (taken, refused) = (net.counters("fa-a", "fa"), net.counters("ha", "ha"));
+    let dice = Dice::thrown();
+    let words = [AGENT_A, "2000", "8", &dice.seed.to_string(), net.file.to_str().unwrap()];
+    let (mut child, lines) = net.start("mn2", env!("CARGO_BIN_EXE_netns-halves"), &words);
+    let during_times = net.moves(MOVES);
+    let said: String = lines.map(Result::unwrap).collect();
+    assert!(child.wait().unwrap().success(), "seed {}: {said}", dice.seed);
+    let (before, during) = (median(before_times), median(during_times));
+    let after = net.memory("fa-a");
+    println!("{said} of seed {}; a registration before: {before:?}, during: {during:?}", dice.seed);
+    println!("memory before: {memory} MiB, after: {after} MiB");
+    assert!(during < (before * FACTOR).max(ONE_LOST), "{before:?} and {during:?}");
+    assert!(after <= MEMORY && after <= memory + GROWTH, "{memory} and {after} MiB");
+    // They were halves: the foreign agent let them pass, and the home agent, which believes none, answered none.
+    let relayed = since(&net.counters("ha", "ha"), &refused);
+    let taken = since(&net.counters("fa-a", "fa"), &taken);
+    println!("at the foreign agent: {taken:?}\nat the home agent: {relayed:?}");
+    assert!(relayed.values().sum::<u64>() >= 100, "{relayed:?}");
+    let counters = || net.testbed.sojourn("fa-a", &["fa", "counters"]).unwrap().remove(0);
+    let peak = counters()["pending_peak"].as_u64().unwrap();
+    assert!((10..=1_000).contains(&peak), "{}", counters());
+    let begun = Instant::now();
+    while counters()["pending"].as_u64().unwrap() > 0 {
+        assert!(begun.elapsed() < Duration::from_secs(60), "{}", counters());
+    }
+    net.moves(2);
+    net.testbed.run(&["down"]).unwrap();
+}
+
 #[test]
 fn advertisements_solicitations_and_icmp_of_strangers_move_nobody() {
     let net = Net::up();

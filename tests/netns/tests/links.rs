@@ -38,7 +38,8 @@ fn losses_add_up(report: &Value) {
     let ping = &report["ping"];
     let handovers = report["handovers"].as_array().unwrap();
     let in_handovers: f64 = handovers.iter().map(|line| number(&line["packets_lost"])).sum();
-    let told = ["lost_on_links", "lost_by_faults", "lost_outside_handovers"].map(|key| number(&ping[key]));
+    let told = ["lost_on_links", "lost_by_faults", "lost_in_standstills", "lost_outside_handovers"]
+        .map(|key| number(&ping[key]));
     let lost = number(&ping["sent"]) - number(&ping["received"]);
     assert_eq!(lost, in_handovers + told.iter().sum::<f64>(), "{ping}");
     let listed: f64 = report["losses"].as_array().unwrap().iter().map(|loss| number(&loss["probes"])).sum();
@@ -75,6 +76,30 @@ fn the_demo_succeeds_over_links_of_50_ms_and_2_percent_loss() {
     for part in ["<title id=\"title\">Handovers: ", "mn: visited-a → visited-b", "lost on an emulated link"]
     {
         assert!(picture.contains(part), "{part}");
+    }
+}
+
+/// One packet of a hundred has a bit changed or is cut short, on every link and inside of every tunnel: whoever gets it
+/// drops it or sends it on as it is, and what arrives in the end is right.
+#[test]
+fn damaged_and_truncated_packets_are_as_good_as_lost() {
+    let testbed = Testbed::new().unwrap();
+    let changes = [
+        ("delay_ms = 50", "delay_ms = 2"),
+        ("loss_percent = 2", "damage_percent = 1"),
+        ("stay_ms = 6000", "stay_ms = 4000"),
+        ("stay_ms = 9000", "stay_ms = 4000"),
+    ];
+    let scenario = changed(&testbed, "50-lossy-links.toml", &changes, "");
+    let report = run(&testbed, &["run"], &scenario);
+
+    assert_eq!(report["faults"], json!([]));
+    assert_eq!(report["transfer"]["sha256_match"], true);
+    assert_eq!(report["transfer"]["connections"], 1);
+    losses_add_up(&report);
+    assert!(number(&report["ping"]["lost_on_links"]) > 0.0);
+    for link in report["emulated_links"].as_array().unwrap() {
+        assert!(number(&link["damaged"]) > 0.0 && link["lost"] == 0, "{link}");
     }
 }
 

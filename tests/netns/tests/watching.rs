@@ -154,17 +154,16 @@ fn the_table_of_metrics_names_what_daemons_tell_and_nothing_else() {
     let missing: Vec<_> = served.difference(&told).collect();
     let invented: Vec<_> = told.difference(&served).collect();
     assert!(missing.is_empty() && invented.is_empty(), "not told: {missing:?}; not served: {invented:?}");
-    // Rules speak of metrics that there are.
-    let alerts = fs::read_to_string(root.join("docs/alerts.yml")).unwrap();
-    let words = alerts.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
-    let named: BTreeSet<_> = words.filter(|word| word.starts_with("sojourn_")).collect();
-    assert!(!named.is_empty());
-    for name in named {
-        let base = ["_count", "_sum", "_bucket"].iter().find_map(|end| name.strip_suffix(end));
-        assert!(
-            told.contains(name) || base.is_some_and(|base| told.contains(base)),
-            "{name} in docs/alerts.yml"
-        );
+    // Rules and pictures speak of metrics that there are.
+    for file in ["docs/alerts.yml", "docs/dashboard.json"] {
+        let text = fs::read_to_string(root.join(file)).unwrap();
+        let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+        let named: BTreeSet<_> = words.filter(|word| word.starts_with("sojourn_")).collect();
+        assert!(!named.is_empty());
+        for name in named {
+            let base = ["_count", "_sum", "_bucket"].iter().find_map(|end| name.strip_suffix(end));
+            assert!(told.contains(name) || base.is_some_and(|base| told.contains(base)), "{name} in {file}");
+        }
     }
     testbed.run(&["down"]).unwrap();
 }

@@ -18,10 +18,11 @@ const MOST_WORDS: usize = 33;
 /// The transfer is averaged over so many milliseconds at least, and over so many parts of the run at most.
 const WINDOW_MS: f64 = 200.0;
 const WINDOWS: f64 = 400.0;
-const CAUSES: [(Cause, &str, &str); 4] = [
+const CAUSES: [(Cause, &str, &str); 5] = [
     (Cause::Link, "link", "lost on an emulated link"),
     (Cause::Handover, "handover", "lost in a handover"),
     (Cause::Fault, "fault", "lost by a scheduled fault"),
+    (Cause::Standstill, "standstill", "lost while the machine stood still"),
     (Cause::Unexplained, "unexplained", "lost for no known reason"),
 ];
 

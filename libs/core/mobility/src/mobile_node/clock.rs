@@ -112,6 +112,13 @@ impl Timestamps {
             self.last = above.unwrap_or(end_of(home));
         }
     }
+
+    /// Seconds by which the home agent's clock has fallen behind what it took from us; nothing goes through until it has
+    /// made up for them, for identifications only rise.
+    pub(super) fn fallen_behind(&self, home: u32) -> Option<u32> {
+        let last = self.last.seconds();
+        later(last, home.wrapping_add(WINDOW)).then(|| last.wrapping_sub(home))
+    }
 }
 
 #[cfg(test)]
@@ -188,6 +195,23 @@ mod tests {
         let next = clock.next(at(0, T), &mut rng);
         assert!(next.0 > taken.0);
         assert_eq!(next.seconds(), taken.seconds());
+    }
+
+    #[test]
+    fn a_home_agent_whose_clock_went_back_is_told_from_one_that_is_elsewhere() {
+        let (mut clock, mut rng) = (Timestamps::new(0, 0, at(0, T)), rng());
+        let home = ntp_seconds(T);
+        let taken = clock.next(at(0, T), &mut rng);
+        clock.learn(home - 1000, at(0, T));
+        assert_eq!(clock.fallen_behind(home - 1000), None, "what it did not take, it may have anew");
+        clock.confirm(taken);
+        clock.last = taken;
+        clock.learn(home - 1000, at(0, T));
+        assert_eq!(clock.fallen_behind(home - 1000), Some(1000));
+        clock.learn(home - WINDOW, at(0, T));
+        assert_eq!(clock.fallen_behind(home - WINDOW), None, "within its window");
+        clock.learn(home + 1000, at(0, T));
+        assert_eq!(clock.fallen_behind(home + 1000), None);
     }
 
     #[test]

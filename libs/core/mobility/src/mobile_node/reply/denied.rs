@@ -144,9 +144,16 @@ impl MobileNode {
 
     /// Code 133 under the home agent's authenticator: its time is in the high half of the identification.
     pub(super) fn learn_time(&mut self, reply: &Reply, now: Now) {
-        self.clock.learn(reply.identification.seconds(), now);
+        let home = reply.identification.seconds();
+        self.clock.learn(home, now);
         let offset = self.clock.offset();
-        let text = format!("the home agent's clock is {offset} s ahead of ours; registering by its time");
+        let text = match self.clock.fallen_behind(home) {
+            Some(behind) => format!(
+                "the home agent's clock is {behind} s behind a request that it accepted; it takes no other until it has \
+                 caught up, or is set right"
+            ),
+            None => format!("the home agent's clock is {offset} s ahead of ours; registering by its time"),
+        };
         let agent = self.status().agent.map(str::to_owned);
         self.tell_denied(reply, agent, text);
         if let Some(attempt) = self.attachment.as_mut().and_then(|a| a.attempt.as_mut()) {
