@@ -134,7 +134,7 @@ impl World {
                 Output::Wait(_) => return,
                 // What goes to the home link is an advertisement.
                 Output::Send(transmit) => {
-                    outputs.sent += usize::from(matches!(transmit, Transmit::Udp { .. }))
+                    outputs.sent += usize::from(matches!(transmit, Transmit::Udp { .. }));
                 }
                 Output::Effect(effect) => {
                     match &effect {

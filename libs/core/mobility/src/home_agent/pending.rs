@@ -50,6 +50,7 @@ impl Tickets {
         self.places.get(self.place(ticket)?)?.as_deref()
     }
 
+    /// Mostly under the newest ticket.
     fn insert(&mut self, ticket: Ticket, work: Work) {
         if self.places.is_empty() {
             self.first = ticket.0;
