@@ -1,6 +1,7 @@
 //! Measures Sojourn beside a rival or a limit of this machine, in turn and several times, and prints one JSON object:
 //! `cargo run --release -p bench -- NAME`. What each program compares is told in `bench/README.md`.
 
+mod accepts;
 mod codec;
 mod handover;
 mod lab;
@@ -8,6 +9,7 @@ mod memory;
 mod outcome;
 mod refusals;
 mod registrations;
+mod requests;
 mod restart;
 mod tunnel;
 
@@ -39,6 +41,8 @@ struct Cli {
 enum Program {
     /// Parse and emit a whole registration request: nanoseconds, beside a copy of its bytes
     Codec,
+    /// Registrations that the home agent accepts: nanoseconds on one core, beside HMACs over as many octets
+    Accepts,
     /// Registrations without key shares, each durable and with three keys, beside krb5kdc, FreeRADIUS and a bare echo
     Registrations,
     /// Registrations with key shares, beside the key exchanges alone on the same cores
@@ -94,6 +98,7 @@ fn main() -> ExitCode {
 
 fn run(cli: &Cli) -> anyhow::Result<Outcome> {
     match cli.program {
+        Program::Accepts => accepts::run(cli.runs),
         Program::Codec => codec::run(cli.runs),
         Program::Tunnel { ref path } => tunnel::udp(cli.runs, !path.no_offload),
         Program::TunnelIpip { ref path } => tunnel::ipip(cli.runs, !path.no_offload),

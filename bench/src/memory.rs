@@ -17,7 +17,7 @@ use wire::mip::Spi;
 
 use crate::{
     outcome::{Outcome, median},
-    refusals,
+    requests::{self, UNIX},
 };
 
 /// Bindings and subscribers.
@@ -26,7 +26,6 @@ pub(crate) const MANY: u32 = 1_000_000;
 const WINDOW: u64 = 16;
 /// Lookups that are timed.
 const LOOKUPS: u32 = 20_000;
-pub(crate) const UNIX: u64 = 1_800_000_000;
 
 /// What is measured in a process of its own: memory that another part gave back would hide what this one takes.
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
@@ -128,7 +127,7 @@ fn of_bindings() -> anyhow::Result<f64> {
     let before = resident()?;
     let bindings = (0..MANY).map(|n| binding(n, &names, &mut rng)).collect::<Result<Vec<_>, _>>()?;
     let state = State { bindings, ..State::default() };
-    let core = HomeAgent::new(refusals::configuration(), [1; 32], state, refusals::start());
+    let core = HomeAgent::new(requests::configuration(), [1; 32], state, requests::start());
     let octets = (resident()? - before) / f64::from(MANY);
     black_box(core.bindings_held());
     Ok(octets)

@@ -607,7 +607,8 @@ impl World {
             }
             mobile_node::Effect::Notify(event) => {
                 for key in &event.keys {
-                    let verdict = self.model.held(node, event.agent.as_deref(), key.kind, &key.fingerprint);
+                    let verdict =
+                        self.model.held(node, event.agent.as_deref(), key.kind, &key.fingerprint.to_string());
                     self.verdict(verdict);
                 }
                 self.say(|| format!("MN{node}  {}: {}", event.kind.word(), event.text));

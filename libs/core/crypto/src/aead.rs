@@ -2,7 +2,7 @@
 
 use aes_gcm::{
     Aes128Gcm, Aes256Gcm,
-    aead::{Aead, KeyInit, Payload},
+    aead::{Aead, AeadInOut, KeyInit, Nonce, Payload},
 };
 use chacha20poly1305::ChaCha20Poly1305;
 
@@ -59,52 +59,115 @@ impl Cipher {
     }
 }
 
-/// Nonce, ciphertext and tag of `plain` under a fresh random nonce: 28 bytes more than `plain`.
+/// A cipher with its key, set up once for all that one message needs; wiped on drop.
+pub struct Sealer(Keyed);
+
+#[allow(clippy::large_enum_variant, reason = "it lives on the stack for the time of one message")]
+enum Keyed {
+    Aes256Gcm(Aes256Gcm),
+    Aes128Gcm(Aes128Gcm),
+    ChaCha20Poly1305(ChaCha20Poly1305),
+}
+
+impl Sealer {
+    /// With the first bytes of the key, as many as the cipher takes.
+    #[must_use]
+    pub fn new(cipher: Cipher, key: &Key) -> Self {
+        let key = key.expose();
+        Self(match cipher {
+            Cipher::Aes256Gcm => Keyed::Aes256Gcm(Aes256Gcm::new(key.into())),
+            Cipher::Aes128Gcm => {
+                let mut half = [0; 16];
+                half.copy_from_slice(&key[..16]);
+                let keyed = Aes128Gcm::new((&half).into());
+                crate::wipe(&mut half);
+                Keyed::Aes128Gcm(keyed)
+            }
+            Cipher::ChaCha20Poly1305 => Keyed::ChaCha20Poly1305(ChaCha20Poly1305::new(key.into())),
+        })
+    }
+
+    /// Appends nonce, ciphertext and tag of `plain` under a fresh random nonce: 28 bytes more than `plain`.
+    pub fn seal(&self, rng: &mut Rng, additional: &[u8], plain: &[u8], out: &mut Vec<u8>) {
+        let nonce = nonce(rng);
+        out.reserve(NONCE + plain.len() + TAG);
+        out.extend_from_slice(&nonce);
+        let from = out.len();
+        out.extend_from_slice(plain);
+        match self.seal_in_place(nonce, additional, &mut out[from..]) {
+            Some(tag) => out.extend_from_slice(&tag),
+            // What is left would fail to open.
+            None => out.truncate(from),
+        }
+    }
+
+    /// Makes ciphertext of plain text where it stands, and the tag of it under a [`nonce`] that was used for nothing
+    /// else. `None`, with the text wiped, for a text above the cipher's limit of gigabytes.
+    #[must_use]
+    pub fn seal_in_place(&self, nonce: [u8; NONCE], additional: &[u8], text: &mut [u8]) -> Option<[u8; TAG]> {
+        let tag = match &self.0 {
+            Keyed::Aes256Gcm(aead) => encrypt(aead, nonce, additional, text),
+            Keyed::Aes128Gcm(aead) => encrypt(aead, nonce, additional, text),
+            Keyed::ChaCha20Poly1305(aead) => encrypt(aead, nonce, additional, text),
+        };
+        if tag.is_none() {
+            crate::wipe(text);
+        }
+        tag
+    }
+
+    /// The plain text of nonce, ciphertext and tag, or `None` if anything was changed or the key is wrong.
+    ///
+    /// The plain text may hold keys: the caller wipes it.
+    #[must_use]
+    pub fn open(&self, additional: &[u8], sealed: &[u8]) -> Option<Vec<u8>> {
+        if sealed.len() < NONCE + TAG {
+            return None;
+        }
+        let (nonce, sealed) = sealed.split_at(NONCE);
+        let nonce: [u8; NONCE] = nonce.try_into().ok()?;
+        let payload = Payload { msg: sealed, aad: additional };
+        match &self.0 {
+            Keyed::Aes256Gcm(aead) => decrypt(aead, nonce, payload),
+            Keyed::Aes128Gcm(aead) => decrypt(aead, nonce, payload),
+            Keyed::ChaCha20Poly1305(aead) => decrypt(aead, nonce, payload),
+        }
+    }
+}
+
+/// A fresh random nonce.
+#[must_use]
+pub fn nonce(rng: &mut Rng) -> [u8; NONCE] {
+    rng.array()
+}
+
+/// [`Sealer::seal`] of one message alone.
 #[must_use]
 pub fn seal(cipher: Cipher, key: &Key, rng: &mut Rng, additional: &[u8], plain: &[u8]) -> Vec<u8> {
-    let nonce: [u8; NONCE] = rng.array();
-    let payload = Payload { msg: plain, aad: additional };
-    let key = &key.expose()[..cipher.key_len()];
-    let sealed = match cipher {
-        Cipher::Aes256Gcm => encrypt::<Aes256Gcm>(key, nonce, payload),
-        Cipher::Aes128Gcm => encrypt::<Aes128Gcm>(key, nonce, payload),
-        Cipher::ChaCha20Poly1305 => encrypt::<ChaCha20Poly1305>(key, nonce, payload),
-    };
-    let mut out = Vec::with_capacity(NONCE + sealed.len());
-    out.extend_from_slice(&nonce);
-    out.extend_from_slice(&sealed);
+    let mut out = Vec::new();
+    Sealer::new(cipher, key).seal(rng, additional, plain, &mut out);
     out
 }
 
-/// The plain text of nonce, ciphertext and tag, or `None` if anything was changed or the key is wrong.
-///
-/// The plain text may hold keys: the caller wipes it.
+/// [`Sealer::open`] of one message alone.
 #[must_use]
 pub fn open(cipher: Cipher, key: &Key, additional: &[u8], sealed: &[u8]) -> Option<Vec<u8>> {
-    if sealed.len() < NONCE + TAG {
-        return None;
-    }
-    let (nonce, sealed) = sealed.split_at(NONCE);
-    let nonce: [u8; NONCE] = nonce.try_into().ok()?;
-    let payload = Payload { msg: sealed, aad: additional };
-    let key = &key.expose()[..cipher.key_len()];
-    match cipher {
-        Cipher::Aes256Gcm => decrypt::<Aes256Gcm>(key, nonce, payload),
-        Cipher::Aes128Gcm => decrypt::<Aes128Gcm>(key, nonce, payload),
-        Cipher::ChaCha20Poly1305 => decrypt::<ChaCha20Poly1305>(key, nonce, payload),
-    }
+    Sealer::new(cipher, key).open(additional, sealed)
 }
 
-fn encrypt<A: KeyInit + Aead>(key: &[u8], nonce: [u8; NONCE], payload: Payload<'_, '_>) -> Vec<u8> {
-    let sealed = A::new_from_slice(key).ok().zip(aes_gcm::aead::Nonce::<A>::try_from(&nonce[..]).ok());
-    // Key and nonce lengths are fixed by the cipher and messages are far below its limit, so this always
-    // yields; an empty vector would fail to open at the peer.
-    sealed.and_then(|(aead, nonce)| aead.encrypt(&nonce, payload).ok()).unwrap_or_default()
+fn encrypt<A: AeadInOut>(
+    aead: &A,
+    nonce: [u8; NONCE],
+    additional: &[u8],
+    text: &mut [u8],
+) -> Option<[u8; TAG]> {
+    let nonce = Nonce::<A>::try_from(&nonce[..]).ok()?;
+    let tag = aead.encrypt_inout_detached(&nonce, additional, text.into()).ok()?;
+    tag.as_slice().try_into().ok()
 }
 
-fn decrypt<A: KeyInit + Aead>(key: &[u8], nonce: [u8; NONCE], payload: Payload<'_, '_>) -> Option<Vec<u8>> {
-    let nonce = aes_gcm::aead::Nonce::<A>::try_from(&nonce[..]).ok()?;
-    A::new_from_slice(key).ok()?.decrypt(&nonce, payload).ok()
+fn decrypt<A: Aead>(aead: &A, nonce: [u8; NONCE], payload: Payload<'_, '_>) -> Option<Vec<u8>> {
+    aead.decrypt(&Nonce::<A>::try_from(&nonce[..]).ok()?, payload).ok()
 }
 
 #[cfg(test)]

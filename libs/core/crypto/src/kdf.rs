@@ -11,15 +11,46 @@ use crate::Key;
 /// context, the last two with a 16-bit length before them.
 #[must_use]
 pub fn derive<const N: usize>(key: &Key, shared: Option<&[u8; 32]>, label: &str, context: &[u8]) -> [u8; N] {
-    let hkdf = Hkdf::<Sha256>::new(Some(key.expose()), shared.unwrap_or(&[0; 32]));
-    let mut info = Vec::with_capacity(13 + label.len() + context.len());
-    info.extend_from_slice(b"sojourn-1");
-    length_prefixed(&mut info, label.as_bytes());
-    length_prefixed(&mut info, context);
+    expand(&Hkdf::<Sha256>::new(Some(key.expose()), shared.unwrap_or(&[0; 32])), label, [context])
+}
+
+/// What extract gives of a key without a shared secret, kept by whoever derives from that key again and again.
+pub struct Root(Key);
+
+impl Root {
+    /// Of this key.
+    #[must_use]
+    pub fn of(key: &Key) -> Self {
+        let (mut extracted, _) = Hkdf::<Sha256>::extract(Some(key.expose()), &[0; 32]);
+        let root = Key::new(extracted.into());
+        crate::wipe(&mut extracted);
+        Self(root)
+    }
+
+    /// The same as [`derive`] without a shared secret; the context is all of `context`, one after the other.
+    #[must_use]
+    pub fn derive<const N: usize, const C: usize>(&self, label: &str, context: [&[u8]; C]) -> [u8; N] {
+        // Of the length of a hash, so that it cannot be refused; the fallback is never taken.
+        let hkdf = Hkdf::<Sha256>::from_prk(self.0.expose())
+            .unwrap_or_else(|_| Hkdf::<Sha256>::new(Some(self.0.expose()), &[]));
+        expand(&hkdf, label, context)
+    }
+}
+
+/// Most parts of a context.
+const PARTS: usize = 4;
+
+fn expand<const N: usize, const C: usize>(hkdf: &Hkdf<Sha256>, label: &str, context: [&[u8]; C]) -> [u8; N] {
+    let length = |bytes: usize| u16::try_from(bytes).unwrap_or(u16::MAX).to_be_bytes();
+    let (label_length, context_length) = (length(label.len()), length(context.iter().map(|c| c.len()).sum()));
+    let mut info: [&[u8]; 4 + PARTS] = [&[]; 4 + PARTS];
+    info[..4].copy_from_slice(&[b"sojourn-1", &label_length, label.as_bytes(), &context_length]);
+    const { assert!(C <= PARTS) };
+    info[4..4 + C].copy_from_slice(&context);
     let mut out = [0; N];
     // Expand can only fail above 255 blocks of 32 bytes, and nothing here asks for more than two blocks.
     const { assert!(N <= 64) };
-    let expanded = hkdf.expand(&info, &mut out);
+    let expanded = hkdf.expand_multi_info(&info, &mut out);
     debug_assert!(expanded.is_ok());
     out
 }
@@ -44,6 +75,15 @@ mod tests {
         assert_ne!(base, derive::<32>(&key, Some(&[1; 32]), "label", b"context"));
         assert_ne!(base, derive::<32>(&key, None, "labe", b"lcontext"));
         assert_ne!(base, derive::<32>(&key, None, "label", b"contex"));
+    }
+
+    #[test]
+    fn a_root_gives_what_its_key_gives() {
+        let key = Key::new([1; 32]);
+        let whole: [u8; 32] = derive(&key, None, "label", b"first and second");
+        assert_eq!(Root::of(&key).derive::<32, 3>("label", [b"first ", b"and", b" second"]), whole);
+        assert_ne!(Root::of(&key).derive::<32, 2>("label", [b"first ", b"and"]), whole);
+        assert_ne!(Root::of(&Key::new([2; 32])).derive::<32, 1>("label", [b"first and second"]), whole);
     }
 
     #[test]

@@ -14,7 +14,7 @@ pub mod mac;
 pub mod rng;
 mod secret;
 
-pub use aead::Cipher;
+pub use aead::{Cipher, Sealer};
 pub use mac::{digest, hmac, verify_hmac};
 pub use rng::Rng;
-pub use secret::{Key, wipe};
+pub use secret::{Fingerprint, Key, wipe};

@@ -1,5 +1,7 @@
 //! Keys that do not show themselves.
 
+use std::fmt;
+
 use subtle::ConstantTimeEq;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
@@ -66,14 +68,30 @@ impl Key {
 
     /// 8 bytes that name the key and reveal nothing of it.
     #[must_use]
-    pub fn fingerprint(&self) -> [u8; 8] {
-        crate::kdf::derive(self, None, "fingerprint", &[])
+    pub fn fingerprint(&self) -> Fingerprint {
+        Fingerprint(crate::kdf::derive(self, None, "fingerprint", &[]))
     }
 
     /// The fingerprint as 16 hexadecimal digits.
     #[must_use]
     pub fn fingerprint_hex(&self) -> String {
-        format!("{:016x}", u64::from_be_bytes(self.fingerprint()))
+        self.fingerprint().to_string()
+    }
+}
+
+/// What names a key and reveals nothing of it, shown as 16 hexadecimal digits.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Fingerprint(pub [u8; 8]);
+
+impl fmt::Display for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", u64::from_be_bytes(self.0))
+    }
+}
+
+impl fmt::Debug for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 
@@ -100,7 +118,7 @@ mod tests {
     fn fingerprints_differ_and_are_not_the_key() {
         let (a, b) = (Key::new([1; 32]), Key::new([2; 32]));
         assert_ne!(a.fingerprint(), b.fingerprint());
-        assert_ne!(a.fingerprint(), [1; 8]);
+        assert_ne!(a.fingerprint(), Fingerprint([1; 8]));
         assert_eq!(a.fingerprint_hex().len(), 16);
     }
 }

@@ -2,6 +2,7 @@
 
 use std::net::Ipv4Addr;
 
+use crypto::Fingerprint;
 use record::{Association, AssociationKind};
 use wire::mip::{Spi, registration::Identification};
 
@@ -82,8 +83,8 @@ pub struct EventKey {
     pub kind: AssociationKind,
     /// The two indices.
     pub spis: [Spi; 2],
-    /// 16 hexadecimal digits that reveal nothing of the key.
-    pub fingerprint: String,
+    /// It reveals nothing of the key.
+    pub fingerprint: Fingerprint,
 }
 
 impl EventKey {
@@ -93,7 +94,7 @@ impl EventKey {
         Self {
             kind: association.kind,
             spis: [association.inbound, association.outbound],
-            fingerprint: association.key.fingerprint_hex(),
+            fingerprint: association.key.fingerprint(),
         }
     }
 }

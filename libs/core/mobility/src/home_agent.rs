@@ -23,17 +23,13 @@ mod plain;
 mod realm;
 mod revoke;
 mod revoked;
+mod roster;
 mod shares;
 mod subscribers;
 #[cfg(test)]
 mod tests;
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    net::Ipv4Addr,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeSet, net::Ipv4Addr, sync::Arc, time::Duration};
 
 use crypto::{Cipher, Key, Rng};
 use record::{Binding, Change, CommitError, Nai, RealmKey, Seen, State, Subscriber, Tunnel};
@@ -46,16 +42,15 @@ pub use self::names::Names;
 use self::{
     addresses::Addresses,
     advertise::Advertiser,
-    answer::Repeat,
     bindings::{Bindings, Bound},
     configure::Paths,
     counting::Figures,
-    credential::Credential,
     limits::Gate,
     pending::Pending,
     plain::PlainNodes,
     realm::Realm,
     revoke::Revocations,
+    roster::{Known, Roster},
     shares::Reused,
     subscribers::{Batch, Following},
 };
@@ -312,30 +307,6 @@ pub enum Effect {
     Notify(Event),
 }
 
-/// A subscriber with what is derived from KEY 0 and what its last requests left.
-struct Known {
-    subscriber: Subscriber,
-    /// Its number among the names.
-    number: u32,
-    /// The current one first.
-    credentials: Vec<Credential>,
-    /// Highest identification that passed; replays are measured against it.
-    seen: Option<Identification>,
-    /// What the store holds.
-    stored: Option<Identification>,
-    /// What the store will hold once all that was sent to it is committed.
-    sent: Option<Identification>,
-    /// Generation and highest index that go with it.
-    window: (u32, u64),
-    /// That is of its way to keep replays out: requests can be compared with it.
-    comparable: bool,
-    repeat: Option<Repeat>,
-    /// Transcripts that were answered with code 133 lately: each is answered once.
-    refused: Vec<[u8; 32]>,
-    /// Answers to what came before, and to what came out of its time.
-    answers: Meter,
-}
-
 struct Path {
     nai: Arc<str>,
     address: Ipv4Addr,
@@ -351,7 +322,7 @@ pub struct HomeAgent {
     rng: Rng,
     outbox: Outbox<Effect>,
     paths: Paths,
-    known: BTreeMap<Nai, Known>,
+    known: Roster,
     names: Names,
     realm: Realm,
     plain_nodes: PlainNodes,
@@ -391,7 +362,7 @@ impl HomeAgent {
             rng,
             outbox: Outbox::default(),
             paths,
-            known: BTreeMap::new(),
+            known: Roster::default(),
             names: Names::default(),
             reused: Reused::default(),
             following: Following::default(),
@@ -417,14 +388,14 @@ impl HomeAgent {
         }
         let window = self.config.timestamp_window;
         for seen in state.seen {
-            if let Some(known) = self.known.get_mut(&seen.nai) {
+            if let Some(known) = self.known.named_mut(&seen.nai) {
                 known.stored = Some(Identification(seen.identification));
                 known.sent = known.stored;
                 known.comparable = known.compares(&seen, now.unix.as_secs(), window);
                 known.seen = known.stored.filter(|_| known.comparable);
                 known.window = (seen.generation, seen.index);
             }
-            self.move_window(&seen.nai, seen.generation, seen.index);
+            self.move_window_of(&seen.nai, seen.generation, seen.index);
         }
         let restored = state.bindings.into_iter().map(|binding| Bound::restored(binding, now));
         self.bindings = Bindings::restored(restored);
@@ -527,7 +498,8 @@ impl Machine for HomeAgent {
     }
 
     fn poll(&mut self) -> Output<Effect> {
-        let deadline = self.deadline();
+        // The deadline is looked for once all is handed out.
+        let deadline = if self.outbox.is_empty() { self.deadline() } else { None };
         self.outbox.poll(deadline)
     }
 }

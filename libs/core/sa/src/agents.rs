@@ -5,7 +5,7 @@ use wire::mip::{Spi, part::Parts};
 
 use crate::{
     Direction, Exchange, Label, Transcript, Unverified, Verified, Way,
-    schedule::{derive, derive_answer},
+    schedule::{derive_answer, derive_from as derive},
 };
 
 /// What the FA–HA association gives, derived once.
@@ -14,6 +14,7 @@ pub struct AgentPath {
     cipher: Cipher,
     context: Vec<u8>,
     key: Key,
+    root: kdf::Root,
     to_home: Key,
     from_home: Key,
 }
@@ -25,13 +26,15 @@ impl AgentPath {
         let mut context = Vec::new();
         kdf::length_prefixed(&mut context, foreign_agent.as_bytes());
         kdf::length_prefixed(&mut context, home_agent.as_bytes());
+        let root = kdf::Root::of(&key);
         Self {
-            to_home: derive(&key, Label::Auth(Way::FaHa), &context),
-            from_home: derive(&key, Label::Auth(Way::HaFa), &context),
+            to_home: derive(&root, Label::Auth(Way::FaHa), &context),
+            from_home: derive(&root, Label::Auth(Way::HaFa), &context),
             spi,
             cipher,
             context,
             key,
+            root,
         }
     }
 
@@ -85,6 +88,6 @@ impl AgentPath {
     /// exchange of key shares.
     #[must_use]
     pub fn reply_key(&self, t2: &Transcript, exchange: Option<&Exchange>) -> Key {
-        derive_answer(&self.key, Label::Seal(Way::HaFa), &self.context, t2, exchange)
+        derive_answer((&self.key, &self.root), Label::Seal(Way::HaFa), &self.context, t2, exchange)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crypto::{Cipher, Key, Rng};
+use crypto::{Cipher, Key, Rng, Sealer};
 use record::{Association, AssociationKind};
 use wire::{
     Error, Reader, Writer,
@@ -13,7 +13,7 @@ use wire::{
     },
 };
 
-use crate::{put_sealed, sealed_plain};
+use crate::{schedule::put_sealed_where_it_stands, sealed_plain};
 
 /// The algorithms of an association, in IANA's IKEv2 numbers.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -107,11 +107,25 @@ pub fn put_key(
     rng: &mut Rng,
     info: &KeyInfo,
 ) -> Result<(), Error> {
-    let (content, mut plain) = key_extension(info)?;
-    let done =
-        put_sealed(w, fixed, numbers, (Subtype::ASSOCIATION, content, spi), (cipher, key), rng, &plain);
-    crypto::wipe(&mut plain);
-    done
+    put_key_with(w, fixed, numbers, spi, &Sealer::new(cipher, key), rng, info)
+}
+
+/// [`put_key`] for a message of which more is sealed under the same key.
+///
+/// # Errors
+/// As there.
+pub fn put_key_with(
+    w: &mut Writer,
+    fixed: usize,
+    numbers: Numbers,
+    spi: Spi,
+    sealer: &Sealer,
+    rng: &mut Rng,
+    info: &KeyInfo,
+) -> Result<(), Error> {
+    let (slot, entry) = ((Subtype::ASSOCIATION, content(info.kind), spi), entry(info));
+    let write = |w: &mut Writer| entry.emit(w);
+    put_sealed_where_it_stands(w, fixed, numbers, slot, sealer, rng, (entry.len(), write))
 }
 
 /// Opens a security association extension that was sealed for us; the opened text is wiped.
@@ -131,7 +145,14 @@ pub fn take_key(parts: &Parts<'_>, held: &Held<'_>, cipher: Cipher, key: &Key) -
 /// # Errors
 /// [`Error::Length`] if a name does not fit.
 pub fn key_extension(info: &KeyInfo) -> Result<(u8, Vec<u8>), Error> {
-    let entry = AssociationInfo {
+    let entry = entry(info);
+    let mut w = Writer::with_capacity(entry.len());
+    entry.emit(&mut w)?;
+    Ok((content(info.kind), w.into_bytes()))
+}
+
+fn entry(info: &KeyInfo) -> AssociationInfo<'_> {
+    AssociationInfo {
         mode: Mode::KEY,
         inbound: info.inbound,
         outbound: info.outbound,
@@ -142,10 +163,7 @@ pub fn key_extension(info: &KeyInfo) -> Result<(u8, Vec<u8>), Error> {
         key: info.key.expose(),
         own: &info.own,
         peer: &info.peer,
-    };
-    let mut w = Writer::with_capacity(entry.len());
-    entry.emit(&mut w)?;
-    Ok((content(info.kind), w.into_bytes()))
+    }
 }
 
 /// Reads opened information of an extension with this content-type: exactly one entry of the one suite.
@@ -184,7 +202,8 @@ pub fn visit_name(rng: &mut Rng, home_realm: &str) -> String {
     const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
     let bits = rng.u64();
     let digit = |i: u32| char::from(ALPHABET[(bits.rotate_left(5 * (i + 1)) & 31) as usize]);
-    let mut name: String = (0..13).map(digit).collect();
+    let mut name = String::with_capacity(14 + home_realm.len());
+    name.extend((0..13).map(digit));
     name.push('@');
     name.push_str(home_realm);
     name

@@ -19,7 +19,8 @@ mod share;
 pub use agents::AgentPath;
 pub use association::{End, association_auth, association_seal};
 pub use issue::{
-    KeyInfo, LIFETIME_FOREVER, SUITE, Suite, key_extension, open_keys, put_key, take_key, visit_name,
+    KeyInfo, LIFETIME_FOREVER, SUITE, Suite, key_extension, open_keys, put_key, put_key_with, take_key,
+    visit_name,
 };
 pub use label::{Label, Way};
 pub use mobile::MobileHome;
@@ -27,5 +28,5 @@ pub use nonce::{Nonces, check_nonce};
 pub use plain::{Algorithm, PlainAssociation};
 pub use proof::{Unverified, Verified};
 pub use replay::{Replay, check_identification};
-pub use schedule::{Direction, Transcript, put_sealed, sealed_plain};
+pub use schedule::{Direction, Transcript, put_sealed, put_sealed_with, sealed_plain, sealed_plain_with};
 pub use share::{Exchange, Offer, ShareError, Unfinished, answer, realm_key_at_home};

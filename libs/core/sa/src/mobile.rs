@@ -6,7 +6,7 @@ use wire::mip::{Spi, part::Parts};
 
 use crate::{
     Direction, Exchange, Label, Transcript, Unverified, Verified, Way,
-    schedule::{derive, derive_answer},
+    schedule::{derive_answer, derive_from as derive},
 };
 
 /// What KEY 0 gives, derived once: keys to authenticate and to seal, in both directions.
@@ -15,6 +15,7 @@ pub struct MobileHome {
     cipher: Cipher,
     context: Vec<u8>,
     key0: Key,
+    root: kdf::Root,
     to_home: Key,
     from_home: Key,
     seal_request: Key,
@@ -28,15 +29,17 @@ impl MobileHome {
         let mut context = Vec::new();
         kdf::length_prefixed(&mut context, nai.as_str().as_bytes());
         kdf::length_prefixed(&mut context, home_realm.as_bytes());
+        let root = kdf::Root::of(&key0);
         Self {
-            to_home: derive(&key0, Label::Auth(Way::MnHa), &context),
-            from_home: derive(&key0, Label::Auth(Way::HaMn), &context),
-            seal_request: derive(&key0, Label::Seal(Way::MnHa), &context),
-            indices: derive(&key0, Label::Spi, &context),
+            to_home: derive(&root, Label::Auth(Way::MnHa), &context),
+            from_home: derive(&root, Label::Auth(Way::HaMn), &context),
+            seal_request: derive(&root, Label::Seal(Way::MnHa), &context),
+            indices: derive(&root, Label::Spi, &context),
             spi,
             cipher,
             context,
             key0,
+            root,
         }
     }
 
@@ -114,6 +117,6 @@ impl MobileHome {
     /// exchange of key shares. Denials and deregistrations have none.
     #[must_use]
     pub fn reply_key(&self, t1: &Transcript, exchange: Option<&Exchange>) -> Key {
-        derive_answer(&self.key0, Label::Seal(Way::HaMn), &self.context, t1, exchange)
+        derive_answer((&self.key0, &self.root), Label::Seal(Way::HaMn), &self.context, t1, exchange)
     }
 }

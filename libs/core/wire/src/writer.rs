@@ -51,6 +51,16 @@ impl Writer {
         self
     }
 
+    /// Makes room for `more` bytes.
+    pub fn reserve(&mut self, more: usize) {
+        self.bytes.reserve(more);
+    }
+
+    /// What was written so far, to be changed where it stands.
+    pub fn bytes_mut(&mut self) -> &mut [u8] {
+        &mut self.bytes
+    }
+
     /// Appends an 8-bit number.
     pub fn u8(&mut self, value: u8) -> &mut Self {
         self.put(&[value])

@@ -29,7 +29,7 @@ fn key(key: &mobility::EventKey) -> agent::Key {
     agent::Key {
         kind: key.kind.name().to_owned(),
         spis: key.spis.iter().map(|spi| spi.0).collect(),
-        fingerprint: key.fingerprint.clone(),
+        fingerprint: key.fingerprint.to_string(),
     }
 }
 

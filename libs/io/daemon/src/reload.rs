@@ -31,7 +31,7 @@ pub struct Reloads<C> {
     level: Level,
     /// As given on the command line, which the file does not overrule.
     log: Option<String>,
-    hangup: Option<Signal>,
+    hangups: Option<mpsc::Receiver<()>>,
     asks: mpsc::Sender<Asking>,
     asked: mpsc::Receiver<Asking>,
     taken: Option<Taken>,
@@ -56,7 +56,7 @@ impl<C: Reloadable> Reloads<C> {
             running: config.settings(),
             level,
             log: args.log.clone(),
-            hangup: None,
+            hangups: None,
             asks,
             asked,
             taken: None,
@@ -112,13 +112,14 @@ impl<C: Reloadable> Reloads<C> {
 
     /// The next one who asks; nobody who waits for an answer if it was a signal.
     async fn asked(&mut self) -> Option<Asking> {
-        if self.hangup.is_none() {
-            let watched = signal(SignalKind::hangup());
-            self.hangup = watched.inspect_err(|error| tracing::error!("SIGHUP is not heard: {error}")).ok();
+        if self.hangups.is_none() {
+            let watched = signal(SignalKind::hangup()).map(hangups);
+            self.hangups = watched.inspect_err(|error| tracing::error!("SIGHUP is not heard: {error}")).ok();
         }
         let hangup = async {
-            match &mut self.hangup {
-                Some(signal) => drop(signal.recv().await),
+            match &mut self.hangups {
+                // The other end lives as long as the runtime does.
+                Some(hangups) => drop(hangups.recv().await),
                 None => std::future::pending().await,
             }
         };
@@ -128,6 +129,18 @@ impl<C: Reloadable> Reloads<C> {
             asking = self.asked.recv() => asking,
         }
     }
+}
+
+/// Waits for the signal in a task of its own: a daemon's loop asks for each event whether it came. Several that nobody
+/// has looked at are one.
+fn hangups(mut signal: Signal) -> mpsc::Receiver<()> {
+    let (heard, hangups) = mpsc::channel(1);
+    tokio::spawn(async move {
+        while signal.recv().await.is_some() && !heard.is_closed() {
+            let _ = heard.try_send(());
+        }
+    });
+    hangups
 }
 
 fn answer(asking: Option<Asking>, answer: Answer) {

@@ -22,10 +22,14 @@ pub fn unblock() -> io::Result<()> {
 pub async fn terminated() -> io::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let name = tokio::select! {
-        _ = terminate.recv() => "SIGTERM",
-        _ = interrupt.recv() => "SIGINT",
-    };
+    // In a task of its own: a daemon's loop looks here before everything else that it does.
+    let asked = tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => "SIGTERM",
+            _ = interrupt.recv() => "SIGINT",
+        }
+    });
+    let name = asked.await.map_err(io::Error::other)?;
     tracing::info!("{name}: stopping");
     Ok(())
 }

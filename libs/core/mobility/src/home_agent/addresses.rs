@@ -190,7 +190,7 @@ impl HomeAgent {
     fn abandoned(&self, coming: &BTreeSet<Ipv4Addr>) -> Option<(Ipv4Addr, Option<Nai>)> {
         let gone = |nai: &Nai, assigned: &Assigned| {
             let bound = self.bindings.of(assigned.home_address).next().is_some();
-            !self.known.contains_key(nai) && !bound && !coming.contains(&assigned.home_address)
+            !self.known.contains(nai) && !bound && !coming.contains(&assigned.home_address)
         };
         let ours =
             |address| self.addresses.pool.as_ref().is_some_and(|p| (p.first..=p.last).contains(address));
@@ -202,7 +202,7 @@ impl HomeAgent {
     /// The same for a request that is to be accepted and whose sender has no address yet.
     pub(super) fn give_address(&mut self, asked: &mut Asked) -> Result<(), Denial> {
         if asked.home_address.is_unspecified() {
-            asked.home_address = self.assign(&asked.nai, asked.wanted)?;
+            asked.home_address = self.assign(&asked.who.nai, asked.wanted)?;
         }
         Ok(())
     }

@@ -7,8 +7,9 @@ use std::{
     time::Duration,
 };
 
-use record::{AssociationKind, Nai};
-use sa::{Direction, Exchange, KeyInfo, LIFETIME_FOREVER, Replay, Transcript, put_key, put_sealed};
+use crypto::Sealer;
+use record::AssociationKind;
+use sa::{Direction, Exchange, KeyInfo, LIFETIME_FOREVER, Replay, Transcript, put_key_with, put_sealed_with};
 use sansio::{Instant, Now, Transmit};
 use wire::{
     Error, Writer, ip,
@@ -18,16 +19,19 @@ use wire::{
         extension::{self, FA_HA_AUTHENTICATION, MN_HA_AUTHENTICATION, UdpTunnelReply},
         ours::{ErrorDetail, Numbers, SealedNai, Subtype, ip_owner, nai_owner},
         part::Parts,
-        registration::{self, Identification, Request, ntp_seconds},
+        registration::{self, Identification, ntp_seconds},
         revocation::Support,
     },
 };
 
-use super::{HomeAgent, Keys, intake::Asked, limits::ANSWERS};
+use super::{HomeAgent, Keys, intake::Asked, limits::ANSWERS, roster::Who};
 use crate::{Event, EventKey, EventKind};
 
 /// How long an answer is kept for a request that comes again.
 const REPEAT: Duration = Duration::from_secs(30);
+
+/// Room for what follows 32, in octets: two keys, an address, a key share and 34 take less where names are short.
+const AGENT_PART: usize = 512;
 
 /// Time to live of an answer on the home link; it passes no router.
 const REPLY_TTL: u8 = 255;
@@ -51,13 +55,13 @@ pub(super) struct ReplyKeys {
 pub(super) struct KeyInfos {
     mobile: Vec<KeyInfo>,
     agent: Vec<KeyInfo>,
-    pub(super) at_home_agent: Vec<KeyInfo>,
+    at_home_agent: Vec<KeyInfo>,
 }
 
 impl KeyInfos {
-    pub(super) fn for_reply(&self) -> Option<ReplyKeys> {
-        let copy = |infos: &[KeyInfo]| infos.iter().map(KeyInfo::duplicate).collect();
-        Some(ReplyKeys { mobile: copy(&self.mobile), agent: copy(&self.agent) })
+    /// Those for the reply, and those that we keep.
+    pub(super) fn split(self) -> (ReplyKeys, Vec<KeyInfo>) {
+        (ReplyKeys { mobile: self.mobile, agent: self.agent }, self.at_home_agent)
     }
 
     /// KEY 3 by name; the home agent itself does not keep it.
@@ -66,7 +70,7 @@ impl KeyInfos {
         Some(EventKey {
             kind: info.kind,
             spis: [info.inbound, info.outbound],
-            fingerprint: info.key.fingerprint_hex(),
+            fingerprint: info.key.fingerprint(),
         })
     }
 }
@@ -89,8 +93,7 @@ impl Asked {
             (view(spis.0, spis.1, first, second), view(spis.1, spis.0, second, first))
         };
         let (mobile1, home1) =
-            pair(AssociationKind::Key1, keys.key1, self.key1, &self.nai.shared(), home_agent);
-        let mut infos = KeyInfos { mobile: vec![mobile1], agent: Vec::new(), at_home_agent: vec![home1] };
+            pair(AssociationKind::Key1, keys.key1, self.key1, &self.who.nai.shared(), home_agent);
         if let Some(agent) = self.serving_agent() {
             let (key2, key3) = keys.with_agent?;
             let spis2 = (agent.handle.key2, self.key2_key3.0);
@@ -98,11 +101,13 @@ impl Asked {
             let spis3 = (self.key2_key3.1, agent.handle.key3);
             let (mobile3, agent3) =
                 pair(AssociationKind::Key3, key3, spis3, &self.visit_name.as_str().into(), &agent.nai);
-            infos.mobile.insert(0, mobile3);
-            infos.agent = vec![agent2, agent3];
-            infos.at_home_agent.push(home2);
+            return Some(KeyInfos {
+                mobile: vec![mobile3, mobile1],
+                agent: vec![agent2, agent3],
+                at_home_agent: vec![home1, home2],
+            });
         }
-        Some(infos)
+        Some(KeyInfos { mobile: vec![mobile1], agent: Vec::new(), at_home_agent: vec![home1] })
     }
 }
 
@@ -155,7 +160,7 @@ impl HomeAgent {
     /// Code 133 with our time (RFC 5944 section 5.7.1). It changes nothing, so nothing is committed first.
     pub(super) fn mismatch(&mut self, asked: &Asked, replay: Replay, now: Now) {
         let code = Code::HA_IDENTIFICATION;
-        self.count_denial(&asked.nai, code, now);
+        self.count_denial(&asked.who, code, now);
         let why = match replay {
             Replay::OutOfWindow(off) => format!("the clock of the mobile node is off by {off} s"),
             Replay::OtherNonce => "a nonce that is not the one given last".to_owned(),
@@ -179,14 +184,12 @@ impl HomeAgent {
         identification: Identification,
         now: Now,
     ) -> Result<(Transmit, Repeat), Error> {
-        let parts = Parts::parse(&asked.message, Request::LEN, self.config.vendor)?;
-        let t1 = Transcript::of_mobile(&parts);
         let (mobile_keys, agent_keys) = reply.keys.map_or_else(Default::default, |k| (k.mobile, k.agent));
         let fixed = registration::Reply {
             code: reply.code,
             lifetime: reply.lifetime,
             // At home the address is clear in the request and so in the reply (RFC 5944 section 3.8.3.1).
-            home_address: Request::parse(&asked.message)?.home_address,
+            home_address: asked.clear_home_address,
             home_agent: self.config.address,
             identification,
         };
@@ -196,7 +199,7 @@ impl HomeAgent {
         let granting = granted.map(|address| (address, own));
         let mobile_part = match &asked.clear {
             Some(clear) => self.clear_part(asked, clear, fixed)?,
-            None => self.mobile_part(asked, fixed, &t1, &mobile_keys, granting, reply.detail)?,
+            None => self.mobile_part(asked, fixed, &mobile_keys, granting, reply.detail)?,
         };
         let agent = asked.agent.as_ref().map(|agent| RepeatAgent {
             path: agent.path,
@@ -211,14 +214,14 @@ impl HomeAgent {
         });
         let message = match &agent {
             Some(agent) => {
-                let t2 = Transcript::of_agent(&parts);
+                let t2 = asked.t2.as_ref().ok_or(Error::Value("foreign agent"))?;
                 let exchange = asked.agent_exchange.as_deref();
-                self.agent_part(mobile_part.clone(), asked.numbers, agent, agent.handle, (&t2, exchange))?
+                self.agent_part(&mobile_part, asked.numbers, agent, agent.handle, (t2, exchange))?
             }
             None => mobile_part.clone(),
         };
         let until = now.mono + REPEAT;
-        let repeat = Repeat { t1, until, mobile_part, numbers: asked.numbers, agent };
+        let repeat = Repeat { t1: asked.t1, until, mobile_part, numbers: asked.numbers, agent };
         Ok((self.transmit(asked, message), repeat))
     }
 
@@ -240,32 +243,31 @@ impl HomeAgent {
         &mut self,
         asked: &Asked,
         fixed: registration::Reply,
-        t1: &Transcript,
         keys: &[KeyInfo],
         granted: Option<(Ipv4Addr, Option<Support>)>,
         detail: Option<DetailCode>,
     ) -> Result<Vec<u8>, Error> {
-        let known = self.known.get(&asked.nai).ok_or(Error::Value("subscriber"))?;
+        let known = self.known.of(&asked.who).ok_or(Error::Value("subscriber"))?;
         let credential = known.credentials.iter().find(|c| c.generation == asked.generation);
         let home = &credential.ok_or(Error::Value("KEY 0"))?.keys;
         // Only keys are worth an exchange; everything else is sealed without one.
         let exchange = asked.exchange.as_ref().filter(|_| !keys.is_empty());
-        let (spi, cipher, key) = (asked.spi, home.cipher(), home.reply_key(t1, exchange));
+        let (spi, sealer) = (asked.spi, Sealer::new(home.cipher(), &home.reply_key(&asked.t1, exchange)));
         let (len, numbers, rng) = (registration::Reply::LEN, asked.numbers, &mut self.rng);
         let mut w = Writer::with_capacity(512);
         fixed.emit(&mut w);
         extension::put(&mut w, extension::MN_NAI, format!("@{}", self.config.realm).as_bytes())?;
         for info in keys {
-            put_key(&mut w, len, numbers, spi, (cipher, &key), rng, info)?;
+            put_key_with(&mut w, len, numbers, spi, &sealer, rng, info)?;
         }
         if asked.by_realm_key && asked.index > 0 {
-            let name = SealedNai { index: asked.index, user: asked.nai.user().to_owned() }.emit()?;
+            let name = SealedNai { index: asked.index, user: asked.who.nai.user().to_owned() }.emit()?;
             let slot = (Subtype::NAI, nai_owner::MOBILE_NODE, spi);
-            put_sealed(&mut w, len, numbers, slot, (cipher, &key), rng, &name)?;
+            put_sealed_with(&mut w, len, numbers, slot, &sealer, rng, &name)?;
         }
         if let Some((address, _)) = granted {
             let slot = (Subtype::IP, ip_owner::HOST, spi);
-            put_sealed(&mut w, len, numbers, slot, (cipher, &key), rng, &address.octets())?;
+            put_sealed_with(&mut w, len, numbers, slot, &sealer, rng, &address.octets())?;
         }
         if let Some(exchange) = exchange {
             exchange.emit(&mut w, numbers)?;
@@ -279,7 +281,7 @@ impl HomeAgent {
         if let Some(code) = detail {
             let plain = ErrorDetail { code, text: code.meaning().to_owned() }.emit();
             let slot = (Subtype::ERROR_DETAIL, 0, spi);
-            put_sealed(&mut w, len, numbers, slot, (cipher, &key), rng, &plain)?;
+            put_sealed_with(&mut w, len, numbers, slot, &sealer, rng, &plain)?;
         }
         extension::open_authentication(&mut w, MN_HA_AUTHENTICATION, spi, 32);
         let authenticator = home.authenticate(Direction::FromHome, w.bytes());
@@ -290,7 +292,7 @@ impl HomeAgent {
     /// What follows 32, through 34.
     fn agent_part(
         &mut self,
-        mobile_part: Vec<u8>,
+        mobile_part: &[u8],
         numbers: Numbers,
         agent: &RepeatAgent,
         handle: wire::mip::ours::Handle,
@@ -298,19 +300,21 @@ impl HomeAgent {
     ) -> Result<Vec<u8>, Error> {
         let path = self.paths.get(agent.path).ok_or(Error::Value("foreign agent"))?;
         let exchange = exchange.filter(|_| !agent.content.keys.is_empty());
-        let (spi, cipher, key) = (path.keys.spi(), path.keys.cipher(), path.keys.reply_key(t2, exchange));
+        let spi = path.keys.spi();
+        let sealer = Sealer::new(path.keys.cipher(), &path.keys.reply_key(t2, exchange));
         let (len, rng) = (registration::Reply::LEN, &mut self.rng);
-        let mut w = Writer::after(mobile_part);
+        let mut w = Writer::with_capacity(mobile_part.len() + AGENT_PART);
+        w.put(mobile_part);
         handle.emit(&mut w, numbers)?;
         if let Some(challenge) = &agent.content.challenge {
             extension::put(&mut w, extension::MN_FA_CHALLENGE, challenge)?;
         }
         for info in &agent.content.keys {
-            put_key(&mut w, len, numbers, spi, (cipher, &key), rng, info)?;
+            put_key_with(&mut w, len, numbers, spi, &sealer, rng, info)?;
         }
         if let Some(address) = agent.content.home_address {
             let slot = (Subtype::IP, ip_owner::HOST, spi);
-            put_sealed(&mut w, len, numbers, slot, (cipher, &key), rng, &address.octets())?;
+            put_sealed_with(&mut w, len, numbers, slot, &sealer, rng, &address.octets())?;
         }
         if let Some(exchange) = exchange {
             exchange.emit(&mut w, numbers)?;
@@ -330,13 +334,13 @@ impl HomeAgent {
     /// What to do with a request that came before; `None` if this one is new.
     pub(super) fn repeated(
         &mut self,
-        nai: &Nai,
+        who: &Who,
         parts: &Parts<'_>,
         (path, relayed): (Option<usize>, bool),
         t1: &Transcript,
         now: Now,
     ) -> Option<Repeated> {
-        let known = self.known.get_mut(nai)?;
+        let known = self.known.of_mut(who)?;
         let repeat = known.repeat.take_if(|r| r.t1 == *t1 && now.mono <= r.until)?;
         let there = repeat.agent.as_ref().map(|a| a.path);
         let action = if !known.answers.take(ANSWERS, now.mono) {
@@ -347,7 +351,7 @@ impl HomeAgent {
             self.repeat_message(&repeat, parts, (path, relayed), now)
                 .map_or(Repeated::Silence, Repeated::Again)
         };
-        if let Some(known) = self.known.get_mut(nai) {
+        if let Some(known) = self.known.of_mut(who) {
             known.repeat = Some(repeat);
         }
         Some(action)
@@ -355,7 +359,7 @@ impl HomeAgent {
 
     /// Denies without recording anything: the identification was recorded before.
     pub(super) fn deny_again(&mut self, asked: &Asked, code: Code, now: Now) {
-        self.count_denial(&asked.nai, code, now);
+        self.count_denial(&asked.who, code, now);
         let reply = Reply { code, lifetime: 0, detail: None, keys: None };
         if let Ok((transmit, _)) = self.build(asked, reply, asked.identification, now) {
             self.outbox.send(transmit);
@@ -385,6 +389,6 @@ impl HomeAgent {
             false => self.agent_exchange(agent.path, parts.foreign.key_share, now).ok()?,
         };
         let proof = (&Transcript::of_agent(parts), exchange.as_deref());
-        self.agent_part(repeat.mobile_part.clone(), repeat.numbers, agent, handle, proof).ok()
+        self.agent_part(&repeat.mobile_part, repeat.numbers, agent, handle, proof).ok()
     }
 }

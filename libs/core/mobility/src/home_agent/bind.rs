@@ -19,6 +19,7 @@ use super::{
     bindings::{BindingId, Bound, id_of},
     intake::Asked,
     pending::Origin,
+    roster::Who,
     shares::refused,
     subscribers::Batch,
 };
@@ -55,7 +56,7 @@ pub(super) struct Work {
     pub(super) deadline: Option<Instant>,
     pub(super) step: Step,
     /// Whose, and with which identification.
-    pub(super) of: Option<(Nai, Identification)>,
+    pub(super) of: Option<(Who, Identification)>,
     reply: Option<(Transmit, Repeat)>,
     /// Where the request came from that it is for.
     pub(super) origin: Option<Origin>,
@@ -78,7 +79,7 @@ impl Work {
     }
 
     pub(super) fn awaiting(asked: Asked, now: Now) -> Self {
-        let of = Some((asked.nai.clone(), asked.identification));
+        let of = Some((asked.who.clone(), asked.identification));
         let origin = Some(Origin::of(&asked));
         let (deadline, step) = (Some(now.mono + KEY_TIMEOUT), Step::Keys(Box::new(asked)));
         Self { deadline, step, of, reply: None, origin }
@@ -133,7 +134,7 @@ impl HomeAgent {
             self.discard("key distribution centre broken", "the key distribution centre gave too few keys");
             return;
         };
-        if !self.still_has(&asked.nai, asked.home_address) {
+        if !self.still_has(&asked.who.nai, asked.home_address) {
             return self
                 .discard("overtaken", "its subscriber, or his home address, changed while keys were made");
         }
@@ -142,22 +143,24 @@ impl HomeAgent {
             return self.deny(&asked, Code::HA_TOO_MANY_BINDINGS, None, now);
         }
         let beside = self.keeps_others(&asked);
+        let key3 = infos.fingerprint_of_key3();
+        let (for_reply, ours) = infos.split();
         let reply = Reply {
             code: if asked.simultaneous && !beside { Code::ACCEPTED_NO_SIMULTANEOUS } else { Code::ACCEPTED },
             lifetime: asked.lifetime,
             detail: None,
-            keys: infos.for_reply(),
+            keys: Some(for_reply),
         };
         let Some((transmit, repeat)) = self.reply(&asked, reply, now) else {
             return;
         };
-        let key3 = infos.fingerprint_of_key3();
-        let new: Vec<Association> =
-            infos.at_home_agent.into_iter().map(|info| info.into_association(unix)).collect();
+        let new: Vec<Association> = ours.into_iter().map(|info| info.into_association(unix)).collect();
         let mut event = Event::new(EventKind::BindingAdded, "").of(asked.identification);
-        event.keys = new.iter().map(EventKey::of).chain(key3).collect();
+        event.keys = Vec::with_capacity(3);
+        event.keys.extend(new.iter().map(EventKey::of).chain(key3));
+        let standing: Vec<_> = self.standing_bindings(asked.home_address).collect();
         let binding = Binding {
-            nai: asked.nai.clone(),
+            nai: asked.who.nai.clone(),
             home_address: asked.home_address,
             care_of: asked.care_of,
             tunnel: asked.tunnel,
@@ -167,14 +170,15 @@ impl HomeAgent {
             foreign_agent: asked.serving_agent().map(|a| a.nai.clone()),
             lifetime: asked.lifetime,
             granted: unix,
-            associations: self.change_over(&asked, new, now),
+            associations: self.change_over(&asked, &standing, new, now),
         };
-        let (told, sequel) = self.replacing(&binding, beside, now);
+        let (told, sequel) = self.replacing(&binding, &standing, beside, now);
         let change = if beside { Change::AddBinding } else { Change::PutBinding };
-        let mut changes = self.addresses.to_commit(&asked.nai);
-        changes.push(change(binding.duplicate()));
+        let mut changes = self.addresses.to_commit(&asked.who.nai);
+        // The copy, which takes no more than it needs, is the one that stays.
+        let step = Step::Bind { binding: Box::new(binding.duplicate()), beside, event };
+        changes.push(change(binding));
         changes.extend(told);
-        let step = Step::Bind { binding: Box::new(binding), beside, event };
         if let Some(ticket) = self.commit(&asked, changes, step, Some((transmit, repeat))) {
             self.then(ticket, sequel);
         }
@@ -202,7 +206,7 @@ impl HomeAgent {
 
     /// Answers a request that is denied: the identification is recorded all the same.
     pub(super) fn deny(&mut self, asked: &Asked, code: Code, detail: Option<DetailCode>, now: Now) {
-        self.count_denial(&asked.nai, code, now);
+        self.count_denial(&asked.who, code, now);
         let why = detail.map_or_else(|| code.to_string(), |d| format!("{code} ({})", d.meaning()));
         let mut event = Event::new(EventKind::Denied, why).of(asked.identification);
         event.code = Some(code.0);
@@ -242,12 +246,12 @@ impl HomeAgent {
     fn commit(
         &mut self,
         asked: &Asked,
-        mut changes: Vec<Change>,
+        changes: Vec<Change>,
         step: Step,
         reply: Option<(Transmit, Repeat)>,
     ) -> Option<Ticket> {
-        let (nai, identification) = (&asked.nai, asked.recorded());
-        let known = self.known.get_mut(nai)?;
+        let (who, identification) = (&asked.who, asked.recorded());
+        let known = self.known.of_mut(who)?;
         let late = |s: Identification| identification.0.wrapping_sub(s.0).cast_signed() <= 0;
         if known.comparable && !known.has_nonces() && known.sent.is_some_and(late) {
             // A later request of the same mobile node overtook this one while its keys were made.
@@ -257,21 +261,20 @@ impl HomeAgent {
         let previous = known.sent.replace(identification).map(|i| i.0);
         known.window = (asked.generation, asked.index);
         known.comparable = true;
-        changes.insert(
-            0,
-            Change::Identification {
-                nai: nai.clone(),
-                previous,
-                next: identification.0,
-                generation: asked.generation,
-                index: asked.index,
-            },
-        );
+        let mut all = Vec::with_capacity(1 + changes.len());
+        all.push(Change::Identification {
+            nai: who.nai.clone(),
+            previous,
+            next: identification.0,
+            generation: asked.generation,
+            index: asked.index,
+        });
+        all.extend(changes);
         let ticket = self.ticket();
-        let of = Some((nai.clone(), identification));
+        let of = Some((who.clone(), identification));
         let origin = Some(Origin::of(asked));
         self.work.insert(ticket, Work { deadline: None, step, of, reply, origin });
-        self.outbox.effect(Effect::Persist { ticket, changes });
+        self.outbox.effect(Effect::Persist { ticket, changes: all });
         Some(ticket)
     }
 
@@ -285,21 +288,21 @@ impl HomeAgent {
             self.failed(ticket, &error.to_string());
             return;
         }
-        if let Some((nai, identification)) = &work.of
-            && let Some(known) = self.known.get_mut(nai)
+        if let Some((who, identification)) = &work.of
+            && let Some(known) = self.known.of_mut(who)
         {
             known.stored = Some(*identification);
+            if work.reply.is_some() && matches!(work.step, Step::Bind { .. } | Step::Unbind { .. }) {
+                known.accepted(now);
+            }
         }
-        if let (Some((nai, _)), Some(_)) = (&work.of, &work.reply) {
+        if work.of.is_some() && work.reply.is_some() {
             match &work.step {
                 Step::Bind { .. } => {
-                    self.figures.accepted(nai, true, now);
+                    self.figures.registered(now);
                     self.count("registrations accepted");
                 }
-                Step::Unbind { .. } => {
-                    self.figures.accepted(nai, false, now);
-                    self.count("deregistrations accepted");
-                }
+                Step::Unbind { .. } => self.count("deregistrations accepted"),
                 Step::Keys(_) | Step::Record | Step::Subscribers(_) => {}
             }
         }
@@ -312,7 +315,7 @@ impl HomeAgent {
             Step::Subscribers(batch) => self.taken_over(batch, now),
         }
         if let Some((transmit, repeat)) = work.reply {
-            if let Some(known) = work.of.and_then(|(nai, _)| self.known.get_mut(&nai)) {
+            if let Some(known) = work.of.and_then(|(who, _)| self.known.of_mut(&who)) {
                 known.repeat = Some(repeat);
             }
             self.outbox.send(transmit);
@@ -322,13 +325,13 @@ impl HomeAgent {
 
     /// No tunnel, no reply: the mobile node asks again. What the store holds is what it held.
     fn not_persisted(&mut self, work: Work, error: &CommitError, now: Now) {
-        if let Some((nai, identification)) = &work.of
-            && let Some(known) = self.known.get_mut(nai)
+        if let Some((who, identification)) = &work.of
+            && let Some(known) = self.known.of_mut(who)
             && known.sent == Some(*identification)
         {
             known.sent = known.stored;
         }
-        let mut whose = work.of.map(|(nai, _)| nai);
+        let mut whose = work.of.map(|(who, _)| who.nai);
         match work.step {
             Step::Unbind { home_address, care_of, .. } if whose.is_none() => {
                 let meant = |b: &&Binding| care_of.is_none_or(|care_of| care_of == b.care_of);
@@ -344,7 +347,7 @@ impl HomeAgent {
         }
         if *error == CommitError::Conflict
             && let Some(nai) = whose
-            && let Some(known) = self.known.get(&nai)
+            && let Some(known) = self.known.named(&nai)
         {
             let nai = known.subscriber.nai.clone();
             self.outbox.effect(Effect::Refresh { nai });
@@ -364,7 +367,7 @@ impl HomeAgent {
     ) {
         let window = self.config.timestamp_window;
         // Whoever was quicker has left what he saw: without it the store could not be read, and nothing is known.
-        let (Some(known), Some(seen)) = (self.known.get_mut(nai), seen) else {
+        let (Some(known), Some(seen)) = (self.known.named_mut(nai), seen) else {
             return;
         };
         let stored = Identification(seen.identification);
@@ -376,8 +379,8 @@ impl HomeAgent {
         if known.comparable && (known.has_nonces() || known.seen.is_none_or(above)) {
             known.seen = Some(stored);
         }
-        let home_address = self.known.get(nai).map(|known| self.home_address_of(&known.subscriber));
-        self.move_window(nai, seen.generation, seen.index);
+        let home_address = self.known.named(nai).map(|known| self.home_address_of(&known.subscriber));
+        self.move_window_of(nai, seen.generation, seen.index);
         self.addresses.refresh(nai, assigned);
         let Some(home_address) = home_address else { return };
         self.compare(home_address, bindings, now);
@@ -422,7 +425,8 @@ impl HomeAgent {
             self.unwanted(id_of(&left));
             event.text.push_str(&format!(", no longer at {}", left.care_of));
         }
-        for other in self.bindings.of(home_address).filter(|b| Some(b.care_of) != event.care_of) {
+        let others = beside.then(|| self.bindings.of(home_address)).into_iter().flatten();
+        for other in others.filter(|b| Some(b.care_of) != event.care_of) {
             event.text.push_str(&format!(", still at {}", other.care_of));
         }
         self.count("code 0");
@@ -472,7 +476,7 @@ impl HomeAgent {
         for binding in gone {
             self.unwanted(id_of(&binding));
             // What was granted is not granted any more: the same request again would be told so.
-            if let Some(known) = self.known.get_mut(&binding.nai) {
+            if let Some(known) = self.known.named_mut(&binding.nai) {
                 known.repeat = None;
             }
             let mut event = Event::new(EventKind::BindingRemoved, format!("{}: {why}", binding.nai));
@@ -509,6 +513,14 @@ impl HomeAgent {
 
     /// What the store holds of a home address once it has done all that it was given.
     pub(super) fn standing_bindings(&self, home_address: Ipv4Addr) -> impl Iterator<Item = &Binding> {
+        // Mostly the store has done it all.
+        let done = self.work.at(home_address).next().is_none();
+        let now = done.then(|| self.bindings.of(home_address));
+        let then = (!done).then(|| self.bindings_to_stand(home_address));
+        now.into_iter().flatten().chain(then.into_iter().flatten())
+    }
+
+    fn bindings_to_stand(&self, home_address: Ipv4Addr) -> impl Iterator<Item = &Binding> {
         let mut standing: BTreeMap<_, _> =
             self.bindings.of(home_address).map(|binding| (binding.care_of, binding)).collect();
         for work in self.work.at(home_address) {
@@ -536,15 +548,15 @@ impl HomeAgent {
     /// address may be that one's binding.
     pub(super) fn guard(&self, id: BindingId) -> Option<Change> {
         let nai = &self.bindings.find(id)?.binding.nai;
-        let known = self.known.get(nai)?;
+        let known = self.known.named(nai)?;
         let sent = known.sent?.0;
         let (generation, index) = known.window;
         Some(Change::Identification { nai: nai.clone(), previous: Some(sent), next: sent, generation, index })
     }
 
     /// True if this request of the subscriber still waits for keys or for its commit.
-    pub(super) fn in_progress(&self, nai: &Nai, identification: Identification) -> bool {
-        self.work.of(nai).any(|waiting| waiting == identification)
+    pub(super) fn in_progress(&self, who: &Who, identification: Identification) -> bool {
+        self.work.of(who).any(|waiting| waiting == identification)
     }
 
     /// Ends bindings whose lifetime is over and gives up requests whose keys never came.

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use record::{AssociationKind, Binding};
+use record::{Association, AssociationKind, Binding};
 use sansio::{Instant, Now, earliest};
 use wire::mip::Spi;
 
@@ -64,6 +64,23 @@ impl Bound {
 /// Place of a binding.
 type Slot = u32;
 
+/// How many there are through each foreign agent.
+type Through = BTreeMap<Arc<str>, usize>;
+
+fn more(through: &mut Through, agent: Option<&Arc<str>>) {
+    let Some(agent) = agent else { return };
+    match through.get_mut(agent) {
+        Some(count) => *count += 1,
+        None => drop(through.insert(Arc::clone(agent), 1)),
+    }
+}
+
+fn fewer(through: &mut Through, agent: Option<&Arc<str>>) {
+    if let Some(count) = agent.and_then(|agent| through.get_mut(agent)) {
+        *count -= 1;
+    }
+}
+
 /// All of them.
 #[derive(Default)]
 pub(super) struct Bindings {
@@ -76,7 +93,7 @@ pub(super) struct Bindings {
     /// Those that were found due.
     over: Vec<BindingId>,
     /// How many there are through each foreign agent.
-    through: BTreeMap<Arc<str>, usize>,
+    through: Through,
 }
 
 impl Bindings {
@@ -121,9 +138,53 @@ impl Bindings {
     /// others of the home address unless they are kept beside it.
     pub(super) fn replace(&mut self, bound: Bound, keep_others: bool) -> Vec<Binding> {
         let id = id_of(&bound.binding);
-        let before = if keep_others { self.remove(id).into_iter().collect() } else { self.remove_all(id.0) };
-        self.put(id, bound);
+        let place = match self.by_id.contains_key(&id) {
+            true => Some(id),
+            false if keep_others => None,
+            false => self.of(id.0).map(id_of).next(),
+        };
+        let Some(place) = place else {
+            self.put(id, bound);
+            return Vec::new();
+        };
+        let others = self.of(id.0).map(id_of).filter(|other| !keep_others && *other != place);
+        let others: Vec<_> = others.collect();
+        // First: the new one may have taken over some of their associations.
+        let mut before: Vec<_> = others.into_iter().filter_map(|other| self.remove(other)).collect();
+        before.extend(self.change_places(place, bound));
+        before.sort_by_key(|binding| binding.care_of);
         before
+    }
+
+    /// Puts a binding into the slot of another one of the same home address, and changes only what leads elsewhere now.
+    /// None with the addresses of the new one stands in another slot.
+    fn change_places(&mut self, before: BindingId, mut bound: Bound) -> Option<Binding> {
+        let slot = *self.by_id.get(&before)?;
+        let old = self.slots.get_mut(slot as usize)?.as_mut()?;
+        bound.binding.associations.shrink_to_fit();
+        let id = id_of(&bound.binding);
+        if id != before {
+            self.by_id.remove(&before);
+            self.by_id.insert(id, slot);
+        }
+        if bound.wakes() != old.wakes() {
+            old.wakes().map(|at| self.wakes.remove(&(at, slot)));
+            self.wakes.extend(bound.wakes().map(|at| (at, slot)));
+        }
+        let (gone, new) = (&old.binding.associations, &bound.binding.associations);
+        let without =
+            |all: &[Association], a: &Association| all.iter().all(|other| other.inbound != a.inbound);
+        for index in gone.iter().filter(|a| without(new, a)).map(|a| a.inbound) {
+            self.inbound.remove(&index);
+        }
+        for index in new.iter().filter(|a| without(gone, a)).map(|a| a.inbound) {
+            self.inbound.insert(index, slot);
+        }
+        if old.binding.foreign_agent != bound.binding.foreign_agent {
+            fewer(&mut self.through, old.binding.foreign_agent.as_ref());
+            more(&mut self.through, bound.binding.foreign_agent.as_ref());
+        }
+        Some(std::mem::replace(old, bound).binding)
     }
 
     /// Those that a start found, in order of home address and care-of address. What leads to them is built at once: that
@@ -145,12 +206,9 @@ impl Bindings {
             bound.binding.associations.iter().map(move |a| (a.inbound, slot)).collect::<Vec<_>>()
         };
         let inbound = numbered().flat_map(indices).collect();
-        let mut through = BTreeMap::<_, usize>::new();
-        for agent in numbered().filter_map(|(_, bound)| bound.binding.foreign_agent.as_ref()) {
-            match through.get_mut(agent) {
-                Some(count) => *count += 1,
-                None => drop(through.insert(Arc::clone(agent), 1)),
-            }
+        let mut through = Through::new();
+        for (_, bound) in numbered() {
+            more(&mut through, bound.binding.foreign_agent.as_ref());
         }
         (restored.by_id, restored.wakes, restored.inbound, restored.through) =
             (by_id, wakes, inbound, through);
@@ -166,12 +224,7 @@ impl Bindings {
         });
         self.inbound.extend(bound.binding.associations.iter().map(|a| (a.inbound, slot)));
         self.wakes.extend(bound.wakes().map(|at| (at, slot)));
-        if let Some(agent) = &bound.binding.foreign_agent {
-            match self.through.get_mut(agent) {
-                Some(count) => *count += 1,
-                None => drop(self.through.insert(agent.clone(), 1)),
-            }
-        }
+        more(&mut self.through, bound.binding.foreign_agent.as_ref());
         self.by_id.insert(id, slot);
         self.slots[slot as usize] = Some(bound);
     }
@@ -228,11 +281,7 @@ impl Bindings {
         for association in &bound.binding.associations {
             self.inbound.remove(&association.inbound);
         }
-        if let Some(agent) = &bound.binding.foreign_agent
-            && let Some(count) = self.through.get_mut(agent)
-        {
-            *count -= 1;
-        }
+        fewer(&mut self.through, bound.binding.foreign_agent.as_ref());
         Some(bound.binding)
     }
 
@@ -274,6 +323,87 @@ impl Bindings {
                 bound.ending = false;
                 bound.due = Some(at);
             });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crypto::{Key, Rng};
+    use record::{Nai, Tunnel};
+
+    use super::*;
+
+    fn at(seconds: u64) -> Now {
+        Now { mono: Instant::new(Duration::from_secs(seconds)), unix: Duration::from_secs(5000 + seconds) }
+    }
+
+    fn binding(host: u8, care_of: u8, indices: &[u32], now: Now) -> Binding {
+        let association = |inbound: &u32| Association {
+            kind: AssociationKind::Key1,
+            inbound: Spi(*inbound),
+            outbound: Spi(1),
+            key: Key::new([1; 32]),
+            own: "".into(),
+            peer: "".into(),
+            made: now.unix.as_secs(),
+            ends: now.unix.as_secs() + 50,
+            confirmed: false,
+            retires: None,
+        };
+        let care_of = Ipv4Addr::new(10, 51, 1, care_of);
+        Binding {
+            nai: Nai::parse(&format!("traveller-{host}@home.example")).unwrap(),
+            home_address: Ipv4Addr::new(10, 11, 1, host),
+            care_of,
+            tunnel: Tunnel::IpInIp(care_of),
+            reverse_tunnel: false,
+            broadcasts: false,
+            revocation: None,
+            foreign_agent: (care_of.octets()[3] > 0)
+                .then(|| format!("fa-{}@visited.example", care_of.octets()[3]).into()),
+            lifetime: 60,
+            granted: now.unix.as_secs(),
+            associations: indices.iter().map(association).collect(),
+        }
+    }
+
+    #[test]
+    fn what_leads_to_a_binding_leads_to_it_wherever_it_was_put() {
+        let (mut bindings, mut rng) = (Bindings::default(), Rng::from_seed([4; 32]));
+        let mut model = BTreeMap::<BindingId, Vec<u32>>::new();
+        let mut used = 1000;
+        for turn in 0..5000 {
+            let now = at(turn / 100);
+            let (host, care_of) = (rng.u32() as u8 % 4, rng.u32() as u8 % 3);
+            let id = (Ipv4Addr::new(10, 11, 1, host), Ipv4Addr::new(10, 51, 1, care_of));
+            if rng.u32() % 4 == 0 {
+                assert_eq!(bindings.remove(id).is_some(), model.remove(&id).is_some());
+            } else {
+                let keep_others = rng.u32() % 2 == 0;
+                let of_host = |other: &BindingId| other.0 == id.0 && (!keep_others || *other == id);
+                // Those that it takes the place of hand some of their indices on.
+                let before: BTreeMap<_, _> = model.extract_if(.., |other, _| of_host(other)).collect();
+                let mut indices: Vec<u32> =
+                    before.values().flatten().copied().filter(|_| rng.u32() % 2 == 0).collect();
+                indices.extend((0..2).map(|n| used + n));
+                used += 2;
+                let left =
+                    bindings.replace(Bound::granted(binding(host, care_of, &indices, now), now), keep_others);
+                assert!(left.iter().map(id_of).eq(before.keys().copied()), "in order of care-of address");
+                model.insert(id, indices);
+            }
+            assert!(bindings.iter().map(id_of).eq(model.keys().copied()));
+            let held: BTreeMap<_, _> =
+                model.iter().flat_map(|(id, all)| all.iter().map(|index| (Spi(*index), *id))).collect();
+            assert_eq!(bindings.inbound.len(), held.len());
+            assert!(held.iter().all(|(index, id)| bindings.holder(*index) == Some(*id)));
+            for agent in 1..3 {
+                let through = model.keys().filter(|(_, care_of)| care_of.octets()[3] == agent).count();
+                assert_eq!(bindings.through(&format!("fa-{agent}@visited.example")), through);
+            }
+            let wakes = bindings.slots.iter().flatten().filter_map(Bound::wakes);
+            assert_eq!((bindings.wakes.len(), bindings.next_due()), (wakes.clone().count(), wakes.min()));
         }
     }
 }

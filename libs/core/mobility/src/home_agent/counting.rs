@@ -6,7 +6,7 @@ use record::Nai;
 use sansio::{Instant, Now};
 use wire::mip::code::Code;
 
-use super::{Effect, HomeAgent};
+use super::{Effect, HomeAgent, roster::Who};
 use crate::{
     Event, EventKind,
     admission::{Meter, Rate},
@@ -33,6 +33,13 @@ pub struct Counted {
     pub denied_code: u8,
 }
 
+impl Counted {
+    /// True if there was anything.
+    const fn any(&self) -> bool {
+        self.accepted > 0 || self.denied > 0
+    }
+}
+
 /// What registrations there were, since the start.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Registrations {
@@ -52,11 +59,10 @@ pub struct Registrations {
     pub most_pending: usize,
 }
 
-/// All figures. Counters have names of ours, nodes are enrolled ones: nobody else makes this grow.
+/// All figures but those of each mobile node. Counters have names of ours: nobody else makes this grow.
 #[derive(Default)]
 pub(super) struct Figures {
     counters: BTreeMap<String, u64>,
-    nodes: BTreeMap<Nai, Counted>,
     minute: Minute,
     keys: Spans,
     notices: Meter,
@@ -98,29 +104,9 @@ impl Figures {
         self.keys.add(whole.saturating_sub(deadline.saturating_since(now)));
     }
 
-    pub(super) fn accepted(&mut self, nai: &Nai, registration: bool, now: Now) {
-        if registration {
-            self.minute.add(now.mono);
-        }
-        let node = self.node(nai);
-        node.accepted += 1;
-        node.accepted_at = now.unix.as_secs();
-    }
-
-    pub(super) fn denied(&mut self, nai: &Nai, code: Code, now: Now) {
-        let node = self.node(nai);
-        node.denied += 1;
-        node.denied_at = now.unix.as_secs();
-        node.denied_code = code.0;
-    }
-
-    fn node(&mut self, nai: &Nai) -> &mut Counted {
-        self.nodes.entry(nai.clone()).or_default()
-    }
-
-    /// It is no subscriber any more.
-    pub(super) fn forget(&mut self, nai: &Nai) {
-        self.nodes.remove(nai);
+    /// A registration was accepted.
+    pub(super) fn registered(&mut self, now: Now) {
+        self.minute.add(now.mono);
     }
 }
 
@@ -133,7 +119,8 @@ impl HomeAgent {
 
     /// The same by mobile node: those that sent an authentic request since the start, in order of name.
     pub fn nodes(&self) -> impl Iterator<Item = (&Nai, &Counted)> {
-        self.figures.nodes.iter()
+        let counted = self.known.iter().filter(|known| known.counted.any());
+        counted.map(|known| (&known.subscriber.nai, &known.counted))
     }
 
     /// How many registrations there were, and how long their keys took.
@@ -165,10 +152,10 @@ impl HomeAgent {
             ("bindings", self.bindings.len()),
             ("counters", self.figures.counters.len()),
             ("exchanges", self.reused.len()),
-            ("nodes counted", self.figures.nodes.len()),
+            ("nodes counted", self.nodes().count()),
             ("pending", self.work.len()),
-            ("refused transcripts", self.known.values().map(|known| known.refused.len()).sum()),
-            ("repeats", self.known.values().filter(|known| known.repeat.is_some()).count()),
+            ("refused transcripts", self.known.iter().map(|known| known.refused.len()).sum()),
+            ("repeats", self.known.iter().filter(|known| known.repeat.is_some()).count()),
             ("revocations past", self.revocations.past.len()),
         ])
     }
@@ -178,9 +165,11 @@ impl HomeAgent {
     }
 
     /// Counts an answer, or the denial of a known subscriber's request.
-    pub(super) fn count_denial(&mut self, nai: &Nai, code: Code, now: Now) {
+    pub(super) fn count_denial(&mut self, who: &Who, code: Code, now: Now) {
         self.figures.count(&format!("code {}", code.0));
-        self.figures.denied(nai, code, now);
+        if let Some(known) = self.known.of_mut(who) {
+            known.denied(code, now);
+        }
     }
 
     pub(super) fn notify(&mut self, event: Event) {

@@ -70,21 +70,23 @@ impl Credential {
         self.highest = highest;
     }
 
-    /// Moves the window up to this number, never down. What leaves it and what enters it is told.
-    pub(super) fn move_up(&mut self, highest: u64) -> (Vec<Spi>, Vec<Spi>) {
+    /// Moves the window up to this number, never down. Tells what leaves it (false), then what enters it (true).
+    pub(super) fn move_up(&mut self, highest: u64, mut tell: impl FnMut(Spi, bool)) {
         let before = self.window();
         if highest <= self.highest {
-            return Default::default();
+            return;
         }
         self.highest = highest;
         if !self.one_time {
-            return Default::default();
+            return;
         }
         let after = self.window();
-        let spis = |numbers: RangeInclusive<u64>, but: &RangeInclusive<u64>| {
-            numbers.filter(|n| !but.contains(n)).map(|n| self.keys.one_time_spi(n)).collect()
+        let outside = |numbers: &RangeInclusive<u64>, but: &RangeInclusive<u64>| {
+            let but = but.clone();
+            numbers.clone().filter(move |n| !but.contains(n))
         };
-        (spis(before.clone(), &after), spis(after, &before))
+        outside(&before, &after).for_each(|n| tell(self.keys.one_time_spi(n), false));
+        outside(&after, &before).for_each(|n| tell(self.keys.one_time_spi(n), true));
     }
 
     fn window(&self) -> RangeInclusive<u64> {
@@ -101,9 +103,12 @@ impl Credential {
     /// The number of this index: 0 for the static one, `None` if it does not name this credential now.
     pub(super) fn number_of(&self, spi: Spi) -> Option<u64> {
         if self.one_time {
-            // Mostly the next one, or the same again.
-            let (above, below) = (self.highest..=*self.window().end(), *self.window().start()..self.highest);
-            above.chain(below).find(|n| *n > 0 && self.keys.one_time_spi(*n) == spi)
+            // Mostly the next one.
+            let (above, below) = (
+                self.highest.saturating_add(1)..=*self.window().end(),
+                *self.window().start()..=self.highest,
+            );
+            above.chain(below.rev()).find(|n| *n > 0 && self.keys.one_time_spi(*n) == spi)
         } else {
             (self.keys.spi() == spi).then_some(0)
         }

@@ -6,11 +6,11 @@ use std::{
     sync::Arc,
 };
 
-use crypto::{Cipher, Key};
-use record::{Nai, Tunnel};
+use crypto::{Cipher, Key, Sealer};
+use record::Tunnel;
 use sa::{
     Direction, Exchange, Replay, Transcript, Unfinished, Unverified, Verified, check_identification,
-    sealed_plain,
+    sealed_plain, sealed_plain_with,
 };
 use sansio::{LinkAddress, Now};
 use wire::mip::{
@@ -30,6 +30,7 @@ use super::{
     limits::ANSWERS,
     plain::Clear,
     realm::{self, Named},
+    roster::Who,
 };
 
 use crate::Trace;
@@ -44,7 +45,7 @@ pub(super) struct Agent {
 
 /// Who sent a request, and how it says so.
 pub(super) struct Author {
-    pub(super) nai: Nai,
+    pub(super) who: Who,
     /// Generation of the KEY 0 that 32 is made with.
     pub(super) generation: u32,
     /// Number of the one-time index; 0 with a static one.
@@ -55,7 +56,7 @@ pub(super) struct Author {
 
 /// A request whose 32 verified, with all that an answer needs.
 pub(super) struct Asked {
-    pub(super) nai: Nai,
+    pub(super) who: Who,
     /// Index of 32 and of everything sealed, in the request and so in the reply.
     pub(super) spi: Spi,
     /// Generation of the KEY 0 that it was made with.
@@ -73,7 +74,12 @@ pub(super) struct Asked {
     pub(super) agent_exchange: Option<Arc<Exchange>>,
     pub(super) identification: Identification,
     pub(super) source: SocketAddrV4,
-    pub(super) message: Vec<u8>,
+    /// Of the request: they tie the answer to it.
+    pub(super) t1: Transcript,
+    /// The same for the agent that relayed it.
+    pub(super) t2: Option<Transcript>,
+    /// Home address of the fixed part.
+    pub(super) clear_home_address: Ipv4Addr,
     pub(super) numbers: Numbers,
     pub(super) agent: Option<Agent>,
     /// 0.0.0.0 until one is assigned.
@@ -187,15 +193,17 @@ impl HomeAgent {
     ) -> Option<(Author, Verified<&'m Parts<'a>>)> {
         let spi = parts.peek().mobile_home.spi;
         let unix = now.unix.as_secs();
-        self.names.candidates(spi).take(CANDIDATES).find_map(|nai| {
-            let credentials = self.known.get(nai)?.credentials.iter();
+        self.names.numbers(spi).take(CANDIDATES).find_map(|number| {
+            let known = self.known.numbered(number)?;
+            let credentials = known.credentials.iter();
             let credentials = credentials.filter(|c| c.counts(unix) && c.plain.is_none());
             let mut credentials = credentials;
             credentials.find_map(|credential| {
                 // The number of a one-time index costs up to 16 authenticators, and is an authentic request's alone.
                 let verified = credential.keys.verify(Direction::ToHome, spi, parts)?;
                 let (generation, index) = (credential.generation, credential.number_of(spi)?);
-                Some((Author { nai: nai.clone(), generation, index, realm_seal: None }, verified))
+                let who = Who { nai: known.subscriber.nai.clone(), number };
+                Some((Author { who, generation, index, realm_seal: None }, verified))
             })
         })
     }
@@ -208,13 +216,14 @@ impl HomeAgent {
         now: Now,
     ) -> Option<(Author, Verified<&'m Parts<'a>>)> {
         let spi = parts.peek().mobile_home.spi;
-        let known = self.known.get(&named.nai)?;
+        let known = self.known.named(&named.nai)?;
         let unix = now.unix.as_secs();
         let mut credentials = known.credentials.iter().filter(|c| c.counts(unix) && c.plain.is_none());
         let found = credentials.find_map(|c| Some((c, c.keys.verify(Direction::ToHome, spi, parts)?)));
         let (credential, verified) = found?;
         let Named { nai, index, seal } = named;
-        Some((Author { nai, generation: credential.generation, index, realm_seal: Some(seal) }, verified))
+        let (who, generation) = (Who { nai, number: known.number }, credential.generation);
+        Some((Author { who, generation, index, realm_seal: Some(seal) }, verified))
     }
 
     fn authenticated(
@@ -226,15 +235,15 @@ impl HomeAgent {
         (path, relayed): (Option<usize>, bool),
         now: Now,
     ) {
-        let nai = &author.nai.clone();
+        let who = &author.who.clone();
         let by_realm_key = author.realm_seal.is_some();
         if !by_realm_key {
-            self.move_window(nai, author.generation, author.index);
+            self.move_window(who, author.generation, author.index);
         }
         let (generation, named) = (author.generation, author.index);
         let t1 = Transcript::of_mobile(&parts);
-        let repeated = self.repeated(nai, &parts, (path, relayed), &t1, now);
-        if repeated.is_none() && self.in_progress(nai, fixed.identification) {
+        let repeated = self.repeated(who, &parts, (path, relayed), &t1, now);
+        if repeated.is_none() && self.in_progress(who, fixed.identification) {
             // Its keys or its commit are awaited: the answer is on its way already.
             return;
         }
@@ -245,14 +254,14 @@ impl HomeAgent {
             return self.discard("repeated too often", "an answered request came again and again");
         }
         let window = self.config.timestamp_window;
-        let known = self.known.get(nai);
+        let known = self.known.of(who);
         let seen = known.and_then(|known| known.seen);
         let replay = check_identification(fixed.identification, seen, now.unix.as_secs(), window);
         if repeated.is_none() && replay != Replay::Fresh && known.is_some_and(|known| known.was_refused(&t1))
         {
             return self.discard("replayed", "an identification that was refused before");
         }
-        let Some(mut asked) = self.asked(author, fixed, &parts, source, path) else {
+        let Some(mut asked) = self.asked(author, fixed, (&parts, t1), source, path) else {
             return;
         };
         if let Some(Repeated::Again(message)) = repeated {
@@ -268,7 +277,7 @@ impl HomeAgent {
         {
             return self.turn_away(&asked, why, now);
         }
-        let Some(known) = self.known.get_mut(nai) else {
+        let Some(known) = self.known.of_mut(who) else {
             return;
         };
         if replay != Replay::Fresh {
@@ -283,7 +292,7 @@ impl HomeAgent {
         if by_realm_key {
             // Only now: a replay must not move it.
             asked.index = realm::highest_after(asked.index, named);
-            self.move_window(nai, generation, asked.index);
+            self.move_window(who, generation, asked.index);
         }
         match self.decide(&mut asked, fixed, &parts, relayed) {
             Ok(()) if asked.lifetime == 0 => self.deregister(&asked, now),
@@ -307,7 +316,7 @@ impl HomeAgent {
         &mut self,
         author: Author,
         fixed: Request,
-        parts: &Parts<'_>,
+        (parts, t1): (&Parts<'_>, Transcript),
         source: SocketAddrV4,
         path: Option<usize>,
     ) -> Option<Asked> {
@@ -324,7 +333,7 @@ impl HomeAgent {
             }
             (false, _, _) => None,
         };
-        let known = self.known.get(&author.nai)?;
+        let known = self.known.of(&author.who)?;
         let home_address = self.home_address_of(&known.subscriber);
         let credential = known.credentials.iter().find(|c| c.generation == author.generation)?;
         let by_realm_key = author.realm_seal.is_some();
@@ -342,10 +351,12 @@ impl HomeAgent {
             exchange: None,
             unfinished: None,
             agent_exchange: None,
-            nai: author.nai,
+            who: author.who,
             identification: fixed.identification,
             source,
-            message: parts.bytes.to_vec(),
+            t1,
+            t2: agent.is_some().then(|| Transcript::of_agent(parts)),
+            clear_home_address: fixed.home_address,
             numbers: parts.mobile.numbers.unwrap_or(Numbers::Vendor(self.config.vendor)),
             agent,
             home_address,
@@ -445,14 +456,14 @@ impl HomeAgent {
     /// The seals: who it is, which home address, which link address.
     fn check_identity(&self, asked: &mut Asked, fixed: Request, parts: &Parts<'_>) -> Result<(), Denial> {
         let bad = denial(Code::HA_BAD_REQUEST);
+        let sealer = Sealer::new(asked.seal.0, &asked.seal.1);
         let open = |held: &Held<'_>| {
             let named = held.protected.spi == asked.spi;
-            let (cipher, key) = &asked.seal;
-            named.then(|| sealed_plain(parts, held, *cipher, key)).flatten().ok_or(bad)
+            named.then(|| sealed_plain_with(parts, held, &sealer)).flatten().ok_or(bad)
         };
         let nai = parts.mobile.nai.ok_or(bad)?;
         let user = SealedNai::parse(&open(&nai)?).map_err(|_| bad)?;
-        if nai.protected.content != nai_owner::MOBILE_NODE || user.user != asked.nai.user() {
+        if nai.protected.content != nai_owner::MOBILE_NODE || user.user != asked.who.nai.user() {
             return Err(bad);
         }
         let wanted = match &parts.mobile.ip {
@@ -535,7 +546,7 @@ impl HomeAgent {
     }
 
     pub(super) fn check_limits(&self, asked: &mut Asked) -> Result<(), Denial> {
-        let known = self.known.get(&asked.nai).ok_or(denial(Code::HA_UNSPECIFIED))?;
+        let known = self.known.of(&asked.who).ok_or(denial(Code::HA_UNSPECIFIED))?;
         let most = known.subscriber.max_lifetime.unwrap_or(u16::MAX).min(self.config.max_lifetime);
         asked.lifetime = asked.lifetime.min(most);
         if asked.lifetime == 0 {
@@ -544,14 +555,15 @@ impl HomeAgent {
         if self.too_many(asked) {
             return Err(denial(Code::HA_TOO_MANY_BINDINGS));
         }
-        let new = match self.keeps_others(asked) {
+        let most = self.config.limits.bindings_agent;
+        let agent = asked.serving_agent().filter(|_| most < usize::MAX);
+        let full = self.bindings.len() >= self.config.max_bindings
+            || agent.map_or(0, |agent| self.bindings.through(&agent.nai)) >= most;
+        let is_new = || match self.keeps_others(asked) {
             true => self.bindings.find((asked.home_address, asked.care_of)).is_none(),
             false => self.bindings.of(asked.home_address).next().is_none(),
         };
-        let agent = asked.serving_agent().map_or(0, |agent| self.bindings.through(&agent.nai));
-        if new
-            && (self.bindings.len() >= self.config.max_bindings || agent >= self.config.limits.bindings_agent)
-        {
+        if full && is_new() {
             return Err(denial(Code::HA_RESOURCES));
         }
         Ok(())
@@ -561,7 +573,7 @@ impl HomeAgent {
         let request = KeyRequest {
             request: self.rng.array(),
             trace: Trace::of(asked.identification),
-            nai: asked.nai.clone(),
+            nai: asked.who.nai.clone(),
             foreign_agent: asked.serving_agent().map(|a| a.nai.clone()),
             care_of: asked.care_of,
             lifetime: asked.lifetime,

@@ -175,7 +175,7 @@ impl HomeAgent {
         if self.work.from(origin) >= most {
             return Err(counter);
         }
-        if self.work.of(&asked.nai).count() >= PENDING_OF_ONE {
+        if self.work.of(&asked.who).count() >= PENDING_OF_ONE {
             return Err("turned away: pending of one node");
         }
         if asked.lifetime == 0 {

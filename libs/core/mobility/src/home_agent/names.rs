@@ -87,20 +87,26 @@ impl Names {
         }
     }
 
-    /// The subscribers that an index may name, in order of their numbers.
-    pub fn candidates(&self, spi: Spi) -> impl Iterator<Item = &Nai> {
+    /// The numbers of the subscribers that an index may name, in order.
+    pub fn numbers(&self, spi: Spi) -> impl Iterator<Item = u32> {
         let (part, above) = place(spi);
         let part = &self.parts[part];
         let from = part.partition_point(|entry| number(*entry) < above);
         let numbers = part[from..].iter().map(move |entry| number(*entry) ^ above);
-        let named = numbers.take_while(|number| number >> NUMBER_BITS == 0);
-        named.filter_map(|number| self.subscribers.get(usize::try_from(number).ok()?)?.as_ref())
+        numbers
+            .take_while(|number| number >> NUMBER_BITS == 0)
+            .filter_map(|number| u32::try_from(number).ok())
+    }
+
+    /// The subscribers that an index may name, in order of their numbers.
+    pub fn candidates(&self, spi: Spi) -> impl Iterator<Item = &Nai> {
+        self.numbers(spi).filter_map(|number| self.subscribers.get(number as usize)?.as_ref())
     }
 
     /// True if it may name somebody.
     #[must_use]
     pub fn is_taken(&self, spi: Spi) -> bool {
-        self.candidates(spi).next().is_some()
+        self.numbers(spi).next().is_some()
     }
 }
 

@@ -27,6 +27,7 @@ use super::{
     answer::Repeated,
     intake::{Asked, Author, Denial},
     limits::ANSWERS,
+    roster::Who,
 };
 use crate::{Event, EventKind, budget::Budget};
 
@@ -113,7 +114,7 @@ impl HomeAgent {
             self.proved_nothing(source, relayed, now);
             return self.discard("not authenticated", "unknown index, or 32 is wrong");
         };
-        let known = self.known.get(&author.nai);
+        let known = self.known.of(&author.who);
         let credential = known.and_then(|k| k.credentials.iter().find(|c| c.generation == author.generation));
         let verified = credential.and_then(|c| c.plain.as_ref()).and_then(|plain| plain.verify(message));
         match verified {
@@ -129,12 +130,14 @@ impl HomeAgent {
     /// one.
     fn plain_author(&self, parts: &Parts<'_>, now: Now) -> Option<Author> {
         let spi = parts.mobile_home.spi;
-        self.names.candidates(spi).take(CANDIDATES).find_map(|nai| {
-            let mut credentials = self.known.get(nai)?.credentials.iter();
+        self.names.numbers(spi).take(CANDIDATES).find_map(|number| {
+            let known = self.known.numbered(number)?;
+            let mut credentials = known.credentials.iter();
             let named = credentials.find(|c| {
                 c.counts(now.unix.as_secs()) && c.plain.as_ref().is_some_and(|plain| plain.spi() == spi)
             })?;
-            Some(Author { nai: nai.clone(), generation: named.generation, index: 0, realm_seal: None })
+            let who = Who { nai: known.subscriber.nai.clone(), number };
+            Some(Author { who, generation: named.generation, index: 0, realm_seal: None })
         })
     }
 
@@ -160,11 +163,12 @@ impl HomeAgent {
             return self.discard("not authenticated", "32 is wrong, too often to be answered");
         }
         let random = self.rng.u32();
-        let Some(known) = self.known.get_mut(&author.nai) else {
+        let Some(known) = self.known.of_mut(&author.who) else {
             return;
         };
         let nonce = known.has_nonces().then(|| known.expected_nonce(random));
-        let Some(mut asked) = self.asked(author, fixed, parts, source, path) else {
+        let t1 = Transcript::of_mobile(parts);
+        let Some(mut asked) = self.asked(author, fixed, (parts, t1), source, path) else {
             return;
         };
         asked.clear = Some(Clear::of(parts, nonce));
@@ -180,11 +184,11 @@ impl HomeAgent {
         (source, (path, relayed)): Arrival,
         now: Now,
     ) {
-        let nai = author.nai.clone();
-        self.tell_of_md5(&nai);
+        let who = author.who.clone();
+        self.tell_of_md5(&who);
         let t1 = Transcript::of_mobile(&parts);
-        let repeated = self.repeated(&nai, &parts, (path, relayed), &t1, now);
-        if repeated.is_none() && self.plain_in_progress(&nai, fixed.identification) {
+        let repeated = self.repeated(&who, &parts, (path, relayed), &t1, now);
+        if repeated.is_none() && self.plain_in_progress(&who, fixed.identification) {
             return;
         }
         if matches!(repeated, Some(Repeated::Silence)) {
@@ -193,11 +197,11 @@ impl HomeAgent {
         if matches!(repeated, Some(Repeated::TooOften)) {
             return self.discard("repeated too often", "an answered request came again and again");
         }
-        let Some(mut asked) = self.asked(author, fixed, &parts, source, path) else {
+        let Some(mut asked) = self.asked(author, fixed, (&parts, t1), source, path) else {
             return;
         };
         let random = self.rng.u32();
-        let Some(known) = self.known.get_mut(&nai) else {
+        let Some(known) = self.known.of_mut(&who) else {
             return;
         };
         let given = known.has_nonces().then(|| known.expected_nonce(random));
@@ -211,12 +215,12 @@ impl HomeAgent {
             Some(_) => return self.deny_again(&asked, Code::HA_PROHIBITED, now),
             None => {}
         }
-        if self.is_fresh(&nai, fixed.identification, given, now)
+        if self.is_fresh(&who, fixed.identification, given, now)
             && let Err(why) = self.check_room(&asked, now)
         {
             return self.turn_away(&asked, why, now);
         }
-        match self.plain_replay(&nai, fixed.identification, given, now) {
+        match self.plain_replay(&who, fixed.identification, given, now) {
             (Replay::Fresh, next) => {
                 if let Some(clear) = &mut asked.clear {
                     clear.nonce = next;
@@ -224,7 +228,7 @@ impl HomeAgent {
             }
             (replay, _) => {
                 // What a replay with a timestamp asks for is told once; a nonce may have been lost on its way.
-                let answered = self.known.get_mut(&nai).is_some_and(|known| {
+                let answered = self.known.of_mut(&who).is_some_and(|known| {
                     (given.is_some() || known.first_refusal(&t1)) && known.answers.take(ANSWERS, now.mono)
                 });
                 if answered {
@@ -246,8 +250,8 @@ impl HomeAgent {
     }
 
     /// Whether an identification would pass, without a change.
-    fn is_fresh(&self, nai: &Nai, identification: Identification, given: Option<u32>, now: Now) -> bool {
-        let seen = self.known.get(nai).and_then(|known| known.seen);
+    fn is_fresh(&self, who: &Who, identification: Identification, given: Option<u32>, now: Now) -> bool {
+        let seen = self.known.of(who).and_then(|known| known.seen);
         let window = self.config.timestamp_window;
         let replay = match given {
             Some(given) => check_nonce(identification, given),
@@ -259,13 +263,13 @@ impl HomeAgent {
     /// Checks an identification; what passes counts as seen, and with nonces the next one is given.
     fn plain_replay(
         &mut self,
-        nai: &Nai,
+        who: &Who,
         identification: Identification,
         given: Option<u32>,
         now: Now,
     ) -> (Replay, Option<u32>) {
         let window = self.config.timestamp_window;
-        let Some(known) = self.known.get_mut(nai) else {
+        let Some(known) = self.known.of_mut(who) else {
             return (Replay::NotAbove, None);
         };
         let Some(given) = given else {
@@ -285,9 +289,9 @@ impl HomeAgent {
     }
 
     /// True if this request waits for its commit: its low half does for recognition, whatever the high one becomes.
-    fn plain_in_progress(&self, nai: &Nai, identification: Identification) -> bool {
+    fn plain_in_progress(&self, who: &Who, identification: Identification) -> bool {
         let low = identification.low();
-        self.work.of(nai).any(|waiting| waiting.low() == low)
+        self.work.of(who).any(|waiting| waiting.low() == low)
     }
 
     fn decide_plain(
@@ -306,7 +310,7 @@ impl HomeAgent {
         // Who has none yet may ask for a certain one.
         let has_address = !asked.home_address.is_unspecified();
         let named = parts.mobile.clear_nai;
-        if named.is_some_and(|name| name != asked.nai.as_str().as_bytes()) {
+        if named.is_some_and(|name| name != asked.who.nai.as_str().as_bytes()) {
             return Err((Code::HA_PROHIBITED, None));
         }
         match fixed.home_address {
@@ -329,7 +333,7 @@ impl HomeAgent {
         clear: &Clear,
         fixed: registration::Reply,
     ) -> Result<Vec<u8>, Error> {
-        let known = self.known.get(&asked.nai).ok_or(Error::Value("subscriber"))?;
+        let known = self.known.of(&asked.who).ok_or(Error::Value("subscriber"))?;
         let credential = known.credentials.iter().find(|c| c.generation == asked.generation);
         let association = credential.and_then(|c| c.plain.as_ref()).ok_or(Error::Value("KEY 0"))?;
         let high = clear.nonce.unwrap_or(fixed.identification.seconds());
@@ -349,8 +353,9 @@ impl HomeAgent {
     }
 
     /// HMAC-MD5 is weak: each use is counted, and the operator told once for each subscriber.
-    fn tell_of_md5(&mut self, nai: &Nai) {
-        let plain = self.known.get(nai).and_then(|known| known.subscriber.plain);
+    fn tell_of_md5(&mut self, who: &Who) {
+        let nai = &who.nai;
+        let plain = self.known.of(who).and_then(|known| known.subscriber.plain);
         if !plain.is_some_and(|plain| algorithm(plain) == Algorithm::HmacMd5) {
             return;
         }

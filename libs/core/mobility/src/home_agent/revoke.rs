@@ -46,6 +46,12 @@ impl Sequel {
         Self { answer: Some(answer), ..Self::default() }
     }
 
+    /// True if nothing follows.
+    const fn is_nothing(&self) -> bool {
+        let Self { tell, cancel, answer, operator } = self;
+        tell.is_empty() && cancel.is_none() && answer.is_none() && operator.is_none()
+    }
+
     /// Tells of what another one tells of, too.
     pub(super) fn join(&mut self, other: Self) {
         self.tell.extend(other.tell);
@@ -150,16 +156,22 @@ impl HomeAgent {
 
     /// The associations of a new binding: those that may still be in use, oldest first, then the new ones (docs/wire.md,
     /// change-over).
-    pub(super) fn change_over(&self, asked: &Asked, new: Vec<Association>, now: Now) -> Vec<Association> {
+    pub(super) fn change_over(
+        &self,
+        asked: &Asked,
+        standing: &[&Binding],
+        new: Vec<Association>,
+        now: Now,
+    ) -> Vec<Association> {
         let ended = (asked.home_address, asked.care_of);
         // Those that stay beside it keep theirs.
         let beside = self.keeps_others(asked);
-        let before = self.standing_bindings(asked.home_address);
-        let mut list: Vec<Association> = Vec::new();
+        let room = standing.iter().map(|binding| binding.associations.len()).sum::<usize>() + new.len();
+        let mut list: Vec<Association> = Vec::with_capacity(room);
         list.extend(self.revocations.tellings.keys(ended).map(Association::duplicate));
         let coming = self.revocations.coming(ended).flat_map(|of| &of.associations);
         list.extend(coming.map(Association::duplicate));
-        for binding in before {
+        for binding in standing {
             let same = binding.care_of == asked.care_of;
             let kept = |a: &&Association| same || !beside && a.kind == AssociationKind::Key1;
             list.extend(binding.associations.iter().filter(kept).map(Association::duplicate));
@@ -175,8 +187,14 @@ impl HomeAgent {
 
     /// Prepares to tell who served this mobile node until now: every other binding that the new one replaces and that
     /// ended at an agent; none if they stay beside it. A node with its own address knows that it moved.
-    pub(super) fn replacing(&self, new: &Binding, beside: bool, now: Now) -> (Vec<Change>, Sequel) {
-        let before = self.standing_bindings(new.home_address).filter(|_| !beside);
+    pub(super) fn replacing(
+        &self,
+        new: &Binding,
+        standing: &[&Binding],
+        beside: bool,
+        now: Now,
+    ) -> (Vec<Change>, Sequel) {
+        let before = standing.iter().filter(|_| !beside);
         let left = before.filter(|b| b.care_of != new.care_of && b.foreign_agent.is_some());
         // It has moved: nobody there is to be told.
         let tell: Vec<_> = left.filter_map(|b| revocation(b, self.config.address, false, now)).collect();
@@ -219,7 +237,9 @@ impl HomeAgent {
 
     /// What follows if the commit with this ticket succeeds.
     pub(super) fn then(&mut self, ticket: Ticket, sequel: Sequel) {
-        self.revocations.sequels.insert(ticket, sequel);
+        if !sequel.is_nothing() {
+            self.revocations.sequels.insert(ticket, sequel);
+        }
     }
 
     /// It did: who waits is answered, and who has to be told is told.

@@ -63,7 +63,7 @@ impl HomeAgent {
     /// Begins to answer the shares of a request that is to be accepted. One that is missing is refused, unless that
     /// subscriber or neighbour may leave it out.
     pub(super) fn exchange(&mut self, asked: &mut Asked, parts: &Parts<'_>, now: Now) -> Result<(), Denial> {
-        let no_fs = self.known.get(&asked.nai).is_some_and(|known| known.subscriber.no_fs);
+        let no_fs = self.known.of(&asked.who).is_some_and(|known| known.subscriber.no_fs);
         asked.unfinished = match (parts.mobile.key_share, no_fs) {
             (None, true) => None,
             (share, _) => Some(Unfinished::begin(&mut self.rng, share).map_err(refused)?),

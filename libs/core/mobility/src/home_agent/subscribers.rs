@@ -9,7 +9,10 @@ use record::{Change, Nai, RealmKey, Subscriber, SubscriberState};
 use sansio::{Instant, Now};
 use wire::mip::Spi;
 
-use super::{Effect, HomeAgent, Known, Meter, bind::Work, credential::Credential, revoke::Sequel};
+use super::{
+    Effect, HomeAgent, Known, Meter, bind::Work, counting::Counted, credential::Credential, revoke::Sequel,
+    roster::Who,
+};
 
 /// When changes that the store refused are sent to it again.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -72,7 +75,6 @@ impl HomeAgent {
         let nai = subscriber.nai.clone();
         let before = self.forget(&nai);
         if subscriber.state == SubscriberState::Revoked {
-            self.figures.forget(&nai);
             return;
         }
         if !subscriber.home_address.is_unspecified() {
@@ -81,6 +83,7 @@ impl HomeAgent {
         // Another way to keep replays out begins anew, under another KEY 0.
         let same_way = before.as_ref().is_none_or(|b| b.subscriber.plain == subscriber.plain);
         let comparable = same_way && before.as_ref().is_none_or(|b| b.comparable);
+        let counted = before.as_ref().map_or_else(Counted::default, |before| before.counted);
         let (marks, before) = match before {
             Some(b) => ((b.seen.filter(|_| same_way), b.stored, b.sent, b.window), b.credentials),
             None => ((None, None, None, (subscriber.generation, 0)), Vec::new()),
@@ -91,7 +94,7 @@ impl HomeAgent {
             let same = before.iter().find(|b| b.generation == credential.generation);
             credential.set_highest(same.map_or(0, Credential::highest));
         }
-        let number = self.names.enter(nai.clone());
+        let number = self.names.enter(nai);
         credentials.iter().flat_map(Credential::indices).for_each(|spi| self.names.add(number, spi));
         let (repeat, refused, answers) = (None, Vec::new(), Meter::default());
         let known = Known {
@@ -106,8 +109,9 @@ impl HomeAgent {
             repeat,
             refused,
             answers,
+            counted,
         };
-        self.known.insert(nai, known);
+        self.known.enter(known);
     }
 
     fn forget(&mut self, nai: &Nai) -> Option<Known> {
@@ -122,15 +126,23 @@ impl HomeAgent {
     }
 
     /// A request with the one-time index number `index` was authentic: the window moves up to it, never down.
-    pub(super) fn move_window(&mut self, nai: &Nai, generation: u32, index: u64) {
-        let Some(known) = self.known.get_mut(nai) else {
+    pub(super) fn move_window(&mut self, who: &Who, generation: u32, index: u64) {
+        let Some(known) = self.known.of_mut(who) else {
             return;
         };
         let of_that_key = known.credentials.iter_mut().find(|c| c.generation == generation);
         if let Some(credential) = of_that_key {
-            let (left, entered) = credential.move_up(index);
-            left.into_iter().for_each(|spi| self.names.remove(known.number, spi));
-            entered.into_iter().for_each(|spi| self.names.add(known.number, spi));
+            credential.move_up(index, |spi, enters| match enters {
+                true => self.names.add(known.number, spi),
+                false => self.names.remove(known.number, spi),
+            });
+        }
+    }
+
+    /// The same of whoever has that name.
+    pub(super) fn move_window_of(&mut self, nai: &Nai, generation: u32, index: u64) {
+        if let Some(number) = self.known.named(nai).map(|known| known.number) {
+            self.move_window(&Who { nai: nai.clone(), number }, generation, index);
         }
     }
 
@@ -161,7 +173,7 @@ impl HomeAgent {
         let mut gone = Vec::new();
         if complete {
             let named = |nai: &Nai| changed.iter().any(|s| s.nai == *nai);
-            gone.extend(self.known.values().map(|k| &k.subscriber).filter(|s| !named(&s.nai)).map(|s| {
+            gone.extend(self.known.iter().map(|k| &k.subscriber).filter(|s| !named(&s.nai)).map(|s| {
                 let mut subscriber = s.duplicate();
                 subscriber.state = SubscriberState::Revoked;
                 subscriber
@@ -241,7 +253,7 @@ impl HomeAgent {
     /// The home address whose bindings end with this change: of a revoked subscriber, or of one that was
     /// revoked and enrolled again while we were away, which shows in another KEY 0, index or address.
     pub(super) fn ended_by(&self, changed: &Subscriber) -> Option<Ipv4Addr> {
-        let before = self.known.get(&changed.nai).map(|known| &known.subscriber);
+        let before = self.known.named(&changed.nai).map(|known| &known.subscriber);
         let same = |before: &Subscriber| {
             let kept = before.key0 == changed.key0 && before.spi == changed.spi;
             // After a rotation with an overlap the binding stands: it was made under the key before.

@@ -253,9 +253,15 @@ impl<'a> Parts<'a> {
     /// Additional data of a sealed extension: the fixed part and the extension's header through the SPI.
     #[must_use]
     pub fn additional(&self, held: &Held<'_>) -> Vec<u8> {
+        self.additional_parts(held).concat()
+    }
+
+    /// The same where it stands: one after the other.
+    #[must_use]
+    pub fn additional_parts(&self, held: &Held<'_>) -> [&'a [u8]; 2] {
         let from = held.extension.offset;
         let header = from..from + held.numbers.protected_header();
-        [&self.bytes[..self.fixed], self.bytes.get(header).unwrap_or_default()].concat()
+        [&self.bytes[..self.fixed], self.bytes.get(header).unwrap_or_default()]
     }
 }
 

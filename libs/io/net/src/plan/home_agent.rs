@@ -75,16 +75,24 @@ impl HomeAgent {
 
     /// Catches the packets of a home address. The neighbours on the home link learn at once. Nothing is done for one
     /// that is caught already, with the same largest packet: a mobile node that goes from one visited network to the
-    /// next changes nothing at home.
+    /// next changes nothing at home. Of one with another largest packet only the route is another one.
     ///
     /// # Errors
     /// The kernel refused.
     pub async fn bind(&self, link: &LinkSocket, binding: &Binding) -> Result<(), Error> {
         let Binding { home_address, mtu } = *binding;
-        match locked(&self.caught).get(&home_address) {
-            Some(caught) if caught.mtu == mtu => return Ok(()),
-            _ => drop(locked(&self.returned).remove(&home_address)),
+        let caught = locked(&self.caught).get(&home_address).map(|caught| caught.mtu);
+        if caught == Some(mtu) {
+            return Ok(());
         }
+        if caught.is_some() {
+            self.netlink.replace_route(&self.route(binding)).await?;
+            if let Some(caught) = locked(&self.caught).get_mut(&home_address) {
+                caught.mtu = mtu;
+            }
+            return Ok(());
+        }
+        drop(locked(&self.returned).remove(&home_address));
         // A proxy answers only for what is routed elsewhere: the route comes first.
         self.netlink.replace_route(&self.route(binding)).await?;
         self.netlink.add_proxy(self.home, home_address).await?;
