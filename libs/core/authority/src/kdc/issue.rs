@@ -174,7 +174,7 @@ impl Checked {
             kind,
             first: pair.first,
             second: pair.second,
-            fingerprint: u64::from_be_bytes(key.fingerprint()),
+            fingerprint: u64::from_be_bytes(key.fingerprint().0),
         });
         Grant {
             id,
