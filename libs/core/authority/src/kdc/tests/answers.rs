@@ -226,7 +226,7 @@ fn the_same_request_gets_new_keys_and_the_same_grant_if_the_machine_started_anew
     let restarted = issued(desk.done(home_agent(HOME_AGENT), ask()));
     assert!(restarted.key1 != first.key1 && restarted.id == first.id);
     assert_eq!(desk.last_entry().action, "issue keys again");
-    let fingerprint = u64::from_be_bytes(restarted.key1.fingerprint());
+    let fingerprint = u64::from_be_bytes(restarted.key1.fingerprint().0);
     assert_eq!(
         (desk.durable.grants.len(), desk.durable.grants[&first.id].keys[0].fingerprint),
         (1, fingerprint)
