@@ -27,7 +27,7 @@ impl Root {
         Self(root)
     }
 
-    /// The same as [`derive`] without a shared secret; the context is all of `context`, one after the other.
+    /// The same as [`derive()`] without a shared secret; the context is all of `context`, one after the other.
     #[must_use]
     pub fn derive<const N: usize, const C: usize>(&self, label: &str, context: [&[u8]; C]) -> [u8; N] {
         // Of the length of a hash, so that it cannot be refused; the fallback is never taken.

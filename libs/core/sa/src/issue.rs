@@ -94,7 +94,7 @@ const fn content(kind: AssociationKind) -> u8 {
 }
 
 /// Seals a key for its receiver and appends it as an extension. `fixed` bytes of the message are additional
-/// data, as in [`put_sealed`](crate::schedule::put_sealed).
+/// data, as in [`put_sealed`](crate::put_sealed).
 ///
 /// # Errors
 /// [`Error::Length`] if a name does not fit.
