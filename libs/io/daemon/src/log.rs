@@ -16,6 +16,9 @@ pub const DEFAULT: &str = "info";
 /// Lines that wait for standard error before further ones are dropped.
 pub const KEPT_LINES: usize = 16_384;
 
+/// Octets that are written to standard error at once at most, unless a line is longer.
+const PIECE: usize = 32 * 1024;
+
 /// The log while it is kept: dropping it writes what still waits.
 #[must_use = "lines that wait are lost unless this lives until the end"]
 #[derive(Debug)]
@@ -123,8 +126,9 @@ pub enum LogError {
 /// If the directives cannot be read or the log is already set up.
 pub fn init(directives: &str) -> Result<Log, LogError> {
     let filter = parse(directives)?;
-    let (lines, writer) =
-        NonBlockingBuilder::default().buffered_lines_limit(KEPT_LINES).finish(std::io::stderr());
+    // Its thread writes what waits in one piece, and whole lines: one that has no room goes with the next piece.
+    let pieces = std::io::BufWriter::with_capacity(PIECE, std::io::stderr());
+    let (lines, writer) = NonBlockingBuilder::default().buffered_lines_limit(KEPT_LINES).finish(pieces);
     let dropped = lines.error_counter();
     let colours = std::io::IsTerminal::is_terminal(&std::io::stderr());
     let (filter, handle) = reload::Layer::new(filter);
