@@ -15,6 +15,8 @@ const SECRET: &str = "testing123";
 /// Requests of the client's list, and how often it sends each: with one long list it would be the slower of the two.
 const LIST: usize = 100;
 const TIMES: usize = 200;
+/// Runs at most, until the client gives none of its requests up.
+const ATTEMPTS: usize = 4;
 
 /// A server of our own on loopback.
 pub(crate) struct Server {
@@ -80,10 +82,14 @@ impl Server {
         Ok(())
     }
 
-    /// Accepted requests a second.
+    /// Accepted requests a second. A run in which the client gave requests up waited seconds for them, and says nothing
+    /// about the server: it is made again.
     pub(crate) fn rate(&self) -> anyhow::Result<f64> {
-        let start = Instant::now();
-        self.ask("many", TIMES)?;
-        Ok((LIST * TIMES) as f64 / start.elapsed().as_secs_f64())
+        let once = || {
+            let start = Instant::now();
+            self.ask("many", TIMES)?;
+            Ok((LIST * TIMES) as f64 / start.elapsed().as_secs_f64())
+        };
+        (1..ATTEMPTS).find_map(|_| once().ok()).map_or_else(once, Ok)
     }
 }
