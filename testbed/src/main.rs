@@ -72,6 +72,7 @@ enum Action {
     },
     /// Run the schedule of a scenario file with traffic
     Run {
+        /// The scenario (TOML); testbed/scenarios has some, and says how to write others
         file: PathBuf,
         #[command(flatten)]
         results: Results,
