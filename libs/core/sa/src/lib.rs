@@ -9,6 +9,7 @@ mod association;
 mod issue;
 mod label;
 mod mobile;
+pub mod negotiation;
 mod nonce;
 mod plain;
 mod proof;
