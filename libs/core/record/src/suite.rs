@@ -72,6 +72,45 @@ pub struct Suite {
 }
 
 impl Suite {
+    /// Octets of it in the store.
+    pub const LEN: usize = 5;
+
+    /// As it stands in the store: encryption, integrity, mode, group.
+    #[must_use]
+    pub fn octets(&self) -> [u8; Self::LEN] {
+        let encryption = match self.encryption {
+            Cipher::Aes256Gcm => 1,
+            Cipher::Aes128Gcm => 2,
+            Cipher::ChaCha20Poly1305 => 3,
+        };
+        let integrity = match self.integrity {
+            Integrity::HmacSha256 => 1,
+            Integrity::HmacSha512 => 2,
+        };
+        let [high, low] = self.group.0.to_be_bytes();
+        [encryption, integrity, self.mode.number(), high, low]
+    }
+
+    /// The suite of these octets.
+    #[must_use]
+    pub const fn from_octets([encryption, integrity, mode, high, low]: [u8; Self::LEN]) -> Option<Self> {
+        let encryption = match encryption {
+            1 => Cipher::Aes256Gcm,
+            2 => Cipher::Aes128Gcm,
+            3 => Cipher::ChaCha20Poly1305,
+            _ => return None,
+        };
+        let integrity = match integrity {
+            1 => Integrity::HmacSha256,
+            2 => Integrity::HmacSha512,
+            _ => return None,
+        };
+        let Some(mode) = Mode::from_number(mode) else {
+            return None;
+        };
+        Some(Self { encryption, integrity, mode, group: Group(u16::from_be_bytes([high, low])) })
+    }
+
     /// Stands for a group that one of the peers brought along.
     pub const OWN_GROUP: Group = Group(u16::MAX);
 }
@@ -83,6 +122,39 @@ impl Default for Suite {
             integrity: Integrity::default(),
             mode: Mode::default(),
             group: Group(0),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn octets_tell_every_suite_apart() {
+        assert_eq!(Suite::default().octets(), [1, 1, 1, 0, 0], "what the store had before there were suites");
+        let mut seen = std::collections::BTreeSet::new();
+        for (encryption, _) in Cipher::ALL {
+            for (integrity, _) in Integrity::ALL {
+                for (mode, name) in Mode::ALL {
+                    assert_eq!((mode.name(), Mode::from_name(name)), (name, Some(mode)));
+                    for group in [Group(0), Group::X25519, Suite::OWN_GROUP] {
+                        let suite = Suite { encryption, integrity, mode, group };
+                        assert_eq!(Suite::from_octets(suite.octets()), Some(suite));
+                        assert!(seen.insert(suite.octets()));
+                    }
+                }
+            }
+        }
+        for wrong in [
+            [0, 1, 1, 0, 0],
+            [4, 1, 1, 0, 0],
+            [1, 0, 1, 0, 0],
+            [1, 3, 1, 0, 0],
+            [1, 1, 0, 0, 0],
+            [1, 1, 4, 0, 0],
+        ] {
+            assert_eq!(Suite::from_octets(wrong), None);
         }
     }
 }

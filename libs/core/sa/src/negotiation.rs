@@ -7,7 +7,7 @@
 mod answer;
 mod choose;
 mod keys;
-mod numbers;
+pub(crate) mod numbers;
 mod policy;
 mod rounds;
 

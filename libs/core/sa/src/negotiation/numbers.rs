@@ -39,7 +39,7 @@ pub(super) fn is_prf(transform: &Transform<'_>) -> bool {
 }
 
 /// A cipher as the transform of that number.
-pub(super) fn of_cipher(number: u8, cipher: Cipher) -> Transform<'static> {
+pub(crate) fn of_cipher(number: u8, cipher: Cipher) -> Transform<'static> {
     let (id, bits) = match cipher {
         Cipher::Aes256Gcm => (AES_GCM_16, Some(256)),
         Cipher::Aes128Gcm => (AES_GCM_16, Some(128)),
