@@ -18,6 +18,7 @@ mod prime;
 mod private;
 mod shared;
 mod sides;
+mod symbol;
 mod user;
 mod verdicts;
 

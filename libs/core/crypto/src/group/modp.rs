@@ -7,7 +7,7 @@
 use std::sync::{Arc, OnceLock};
 
 use crypto_bigint::{
-    BoxedUint, JacobiSymbol, Odd, Uint,
+    BoxedUint, Odd,
     modular::{BoxedMontyForm, BoxedMontyParams},
 };
 use zeroize::{Zeroize, Zeroizing};
@@ -15,6 +15,7 @@ use zeroize::{Zeroize, Zeroizing};
 use super::{
     known,
     shared::{Bytes, Refused},
+    symbol::is_square,
 };
 use crate::Rng;
 
@@ -56,27 +57,6 @@ const fn exponent_bits(bits: u32) -> u32 {
         3073..=4096 => 512,
         4097..=6144 => 576,
         _ => 640,
-    }
-}
-
-/// True if the number is a square modulo the prime (Jacobi's symbol, which for a prime is Legendre's).
-fn is_square(number: &BoxedUint, prime: &Odd<BoxedUint>) -> bool {
-    fn of<const LIMBS: usize>(number: &BoxedUint, prime: &Odd<BoxedUint>) -> bool {
-        let (mut a, mut p) = (Uint::<LIMBS>::ZERO, Uint::<LIMBS>::ZERO);
-        for (fixed, boxed) in [(&mut a, number), (&mut p, prime.as_ref())] {
-            for (to, from) in fixed.as_mut_limbs().iter_mut().zip(boxed.as_limbs()) {
-                *to = *from;
-            }
-        }
-        Option::from(Odd::new(p)).is_some_and(|p| a.jacobi_symbol_vartime(&p) == JacobiSymbol::One)
-    }
-    match prime.as_ref().bits_precision() {
-        ..=1024 => of::<16>(number, prime),
-        1025..=2048 => of::<32>(number, prime),
-        2049..=3072 => of::<48>(number, prime),
-        3073..=4096 => of::<64>(number, prime),
-        4097..=6144 => of::<96>(number, prime),
-        _ => of::<128>(number, prime),
     }
 }
 
@@ -273,23 +253,6 @@ mod tests {
                 assert_eq!(Offer::new(&mut rng, group).complete(&value).err(), refused, "{group}");
             }
         }
-    }
-
-    #[test]
-    fn squares_are_what_the_power_of_half_the_order_says() {
-        let modp = known(768).unwrap();
-        let prime = BigUint::from_bytes_be(&known::prime(768).unwrap());
-        let half = (&prime - 1_u8) >> 1_u32;
-        let mut rng = Rng::from_seed([9; 32]);
-        let mut squares = 0;
-        for _ in 0..64 {
-            let value = BigUint::from_bytes_be(&rng.array::<96>()) % &prime;
-            let number = number(&value.to_bytes_be(), 96).unwrap();
-            let square = value.modpow(&half, &prime) == BigUint::from(1_u8);
-            assert_eq!(is_square(&number, modp.params.modulus()), square);
-            squares += u32::from(square);
-        }
-        assert!((1..64).contains(&squares));
     }
 
     #[test]

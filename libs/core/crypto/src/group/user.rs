@@ -126,8 +126,10 @@ impl UserGroup {
 
     /// With a prime that was found to be safe.
     pub(super) fn checked(&self) -> Result<CheckedGroup, WhyNot> {
-        let modp = Modp::new(&self.prime, &self.generator).ok_or(WhyNot::Even)?;
-        Ok(CheckedGroup { of: Arc::new(self.clone()), modp: Arc::new(modp) })
+        let known = (self.is_known() && self.generator == [2]).then(|| modp::known(self.bits)).flatten();
+        let made = || Modp::new(&self.prime, &self.generator).map(Arc::new);
+        let modp = known.or_else(made).ok_or(WhyNot::Even)?;
+        Ok(CheckedGroup { of: Arc::new(self.clone()), modp })
     }
 }
 
@@ -167,6 +169,11 @@ impl CheckedGroup {
     #[must_use]
     pub fn is_legacy(&self) -> bool {
         self.of.bits < LEAST
+    }
+
+    /// The group as it came.
+    pub(super) fn of(&self) -> &UserGroup {
+        &self.of
     }
 
     pub(super) fn modp(&self) -> Arc<Modp> {

@@ -9,11 +9,11 @@ pub struct Verdicts {
     most: usize,
     /// The oldest first.
     order: VecDeque<[u8; 32]>,
-    found: BTreeMap<[u8; 32], Result<(), WhyNot>>,
+    found: BTreeMap<[u8; 32], Result<CheckedGroup, WhyNot>>,
 }
 
 impl Verdicts {
-    /// An empty memory for so many verdicts, of about 150 bytes each.
+    /// An empty memory for so many verdicts, of up to 8 KB each.
     #[must_use]
     pub const fn new(most: usize) -> Self {
         Self { most, order: VecDeque::new(), found: BTreeMap::new() }
@@ -22,18 +22,20 @@ impl Verdicts {
     /// The verdict on a group, `None` if its prime must be checked first. Primes of RFC 2409 and RFC 3526 never must.
     #[must_use]
     pub fn of(&self, group: &UserGroup) -> Option<Result<CheckedGroup, WhyNot>> {
-        let verdict = if group.is_known() { Ok(()) } else { *self.found.get(&group.digest())? };
-        Some(verdict.and_then(|()| group.checked()))
+        if group.is_known() {
+            return Some(group.checked());
+        }
+        Some(match self.found.get(&group.digest())? {
+            Ok(found) if found.of() == group => Ok(found.clone()),
+            Ok(_) => group.checked(),
+            Err(why) => Err(*why),
+        })
     }
 
     /// Remembers what [`UserGroup::check`] said.
     pub fn remember(&mut self, group: &UserGroup, verdict: &Result<CheckedGroup, WhyNot>) {
-        let verdict = match verdict {
-            Ok(_) => Ok(()),
-            Err(why) => Err(*why),
-        };
         let digest = group.digest();
-        if self.found.insert(digest, verdict).is_some() {
+        if self.found.insert(digest, verdict.clone()).is_some() {
             return;
         }
         self.order.push_back(digest);
