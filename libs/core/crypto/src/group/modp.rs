@@ -131,13 +131,7 @@ impl Private {
     }
 
     fn new(bytes: &[u8], group: Arc<Modp>) -> Self {
-        let mut exponent = BoxedUint::zero_with_precision(group.exponent_bits);
-        for (limb, word) in exponent.as_mut_limbs().iter_mut().zip(bytes.rchunks(8)) {
-            let mut octets = [0; 8];
-            octets[8 - word.len()..].copy_from_slice(word);
-            limb.0 = u64::from_be_bytes(octets);
-            octets.zeroize();
-        }
+        let exponent = BoxedUint::from_be_slice_truncated(bytes, group.exponent_bits);
         Self { group, exponent: Exponent(exponent) }
     }
 
