@@ -157,7 +157,7 @@ impl Group {
         matches!(self, Self::Modp768 | Self::Modp1024)
     }
 
-    /// True if an exchange takes so long, from 0.3 ms to 0.1 s, that an event loop should leave it to a thread beside.
+    /// True if an exchange takes so long, from 0.2 ms to 0.1 s, that an event loop should leave it to a thread beside.
     #[must_use]
     pub const fn is_heavy(self) -> bool {
         self.bits().is_some() || matches!(self, Self::P384)

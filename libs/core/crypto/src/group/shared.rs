@@ -62,7 +62,7 @@ impl Shared {
     /// The secret as the group gives it, of full length, with leading zeros.
     ///
     /// Modulo a prime it is the number, as long as the prime (RFC 2631 section 2.1.2); on P-256 and P-384 the x of the
-    /// point (RFC 5903 section 9); of X25519 with ML-KEM-768 the secret of X25519 and then that of ML-KEM-768.
+    /// point (RFC 5903 section 7); of X25519 with ML-KEM-768 the secret of X25519 and then that of ML-KEM-768.
     #[must_use]
     pub fn secret(&self) -> &[u8] {
         &self.secret
