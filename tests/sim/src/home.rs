@@ -44,6 +44,11 @@ impl World {
             home_agent::Effect::Persist { ticket, changes } => {
                 self.write(Party::HomeAgent(agent), life, ticket, changes);
             }
+            home_agent::Effect::Exchange { ticket, exchanges } => {
+                let request = home_agent::Request::Exchanged { ticket, results: exchanges.finish() };
+                let delay = Duration::from_micros(300 + self.rng.below(3_000));
+                self.at(self.now + delay, Happening::Home { agent, life, request });
+            }
             home_agent::Effect::AskKdc { ticket, request, .. } => self.ask_centre(agent, ticket, &request),
             home_agent::Effect::Tunnel(home_agent::TunnelChange::Bind { home_address, tunnels }) => {
                 self.home_agents[agent].tunnels.insert(home_address, tunnels);

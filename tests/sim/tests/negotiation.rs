@@ -96,6 +96,28 @@ fn every_mode_between_every_pair_in_one_round() {
 }
 
 #[test]
+fn every_group_makes_keys_between_every_pair() {
+    for group in crypto::group::Group::ALL {
+        let method = Method::Known(Group(group.number()));
+        let mut policies = all(&Policy { methods: vec![method], ..only(Mode::Stateless) });
+        // Two who both offer cannot have the hybrid one between them; and four values of the largest would not fit into
+        // one message.
+        let large = group.offer_length() > 512;
+        if large {
+            policies.foreign.mobile_nodes = only(Mode::Stateful);
+            policies.mobile.foreign_agents = Some(only(Mode::Stateful));
+        }
+        let mut scene = Scene::negotiating(1, 1, policies);
+        scene.move_to(0, VISIT);
+        scene.pass(seconds(4));
+        assert_eq!((scene.state(0), scene.agreed(0)), (State::Registered, Ok(())), "{group}");
+        let expected = Suite { group: Group(group.number()), ..suite(Mode::Stateless) };
+        let key3 = if large { suite(Mode::Stateful) } else { expected };
+        assert_eq!(suites(&scene), [expected, expected, key3].map(Some), "{group}");
+    }
+}
+
+#[test]
 fn each_pair_may_have_a_mode_of_its_own() {
     let modes = Mode::ALL.map(|(mode, _)| mode);
     for key1 in modes {

@@ -36,7 +36,7 @@ use crypto::{Cipher, Key, Rng};
 use record::{AssociationKind, Binding, Change, CommitError, Nai, RealmKey, Seen, State, Subscriber, Tunnel};
 pub use sa::Unfinished;
 
-pub use self::negotiate::Policies;
+pub use self::negotiate::{Exchanged, Exchanges, Policies};
 use sa::{AgentPath, Exchange};
 use sansio::{Datagram, Input, Instant, LinkAddress, LinkId, Machine, Now, Outbox, Output, earliest};
 use wire::mip::{Spi, registration::Identification};
@@ -175,6 +175,13 @@ pub enum Request {
         /// Committed, or nothing of it was.
         result: Result<(), CommitError>,
     },
+    /// An [`Effect::Exchange`] was done.
+    Exchanged {
+        /// Of which.
+        ticket: Ticket,
+        /// What came of it.
+        results: Exchanged,
+    },
     /// The key distribution centre answers a [`Effect::AskKdc`].
     Keys {
         /// Of which.
@@ -296,6 +303,13 @@ pub enum Effect {
     Refresh {
         /// Whose.
         nai: Nai,
+    },
+    /// Work at exchanges and answer [`Request::Exchanged`].
+    Exchange {
+        /// Comes back with the answer.
+        ticket: Ticket,
+        /// Which.
+        exchanges: Exchanges,
     },
     /// Ask for keys and answer [`Request::Keys`].
     AskKdc {
@@ -493,6 +507,7 @@ impl Machine for HomeAgent {
                 }
             }
             Input::Request(Request::Persisted { ticket, result }) => self.persisted(ticket, result, now),
+            Input::Request(Request::Exchanged { ticket, results }) => self.exchanged(ticket, results, now),
             Input::Request(Request::Keys { ticket, result }) => self.keys(ticket, result, now),
             Input::Request(Request::Subscribers { changed, realm_keys, cursor, complete }) => {
                 self.take_over(Batch { changed, realm_keys, cursor, complete }, now);

@@ -15,7 +15,8 @@ mod talk;
 
 pub use answer::{Accepted, NotAnAnswer, accept};
 pub use choose::{Choice, Chosen, choose};
-pub use half::Half;
+pub use crypto::group::Unfinished;
+pub use half::{Half, begin};
 pub use keys::{Ends, pair_seed, prf_key, stateless_key3};
 pub use policy::{Method, Policy, Terms};
 pub use rounds::{MAX_ROUNDS, Rounds};

@@ -205,7 +205,9 @@ impl ForeignAgent {
                 Err(Code::FA_BAD_REPLY)
             };
         };
-        let settled = offered.answered(reply.as_ref()).map_err(|_| Code::FA_BAD_REPLY)?;
+        let settled = offered
+            .answered(reply.as_ref(), &[Between::MN_FA, Between::MN_SMM])
+            .map_err(|_| Code::FA_BAD_REPLY)?;
         let mut agreed = Agreed { key2: None, key3: None };
         for one in settled {
             let of = if one.between == Between::HA_FA { &mut agreed.key2 } else { &mut agreed.key3 };

@@ -35,6 +35,8 @@ pub(super) const AGAIN: Duration = Duration::from_secs(1);
 
 /// What to do once the store has answered.
 pub(super) enum Step {
+    /// Exchanges are worked at.
+    Exchange(Box<Asked>),
     /// Keys are awaited.
     Keys(Box<Asked>),
     /// The binding is being committed, beside others of its home address or in their place.
@@ -78,6 +80,13 @@ impl Work {
     /// Something that nothing follows from.
     pub(super) const fn unwaited() -> Self {
         Self { deadline: None, step: Step::Record, of: None, reply: None, origin: None }
+    }
+
+    pub(super) fn exchanging(asked: Asked, now: Now) -> Self {
+        let of = Some((asked.who.clone(), asked.identification));
+        let origin = Some(Origin::of(&asked));
+        let (deadline, step) = (Some(now.mono + KEY_TIMEOUT), Step::Exchange(Box::new(asked)));
+        Self { deadline, step, of, reply: None, origin }
     }
 
     pub(super) fn awaiting(asked: Asked, now: Now) -> Self {
@@ -139,7 +148,7 @@ impl HomeAgent {
     }
 
     /// Binds with keys, or without for a node without our extensions.
-    pub(super) fn bind(&mut self, asked: Asked, keys: Option<Keys>, now: Now) {
+    pub(super) fn bind(&mut self, mut asked: Asked, keys: Option<Keys>, now: Now) {
         let unix = now.unix.as_secs();
         if self.is_revoked(&asked) {
             return self
@@ -165,6 +174,7 @@ impl HomeAgent {
             return self
                 .discard("key distribution centre broken", "keys that do not belong to what was agreed on");
         };
+        asked.agreed.replies = self.answers(&asked);
         let reply = Reply {
             code: if asked.simultaneous && !beside { Code::ACCEPTED_NO_SIMULTANEOUS } else { Code::ACCEPTED },
             lifetime: asked.lifetime,
@@ -341,11 +351,11 @@ impl HomeAgent {
                     self.count("registrations accepted");
                 }
                 Step::Unbind { .. } => self.count("deregistrations accepted"),
-                Step::Keys(_) | Step::Record | Step::Subscribers(_) => {}
+                Step::Exchange(_) | Step::Keys(_) | Step::Record | Step::Subscribers(_) => {}
             }
         }
         match work.step {
-            Step::Keys(_) | Step::Record => {}
+            Step::Exchange(_) | Step::Keys(_) | Step::Record => {}
             Step::Bind { binding, beside, event } => self.bound(*binding, beside, event, now),
             Step::Unbind { home_address, care_of, returned, why } => {
                 self.unbind(home_address, care_of, returned, why);
@@ -574,6 +584,7 @@ impl HomeAgent {
                 }
                 Step::Bind { .. }
                 | Step::Unbind { .. }
+                | Step::Exchange(_)
                 | Step::Keys(_)
                 | Step::Record
                 | Step::Subscribers(_) => {}

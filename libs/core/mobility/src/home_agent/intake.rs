@@ -300,7 +300,7 @@ impl HomeAgent {
         match self.decide(&mut asked, fixed, &parts, relayed) {
             Ok(()) if asked.lifetime == 0 => self.deregister(&asked, now),
             Ok(()) => match self.grant(&mut asked, &parts, now) {
-                Ok(()) => self.ask_keys(asked, now),
+                Ok(()) => self.exchange_or_ask(asked, now),
                 Err((code, detail)) => self.deny(&asked, code, detail, now),
             },
             Err((code, detail)) => self.deny(&asked, code, detail, now),
@@ -574,7 +574,17 @@ impl HomeAgent {
         Ok(())
     }
 
-    fn ask_keys(&mut self, asked: Asked, now: Now) {
+    /// What takes long is left to others.
+    fn exchange_or_ask(&mut self, asked: Asked, now: Now) {
+        let Some(exchanges) = Self::exchanges(&asked) else {
+            return self.ask_keys(asked, now);
+        };
+        let ticket = self.ticket();
+        self.work.insert(ticket, Work::exchanging(asked, now));
+        self.outbox.effect(Effect::Exchange { ticket, exchanges });
+    }
+
+    pub(super) fn ask_keys(&mut self, asked: Asked, now: Now) {
         let asks = |kind, spis| asked.agreed.seeded(kind).map(|_| spis);
         let key1 = asks(AssociationKind::Key1, asked.key1);
         let agent = asked.serving_agent().map(|a| a.handle);

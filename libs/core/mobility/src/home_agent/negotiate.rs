@@ -6,11 +6,16 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use crypto::Key;
+use crypto::{
+    Key,
+    group::{Answer, Refused},
+};
 use record::{AssociationKind, Mode, Suite};
 use sa::{
     Material, Own,
-    negotiation::{Choice, Chosen, Ends, Half, MAX_ROUNDS, Policy, Rounds, Terms, choose, pair_seed},
+    negotiation::{
+        Choice, Chosen, Ends, MAX_ROUNDS, Policy, Rounds, Terms, Unfinished, begin, choose, pair_seed,
+    },
 };
 use sansio::{Instant, Now};
 use wire::{
@@ -24,8 +29,10 @@ use wire::{
 
 use super::{
     HomeAgent, Keys,
+    bind::{Step, Work},
     intake::{Asked, Denial, denial},
 };
+use crate::Ticket;
 
 /// How long rounds are kept for the next one.
 const KEPT: Duration = Duration::from_secs(30);
@@ -83,13 +90,45 @@ impl Said {
 #[derive(Default)]
 struct Agreement {
     suite: Suite,
-    /// The exchange that makes it, with us as one side: our value and the secret.
-    exchange: Option<(Vec<u8>, Key)>,
+    /// The exchange that makes it, with us as the second.
+    exchange: Option<Unfinished>,
+    /// What came of it: our value and the secret.
+    exchanged: Option<(Vec<u8>, Key)>,
+}
+
+/// Exchanges that wait for somebody with time to work at them.
+pub struct Exchanges {
+    key1: Option<Unfinished>,
+    key2: Option<Unfinished>,
+}
+
+/// What came of them.
+pub struct Exchanged {
+    key1: Option<Result<Answer, Refused>>,
+    key2: Option<Result<Answer, Refused>>,
+}
+
+impl Exchanges {
+    /// Does the work: up to a tenth of a second each (docs/performance.md), best on a thread beside.
+    #[must_use]
+    pub fn finish(&self) -> Exchanged {
+        let finish = |one: &Option<Unfinished>| one.as_ref().map(Unfinished::finish);
+        Exchanged { key1: finish(&self.key1), key2: finish(&self.key2) }
+    }
+
+    /// True if the work takes so long that an event loop should leave it to others.
+    #[must_use]
+    pub fn is_heavy(&self) -> bool {
+        let heavy = |one: &Option<Unfinished>| one.as_ref().is_some_and(|one| one.method().is_heavy());
+        heavy(&self.key1) || heavy(&self.key2)
+    }
 }
 
 /// What the parts of a request said, and what was agreed on.
 #[derive(Default)]
 pub(super) struct Agreed {
+    mobile: Option<Said>,
+    agent: Option<Said>,
     key1: Agreement,
     key2: Agreement,
     key3: Agreement,
@@ -254,6 +293,7 @@ impl Talks {
 }
 
 const COUNTER_PROPOSAL: Denial = (Code::HA_UNSPECIFIED, Some(DetailCode::COUNTER_PROPOSAL));
+const VALUE_REFUSED: Denial = (Code::HA_UNSPECIFIED, Some(DetailCode::SHARE_REFUSED));
 const NO_PROPOSAL: Denial = (Code::HA_UNSPECIFIED, Some(DetailCode::NO_PROPOSAL));
 const ROUNDS_EXHAUSTED: Denial = (Code::HA_UNSPECIFIED, Some(DetailCode::ROUNDS_EXHAUSTED));
 
@@ -372,22 +412,56 @@ impl HomeAgent {
             let suite = verdict.suite();
             let exchange = match verdict.chosen().and_then(|chosen| chosen.exchange.as_ref()) {
                 None => None,
-                Some((method, theirs)) => {
-                    let half = Half::new(method, &mut self.rng).ok_or(NO_PROPOSAL)?;
-                    let refused = (Code::HA_UNSPECIFIED, Some(DetailCode::SHARE_REFUSED));
-                    Some((half.value(), half.agree(theirs).ok_or(refused)?))
-                }
+                Some((method, theirs)) => Some(begin(method, theirs, &mut self.rng).ok_or(VALUE_REFUSED)?),
             };
-            Ok::<_, Denial>(Agreement { suite, exchange })
+            Ok::<_, Denial>(Agreement { suite, exchange, exchanged: None })
         };
         let (key1, key2) = (agreement(&verdicts.key1)?, agreement(&verdicts.key2)?);
-        let key3 = Agreement { suite: verdicts.key3[0].suite(), exchange: None };
+        let key3 = Agreement { suite: verdicts.key3[0].suite(), ..Agreement::default() };
         let most = u16::try_from(verdicts.lifetime()).unwrap_or(u16::MAX);
         asked.lifetime = asked.lifetime.min(most);
-        let own_value = |agreement: &Agreement| {
-            agreement.exchange.as_ref().map_or_else(Vec::new, |(value, _)| value.clone())
+        asked.agreed = Agreed { mobile, agent, key1, key2, key3, replies: [None, None] };
+        Ok(())
+    }
+
+    /// The exchanges that are to be worked at before keys can be made; `None` for none.
+    pub(super) fn exchanges(asked: &Asked) -> Option<Exchanges> {
+        let work = |agreement: &Agreement| agreement.exchange.as_ref().map(Unfinished::duplicate);
+        let exchanges = Exchanges { key1: work(&asked.agreed.key1), key2: work(&asked.agreed.key2) };
+        (exchanges.key1.is_some() || exchanges.key2.is_some()).then_some(exchanges)
+    }
+
+    /// They were worked at.
+    pub(super) fn exchanged(&mut self, ticket: Ticket, results: Exchanged, now: Now) {
+        let Some(Work { step: Step::Exchange(mut asked), .. }) = self.work.remove(ticket) else {
+            return;
         };
-        let (value1, value2) = (own_value(&key1), own_value(&key2));
+        let refused = [&results.key1, &results.key2].into_iter().any(|one| matches!(one, Some(Err(_))));
+        if refused {
+            let (code, detail) = VALUE_REFUSED;
+            return self.deny(&asked, code, detail, now);
+        }
+        let done = |result: Option<Result<Answer, Refused>>| {
+            let (shared, value) = result?.ok()?.into_parts();
+            Some((value, shared.key().duplicate()))
+        };
+        asked.agreed.key1.exchanged = done(results.key1);
+        asked.agreed.key2.exchanged = done(results.key2);
+        self.ask_keys(*asked, now);
+    }
+
+    /// The answers to all offers, once the exchanges are done.
+    pub(super) fn answers(&self, asked: &Asked) -> [Option<Vec<u8>>; 2] {
+        let Agreed { mobile, agent, key1, key2, .. } = &asked.agreed;
+        let served = asked.serving_agent().is_some();
+        let mobile_trees = mobile.as_ref().map_or_else(Vec::new, Said::trees);
+        let agent_trees = agent.as_ref().map_or_else(Vec::new, Said::trees);
+        // The same as before: it depends on nothing but what was said and the policies.
+        let verdicts = Verdicts::of(&self.config.negotiation, &mobile_trees, &agent_trees, served);
+        let own = |agreement: &Agreement| {
+            agreement.exchanged.as_ref().map_or_else(Vec::new, |(value, _)| value.clone())
+        };
+        let (value1, value2) = (own(key1), own(key2));
         let role = verdicts.role;
         let values3 = verdicts.key3.each_ref().map(|verdict| value_of(verdict.chosen()));
         let to_mobile = mobile.as_ref().and_then(|said| {
@@ -404,9 +478,7 @@ impl HomeAgent {
                 _ => (None, &[]),
             })
         });
-        let replies = [to_mobile, to_agent];
-        asked.agreed = Agreed { key1, key2, key3, replies };
-        Ok(())
+        [to_mobile, to_agent]
     }
 
     /// What the home agent adds to a key that it holds itself.
@@ -421,7 +493,7 @@ impl HomeAgent {
             Mode::Stateful => Some(Own::Nothing),
             Mode::SemiStateful => Some(Own::Ends(ends)),
             Mode::Stateless => {
-                let (_, shared) = agreement.exchange.as_ref()?;
+                let (_, shared) = agreement.exchanged.as_ref()?;
                 let key = match kind {
                     AssociationKind::Key1 => {
                         let known = self.known.of(&asked.who)?;

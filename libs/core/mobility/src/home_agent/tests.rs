@@ -321,6 +321,9 @@ impl Bench {
                     }
                     answers.push(Request::Persisted { ticket, result });
                 }
+                Output::Effect(Effect::Exchange { ticket, exchanges }) => {
+                    answers.push(Request::Exchanged { ticket, results: exchanges.finish() });
+                }
                 Output::Effect(Effect::AskKdc { ticket, request, .. }) => {
                     let n = self.asked.len() as u8 + 1;
                     let key = |kind, spis: Option<_>, octet| {

@@ -41,7 +41,7 @@ impl Agreed {
             };
         };
         let mut agreed = Self { key1: None, key3: None };
-        for one in offered.answered(reply.as_ref()).map_err(why)? {
+        for one in offered.answered(reply.as_ref(), &[]).map_err(why)? {
             let of = if one.between == Between::MN_HA { &mut agreed.key1 } else { &mut agreed.key3 };
             if of.replace(one).is_some() {
                 return Err("it agrees to two associations with one agent");

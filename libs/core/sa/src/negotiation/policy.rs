@@ -81,7 +81,9 @@ impl Default for Policy {
             modes: vec![Mode::Stateful, Mode::SemiStateful, Mode::Stateless],
             encryption: vec![Cipher::Aes256Gcm, Cipher::ChaCha20Poly1305, Cipher::Aes128Gcm],
             integrity: vec![Integrity::HmacSha256, Integrity::HmacSha512],
-            methods: vec![Method::Known(Group::X25519)],
+            methods: [Group::X25519, Group(19), Group(20), Group(14), Group(15), Group(16)]
+                .map(Method::Known)
+                .to_vec(),
             others_groups: false,
             lifetime: u32::MAX,
         }

@@ -176,11 +176,16 @@ impl Offered {
         narrowed(&self.rounds, &self.policies, &self.body, reply)
     }
 
-    /// What an acceptance settles, which somebody must have authenticated: one for each offer that was not refused.
+    /// What an acceptance settles, which somebody must have authenticated: one for each offer that was not refused. In
+    /// `responding` we are the second of the two, though both offered.
     ///
     /// # Errors
     /// [`End`] if it is not an answer to all that was offered, or a value in it does not serve.
-    pub fn answered(&self, reply: Option<&Negotiation<'_>>) -> Result<Vec<Settled>, End> {
+    pub fn answered(
+        &self,
+        reply: Option<&Negotiation<'_>>,
+        responding: &[Between],
+    ) -> Result<Vec<Settled>, End> {
         let reply = reply.filter(|reply| self.rounds.answered_by(&self.body, reply)).ok_or(End::OtherTalk)?;
         let answers = reply.trees().map_err(End::Malformed)?;
         let sent = Negotiation::parse(&self.body).and_then(|own| own.trees()).map_err(End::Malformed)?;
@@ -198,7 +203,9 @@ impl Offered {
             let exchange = accepted.exchange.map(|(method, theirs)| {
                 let mut own = self.halves.iter().filter(|(of, by, _)| (*of, by) == (offer.between, &method));
                 let (.., half) = own.next().ok_or(End::NotAnAnswer(NotAnAnswer::Exchange))?;
-                let shared = half.agree(theirs).ok_or(End::Value)?;
+                let second = responding.contains(&offer.between);
+                let shared = if second { half.respond(theirs) } else { half.complete(theirs) };
+                let shared = shared.ok_or(End::Value)?;
                 Ok(Exchanged { own: half.value(), theirs: theirs.to_vec(), shared })
             });
             settled.push(Settled {

@@ -270,6 +270,10 @@ fn sent_and_told(
                 let result = Ok(keys);
                 agent.handle(Input::Request(Request::Keys { ticket, result }), now);
             }
+            Output::Effect(Effect::Exchange { ticket, exchanges }) => {
+                let results = exchanges.finish();
+                agent.handle(Input::Request(Request::Exchanged { ticket, results }), now);
+            }
             Output::Effect(Effect::Persist { ticket, .. }) => {
                 agent.handle(Input::Request(Request::Persisted { ticket, result: Ok(()) }), now);
             }
