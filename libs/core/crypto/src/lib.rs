@@ -1,6 +1,6 @@
 //! Typed doors over audited cryptography.
 //!
-//! No algorithm is implemented here: HMAC, SHA-256, MD5, HKDF, AES-GCM, ChaCha20-Poly1305 and X25519 come from the
+//! No algorithm is implemented here: HMAC, SHA-2, MD5, HKDF, AES-GCM, ChaCha20-Poly1305 and X25519 come from the
 //! RustCrypto crates. This crate gives them the few shapes that the protocol needs (docs/wire.md), keeps
 //! secrets out of logs, wipes them on drop and compares in constant time. It takes no randomness from the
 //! operating system: a seed comes in from outside.
@@ -15,6 +15,6 @@ pub mod rng;
 mod secret;
 
 pub use aead::{Cipher, Sealer};
-pub use mac::{digest, hmac, verify_hmac};
+pub use mac::{Integrity, digest, hmac, verify_hmac};
 pub use rng::Rng;
 pub use secret::{Fingerprint, Key, wipe};

@@ -218,6 +218,7 @@ impl<'a> Changes<'a> {
             let mut values: Vec<&dyn ToSql> = owner.iter().map(|part| part as &dyn ToSql).collect();
             let (kind, made, ends) = (of.kind.number(), signed(of.made), signed(of.ends));
             let (own, peer, retires) = (&*of.own, &*of.peer, of.retires.map(signed));
+            let suite = of.suite.octets();
             values.extend_from_slice(params![
                 position,
                 kind,
@@ -230,6 +231,7 @@ impl<'a> Changes<'a> {
                 ends,
                 of.confirmed,
                 retires,
+                suite,
             ]);
             self.run(sql, &*values)?;
         }
@@ -331,8 +333,8 @@ const PUT_VISITOR: &str =
 const REMOVE_VISITOR: &str = "DELETE FROM visitors WHERE home_address = ?1";
 
 const PUT_VISITOR_ASSOCIATION: &str = "INSERT INTO visitor_associations (home_address, position, kind,
-        inbound_spi, outbound_spi, sealed_key, own, peer, made, ends, confirmed, retires)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
+        inbound_spi, outbound_spi, sealed_key, own, peer, made, ends, confirmed, retires, suite)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
 
 const PUT_SEQUENCE: &str = "INSERT INTO sequences (link, below) VALUES (?1, ?2)
     ON CONFLICT (link) DO UPDATE SET below = ?2";

@@ -6,8 +6,8 @@ use std::{
     time::Duration,
 };
 
-use record::{Association, AssociationKind, RevocationSupport, Tunnel, Visitor};
-use sa::{KeyInfo, Transcript, Verified, sealed_plain, take_key};
+use record::{Association, AssociationKind, RevocationSupport, Suite, Tunnel, Visitor};
+use sa::{KeyInfo, Own, Transcript, Verified, sealed_plain, take_key};
 use sansio::Now;
 use wire::mip::{
     PORT,
@@ -39,10 +39,17 @@ impl ForeignAgent {
         let [key2, key3] = granted.keys;
         let handle = pending.handle;
         let names = [&*key2.own, &*key3.own] == [self.config.nai.as_str(); 2] && *key2.peer == *home.nai;
-        if !names || key2.inbound != handle.key2 || key3.inbound != handle.key3 || key2.key == key3.key {
+        if !names || key2.inbound != handle.key2 || key3.inbound != handle.key3 {
             return Err(Code::FA_BAD_REPLY);
         }
-        let associations = [key2, key3].map(|key| key.into_association(now.unix.as_secs()));
+        let made = |info: KeyInfo| {
+            let association = info.into_association(Suite::default(), Own::Nothing, now.unix.as_secs());
+            association.ok_or(Code::FA_BAD_REPLY)
+        };
+        let associations = [made(key2)?, made(key3)?];
+        if associations[0].key == associations[1].key {
+            return Err(Code::FA_BAD_REPLY);
+        }
         let mut visiting =
             self.visitor(pending, reply, granted.home_address, &message, associations.into(), now)?;
         self.take_associations(&mut visiting, now);

@@ -8,8 +8,11 @@ use std::{
 };
 
 use crypto::Sealer;
-use record::AssociationKind;
-use sa::{Direction, Exchange, KeyInfo, LIFETIME_FOREVER, Replay, Transcript, put_key_with, put_sealed_with};
+use record::{AssociationKind, Suite};
+use sa::{
+    Direction, Exchange, KeyInfo, LIFETIME_FOREVER, Material, Replay, Transcript, put_key_with,
+    put_sealed_with,
+};
 use sansio::{Instant, Now, Transmit};
 use wire::{
     Error, Writer, ip,
@@ -67,10 +70,13 @@ impl KeyInfos {
     /// KEY 3 by name; the home agent itself does not keep it.
     pub(super) fn fingerprint_of_key3(&self) -> Option<EventKey> {
         let info = self.mobile.iter().find(|i| i.kind == AssociationKind::Key3)?;
+        let Material::Key(key) = &info.material else {
+            return None;
+        };
         Some(EventKey {
             kind: info.kind,
             spis: [info.inbound, info.outbound],
-            fingerprint: info.key.fingerprint(),
+            fingerprint: key.fingerprint(),
         })
     }
 }
@@ -86,7 +92,8 @@ impl Asked {
                 inbound,
                 outbound,
                 lifetime,
-                key: key.duplicate(),
+                encryption: Suite::default().encryption,
+                material: Material::Key(key.duplicate()),
                 own: Arc::clone(own),
                 peer: Arc::clone(peer),
             };

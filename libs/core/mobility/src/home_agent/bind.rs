@@ -6,7 +6,8 @@ use std::{
     time::Duration,
 };
 
-use record::{Association, Binding, Change, CommitError, Nai, Seen};
+use record::{Association, Binding, Change, CommitError, Nai, Seen, Suite};
+use sa::{KeyInfo, Own};
 use sansio::{Instant, LinkAddress, Now, Transmit};
 use wire::mip::{
     code::{Code, DetailCode},
@@ -154,7 +155,8 @@ impl HomeAgent {
         let Some((transmit, repeat)) = self.reply(&asked, reply, now) else {
             return;
         };
-        let new: Vec<Association> = ours.into_iter().map(|info| info.into_association(unix)).collect();
+        let made = |info: KeyInfo| info.into_association(Suite::default(), Own::Nothing, unix);
+        let new: Vec<Association> = ours.into_iter().filter_map(made).collect();
         let mut event = Event::new(EventKind::BindingAdded, "").of(asked.identification);
         event.keys = Vec::with_capacity(3);
         event.keys.extend(new.iter().map(EventKey::of).chain(key3));

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use sa::{End, association_auth};
+use sa::{Authenticator, End};
 use sansio::{Instant, Now, Transmit};
 use wire::{
     ip,
@@ -229,7 +229,7 @@ impl MobileNode {
                 encapsulating: wishes.encapsulating,
                 lifetime: wanted.min(agent.lifetime),
                 heard: Some((agent.name.clone()?, agent.challenge.clone()?)),
-                proof: a.key3().map(|k| (k.outbound, association_auth(k, End::First, true))),
+                proof: a.key3().map(|k| Authenticator::sending(k, End::First)),
                 ..sealed
             },
             Place::CoLocated { .. } => {

@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 
 use crypto::{Cipher, Key};
-use sa::{Direction, Offer, Transcript, put_sealed};
+use sa::{Authenticator, Direction, Offer, Transcript, put_sealed};
 use sansio::{Instant, LinkAddress};
 use wire::{
     Error, Writer,
@@ -75,8 +75,8 @@ pub(super) struct Draft {
     pub(super) revocation: Option<u32>,
     /// Name and challenge of the agent heard.
     pub(super) heard: Option<(String, Vec<u8>)>,
-    /// Index and key of 33, if the agent has KEY 3.
-    pub(super) proof: Option<(Spi, Key)>,
+    /// Makes 33, if the agent has KEY 3.
+    pub(super) proof: Option<Authenticator>,
 }
 
 /// A request ready to be sent.
@@ -146,9 +146,9 @@ impl MobileNode {
         if let Some((_, challenge)) = &draft.heard {
             extension::put(&mut w, MN_FA_CHALLENGE, challenge)?;
         }
-        if let Some((spi, key)) = &draft.proof {
-            open_authentication(&mut w, MN_FA_AUTHENTICATION, *spi, 32);
-            let authenticator = crypto::hmac(key, &[w.bytes()]);
+        if let Some(proof) = &draft.proof {
+            open_authentication(&mut w, MN_FA_AUTHENTICATION, proof.spi(), 32);
+            let authenticator = proof.authenticate(w.bytes());
             w.put(&authenticator);
         }
         let bytes = w.into_bytes();

@@ -5,7 +5,7 @@ use std::{net::Ipv4Addr, path::Path};
 use keystore::GrantFilter;
 use record::{
     Association, AssociationKind, Binding, Change, Grant, GrantKey, HomeAgent, Seen, State, Subscriber,
-    Visitor,
+    Suite, Visitor,
 };
 use sqlx::{
     ConnectOptions as _,
@@ -39,7 +39,9 @@ fn old_subscriber(n: u8) -> Subscriber {
 }
 
 fn old_associations(of: Vec<Association>) -> Vec<Association> {
-    of.into_iter().map(|of| Association { confirmed: false, retires: None, ..of }).collect()
+    of.into_iter()
+        .map(|of| Association { confirmed: false, retires: None, suite: Suite::default(), ..of })
+        .collect()
 }
 
 fn old_binding(n: u8) -> Binding {

@@ -1,7 +1,7 @@
 //! What replies of home agents change, and which of them change nothing.
 
 use record::AssociationKind;
-use sa::KeyInfo;
+use sa::{KeyInfo, Material};
 use wire::mip::{
     ours::{Numbers, association_between},
     part::Parts,
@@ -278,7 +278,7 @@ fn keys_must_be_ours() {
     assert_eq!(with(|k| reindex(k, AssociationKind::Key3)), [71]);
     assert_eq!(with(|k| rename(k, AssociationKind::Key2)), [71]);
     assert_eq!(with(|k| rename(k, AssociationKind::Key3)), [71]);
-    assert_eq!(with(|k| k.key = Key::new([3; 32])), [71], "one key for both");
+    assert_eq!(with(|k| k.material = Material::Key(Key::new([3; 32]))), [71], "one key for both");
     assert_eq!(with(|k| k.lifetime = 1), [0]);
     assert_eq!(told(|s| s.nai = "ha@elsewhere.example".into()), [71]);
     assert_eq!(told(|s| s.seal_spi = Some(Spi(1002))), [71]);

@@ -32,7 +32,8 @@ fn accepted_in_the_order_commit_tunnel_send_with_all_keys() {
     assert_eq!(kinds(&to_mobile), [AssociationKind::Key3, AssociationKind::Key1]);
     assert_eq!(kinds(&to_agent), [AssociationKind::Key2, AssociationKind::Key3]);
     let (mn3, fa3) = (&to_mobile[0], &to_agent[1]);
-    assert!(mn3.key == fa3.key && mn3.key != to_mobile[1].key && mn3.key != to_agent[0].key);
+    assert!(mn3.key().is_some() && mn3.key() == fa3.key());
+    assert!(mn3.key() != to_mobile[1].key() && mn3.key() != to_agent[0].key());
     assert_eq!((mn3.inbound, mn3.outbound), (fa3.outbound, fa3.inbound));
     assert_eq!(fa3.inbound, handle(1).key3);
     assert_eq!(to_agent[0].inbound, handle(1).key2);

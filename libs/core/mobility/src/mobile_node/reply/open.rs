@@ -3,8 +3,8 @@
 use std::net::Ipv4Addr;
 
 use crypto::{Cipher, Key};
-use record::{Association, AssociationKind, Nai};
-use sa::{End, Exchange, ShareError, Verified, association_auth, open_keys, sealed_plain};
+use record::{Association, AssociationKind, Nai, Suite};
+use sa::{Authenticator, End, Exchange, Own, ShareError, Verified, open_keys, sealed_plain};
 use sansio::Now;
 use wire::mip::{
     Spi,
@@ -54,10 +54,10 @@ impl Opener {
 
 /// True if 33 of this message was made by the other end of `key3`, and nothing follows it.
 fn vouches(key3: &Association, claim: &Authentication<'_>, parts: &Parts<'_>) -> bool {
-    let key = association_auth(key3, End::First, false);
-    claim.spi == key3.inbound
+    let key3 = Authenticator::receiving(key3, End::First);
+    claim.spi == key3.spi()
         && parts.bytes.len() == claim.covered + claim.authenticator.len()
-        && crypto::verify_hmac(&key, &[parts.covered(claim)], claim.authenticator)
+        && key3.verify(parts.covered(claim), claim.authenticator)
 }
 
 /// The challenge of a message whose 33 was right, if it can be used.
@@ -246,7 +246,9 @@ impl MobileNode {
                 AssociationKind::Key3 => &mut key3,
                 AssociationKind::Key2 => return Err("it has a key that is not for us"),
             };
-            if slot.replace(info.into_association(now.unix.as_secs())).is_some() {
+            let association = info.into_association(Suite::default(), Own::Nothing, now.unix.as_secs());
+            let association = association.ok_or("its keys are not of the suite that was agreed on")?;
+            if slot.replace(association).is_some() {
                 return Err("it has a key twice");
             }
         }

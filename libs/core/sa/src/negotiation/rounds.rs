@@ -1,0 +1,58 @@
+//! The rounds of one negotiation and the digest of all that was said in them.
+
+use wire::negotiation::Negotiation;
+
+/// Most rounds of one negotiation.
+pub const MAX_ROUNDS: u8 = 4;
+
+/// What was said so far, in one part of the messages.
+#[derive(Clone, PartialEq, Eq, Default)]
+pub struct Rounds {
+    round: u8,
+    bodies: Vec<u8>,
+}
+
+impl Rounds {
+    /// The next request of whoever asks: its round, and its digest.
+    #[must_use]
+    pub fn next(&self) -> (u8, [u8; 32]) {
+        (self.round + 1, self.digest())
+    }
+
+    /// The digest that stands in the reply to a request with this body.
+    #[must_use]
+    pub fn digest_after(&self, request: &[u8]) -> [u8; 32] {
+        crypto::digest(&[&self.bodies, request])
+    }
+
+    fn digest(&self) -> [u8; 32] {
+        if self.bodies.is_empty() { [0; 32] } else { crypto::digest(&[&self.bodies]) }
+    }
+
+    /// True if a request goes on where these rounds ended.
+    #[must_use]
+    pub fn continued_by(&self, request: &Negotiation<'_>) -> bool {
+        (request.round, request.digest) == self.next()
+    }
+
+    /// True if a reply answers a request with this body, sent as [`Self::next`] said.
+    #[must_use]
+    pub fn answered_by(&self, request: &[u8], reply: &Negotiation<'_>) -> bool {
+        (reply.round, reply.digest) == (self.round + 1, self.digest_after(request))
+    }
+
+    /// A round is over: these were its bodies.
+    #[must_use]
+    pub fn after(&self, request: &[u8], reply: &[u8]) -> Self {
+        let mut bodies = self.bodies.clone();
+        bodies.extend_from_slice(request);
+        bodies.extend_from_slice(reply);
+        Self { round: self.round + 1, bodies }
+    }
+
+    /// Rounds that are over.
+    #[must_use]
+    pub const fn over(&self) -> u8 {
+        self.round
+    }
+}
