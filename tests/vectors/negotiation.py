@@ -55,7 +55,8 @@ def joined(payloads):
     return [piece for pieces, _ in payloads for piece in pieces]
 
 
-def transform(number, protocol, algorithm, bits=None, unknown=(), keys=1):
+def transform(number, protocol, algorithm, bits=None, unknown=()):
+    keys = 1 if protocol == PRF else 2  # one of each direction
     name = ALGORITHMS.get((protocol, algorithm), f"algorithm {algorithm}")
     given = [(14, struct.pack("!H", bits))] if bits else []
     given += list(unknown)

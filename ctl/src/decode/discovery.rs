@@ -47,7 +47,7 @@ fn fields(message: &[u8], advertisement: &Advertisement, page: &mut Page) {
             Extension::Padding(_) => {}
             Extension::MobilityAgent(agent) => page.field(at, mobility_agent(agent)),
             Extension::PrefixLengths(lengths) => {
-                page.field(at, format_args!("19, prefix lengths: {lengths:?}"))
+                page.field(at, format_args!("19, prefix lengths: {lengths:?}"));
             }
             Extension::Challenge(challenge) => {
                 page.field(at, format_args!("24, challenge: {}", hex(challenge)));

@@ -24,7 +24,7 @@ impl fmt::Display for Drawing<'_> {
 /// A line and what hangs below it.
 struct Node {
     line: String,
-    below: Vec<Node>,
+    below: Vec<Self>,
 }
 
 impl Node {
@@ -91,10 +91,18 @@ fn of_transform(protocol: Protocol, transform: &Transform<'_>) -> String {
             Attribute::Unknown { kind, value } => format!(", attribute {kind} of {}", bytes(value)),
         };
     }
-    if transform.keys != 1 {
-        line += &format!(", {} keys", transform.keys);
+    if transform.keys != usual_keys(protocol) {
+        line += &format!(", keys: {}", transform.keys);
     }
     line
+}
+
+/// How many keys an algorithm takes: one of each direction, or of a pseudo-random function one. Shown is what differs.
+const fn usual_keys(protocol: Protocol) -> u8 {
+    match protocol {
+        Protocol::PRF => 1,
+        _ => 2,
+    }
 }
 
 fn of_exchange(exchange: &KeyExchange<'_>) -> String {
@@ -136,12 +144,10 @@ mod tests {
     use super::*;
     use crate::mip::{Spi, share::Group};
 
-    fn transform(number: u8, id: u16, attributes: Vec<Attribute<'static>>) -> Transform<'static> {
-        Transform { number, keys: 1, id, attributes }
-    }
-
     fn proposal(number: u8, protocol_number: u8, protocol: Protocol, ids: &[u16]) -> Proposal<'static> {
-        let transforms = (1..).zip(ids).map(|(n, id)| transform(n, *id, vec![])).collect();
+        let keys = usual_keys(protocol);
+        let transform = |(number, id): (u8, &u16)| Transform { number, keys, id: *id, attributes: vec![] };
+        let transforms = (1..).zip(ids).map(transform).collect();
         let (lifetime, spi) = (600, Spi(0));
         Proposal { number, protocol_number, protocol, lifetime, spi, transforms, exchanges: vec![] }
     }
@@ -194,7 +200,7 @@ MN-FA: refused";
     #[test]
     fn what_has_no_name_is_a_number() {
         let mut strange = proposal(9, 1, Protocol(77), &[20]);
-        strange.transforms[0].keys = 2;
+        strange.transforms[0].keys = 1;
         let mut known = proposal(9, 2, Protocol::ENCRYPTION, &[65_000]);
         known.transforms[0].attributes =
             vec![Attribute::Unknown { kind: 0x8001, value: &[1] }, Attribute::KeyBits(7)];
@@ -204,7 +210,7 @@ MN-FA: refused";
 association of kind 200
 └─ proposal 9, all of
    ├─ protocol 77, 600 s
-   │  └─ 1: algorithm 20, 2 keys
+   │  └─ 1: algorithm 20, keys: 1
    └─ encryption, 600 s
       ├─ 1: algorithm 65000, attribute 32769 of 1 byte, 7 bits
       └─ key exchange: group 4711, value of 1 byte";
