@@ -14,6 +14,12 @@ pub fn derive<const N: usize>(key: &Key, shared: Option<&[u8; 32]>, label: &str,
     expand(&Hkdf::<Sha256>::new(Some(key.expose()), shared.unwrap_or(&[0; 32])), label, [context])
 }
 
+/// 32 bytes of a secret of any length: extract with 32 zero bytes as salt, and expand as [`derive()`] does.
+#[must_use]
+pub fn extract(secret: &[u8], label: &str, context: &[u8]) -> Key {
+    Key::new(expand(&Hkdf::<Sha256>::new(Some(&[0; 32]), secret), label, [context]))
+}
+
 /// What extract gives of a key without a shared secret, kept by whoever derives from that key again and again.
 pub struct Root(Key);
 
@@ -98,6 +104,13 @@ mod tests {
         assert_eq!(Root::of(&key).derive::<32, 3>("label", [b"first ", b"and", b" second"]), whole);
         assert_ne!(Root::of(&key).derive::<32, 2>("label", [b"first ", b"and"]), whole);
         assert_ne!(Root::of(&Key::new([2; 32])).derive::<32, 1>("label", [b"first and second"]), whole);
+    }
+
+    #[test]
+    fn a_secret_of_32_bytes_gives_what_a_key_of_zeros_derives_from_it() {
+        let derived: [u8; 32] = derive(&Key::new([0; 32]), Some(&[7; 32]), "label", b"context");
+        assert!(*extract(&[7; 32], "label", b"context").expose() == derived);
+        assert!(*extract(&[7; 33], "label", b"context").expose() != derived);
     }
 
     #[test]

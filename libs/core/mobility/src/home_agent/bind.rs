@@ -3,11 +3,12 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::Ipv4Addr,
+    sync::Arc,
     time::Duration,
 };
 
-use record::{Association, Binding, Change, CommitError, Nai, Seen, Suite};
-use sa::{KeyInfo, Own};
+use record::{Association, AssociationKind, Binding, Change, CommitError, Nai, Seen};
+use sa::{KeyInfo, negotiation::Ends};
 use sansio::{Instant, LinkAddress, Now, Transmit};
 use wire::mip::{
     code::{Code, DetailCode},
@@ -123,6 +124,20 @@ impl HomeAgent {
         }
     }
 
+    /// All ends make their keys by themselves.
+    pub(super) fn without_keys(&mut self, mut asked: Asked, now: Now) {
+        match asked.unfinished.take().map(|unfinished| unfinished.finish()).transpose() {
+            Ok(exchange) => {
+                asked.exchange = exchange;
+                self.bind(asked, Some(Keys::default()), now);
+            }
+            Err(error) => {
+                let (code, detail) = refused(error);
+                self.deny(&asked, code, detail, now);
+            }
+        }
+    }
+
     /// Binds with keys, or without for a node without our extensions.
     pub(super) fn bind(&mut self, asked: Asked, keys: Option<Keys>, now: Now) {
         let unix = now.unix.as_secs();
@@ -146,6 +161,10 @@ impl HomeAgent {
         let beside = self.keeps_others(&asked);
         let key3 = infos.fingerprint_of_key3();
         let (for_reply, ours) = infos.split();
+        let Some(new) = self.own_associations(&asked, ours, unix) else {
+            return self
+                .discard("key distribution centre broken", "keys that do not belong to what was agreed on");
+        };
         let reply = Reply {
             code: if asked.simultaneous && !beside { Code::ACCEPTED_NO_SIMULTANEOUS } else { Code::ACCEPTED },
             lifetime: asked.lifetime,
@@ -155,8 +174,6 @@ impl HomeAgent {
         let Some((transmit, repeat)) = self.reply(&asked, reply, now) else {
             return;
         };
-        let made = |info: KeyInfo| info.into_association(Suite::default(), Own::Nothing, unix);
-        let new: Vec<Association> = ours.into_iter().filter_map(made).collect();
         let mut event = Event::new(EventKind::BindingAdded, "").of(asked.identification);
         event.keys = Vec::with_capacity(3);
         event.keys.extend(new.iter().map(EventKey::of).chain(key3));
@@ -184,6 +201,25 @@ impl HomeAgent {
         if let Some(ticket) = self.commit(&asked, changes, step, Some((transmit, repeat))) {
             self.then(ticket, sequel);
         }
+    }
+
+    /// KEY 1 and KEY 2 as we keep them.
+    fn own_associations(&self, asked: &Asked, infos: Vec<KeyInfo>, unix: u64) -> Option<Vec<Association>> {
+        let made = |info: KeyInfo| {
+            let kind = info.kind;
+            let peer = Arc::clone(&info.peer);
+            let initiator_address =
+                if kind == AssociationKind::Key1 { asked.home_address } else { asked.care_of };
+            let ends = Ends {
+                initiator: &peer,
+                responder: &self.name,
+                initiator_address,
+                responder_address: self.config.address,
+            };
+            let own = self.own_part(asked, kind, ends)?;
+            info.into_association(asked.agreed.suite(kind), own, unix)
+        };
+        infos.into_iter().map(made).collect()
     }
 
     /// True if other bindings of this mobile node stay beside the one that it asks for (RFC 5944 section 3.8.2.2).
