@@ -102,6 +102,7 @@ impl Provision<'_> {
                 visited.core.address.get_ref(),
             )?;
         }
+        text += &negotiation(&agent.negotiation)?;
         self.daemon("home-agent", &directory, &text, "ha.sock")
     }
 
@@ -144,13 +145,14 @@ impl Provision<'_> {
                 home.address.get_ref(),
             )?;
         }
+        text += &negotiation(&agent.negotiation)?;
         self.daemon("foreign-agent", &directory, &text, "fa.sock")
     }
 
     /// Writes a mobile node's configuration. Its enrolment comes from [`Provision::enrol`].
     pub(crate) fn mobile_node(&self, node: &MobileNode) -> Result<Daemon> {
         let directory = self.directory.node(node.name.get_ref())?;
-        let text = format!(
+        let mut text = format!(
             "enrolment = \"mn.enrolment.toml\"\nstate = \"mn.state\"\ntestbed = true\nmetrics = \"127.0.0.1:9436\"\n\n\
              [[links]]\ninterface = \"eth0\"\n\n\
              [registration]\nlifetime = {}\nreverse_tunnel = true\nsimultaneous = {}\n\
@@ -163,6 +165,7 @@ impl Provision<'_> {
             node.broadcasts,
             self.scenario.offload,
         );
+        text += &negotiation(&node.negotiation)?;
         self.daemon("mobile-node", &directory, &text, "mn.sock")
     }
 
@@ -245,4 +248,12 @@ pub(crate) fn finish(mut command: Command) -> Result<String> {
         bail!("{shown} failed ({}):\n{}", output.status, String::from_utf8_lossy(&said).trim_end());
     }
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+/// What a scenario says of negotiations goes into the configuration as it is.
+fn negotiation(table: &toml::Table) -> Result<String> {
+    if table.is_empty() {
+        return Ok(String::new());
+    }
+    let whole = toml::Table::from_iter([("negotiation".to_owned(), toml::Value::Table(table.clone()))]);
+    Ok(format!("\n{}", toml::to_string(&whole).context("negotiation of the scenario")?))
 }

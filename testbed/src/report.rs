@@ -3,6 +3,7 @@
 mod drawing;
 mod figures;
 mod losses;
+mod negotiations;
 mod verdict;
 
 use std::{fs, path::Path};
@@ -21,6 +22,12 @@ pub(crate) struct Report {
     pub(crate) transfer: Transfer,
     pub(crate) ping: Ping,
     pub(crate) keys: Vec<Keys>,
+    /// Security associations that were negotiated, in order of time.
+    #[serde(default)]
+    pub(crate) negotiations: Vec<Negotiation>,
+    /// Registrations that renewed one at the same place.
+    #[serde(default)]
+    pub(crate) renewals: Vec<Renewal>,
     pub(crate) captures: Vec<Capture>,
     /// Links that were emulated, and what they did.
     #[serde(default)]
@@ -36,6 +43,31 @@ pub(crate) struct Report {
     pub(crate) losses: Vec<Loss>,
     /// What should not have happened; empty after a good run.
     pub(crate) faults: Vec<String>,
+}
+
+/// A security association that was negotiated inside a registration.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Negotiation {
+    pub(crate) node: String,
+    /// Empty with an address of its own.
+    pub(crate) agent: String,
+    pub(crate) care_of: String,
+    /// "MN-HA", "MN-FA", "MN-SMM" or "HA-FA".
+    pub(crate) association: String,
+    pub(crate) offered: String,
+    pub(crate) agreed: String,
+    pub(crate) rounds: u32,
+    /// "stateless", "stateful" or "semi-stateful".
+    pub(crate) mode: String,
+}
+
+/// A registration that took the place of one at the same place, with new keys.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Renewal {
+    pub(crate) node: String,
+    pub(crate) care_of: String,
+    /// Since the schedule began.
+    pub(crate) at_ms: f64,
 }
 
 /// Links and the nodes on them.
@@ -246,6 +278,8 @@ impl Report {
             transfer: figures::transfer(walk),
             ping: figures::ping(walk, &lost),
             keys: figures::keys(scenario, walk),
+            negotiations: negotiations::made(scenario, walk),
+            renewals: negotiations::renewals(scenario, walk),
             captures: captures.iter().map(|file| capture(scenario, file)).collect::<Result<_>>()?,
             emulated_links: figures::emulated_links(scenario, walk),
             scheduled_faults: figures::scheduled_faults(walk),

@@ -200,6 +200,9 @@ pub(crate) struct HomeAgent {
     pub(crate) link: Spanned<String>,
     pub(crate) address: Spanned<Ipv4Addr>,
     pub(crate) gateway: Option<Ipv4Addr>,
+    /// The table `negotiation` of its configuration.
+    #[serde(default)]
+    pub(crate) negotiation: toml::Table,
 }
 
 /// Tunnel that a foreign agent asks for.
@@ -231,6 +234,9 @@ pub(crate) struct ForeignAgent {
     /// Towards its visitors.
     pub(crate) visited: Interface,
     pub(crate) gateway: Ipv4Addr,
+    /// The table `negotiation` of its configuration.
+    #[serde(default)]
+    pub(crate) negotiation: toml::Table,
     #[serde(default)]
     pub(crate) encapsulation: Encapsulation,
     #[serde(default)]
@@ -318,6 +324,9 @@ pub(crate) struct MobileNode {
     /// It wants broadcasts and multicasts of its home link.
     #[serde(default)]
     pub(crate) broadcasts: bool,
+    /// The table `negotiation` of its configuration.
+    #[serde(default)]
+    pub(crate) negotiation: toml::Table,
     /// By link: what a DHCP server there would hand out.
     #[serde(default)]
     pub(crate) assigned: BTreeMap<Spanned<String>, Assigned>,

@@ -123,7 +123,21 @@ pub(super) fn event(event: &Event) -> Value {
         .iter()
         .map(|key| json!({ "kind": key.kind, "spis": key.spis, "fingerprint": key.fingerprint }))
         .collect();
+    let negotiations: Vec<Value> = event
+        .negotiations
+        .iter()
+        .map(|of| {
+            json!({
+                "association": of.association,
+                "offered": of.offered,
+                "agreed": of.agreed,
+                "rounds": of.rounds,
+                "mode": of.mode,
+            })
+        })
+        .collect();
     json!({
+        "negotiations": negotiations,
         "number": event.number,
         "unix_ns": event.unix_ns,
         "boot_ns": event.boot_ns,

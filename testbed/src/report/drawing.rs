@@ -174,6 +174,8 @@ mod tests {
             error: None,
         };
         Report {
+            negotiations: vec![],
+            renewals: vec![],
             topology: Topology { scenario: "A & B <\u{1}>".into(), links: vec![], nodes: vec![] },
             mobile_nodes: vec![MobileNode {
                 name: "mn".into(),

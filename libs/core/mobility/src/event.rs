@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 
 use crypto::Fingerprint;
-use record::{Association, AssociationKind};
+use record::{Association, AssociationKind, Mode};
 use wire::mip::{Spi, registration::Identification};
 
 use crate::Trace;
@@ -99,6 +99,21 @@ impl EventKey {
     }
 }
 
+/// What was agreed on for one association, in words.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Negotiated {
+    /// Between whom: "MN-HA", "MN-FA", "MN-SMM" or "HA-FA".
+    pub association: &'static str,
+    /// What was offered last, in order of preference.
+    pub offered: String,
+    /// Algorithms of it.
+    pub agreed: String,
+    /// Rounds that it took.
+    pub rounds: u8,
+    /// How its key is made.
+    pub mode: Mode,
+}
+
 /// Something that happened.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Event {
@@ -120,6 +135,8 @@ pub struct Event {
     pub encapsulation: Option<&'static str>,
     /// Keys made.
     pub keys: Vec<EventKey>,
+    /// Associations negotiated.
+    pub negotiations: Vec<Negotiated>,
     /// A sentence for a person, without secrets.
     pub text: String,
 }
@@ -138,6 +155,7 @@ impl Event {
             lifetime: None,
             encapsulation: None,
             keys: Vec::new(),
+            negotiations: Vec::new(),
             text: text.into(),
         }
     }

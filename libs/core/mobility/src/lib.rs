@@ -18,7 +18,7 @@ pub mod revocation;
 mod telling;
 mod trace;
 
-pub use event::{Event, EventKey, EventKind};
+pub use event::{Event, EventKey, EventKind, Negotiated};
 pub use trace::Trace;
 
 /// Names a piece of work that a shell was asked to do, so that its answer finds back.

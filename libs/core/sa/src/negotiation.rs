@@ -18,7 +18,7 @@ pub use choose::{Choice, Chosen, choose};
 pub use crypto::group::Unfinished;
 pub use half::{Half, begin};
 pub use keys::{Ends, pair_seed, prf_key, stateless_key3};
-pub use policy::{Method, Policy, Terms};
+pub use policy::{Method, Policy, Terms, group_name, suite_names};
 pub use rounds::{MAX_ROUNDS, Rounds};
 pub use talk::{End, Exchanged, Offered, Settled, Talk};
 

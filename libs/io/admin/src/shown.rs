@@ -20,8 +20,19 @@ pub fn event(event: &mobility::Event, now: sansio::Now) -> agent::Event {
         lifetime_s: event.lifetime.map_or(0, u32::from),
         encapsulation: event.encapsulation.unwrap_or_default().to_owned(),
         keys: event.keys.iter().map(key).collect(),
+        negotiations: event.negotiations.iter().map(negotiation).collect(),
         text: event.text.clone(),
         trace: event.trace.map_or_else(String::new, |trace| trace.to_string()),
+    }
+}
+
+fn negotiation(of: &mobility::Negotiated) -> agent::Negotiation {
+    agent::Negotiation {
+        association: of.association.to_owned(),
+        offered: of.offered.clone(),
+        agreed: of.agreed.clone(),
+        rounds: of.rounds.into(),
+        mode: of.mode.name().to_owned(),
     }
 }
 

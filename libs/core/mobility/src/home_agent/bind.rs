@@ -187,6 +187,8 @@ impl HomeAgent {
         let mut event = Event::new(EventKind::BindingAdded, "").of(asked.identification);
         event.keys = Vec::with_capacity(3);
         event.keys.extend(new.iter().map(EventKey::of).chain(key3));
+        event.negotiations = self.negotiated(&asked);
+        self.tell_legacy(&asked);
         let standing: Vec<_> = self.standing_bindings(asked.home_address).collect();
         let binding = Binding {
             nai: asked.who.nai.clone(),

@@ -8,13 +8,14 @@ use std::{collections::BTreeMap, time::Duration};
 
 use crypto::{
     Key,
-    group::{Answer, Refused},
+    group::{Answer, Group, Refused},
 };
 use record::{AssociationKind, Mode, Suite};
 use sa::{
     Material, Own,
     negotiation::{
-        Choice, Chosen, Ends, MAX_ROUNDS, Policy, Rounds, Terms, Unfinished, begin, choose, pair_seed,
+        Choice, Chosen, Ends, MAX_ROUNDS, Policy, Rounds, Terms, Unfinished, begin, choose, group_name,
+        pair_seed, suite_names,
     },
 };
 use sansio::{Instant, Now};
@@ -32,7 +33,7 @@ use super::{
     bind::{Step, Work},
     intake::{Asked, Denial, denial},
 };
-use crate::Ticket;
+use crate::{Event, EventKind, Negotiated, Ticket};
 
 /// How long rounds are kept for the next one.
 const KEPT: Duration = Duration::from_secs(30);
@@ -479,6 +480,43 @@ impl HomeAgent {
             })
         });
         [to_mobile, to_agent]
+    }
+
+    /// What was negotiated, in words.
+    pub(super) fn negotiated(&self, asked: &Asked) -> Vec<Negotiated> {
+        let Agreed { mobile, agent, .. } = &asked.agreed;
+        let served = asked.serving_agent().is_some();
+        let mobile_trees = mobile.as_ref().map_or_else(Vec::new, Said::trees);
+        let agent_trees = agent.as_ref().map_or_else(Vec::new, Said::trees);
+        let verdicts = Verdicts::of(&self.config.negotiation, &mobile_trees, &agent_trees, served);
+        let told = |said: &Option<Said>, trees: &[Tree<'_>], between: Between, verdict: &Verdict<'_>| {
+            let (said, tree) = (said.as_ref()?, find(trees, between)?);
+            let suite = verdict.chosen()?.suite;
+            Some(Negotiated {
+                association: between.meaning(),
+                offered: Terms::from(tree).to_string(),
+                agreed: suite_names(&suite),
+                rounds: said.rounds.over() + 1,
+                mode: suite.mode,
+            })
+        };
+        let key1 = told(mobile, &mobile_trees, Between::MN_HA, &verdicts.key1);
+        let key2 = told(agent, &agent_trees, Between::HA_FA, &verdicts.key2);
+        let key3 = told(mobile, &mobile_trees, verdicts.role, &verdicts.key3[0]).filter(|_| served);
+        [key1, key2, key3].into_iter().flatten().collect()
+    }
+
+    /// A group that nobody should use any more was agreed on, which somebody allowed.
+    pub(super) fn tell_legacy(&mut self, asked: &Asked) {
+        let kinds = [AssociationKind::Key1, AssociationKind::Key2, AssociationKind::Key3];
+        for kind in kinds {
+            let group = asked.agreed.suite(kind).group;
+            if Group::from_number(group.0).is_some_and(Group::is_legacy) {
+                self.count("legacy groups");
+                let text = format!("{} is made by {}, which is breakable", kind.name(), group_name(group));
+                self.notify(Event::new(EventKind::WeakAlgorithm, text).of(asked.identification));
+            }
+        }
     }
 
     /// What the home agent adds to a key that it holds itself.

@@ -1,6 +1,6 @@
 //! What somebody allows: his own policy as configured, or what another one's tree says he allows.
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 use crypto::{Cipher, Integrity};
 use record::{Mode, Suite};
@@ -279,6 +279,46 @@ impl Terms {
         }
         tree.emit(w)
     }
+}
+
+/// For a person: every alternative with its mode.
+impl fmt::Display for Terms {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fn list<'a>(names: impl Iterator<Item = &'a str>) -> String {
+            names.collect::<Vec<_>>().join(" ")
+        }
+        for (n, term) in self.0.iter().enumerate() {
+            let between = if n == 0 { "" } else { "; or " };
+            let encryption = list(term.encryption.iter().map(|of| of.name()));
+            let integrity = list(term.integrity.iter().map(|of| of.name()));
+            write!(f, "{between}{}: {encryption}, {integrity}", term.mode.name())?;
+            if term.mode == Mode::Stateless {
+                let groups = term.methods.iter().map(|of| group_name(of.group()));
+                write!(f, ", {}", groups.collect::<Vec<_>>().join(" "))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The name of a group in configuration files, or its number.
+#[must_use]
+pub fn group_name(group: Group) -> String {
+    if group == Suite::OWN_GROUP {
+        return "a group of a peer's own".to_owned();
+    }
+    let known = crypto::group::Group::from_number(group.0);
+    known.map_or_else(|| format!("group {}", group.0), |known| known.name().to_owned())
+}
+
+/// The algorithms of a suite for a person, as in "aes-256-gcm, hmac-sha-256, x25519".
+#[must_use]
+pub fn suite_names(suite: &Suite) -> String {
+    let algorithms = format!("{}, {}", suite.encryption.name(), suite.integrity.name());
+    if suite.mode == Mode::Stateless {
+        return format!("{algorithms}, {}", group_name(suite.group));
+    }
+    algorithms
 }
 
 impl From<&Policy> for Terms {
