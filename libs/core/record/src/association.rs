@@ -29,6 +29,16 @@ impl AssociationKind {
         }
     }
 
+    /// The two ends in short: the label of their part of a seed.
+    #[must_use]
+    pub const fn pair(self) -> &'static str {
+        match self {
+            Self::Key1 => "mn-ha",
+            Self::Key2 => "fa-ha",
+            Self::Key3 => "mn-fa",
+        }
+    }
+
     /// 1, 2 or 3.
     #[must_use]
     pub const fn number(self) -> u8 {

@@ -6,16 +6,21 @@
 
 mod answer;
 mod choose;
+mod half;
 mod keys;
 pub(crate) mod numbers;
 mod policy;
 mod rounds;
+mod talk;
 
 pub use answer::{Accepted, NotAnAnswer, accept};
 pub use choose::{Choice, Chosen, choose};
+pub use crypto::group::Unfinished;
+pub use half::{Half, begin};
 pub use keys::{Ends, pair_seed, prf_key, stateless_key3};
 pub use policy::{Method, Policy, Terms};
 pub use rounds::{MAX_ROUNDS, Rounds};
+pub use talk::{End, Exchanged, Offered, Settled, Talk};
 
 #[cfg(test)]
 mod tests;

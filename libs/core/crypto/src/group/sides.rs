@@ -41,6 +41,17 @@ impl Offer {
         Ok(Shared::new(&self.method, secret, &self.value, answer))
     }
 
+    /// Finishes the exchange with the value of another initiator, as its responder: for two who both offered, of whom one
+    /// has to be the responder.
+    ///
+    /// # Errors
+    /// [`Refused`] if that value does not serve. One of X25519 with ML-KEM-768 never does: to answer it takes a value
+    /// that is made for it.
+    pub fn respond(&self, offered: &[u8]) -> Result<Shared, Refused> {
+        let secret = self.private.complete(offered)?;
+        Ok(Shared::new(&self.method, secret, offered, &self.value))
+    }
+
     /// A second copy, on purpose and by name, because it holds a secret.
     #[must_use]
     pub fn duplicate(&self) -> Self {

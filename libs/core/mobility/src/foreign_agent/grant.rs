@@ -3,11 +3,12 @@
 use std::{
     mem,
     net::{Ipv4Addr, SocketAddrV4},
+    sync::Arc,
     time::Duration,
 };
 
-use record::{Association, AssociationKind, RevocationSupport, Suite, Tunnel, Visitor};
-use sa::{KeyInfo, Own, Transcript, Verified, sealed_plain, take_key};
+use record::{Association, AssociationKind, RevocationSupport, Tunnel, Visitor};
+use sa::{KeyInfo, Transcript, Verified, negotiation::Ends, sealed_plain, take_key};
 use sansio::Now;
 use wire::mip::{
     PORT,
@@ -42,9 +43,29 @@ impl ForeignAgent {
         if !names || key2.inbound != handle.key2 || key3.inbound != handle.key3 {
             return Err(Code::FA_BAD_REPLY);
         }
+        let agreed = Self::agreed_on(pending, &message)?;
+        let relayed = Transcript(crypto::digest(&[&pending.relayed]));
         let made = |info: KeyInfo| {
-            let association = info.into_association(Suite::default(), Own::Nothing, now.unix.as_secs());
-            association.ok_or(Code::FA_BAD_REPLY)
+            let (own, peer) = (Arc::clone(&info.own), Arc::clone(&info.peer));
+            // We are the first in KEY 2 and the second in KEY 3.
+            let (care_of, home_agent) = (self.config.care_of, pending.home_agent());
+            let ends = match info.kind {
+                AssociationKind::Key2 => Ends {
+                    initiator: &own,
+                    responder: &peer,
+                    initiator_address: care_of,
+                    responder_address: home_agent,
+                },
+                AssociationKind::Key1 | AssociationKind::Key3 => Ends {
+                    initiator: &peer,
+                    responder: &own,
+                    initiator_address: granted.home_address,
+                    responder_address: care_of,
+                },
+            };
+            let added = agreed.own(info.kind, ends, (&home.path, &relayed)).ok_or(Code::FA_BAD_REPLY)?;
+            let suite = agreed.suite(info.kind);
+            info.into_association(suite, added, now.unix.as_secs()).ok_or(Code::FA_BAD_REPLY)
         };
         let associations = [made(key2)?, made(key3)?];
         if associations[0].key == associations[1].key {

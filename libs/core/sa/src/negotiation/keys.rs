@@ -21,12 +21,7 @@ pub struct Ends<'a> {
 /// The seed of one pair, out of the seed of a registration.
 #[must_use]
 pub fn pair_seed(seed: &Key, kind: AssociationKind) -> Key {
-    let label = match kind {
-        AssociationKind::Key1 => "mn-ha",
-        AssociationKind::Key2 => "fa-ha",
-        AssociationKind::Key3 => "mn-fa",
-    };
-    kdf::part_of(seed, label)
+    kdf::part_of(seed, kind.pair())
 }
 
 /// The key that a pair makes of its seed (formula 5 of the seed document): a pseudo-random function of the names and

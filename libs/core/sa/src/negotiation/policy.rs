@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crypto::{Cipher, Integrity};
 use record::{Mode, Suite};
 use wire::{
+    Error, Writer,
     mip::{Spi, share::Group},
     negotiation::{Between, KeyExchange, Proposal, Protocol, Tree},
 };
@@ -80,7 +81,9 @@ impl Default for Policy {
             modes: vec![Mode::Stateful, Mode::SemiStateful, Mode::Stateless],
             encryption: vec![Cipher::Aes256Gcm, Cipher::ChaCha20Poly1305, Cipher::Aes128Gcm],
             integrity: vec![Integrity::HmacSha256, Integrity::HmacSha512],
-            methods: vec![Method::Known(Group::X25519)],
+            methods: [Group::X25519, Group(19), Group(20), Group(14), Group(15), Group(16)]
+                .map(Method::Known)
+                .to_vec(),
             others_groups: false,
             lifetime: u32::MAX,
         }
@@ -88,6 +91,12 @@ impl Default for Policy {
 }
 
 impl Policy {
+    /// The method to make a value for, if keys may be exchanged.
+    #[must_use]
+    pub fn first_method(&self) -> Option<&Method> {
+        self.methods.first().filter(|_| self.modes.contains(&Mode::Stateless))
+    }
+
     /// An offer of all of it, with the public values that were made for some of its methods.
     #[must_use]
     pub fn offer<'a>(&'a self, between: Between, values: &'a [(Method, Vec<u8>)]) -> Tree<'a> {
@@ -179,6 +188,17 @@ pub(super) struct Term {
 }
 
 impl Term {
+    fn policy(&self) -> Policy {
+        Policy {
+            modes: vec![self.mode],
+            encryption: self.encryption.clone(),
+            integrity: self.integrity.clone(),
+            methods: self.methods.clone(),
+            others_groups: self.others_groups,
+            lifetime: self.lifetime,
+        }
+    }
+
     pub(super) fn allows_method(&self, method: &Method) -> bool {
         self.methods.contains(method) || self.others_groups && matches!(method, Method::Own { .. })
     }
@@ -209,6 +229,29 @@ impl Default for Terms {
             others_groups: false,
             lifetime: u32::MAX,
         }])
+    }
+}
+
+impl Terms {
+    /// True if the default suite is allowed.
+    #[must_use]
+    pub fn allow_default(&self) -> bool {
+        let Suite { encryption, integrity, mode, .. } = Suite::default();
+        self.0.iter().any(|term| term.allows(mode, encryption, integrity, None))
+    }
+
+    /// Appends all of it as a tree, without public values.
+    ///
+    /// # Errors
+    /// [`Error::Length`] if it does not fit its length fields.
+    pub fn emit(&self, between: Between, w: &mut Writer) -> Result<(), Error> {
+        let policies: Vec<Policy> = self.0.iter().map(Term::policy).collect();
+        let mut tree = Tree { between, proposals: Vec::new() };
+        for (policy, number) in policies.iter().zip(1..) {
+            let proposals = policy.offer(between, &[]).proposals.into_iter();
+            tree.proposals.extend(proposals.map(|proposal| Proposal { number, ..proposal }));
+        }
+        tree.emit(w)
     }
 }
 

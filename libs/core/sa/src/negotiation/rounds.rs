@@ -16,17 +16,13 @@ impl Rounds {
     /// The next request of whoever asks: its round, and its digest.
     #[must_use]
     pub fn next(&self) -> (u8, [u8; 32]) {
-        (self.round + 1, self.digest())
+        (self.round + 1, digest(&self.bodies, &[]))
     }
 
-    /// The digest that stands in the reply to a request with this body.
+    /// The digest that stands in the reply to a request with this body; to one without, nothing.
     #[must_use]
     pub fn digest_after(&self, request: &[u8]) -> [u8; 32] {
-        crypto::digest(&[&self.bodies, request])
-    }
-
-    fn digest(&self) -> [u8; 32] {
-        if self.bodies.is_empty() { [0; 32] } else { crypto::digest(&[&self.bodies]) }
+        digest(&self.bodies, request)
     }
 
     /// True if a request goes on where these rounds ended.
@@ -55,4 +51,9 @@ impl Rounds {
     pub const fn over(&self) -> u8 {
         self.round
     }
+}
+
+/// Zeros where nothing was said yet.
+fn digest(bodies: &[u8], more: &[u8]) -> [u8; 32] {
+    if bodies.is_empty() && more.is_empty() { [0; 32] } else { crypto::digest(&[bodies, more]) }
 }

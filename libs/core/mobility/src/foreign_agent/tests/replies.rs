@@ -267,7 +267,7 @@ fn extensions_in_any_order_but_each_once() {
     assert_eq!(with(&[Handle, clear, Key3, Ip]), [71], "a key in clear");
     let foreign = Raw(ours(Numbers::Vendor(VENDOR + 1), 1, b"x"));
     assert_eq!(with(&[Handle, Key2, Key3, Ip, foreign]), [101]);
-    let unknown = Raw(ours(Numbers::Vendor(VENDOR), 5, b"x"));
+    let unknown = Raw(ours(Numbers::Vendor(VENDOR), 11, b"x"));
     assert_eq!(with(&[Handle, Key2, Key3, Ip, unknown]), [101]);
 }
 

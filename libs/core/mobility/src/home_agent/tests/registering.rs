@@ -198,9 +198,10 @@ fn a_later_request_overtakes_one_whose_keys_are_late() {
     }
     let keys = |n| {
         Ok(Keys {
-            key1: Key::new([n; 32]),
-            with_agent: Some((Key::new([n + 1; 32]), Key::new([n + 2; 32]))),
-            exchange: None,
+            key1: Some(Key::new([n; 32])),
+            key2: Some(Key::new([n + 1; 32])),
+            key3: Some(Key::new([n + 2; 32])),
+            ..Keys::default()
         })
     };
     let (tickets, _) = put(&mut agent, Input::Tick, at(1));

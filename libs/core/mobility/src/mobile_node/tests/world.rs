@@ -436,6 +436,7 @@ pub(super) struct World {
 
 pub(super) fn config() -> Config {
     Config {
+        negotiation: crate::mobile_node::Policies::default(),
         nai: Nai::parse(NAI).unwrap(),
         home_realm: REALM.into(),
         home_address: HOME,
