@@ -20,6 +20,7 @@ const RANDOM_BASES: usize = 8;
 /// well (Pocklington 1914).
 pub(super) fn check_safe(prime: &[u8], rng: &mut Rng) -> Result<(), WhyNot> {
     divisors(prime)?;
+    // An odd number that fits: none of the conversions can fail, whatever error they name.
     let bits = u32::try_from(8 * prime.len()).map_err(|_| WhyNot::Composite)?.next_multiple_of(64);
     let p = BoxedUint::from_be_slice(prime, bits).map_err(|_| WhyNot::Composite)?;
     let one = BoxedUint::one_with_precision(bits);

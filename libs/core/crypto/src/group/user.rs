@@ -82,7 +82,7 @@ impl UserGroup {
         if prime.first() == Some(&0) || generator.first() == Some(&0) {
             return Err(WhyNot::LeadingZero);
         }
-        // What does not fit the wire is no concern of the answer: it is too long in any case.
+        // Lengths have 16 bits on the wire; one that does not fit here is too long in any case.
         let bits = u32::try_from(8 * prime.len()).unwrap_or(u32::MAX)
             - prime.first().map_or(0, |first| first.leading_zeros());
         if bits > MOST {
@@ -128,6 +128,7 @@ impl UserGroup {
     pub(super) fn checked(&self) -> Result<CheckedGroup, WhyNot> {
         let known = (self.is_known() && self.generator == [2]).then(|| modp::known(self.bits)).flatten();
         let made = || Modp::new(&self.prime, &self.generator).map(Arc::new);
+        // The prime is odd and the generator fits: `new` looked. The error is never given.
         let modp = known.or_else(made).ok_or(WhyNot::Even)?;
         Ok(CheckedGroup { of: Arc::new(self.clone()), modp })
     }
