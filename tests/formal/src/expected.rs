@@ -41,7 +41,8 @@ impl Expected {
         let mut different = Vec::new();
         for (expected, verdict) in self.0.iter().zip(verdicts) {
             if expected.query != verdict.query {
-                different.push(format!("{:?} expected here, the model asks {:?}", expected.query, verdict.query));
+                different
+                    .push(format!("{:?} expected here, the model asks {:?}", expected.query, verdict.query));
             } else if expected.holds && !verdict.holds {
                 different.push(format!("fails: {verdict}"));
             } else if verdict.holds && !expected.holds {
@@ -78,7 +79,8 @@ mod tests {
     }
 
     fn sample() -> Expected {
-        Expected::parse("# why\n\npass confidentiality? a\nfail freshness? b # no clock\n").expect("well written")
+        Expected::parse("# why\n\npass confidentiality? a\nfail freshness? b # no clock\n")
+            .expect("well written")
     }
 
     #[test]
@@ -94,7 +96,11 @@ mod tests {
             vec![verdict("confidentiality? a", true), verdict("freshness? b", true)],
             vec![verdict("confidentiality? b", true), verdict("freshness? b", false)],
             vec![verdict("confidentiality? a", true)],
-            vec![verdict("confidentiality? a", true), verdict("freshness? b", false), verdict("freshness? c", true)],
+            vec![
+                verdict("confidentiality? a", true),
+                verdict("freshness? b", false),
+                verdict("freshness? c", true),
+            ],
             vec![verdict("freshness? b", false), verdict("confidentiality? a", true)],
             vec![],
         ] {

@@ -46,8 +46,10 @@ impl Model {
         let name = path.file_stem().and_then(|name| name.to_str()).context("a name in UTF-8")?.to_owned();
         let text = std::fs::read_to_string(path).with_context(|| format!("{}", path.display()))?;
         let sessions = text.lines().find_map(|line| line.strip_prefix("// sessions: "));
-        let sessions = sessions.and_then(|number| number.parse().ok()).filter(|number| (1..=4).contains(number));
-        let sessions = sessions.with_context(|| format!("{name}.vp has no line \"// sessions: N\", N from 1 to 4"))?;
+        let sessions =
+            sessions.and_then(|number| number.parse().ok()).filter(|number| (1..=4).contains(number));
+        let sessions =
+            sessions.with_context(|| format!("{name}.vp has no line \"// sessions: N\", N from 1 to 4"))?;
         let beside = path.with_extension("expected");
         let expected = if beside.exists() {
             let text = std::fs::read_to_string(&beside).with_context(|| format!("{}", beside.display()))?;

@@ -25,7 +25,9 @@ impl Verifpal {
         let below = target().join("tools/bin/verifpal");
         for program in [below, PathBuf::from("verifpal")] {
             let said = Command::new(&program).arg("--version").output();
-            if said.is_ok_and(|said| String::from_utf8_lossy(&said.stdout).trim() == format!("verifpal {wanted}")) {
+            if said.is_ok_and(|said| {
+                String::from_utf8_lossy(&said.stdout).trim() == format!("verifpal {wanted}")
+            }) {
                 return Ok(Some(Self(program)));
             }
         }
@@ -33,7 +35,10 @@ impl Verifpal {
             bail!("verifpal {wanted} is not installed: no model was checked");
         }
         // Past the capture of the test harness. If standard error is closed, nobody listens.
-        let _ = writeln!(std::io::stderr(), "SKIPPED: verifpal {wanted} is not installed (./ci formal installs it)");
+        let _ = writeln!(
+            std::io::stderr(),
+            "SKIPPED: verifpal {wanted} is not installed (./ci formal installs it)"
+        );
         Ok(None)
     }
 
@@ -51,7 +56,8 @@ impl Verifpal {
             .stderr(Stdio::piped())
             .spawn()
             .context("verifpal")?;
-        let (mut out, mut err) = (child.stdout.take().context("its output")?, child.stderr.take().context("its output")?);
+        let (mut out, mut err) =
+            (child.stdout.take().context("its output")?, child.stderr.take().context("its output")?);
         let complaints = std::thread::spawn(move || {
             let mut text = String::new();
             err.read_to_string(&mut text).map(|_| text).unwrap_or_default()

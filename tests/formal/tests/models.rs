@@ -57,7 +57,8 @@ queries[
 ]
 ";
 
-const EXPECTED: &str = "pass authentication? A -> B: m\nfail authentication? A -> B: n # nothing protects it\n";
+const EXPECTED: &str =
+    "pass authentication? A -> B: m\nfail authentication? A -> B: n # nothing protects it\n";
 
 fn written(folder: &Path, model: &str, expected: Option<&str>) -> Model {
     let path: PathBuf = folder.join("small.vp");
@@ -74,7 +75,8 @@ fn written(folder: &Path, model: &str, expected: Option<&str>) -> Model {
 fn a_model_that_is_broken_or_differs_never_passes() {
     let Some(tool) = Verifpal::find().expect("the tool") else { return };
     let folder = tempfile::tempdir().expect("a folder of ours");
-    let faults = |model: &str, expected: Option<&str>| faults(&tool, &written(folder.path(), model, expected));
+    let faults =
+        |model: &str, expected: Option<&str>| faults(&tool, &written(folder.path(), model, expected));
 
     assert_eq!(faults(SOUND, Some(EXPECTED)), Vec::<String>::new());
 
@@ -83,7 +85,11 @@ fn a_model_that_is_broken_or_differs_never_passes() {
     for (broken, expected, why) in [
         (SOUND, None, "an unexpected failure"),
         (without_check.as_str(), Some(EXPECTED), "a check is gone"),
-        (&SOUND.replace("A -> B: m, tag, n", "A -> B: m, tag, [n]"), Some(EXPECTED), "an expected failure is gone"),
+        (
+            &SOUND.replace("A -> B: m, tag, n", "A -> B: m, tag, [n]"),
+            Some(EXPECTED),
+            "an expected failure is gone",
+        ),
         (&SOUND.replace("MAC(k, m)\n", "MAC(k, m\n"), Some(EXPECTED), "a parenthesis is gone"),
         (&SOUND.replace("HASH(n)", "CRUSH(n)"), Some(EXPECTED), "an unknown primitive"),
         (&SOUND.replace("\tauthentication? A -> B: m\n", ""), Some(EXPECTED), "a query is gone"),
@@ -105,6 +111,10 @@ fn a_model_that_takes_too_long_is_ended() {
 fn the_page_lists_every_model() {
     let page = std::fs::read_to_string(folder().join("README.md")).expect("formal/README.md");
     for model in models().expect("readable models and expectations") {
-        assert!(page.contains(&format!("`{}.vp`", model.name)), "formal/README.md says nothing of {}.vp", model.name);
+        assert!(
+            page.contains(&format!("`{}.vp`", model.name)),
+            "formal/README.md says nothing of {}.vp",
+            model.name
+        );
     }
 }
