@@ -143,9 +143,8 @@ impl World {
                             outputs.requests.push(Request::Persisted { ticket, result });
                         }
                         Effect::AskKdc { ticket, .. } => {
-                            let key = |n| Key::new([n; 32]);
-                            let with_agent = Some((key(2), key(3)));
-                            let keys = Keys { key1: key(1), with_agent, exchange: None };
+                            let key = |n| Some(Key::new([n; 32]));
+                            let keys = Keys { key1: key(1), key2: key(2), key3: key(3), ..Keys::default() };
                             outputs.requests.push(Request::Keys { ticket: *ticket, result: Ok(keys) });
                         }
                         _ => {}

@@ -3,6 +3,7 @@
 
 mod accepts;
 mod codec;
+mod exchanges;
 mod handover;
 mod lab;
 mod memory;
@@ -43,6 +44,8 @@ enum Program {
     Codec,
     /// Registrations that the home agent accepts: nanoseconds on one core, beside HMACs over as many octets
     Accepts,
+    /// Key exchanges of negotiated associations, by group: microseconds on one core, group 14 beside X25519
+    Exchanges,
     /// Registrations without key shares, each durable and with three keys, beside krb5kdc, FreeRADIUS and a bare echo
     Registrations,
     /// Registrations with key shares, beside the key exchanges alone on the same cores
@@ -100,6 +103,7 @@ fn run(cli: &Cli) -> anyhow::Result<Outcome> {
     match cli.program {
         Program::Accepts => accepts::run(cli.runs),
         Program::Codec => codec::run(cli.runs),
+        Program::Exchanges => exchanges::run(cli.runs),
         Program::Tunnel { ref path } => tunnel::udp(cli.runs, !path.no_offload),
         Program::TunnelIpip { ref path } => tunnel::ipip(cli.runs, !path.no_offload),
         Program::TunnelSmall { ref path } => tunnel::small(cli.runs, !path.no_offload),

@@ -11,7 +11,7 @@ use std::{
 use anyhow::{Context as _, ensure};
 use crypto::{Cipher, Key, Rng};
 use mobility::home_agent::{HomeAgent, Names};
-use record::{Association, AssociationKind, Binding, Nai, State, Tunnel};
+use record::{Association, AssociationKind, Binding, Nai, State, Suite, Tunnel};
 use sa::MobileHome;
 use wire::mip::Spi;
 
@@ -90,6 +90,7 @@ pub(crate) fn binding(n: u32, names: &[std::sync::Arc<str>], rng: &mut Rng) -> a
         kind,
         inbound: Spi(rng.u32().max(512)),
         outbound: Spi(rng.u32().max(512)),
+        suite: Suite::default(),
         key: rng.key(),
         own: names[0].clone(),
         peer: peer.clone(),

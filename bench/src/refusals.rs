@@ -151,8 +151,8 @@ impl World {
                     Request::Persisted { ticket, result: Ok(()) }
                 }
                 Output::Effect(Effect::AskKdc { ticket, .. }) => {
-                    let key = |n| Key::new([n; 32]);
-                    let keys = Keys { key1: key(1), with_agent: Some((key(2), key(3))), exchange: None };
+                    let key = |n| Some(Key::new([n; 32]));
+                    let keys = Keys { key1: key(1), key2: key(2), key3: key(3), ..Keys::default() };
                     Request::Keys { ticket, result: Ok(keys) }
                 }
                 Output::Effect(_) => continue,

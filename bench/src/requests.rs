@@ -30,6 +30,7 @@ const NUMBERS: Numbers = Numbers::Vendor(DOCUMENTATION_VENDOR);
 /// A home agent without foreign agents.
 pub(crate) fn configuration() -> Config {
     Config {
+        negotiation: Default::default(),
         nai: "ha@home.example".to_owned(),
         realm: REALM.to_owned(),
         address: HOME_AGENT,

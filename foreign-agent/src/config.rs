@@ -395,6 +395,7 @@ impl Config {
             prefix_length: link.prefix_length,
         });
         Ok(foreign_agent::Config {
+            negotiation: Default::default(),
             nai: self.nai.as_str().to_owned(),
             care_of: self.care_of,
             vendor: self.vendor,

@@ -307,6 +307,7 @@ impl Config {
     /// What the core is told.
     pub(crate) fn core(&self) -> anyhow::Result<home_agent::Config> {
         Ok(home_agent::Config {
+            negotiation: Default::default(),
             nai: self.nai.as_str().to_owned(),
             realm: self.realm.as_str().to_owned(),
             address: self.address,

@@ -5,6 +5,7 @@ use std::{
     future::Future,
     net::{Ipv4Addr, SocketAddrV4},
     pin::Pin,
+    sync::LazyLock,
 };
 
 use ::admin::{AgentRequest, EventLog};
@@ -17,7 +18,7 @@ use futures_util::{
 use keystore::Store;
 use mobility::{
     Ticket,
-    home_agent::{BoundTunnel, Effect, HomeAgent, Request, TunnelChange},
+    home_agent::{BoundTunnel, Effect, Exchanged, Exchanges, HomeAgent, Request, TunnelChange},
 };
 use net::{
     clock::Clock,
@@ -27,7 +28,7 @@ use net::{
 };
 use record::Tunnel;
 use sansio::Transmit;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use crate::{
     admin::Publisher,
@@ -66,6 +67,22 @@ pub(crate) struct World {
     /// Commits are answered in the order they were asked.
     pub(crate) commits: FuturesOrdered<Answer>,
     pub(crate) reads: FuturesUnordered<Answer>,
+}
+
+/// As many exchanges are worked at together as there are processors, on threads beside this one.
+async fn worked_at(exchanges: Exchanges) -> Exchanged {
+    static PROCESSORS: LazyLock<Semaphore> = LazyLock::new(|| {
+        Semaphore::new(std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get))
+    });
+    if !exchanges.is_heavy() {
+        return exchanges.finish();
+    }
+    // It is never closed.
+    let _one = PROCESSORS.acquire().await;
+    match tokio::task::spawn_blocking(move || exchanges.finish()).await {
+        Ok(results) => results,
+        Err(failed) => std::panic::resume_unwind(failed.into_panic()),
+    }
 }
 
 impl Shell<HomeAgent> for World {
@@ -118,6 +135,12 @@ impl Shell<HomeAgent> for World {
                     });
                     let keystore::Held { seen, bindings, assigned } = held;
                     Request::Refreshed { nai, seen, bindings, assigned }
+                }));
+            }
+            Effect::Exchange { ticket, exchanges } => {
+                self.reads.push(Box::pin(async move {
+                    let results = worked_at(exchanges).await;
+                    Request::Exchanged { ticket, results }
                 }));
             }
             Effect::AskKdc { ticket, request, share } => {

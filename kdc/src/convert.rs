@@ -202,16 +202,14 @@ pub(crate) const fn change(change: u64, what: kdc::subscriber_change::What) -> k
 }
 
 pub(crate) fn issued(issued: &Issued) -> kdc::IssueKeysReply {
-    let (key2, key3) = match &issued.key2_and_key3 {
-        Some((key2, key3)) => (key2.expose().to_vec(), key3.expose().to_vec()),
-        None => (Vec::new(), Vec::new()),
-    };
+    let octets = |key: &Option<crypto::Key>| key.as_ref().map_or_else(Vec::new, |key| key.expose().to_vec());
     kdc::IssueKeysReply {
         request_id: issued.request.to_vec(),
         association_id: issued.id,
-        key1: issued.key1.expose().to_vec(),
-        key2,
-        key3,
+        key1: octets(&issued.key1),
+        key2: octets(&issued.key2),
+        key3: octets(&issued.key3),
+        seed: octets(&issued.seed),
     }
 }
 
@@ -225,6 +223,7 @@ pub(crate) fn issue_from(request: kdc::IssueKeysRequest) -> authority::Issue {
         key1: pair_from(request.key1),
         key2: pair_from(request.key2),
         key3: pair_from(request.key3),
+        seeded: request.seeded,
     }
 }
 

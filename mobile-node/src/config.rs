@@ -229,6 +229,7 @@ impl Config {
     pub(crate) fn core(&self, enrolment: &Enrolment) -> anyhow::Result<mobile_node::Config> {
         let Carried::Vendor = enrolment.numbers;
         Ok(mobile_node::Config {
+            negotiation: Default::default(),
             nai: Nai::parse(enrolment.nai.as_str()).context("nai of the enrolment")?,
             home_realm: enrolment.home_realm.as_str().to_owned(),
             home_address: enrolment.home_address.unwrap_or(Ipv4Addr::UNSPECIFIED),

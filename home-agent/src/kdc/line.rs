@@ -3,6 +3,7 @@
 //! A question is asked once more if the stream broke before its answer came: its number makes that safe. After
 //! [`DEADLINE`] the core is told that there is no answer; one that comes later is dropped.
 
+use record::AssociationKind;
 use std::{
     collections::{HashMap, VecDeque},
     time::Duration,
@@ -249,7 +250,7 @@ impl Asking {
         }
         let result = match reply.result {
             // The exchange is finished here: this thread has more time than the core's.
-            Some(Answered::Issued(issued)) => keys(&issued, question.request.with_agent.is_some())
+            Some(Answered::Issued(issued)) => keys(&issued, &question.request)
                 .map(|keys| Keys { exchange: question.share.and_then(|share| share.finish().ok()), ..keys })
                 .map_err(|error| KdcError::Unavailable(format!("{error:#}"))),
             Some(Answered::Refusal(refused)) => {
@@ -296,16 +297,26 @@ fn request_of(question: &KeyRequest) -> IssueKeysRequest {
         foreign_agent: question.foreign_agent.as_deref().unwrap_or_default().to_owned(),
         care_of: question.care_of.to_string(),
         lifetime_s: u32::from(question.lifetime),
-        key1: spis(question.key1),
-        key2: question.with_agent.and_then(|(key2, _)| spis(key2)),
-        key3: question.with_agent.and_then(|(_, key3)| spis(key3)),
+        key1: question.key1.and_then(spis),
+        key2: question.key2.and_then(spis),
+        key3: question.key3.and_then(spis),
+        seeded: question.seeded.iter().map(|kind| kind.number().into()).collect(),
     }
 }
 
-fn keys(answer: &IssueKeysReply, with_agent: bool) -> anyhow::Result<Keys> {
+/// Every key that was asked for, and the seed if one was.
+fn keys(answer: &IssueKeysReply, question: &KeyRequest) -> anyhow::Result<Keys> {
     let key = |bytes: &[u8]| Key::from_slice(bytes).context("a key that has not 32 bytes");
-    let with_agent = with_agent.then(|| anyhow::Ok((key(&answer.key2)?, key(&answer.key3)?))).transpose()?;
-    Ok(Keys { key1: key(&answer.key1)?, with_agent, exchange: None })
+    let asked = |kind, spis: Option<_>, bytes| {
+        (spis.is_some() && !question.seeded.contains(&kind)).then(|| key(bytes)).transpose()
+    };
+    Ok(Keys {
+        key1: asked(AssociationKind::Key1, question.key1, &answer.key1)?,
+        key2: asked(AssociationKind::Key2, question.key2, &answer.key2)?,
+        key3: asked(AssociationKind::Key3, question.key3, &answer.key3)?,
+        seed: (!question.seeded.is_empty()).then(|| key(&answer.seed)).transpose()?,
+        exchange: None,
+    })
 }
 
 /// What the core is told of a status. Only what a key distribution centre says for itself is a refusal; the rest is
@@ -346,8 +357,10 @@ mod tests {
             foreign_agent: None,
             care_of: "10.51.1.77".parse().unwrap(),
             lifetime: 600,
-            key1: (Spi(256), Spi(257)),
-            with_agent: None,
+            key1: Some((Spi(256), Spi(257))),
+            key2: None,
+            key3: None,
+            seeded: vec![],
         }
     }
 
@@ -375,7 +388,7 @@ mod tests {
         let [Request::Keys { ticket: Ticket(1), result: Ok(keys) }] = &told[..] else {
             panic!("the first answer is the answer, and there is no other");
         };
-        assert!(keys.key1 == Key::from_slice(&[3; 32]).unwrap());
+        assert!(keys.key1 == Key::from_slice(&[3; 32]));
         // The second is given up, and answered then.
         let late = asking.open.take_late(Instant::now() + DEADLINE);
         assert_eq!(late, [Ticket(2)]);

@@ -219,6 +219,7 @@ pub(crate) fn issue(user: &str, number: u32) -> IssueKeysRequest {
     request_id[..4].copy_from_slice(&number.to_be_bytes());
     let spis = |first, second| Some(Spis { first, second });
     IssueKeysRequest {
+        seeded: vec![],
         request_id,
         trace: vec![7; 16],
         subscriber: format!("{user}@{REALM}"),

@@ -612,7 +612,7 @@ fn open(
     if key2.inbound != handle.key2 || agents_key3.inbound != handle.key3 || key3.outbound != handle.key3 {
         return Err("other indices than the handle's");
     }
-    if key3.key != agents_key3.key {
+    if key3.key() != agents_key3.key() {
         return Err("two different KEY 3");
     }
     keys.append(&mut by_node);
@@ -628,7 +628,7 @@ fn names(key: &KeyInfo, kind: AssociationKind, own: &str, peer: &str) -> bool {
 fn check_fresh(keys: &[KeyInfo], last: &mut [u64; 3]) -> Result<(), &'static str> {
     let mut now = [0; 3];
     for (at, info) in keys.iter().enumerate() {
-        let [a, b, c, d, e, f, g, h, ..] = *info.key.expose();
+        let [a, b, c, d, e, f, g, h, ..] = *info.key().ok_or("a key that is not told itself")?.expose();
         let begin = u64::from_be_bytes([a, b, c, d, e, f, g, h]);
         if begin == 0 || now.contains(&begin) || last.contains(&begin) {
             return Err("a key twice");

@@ -68,9 +68,10 @@ impl Centre {
             foreign_agent: request.foreign_agent.as_deref().unwrap_or_default().to_owned(),
             care_of: request.care_of.to_string(),
             lifetime: request.lifetime.into(),
-            key1: Some(pair(request.key1)),
-            key2: request.with_agent.map(|(key2, _)| pair(key2)),
-            key3: request.with_agent.map(|(_, key3)| pair(key3)),
+            key1: request.key1.map(pair),
+            key2: request.key2.map(pair),
+            key3: request.key3.map(pair),
+            seeded: request.seeded.iter().map(|kind| kind.number().into()).collect(),
         };
         match self.ask("home-agent", Ask::Issue(issue), now)? {
             Answer::Issued(issued) => Ok(issued),

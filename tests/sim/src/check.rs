@@ -134,7 +134,21 @@ fn agreed(world: &World, node: usize, binding: &record::Binding) -> Verdict {
     let key2 = newest(&binding.associations, AssociationKind::Key2);
     expect(key2.is_some() && theirs(AssociationKind::Key2) == key2, "KEY 2 differs between the agents")?;
     let key3 = mine(AssociationKind::Key3);
-    expect(key3.is_some() && theirs(AssociationKind::Key3) == key3, "KEY 3 differs from the foreign agent's")
+    expect(
+        key3.is_some() && theirs(AssociationKind::Key3) == key3,
+        "KEY 3 differs from the foreign agent's",
+    )?;
+    let suite = |held: &[record::Association], kind| {
+        held.iter().rev().find(|association| association.kind == kind).map(|association| association.suite)
+    };
+    let own = |kind| machine.associations().find(|association| association.kind == kind).map(|a| a.suite);
+    let (bound, visits) = (&binding.associations, &visitor.associations);
+    expect(own(AssociationKind::Key1) == suite(bound, AssociationKind::Key1), "two suites of KEY 1")?;
+    expect(
+        suite(visits, AssociationKind::Key2) == suite(bound, AssociationKind::Key2),
+        "two suites of KEY 2",
+    )?;
+    expect(own(AssociationKind::Key3) == suite(visits, AssociationKind::Key3), "two suites of KEY 3")
 }
 
 /// Tunnel, broadcasts and delivery: the same to all three, and what was wished for wherever both agents offer it.

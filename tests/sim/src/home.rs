@@ -44,6 +44,11 @@ impl World {
             home_agent::Effect::Persist { ticket, changes } => {
                 self.write(Party::HomeAgent(agent), life, ticket, changes);
             }
+            home_agent::Effect::Exchange { ticket, exchanges } => {
+                let request = home_agent::Request::Exchanged { ticket, results: exchanges.finish() };
+                let delay = Duration::from_micros(300 + self.rng.below(3_000));
+                self.at(self.now + delay, Happening::Home { agent, life, request });
+            }
             home_agent::Effect::AskKdc { ticket, request, .. } => self.ask_centre(agent, ticket, &request),
             home_agent::Effect::Tunnel(home_agent::TunnelChange::Bind { home_address, tunnels }) => {
                 self.home_agents[agent].tunnels.insert(home_address, tunnels);
@@ -92,15 +97,22 @@ impl World {
         let result = match (node, self.centre.issue(request, now)) {
             (Some(node), Ok(issued)) => {
                 let through = request.foreign_agent.clone();
-                let mut made = vec![(AssociationKind::Key1, &issued.key1)];
-                if let Some((key2, key3)) = &issued.key2_and_key3 {
-                    made.extend([(AssociationKind::Key2, key2), (AssociationKind::Key3, key3)]);
-                }
-                for (kind, key) in made {
+                let made = [
+                    (AssociationKind::Key1, &issued.key1),
+                    (AssociationKind::Key2, &issued.key2),
+                    (AssociationKind::Key3, &issued.key3),
+                ];
+                for (kind, key) in made.into_iter().filter_map(|(kind, key)| Some((kind, key.as_ref()?))) {
                     let verdict = self.model.issue(node, through.as_deref().map(str::to_owned), kind, key);
                     self.verdict(verdict);
                 }
-                Ok(home_agent::Keys { key1: issued.key1, with_agent: issued.key2_and_key3, exchange: None })
+                Ok(home_agent::Keys {
+                    key1: issued.key1,
+                    key2: issued.key2,
+                    key3: issued.key3,
+                    seed: issued.seed,
+                    exchange: None,
+                })
             }
             (_, Err(refusal)) => Err(home_agent::KdcError::Refused(refusal.to_string())),
             (None, Ok(_)) => Err(home_agent::KdcError::Refused("nobody".into())),

@@ -1,6 +1,7 @@
 //! The reference model: what may be true, kept apart from how the machines make it true.
 
 use std::{
+    cell::RefCell,
     collections::{BTreeMap, BTreeSet},
     net::Ipv4Addr,
 };
@@ -61,7 +62,9 @@ pub(crate) struct Model {
     revoked: BTreeSet<usize>,
     /// The last change of each node's subscriber at the key distribution centre.
     changed: BTreeMap<usize, u64>,
-    issued: BTreeMap<String, Issued>,
+    issued: RefCell<BTreeMap<String, Issued>>,
+    /// The ends of associations may make keys by themselves.
+    negotiated: bool,
     /// Nodes with a home address of their enrolment, and those that were given one: for good.
     homes: BTreeMap<usize, Ipv4Addr>,
     /// Several home agents share the store.
@@ -95,7 +98,12 @@ impl Model {
     pub(crate) fn of(plan: &Plan) -> Self {
         let numbered = (0..plan.mobile_nodes).filter(|node| !plan.is_unnumbered(*node));
         let homes = numbered.map(|node| (node, home_address(node))).collect();
-        Self { homes, several: plan.home_agents > 1, ..Self::default() }
+        Self {
+            homes,
+            several: plan.home_agents > 1,
+            negotiated: plan.policies.negotiate(),
+            ..Self::default()
+        }
     }
 
     /// The home address of a node, if it has one.
@@ -200,7 +208,7 @@ impl Model {
         kind: AssociationKind,
         key: &crypto::Key,
     ) -> Verdict {
-        let before = self.issued.insert(key.fingerprint_hex(), Issued { node, agent, kind });
+        let before = self.issued.get_mut().insert(key.fingerprint_hex(), Issued { node, agent, kind });
         must(before.is_none(), || "a key was made twice".to_owned())
     }
 
@@ -280,8 +288,10 @@ impl Model {
         let key1: Vec<_> = of_kind(AssociationKind::Key1).collect();
         let (newest, before) = key1.split_last().ok_or("a binding without KEY 1")?;
         for association in before {
-            let issued = self.issued.get(&association.key.fingerprint_hex());
-            let right = issued.is_some_and(|i| (i.node, i.kind) == (node, AssociationKind::Key1));
+            let issued = self.issued.borrow();
+            let right = issued
+                .get(&association.key.fingerprint_hex())
+                .is_some_and(|i| (i.node, i.kind) == (node, AssociationKind::Key1));
             must(right, || format!("an older KEY 1 of mobile node {node} is somebody else's"))?;
         }
         for association in of_kind(AssociationKind::Key2).chain([*newest]) {
@@ -347,8 +357,13 @@ impl Model {
         kind: AssociationKind,
         fingerprint: &str,
     ) -> Verdict {
-        let issued =
-            self.issued.get(fingerprint).ok_or_else(|| format!("{}: nobody made this key", kind.name()))?;
+        let mut all = self.issued.borrow_mut();
+        if self.negotiated && !all.contains_key(fingerprint) {
+            // Its ends made it: from now on it is theirs.
+            let agent = agent.map(str::to_owned);
+            all.insert(fingerprint.to_owned(), Issued { node, agent, kind });
+        }
+        let issued = all.get(fingerprint).ok_or_else(|| format!("{}: nobody made this key", kind.name()))?;
         let right = issued.node == node && issued.kind == kind && issued.agent.as_deref() == agent;
         must(right, || format!("{} of mobile node {node} is somebody else's", kind.name()))
     }

@@ -195,6 +195,7 @@ impl HomeAgent {
             no_fs: false,
         });
         home_agent::Config {
+            negotiation: plan.policies.home.clone(),
             nai: HOME_AGENT_NAI.to_owned(),
             realm: REALM.to_owned(),
             address: HOME_AGENT,
@@ -248,6 +249,7 @@ impl ForeignAgent {
     pub(crate) fn config(agent: usize, plan: &Plan, reload: u64) -> foreign_agent::Config {
         let offer = plan.offer(agent);
         foreign_agent::Config {
+            negotiation: plan.policies.foreign.clone(),
             nai: agent_nai(agent),
             care_of: care_of(agent),
             vendor: DOCUMENTATION_VENDOR,
@@ -319,6 +321,7 @@ impl MobileNode {
     pub(crate) fn start(&mut self, node: usize, plan: &Plan, rng: &mut Rng, now: Now) {
         let wish = plan.wish(node);
         let config = mobile_node::Config {
+            negotiation: plan.policies.mobile.clone(),
             nai: nai(node),
             home_realm: REALM.to_owned(),
             home_address: enrolled_address(plan, node),

@@ -4,7 +4,12 @@ use std::time::Duration;
 
 use crypto::Rng;
 pub use mobility::foreign_agent::Inform;
-use mobility::mobile_node::{Delivery, Encapsulation};
+use mobility::{
+    foreign_agent, home_agent,
+    mobile_node::{self, Delivery, Encapsulation},
+};
+use record::Mode;
+use sa::negotiation::Policy;
 
 /// Where a mobile node can be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -149,6 +154,8 @@ pub struct Plan {
     pub offers: Vec<Offer>,
     /// What each mobile node asks for; those that are not listed ask for nothing.
     pub wishes: Vec<Wish>,
+    /// What everybody allows for associations.
+    pub policies: Policies,
     /// Lifetime asked for, in seconds.
     pub lifetime: u16,
     /// Which mobile nodes ask for simultaneous bindings after a move: a bit each, that of the first one lowest.
@@ -165,6 +172,59 @@ pub struct Plan {
     pub calm: Duration,
     /// The end; what must have healed by then is checked.
     pub end: Duration,
+}
+
+/// What everybody allows for associations; by default nobody offers anything.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Policies {
+    /// The home agents.
+    pub home: home_agent::Policies,
+    /// Every foreign agent.
+    pub foreign: foreign_agent::Policies,
+    /// Every mobile node.
+    pub mobile: mobile_node::Policies,
+}
+
+impl Policies {
+    /// Of two worlds in three nobody offers anything.
+    fn draw(seed: u64) -> Self {
+        let mut bytes = [0; 32];
+        bytes[..8].copy_from_slice(&seed.to_be_bytes());
+        bytes[8] = 2;
+        let rng = &mut Rng::from_seed(bytes);
+        if rng.below(3) > 0 {
+            return Self::default();
+        }
+        // All modes in any order, so that there is always something in common.
+        let mut policy = || {
+            let mut modes = Mode::ALL.map(|(mode, _)| mode).to_vec();
+            let turn = rng.below(3) as usize;
+            modes.rotate_left(turn);
+            if rng.below(2) == 0 {
+                modes.swap(0, 1);
+            }
+            Policy { modes, ..Policy::default() }
+        };
+        let (home, agents, foreign) = (policy(), policy(), policy());
+        let mobile = mobile_node::Policies {
+            home_agent: Some(policy()),
+            foreign_agents: Some(policy()),
+            serving_managers: None,
+        };
+        let home_agents = Some(policy());
+        Self {
+            home: home_agent::Policies { mobile_nodes: home, foreign_agents: agents },
+            foreign: foreign_agent::Policies { mobile_nodes: foreign, serving_manager: false, home_agents },
+            mobile,
+        }
+    }
+
+    /// True if somebody offers or insists on something: then keys may be made that the key distribution centre knows
+    /// nothing of.
+    #[must_use]
+    pub fn negotiate(&self) -> bool {
+        *self != Self::default()
+    }
 }
 
 impl Plan {
@@ -207,6 +267,7 @@ impl Plan {
             home: Offer::draw(rng),
             offers: (0..foreign_agents).map(|_| Offer::draw(rng)).collect(),
             wishes: (0..mobile_nodes).map(|_| Wish::draw(rng)).collect(),
+            policies: Policies::draw(seed),
             lifetime,
             simultaneous,
             unnumbered,

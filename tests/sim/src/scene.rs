@@ -14,7 +14,7 @@ use crate::{
     check,
     network::Message,
     nodes::home_address,
-    plan::{Action, Inform, Offer, Place, Plan, Weather},
+    plan::{Action, Inform, Offer, Place, Plan, Policies, Weather},
     world::{Party, World},
 };
 
@@ -30,6 +30,12 @@ impl Scene {
     /// Starts a home agent, its key distribution centre, these foreign agents, and mobile nodes that are nowhere.
     #[must_use]
     pub fn new(mobile_nodes: usize, foreign_agents: usize) -> Self {
+        Self::negotiating(mobile_nodes, foreign_agents, Policies::default())
+    }
+
+    /// The same, with what everybody allows for associations.
+    #[must_use]
+    pub fn negotiating(mobile_nodes: usize, foreign_agents: usize, policies: Policies) -> Self {
         let plan = Plan {
             mobile_nodes,
             foreign_agents,
@@ -38,6 +44,7 @@ impl Scene {
             offers: Vec::new(),
             wishes: Vec::new(),
             inform: Inform::Always,
+            policies,
             lifetime: 600,
             simultaneous: 0,
             unnumbered: 0,

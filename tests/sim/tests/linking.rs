@@ -8,7 +8,7 @@
 
 use std::{collections::HashMap, sync::LazyLock, time::Duration};
 
-use sim::{Action, Inform, Offer, Place, Plan, Recorded, Way, Weather};
+use sim::{Action, Inform, Offer, Place, Plan, Policies, Recorded, Way, Weather};
 
 const REGISTRATIONS: usize = 10_000;
 const AGENTS: usize = 20;
@@ -26,6 +26,7 @@ fn roaming(node: usize) -> Vec<Recorded> {
         home: Offer::default(),
         offers: vec![],
         wishes: vec![],
+        policies: Policies::default(),
         lifetime: 600,
         simultaneous: 0,
         unnumbered: 0,

@@ -14,6 +14,12 @@ pub fn derive<const N: usize>(key: &Key, shared: Option<&[u8; 32]>, label: &str,
     expand(&Hkdf::<Sha256>::new(Some(key.expose()), shared.unwrap_or(&[0; 32])), label, [context])
 }
 
+/// 32 bytes of a secret of any length: extract with 32 zero bytes as salt, and expand as [`derive()`] does.
+#[must_use]
+pub fn extract(secret: &[u8], label: &str, context: &[u8]) -> Key {
+    Key::new(expand(&Hkdf::<Sha256>::new(Some(&[0; 32]), secret), label, [context]))
+}
+
 /// What extract gives of a key without a shared secret, kept by whoever derives from that key again and again.
 pub struct Root(Key);
 
@@ -35,6 +41,20 @@ impl Root {
             .unwrap_or_else(|_| Hkdf::<Sha256>::new(Some(self.0.expose()), &[]));
         expand(&hkdf, label, context)
     }
+}
+
+/// 32 bytes of a seed that is uniform already: HKDF's expand alone, with the label as all of its information.
+#[must_use]
+pub fn part_of(seed: &Key, label: &str) -> Key {
+    let mut part = [0; 32];
+    // Of the length of a hash, so that it cannot be refused; the fallback is never taken.
+    let hkdf = Hkdf::<Sha256>::from_prk(seed.expose())
+        .unwrap_or_else(|_| Hkdf::<Sha256>::new(Some(seed.expose()), &[]));
+    let expanded = hkdf.expand(label.as_bytes(), &mut part);
+    debug_assert!(expanded.is_ok());
+    let key = Key::new(part);
+    crate::wipe(&mut part);
+    key
 }
 
 /// Most parts of a context.
@@ -84,6 +104,21 @@ mod tests {
         assert_eq!(Root::of(&key).derive::<32, 3>("label", [b"first ", b"and", b" second"]), whole);
         assert_ne!(Root::of(&key).derive::<32, 2>("label", [b"first ", b"and"]), whole);
         assert_ne!(Root::of(&Key::new([2; 32])).derive::<32, 1>("label", [b"first and second"]), whole);
+    }
+
+    #[test]
+    fn a_secret_of_32_bytes_gives_what_a_key_of_zeros_derives_from_it() {
+        let derived: [u8; 32] = derive(&Key::new([0; 32]), Some(&[7; 32]), "label", b"context");
+        assert!(*extract(&[7; 32], "label", b"context").expose() == derived);
+        assert!(*extract(&[7; 33], "label", b"context").expose() != derived);
+    }
+
+    #[test]
+    fn a_part_of_a_seed_is_the_first_block_of_expand() {
+        // RFC 5869 appendix A.1 has the pseudo-random key; the first block is HMAC(key, label, 1).
+        let seed = Key::from_hex("077709362c2e32df0ddc3f0dc47bba6390b6c73bb50f9c3122ec844ad7c2b3e5").unwrap();
+        assert_eq!(*part_of(&seed, "mn-ha").expose(), crate::hmac(&seed, &[b"mn-ha", &[1]]));
+        assert!(part_of(&seed, "mn-ha") != part_of(&seed, "fa-ha"));
     }
 
     #[test]

@@ -37,6 +37,11 @@ impl Rng {
         Key::new(self.array())
     }
 
+    /// The source itself, for algorithms that draw on their own.
+    pub(crate) const fn source(&mut self) -> &mut ChaCha20Rng {
+        &mut self.0
+    }
+
     /// 32 random bits.
     pub fn u32(&mut self) -> u32 {
         self.0.next_u32()

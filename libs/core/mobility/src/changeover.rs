@@ -159,6 +159,7 @@ pub fn receiving(associations: &[Association], kind: AssociationKind, inbound: S
 #[cfg(test)]
 mod tests {
     use crypto::Key;
+    use record::Suite;
 
     use super::*;
 
@@ -174,6 +175,7 @@ mod tests {
             kind,
             inbound: Spi(inbound),
             outbound: Spi(inbound + 1000),
+            suite: Suite::default(),
             key: Key::new([1; 32]),
             own: "".into(),
             peer: "".into(),

@@ -18,6 +18,7 @@ mod grant;
 mod inform;
 mod keepalive;
 mod limit;
+mod negotiate;
 mod offer;
 mod pending;
 mod plain;
@@ -48,6 +49,7 @@ use self::{
     inform::Informed,
     keepalive::Keepalive,
     limit::{Budget, Gate},
+    negotiate::{Talks, Values},
     pending::Pendings,
     reply::Work,
     shares::Shares,
@@ -56,6 +58,7 @@ use self::{
 pub use self::{
     counting::{Counted, Registrations},
     limit::Limits,
+    negotiate::Policies,
     plain::PlainNode,
     visitors::Visit,
 };
@@ -163,6 +166,8 @@ pub struct Config {
     pub keepalive: Duration,
     /// Whether visitors whose registration was revoked are told.
     pub inform: Inform,
+    /// What is allowed for associations that are negotiated.
+    pub negotiation: Policies,
     /// Home agents whose mobile nodes may visit.
     pub home_agents: Vec<HomeAgent>,
     /// Mobile nodes without our extensions may visit too; those named here share an association with us. `None`:
@@ -305,6 +310,8 @@ pub struct ForeignAgent {
     visitors: Visitors,
     /// Of revocations by home agents.
     past: Past,
+    talks: Talks,
+    values: Values,
     dismissals: Dismissals,
     informed: Informed,
     work: BTreeMap<Ticket, Work>,
@@ -332,6 +339,8 @@ impl ForeignAgent {
             pendings: Pendings::default(),
             visitors: Visitors::default(),
             past: Past::default(),
+            talks: Talks::default(),
+            values: Values::default(),
             dismissals: Dismissals::restored(state.revocations, now),
             informed: Informed::default(),
             work: BTreeMap::new(),
@@ -394,6 +403,7 @@ impl ForeignAgent {
         for home in self.homes.values_mut() {
             home.shares.erase(now.mono);
         }
+        self.values.erase(now.mono);
         self.past.erase(now.mono);
         self.erase_associations(now);
     }
@@ -403,7 +413,7 @@ impl ForeignAgent {
         let shares = self.homes.values().filter_map(|home| home.shares.deadline()).min();
         let kept = earliest(self.visitors.deadline(), earliest(shares, self.past.deadline()));
         let kept = earliest(kept, earliest(self.dismissals.deadline(), self.informed.deadline()));
-        let kept = earliest(kept, self.keepalive_deadline());
+        let kept = earliest(kept, earliest(self.keepalive_deadline(), self.values.deadline()));
         earliest(beacons, earliest(self.pendings.deadline(), kept))
     }
 }

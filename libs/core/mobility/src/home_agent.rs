@@ -18,6 +18,7 @@ mod credential;
 mod intake;
 mod limits;
 mod names;
+mod negotiate;
 mod pending;
 mod plain;
 mod realm;
@@ -32,8 +33,10 @@ mod tests;
 use std::{collections::BTreeSet, net::Ipv4Addr, sync::Arc, time::Duration};
 
 use crypto::{Cipher, Key, Rng};
-use record::{Binding, Change, CommitError, Nai, RealmKey, Seen, State, Subscriber, Tunnel};
+use record::{AssociationKind, Binding, Change, CommitError, Nai, RealmKey, Seen, State, Subscriber, Tunnel};
 pub use sa::Unfinished;
+
+pub use self::negotiate::{Exchanged, Exchanges, Policies};
 use sa::{AgentPath, Exchange};
 use sansio::{Datagram, Input, Instant, LinkAddress, LinkId, Machine, Now, Outbox, Output, earliest};
 use wire::mip::{Spi, registration::Identification};
@@ -46,6 +49,7 @@ use self::{
     configure::Paths,
     counting::Figures,
     limits::Gate,
+    negotiate::Talks,
     pending::Pending,
     plain::PlainNodes,
     realm::Realm,
@@ -120,6 +124,8 @@ pub struct Config {
     pub home_addresses: Option<Pool>,
     /// How much of it may be used by whom.
     pub limits: Limits,
+    /// What is allowed for associations that are negotiated.
+    pub negotiation: Policies,
     /// Foreign agents.
     pub neighbours: Vec<Neighbour>,
 }
@@ -136,12 +142,17 @@ pub struct Pool {
     pub never: Vec<Ipv4Addr>,
 }
 
-/// KEY 1, and KEY 2 and KEY 3 through a foreign agent, fresh from the key distribution centre.
+/// Keys of one registration, fresh from the key distribution centre.
+#[derive(Default)]
 pub struct Keys {
-    /// KEY 1.
-    pub key1: Key,
-    /// KEY 2 and KEY 3.
-    pub with_agent: Option<(Key, Key)>,
+    /// KEY 1, if it was asked for.
+    pub key1: Option<Key>,
+    /// KEY 2, if it was asked for.
+    pub key2: Option<Key>,
+    /// KEY 3, if it was asked for.
+    pub key3: Option<Key>,
+    /// What those are made of for which that was asked.
+    pub seed: Option<Key>,
     /// The exchange of [`Effect::AskKdc`], if whoever asked finished it meanwhile.
     pub exchange: Option<Exchange>,
 }
@@ -163,6 +174,13 @@ pub enum Request {
         ticket: Ticket,
         /// Committed, or nothing of it was.
         result: Result<(), CommitError>,
+    },
+    /// An [`Effect::Exchange`] was done.
+    Exchanged {
+        /// Of which.
+        ticket: Ticket,
+        /// What came of it.
+        results: Exchanged,
     },
     /// The key distribution centre answers a [`Effect::AskKdc`].
     Keys {
@@ -222,11 +240,15 @@ pub struct KeyRequest {
     pub care_of: Ipv4Addr,
     /// Seconds the keys live.
     pub lifetime: u16,
-    /// KEY 1: index inbound at the mobile node, at the home agent.
-    pub key1: (Spi, Spi),
-    /// KEY 2: inbound at the foreign agent, at the home agent. KEY 3: inbound at the mobile node, at the
-    /// foreign agent.
-    pub with_agent: Option<((Spi, Spi), (Spi, Spi))>,
+    /// KEY 1: index inbound at the mobile node, at the home agent. None of the three is asked for if its ends make it
+    /// without anybody's help.
+    pub key1: Option<(Spi, Spi)>,
+    /// KEY 2: inbound at the foreign agent, at the home agent.
+    pub key2: Option<(Spi, Spi)>,
+    /// KEY 3: inbound at the mobile node, at the foreign agent.
+    pub key3: Option<(Spi, Spi)>,
+    /// Which of them their ends make of a seed.
+    pub seeded: Vec<AssociationKind>,
 }
 
 /// One way to a mobile node.
@@ -282,6 +304,13 @@ pub enum Effect {
         /// Whose.
         nai: Nai,
     },
+    /// Work at exchanges and answer [`Request::Exchanged`].
+    Exchange {
+        /// Comes back with the answer.
+        ticket: Ticket,
+        /// Which.
+        exchanges: Exchanges,
+    },
     /// Ask for keys and answer [`Request::Keys`].
     AskKdc {
         /// Names the answer.
@@ -327,6 +356,7 @@ pub struct HomeAgent {
     realm: Realm,
     plain_nodes: PlainNodes,
     reused: Reused,
+    talks: Talks,
     following: Following,
     bindings: Bindings,
     revocations: Revocations,
@@ -365,6 +395,7 @@ impl HomeAgent {
             known: Roster::default(),
             names: Names::default(),
             reused: Reused::default(),
+            talks: Talks::default(),
             following: Following::default(),
             bindings: Bindings::default(),
             revocations: Revocations::default(),
@@ -476,6 +507,7 @@ impl Machine for HomeAgent {
                 }
             }
             Input::Request(Request::Persisted { ticket, result }) => self.persisted(ticket, result, now),
+            Input::Request(Request::Exchanged { ticket, results }) => self.exchanged(ticket, results, now),
             Input::Request(Request::Keys { ticket, result }) => self.keys(ticket, result, now),
             Input::Request(Request::Subscribers { changed, realm_keys, cursor, complete }) => {
                 self.take_over(Batch { changed, realm_keys, cursor, complete }, now);

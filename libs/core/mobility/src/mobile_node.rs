@@ -17,6 +17,7 @@ mod keepalive;
 mod links;
 mod movement;
 mod naming;
+mod negotiate;
 mod register;
 mod reply;
 mod request;
@@ -36,6 +37,7 @@ use sa::{MobileHome, Offer};
 use sansio::{Datagram, Input, Instant, LinkAddress, LinkId, Machine, Now, Outbox, Output, earliest};
 use wire::mip::{Spi, ours::Numbers};
 
+pub use self::negotiate::Policies;
 use self::{
     clock::Timestamps,
     links::Link,
@@ -87,6 +89,8 @@ pub struct Config {
     pub revocation: bool,
     /// Longest time between keepalives in a UDP tunnel (RFC 3519 section 4.9: 110 s).
     pub keepalive: Duration,
+    /// What is offered for associations.
+    pub negotiation: Policies,
 }
 
 /// What its owner may wish otherwise while it runs: from the next request on.

@@ -4,9 +4,9 @@
 
 use std::net::Ipv4Addr;
 
-use crypto::{Cipher, Rng};
+use crypto::Rng;
 use record::{Association, AssociationKind};
-use sa::{End, association_auth, association_seal, put_sealed};
+use sa::{Authenticator, End, association_seal, put_sealed};
 use wire::{
     Error, Writer,
     mip::{
@@ -62,7 +62,8 @@ impl<'a> Revoker<'a> {
         fixed.emit(&mut w);
         let head = (Subtype::IP, ip_owner::HOST, self.index(true));
         let (key, plain) = (association_seal(self.key, self.end, true), home_address.octets());
-        put_sealed(&mut w, Revocation::LEN, numbers, head, (Cipher::Aes256Gcm, &key), rng, &plain)?;
+        let cipher = self.key.suite.encryption;
+        put_sealed(&mut w, Revocation::LEN, numbers, head, (cipher, &key), rng, &plain)?;
         Ok(self.signed(w))
     }
 
@@ -76,7 +77,7 @@ impl<'a> Revoker<'a> {
 
     fn signed(&self, mut w: Writer) -> Vec<u8> {
         open_authentication(&mut w, self.extension(), self.index(true), AUTHENTICATOR);
-        let authenticator = crypto::hmac(&association_auth(self.key, self.end, true), &[w.bytes()]);
+        let authenticator = Authenticator::sending(self.key, self.end).authenticate(w.bytes());
         w.put(&authenticator);
         w.into_bytes()
     }
@@ -85,9 +86,9 @@ impl<'a> Revoker<'a> {
     #[must_use]
     pub fn verifies(&self, message: &Message<'_>) -> bool {
         let claim = &message.authentication;
-        let key = association_auth(self.key, self.end, false);
-        let named = message.kind == self.extension() && claim.spi == self.index(false);
-        named && crypto::verify_hmac(&key, &[message.covered()], claim.authenticator)
+        let authenticator = Authenticator::receiving(self.key, self.end);
+        let named = message.kind == self.extension() && claim.spi == authenticator.spi();
+        named && authenticator.verify(message.covered(), claim.authenticator)
     }
 
     /// The home address in a revocation; `None` if it is missing, in clear or does not open.
@@ -99,7 +100,7 @@ impl<'a> Revoker<'a> {
             return None;
         }
         let (key, additional) = (association_seal(self.key, self.end, false), message.additional(held));
-        let plain = crypto::aead::open(Cipher::Aes256Gcm, &key, &additional, protected.info)?;
+        let plain = crypto::aead::open(self.key.suite.encryption, &key, &additional, protected.info)?;
         parse_ip(&plain).ok()
     }
 }
@@ -107,6 +108,7 @@ impl<'a> Revoker<'a> {
 #[cfg(test)]
 mod tests {
     use crypto::Key;
+    use record::Suite;
     use wire::mip::ours::DOCUMENTATION_VENDOR as VENDOR;
 
     use super::*;
@@ -122,6 +124,7 @@ mod tests {
             kind,
             inbound: Spi(1000),
             outbound: Spi(2000),
+            suite: Suite::default(),
             key: Key::new([1; 32]),
             own: "fa@visited.example".into(),
             peer: "ha@home.example".into(),

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use crypto::Key;
 use wire::mip::Spi;
 
+use crate::Suite;
+
 /// Between whom.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum AssociationKind {
@@ -24,6 +26,16 @@ impl AssociationKind {
             Self::Key1 => "KEY 1",
             Self::Key2 => "KEY 2",
             Self::Key3 => "KEY 3",
+        }
+    }
+
+    /// The two ends in short: the label of their part of a seed.
+    #[must_use]
+    pub const fn pair(self) -> &'static str {
+        match self {
+            Self::Key1 => "mn-ha",
+            Self::Key2 => "fa-ha",
+            Self::Key3 => "mn-fa",
         }
     }
 
@@ -49,8 +61,7 @@ impl AssociationKind {
     }
 }
 
-/// One security association as its owner sees it. Algorithms: AES-256-GCM and HKDF-SHA-256, the one suite
-/// until associations are negotiated.
+/// One security association as its owner sees it.
 pub struct Association {
     /// Between whom.
     pub kind: AssociationKind,
@@ -58,6 +69,8 @@ pub struct Association {
     pub inbound: Spi,
     /// Index of what the owner sends.
     pub outbound: Spi,
+    /// Algorithms, and how the key was made.
+    pub suite: Suite,
     /// The key.
     pub key: Key,
     /// The owner's name; names are shared, for many associations have the same.
@@ -83,6 +96,7 @@ impl Association {
             kind: self.kind,
             inbound: self.inbound,
             outbound: self.outbound,
+            suite: self.suite,
             key: self.key.duplicate(),
             own: self.own.clone(),
             peer: self.peer.clone(),

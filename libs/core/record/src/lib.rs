@@ -11,6 +11,7 @@ mod grant;
 mod name;
 mod revocation;
 mod subscriber;
+mod suite;
 mod visitor;
 
 pub use association::{Association, AssociationKind};
@@ -20,4 +21,5 @@ pub use grant::{AuditEntry, Grant, GrantKey, HomeAgent};
 pub use name::{Nai, NaiError};
 pub use revocation::{Revocation, RevocationSupport};
 pub use subscriber::{Plain, RealmKey, RetiringKey, Seen, Subscriber, SubscriberState};
+pub use suite::{Mode, Suite};
 pub use visitor::{MobileNodeState, Visitor};

@@ -90,4 +90,11 @@ impl AgentPath {
     pub fn reply_key(&self, t2: &Transcript, exchange: Option<&Exchange>) -> Key {
         derive_answer((&self.key, &self.root), Label::Seal(Way::HaFa), &self.context, t2, exchange)
     }
+
+    /// KEY 2 of an exchange of public values in the request with transcript T2 and its reply.
+    #[must_use]
+    pub fn stateless_key(&self, t2: &Transcript, shared: &Key) -> Key {
+        let context = [self.context.as_slice(), &t2.0].concat();
+        Key::new(kdf::derive(&self.key, Some(shared.expose()), Label::Key2.name(), &context))
+    }
 }

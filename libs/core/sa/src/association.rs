@@ -1,7 +1,8 @@
 //! What KEY 1, KEY 2 and KEY 3 give (docs/wire.md, key schedule): keys of their own for each direction and each index.
 
-use crypto::{Key, kdf};
+use crypto::{Integrity, Key, kdf};
 use record::{Association, AssociationKind};
+use wire::mip::Spi;
 
 use crate::{Label, Way, schedule::derive};
 
@@ -13,6 +14,53 @@ pub enum End {
     First,
     /// The home agent, or the foreign agent in KEY 3.
     Second,
+}
+
+/// Authenticates one direction of an association, with the algorithm that was agreed on.
+pub struct Authenticator {
+    spi: Spi,
+    integrity: Integrity,
+    key: Key,
+}
+
+impl Authenticator {
+    /// Of what this end sends.
+    #[must_use]
+    pub fn sending(association: &Association, end: End) -> Self {
+        Self {
+            spi: association.outbound,
+            integrity: association.suite.integrity,
+            key: association_auth(association, end, true),
+        }
+    }
+
+    /// Of what this end receives.
+    #[must_use]
+    pub fn receiving(association: &Association, end: End) -> Self {
+        Self {
+            spi: association.inbound,
+            integrity: association.suite.integrity,
+            key: association_auth(association, end, false),
+        }
+    }
+
+    /// The index that names it on the wire.
+    #[must_use]
+    pub const fn spi(&self) -> Spi {
+        self.spi
+    }
+
+    /// The authenticator over `covered`.
+    #[must_use]
+    pub fn authenticate(&self, covered: &[u8]) -> [u8; 32] {
+        self.integrity.authenticate(&self.key, &[covered])
+    }
+
+    /// True if `authenticator` is that over `covered`, compared in constant time.
+    #[must_use]
+    pub fn verify(&self, covered: &[u8], authenticator: &[u8]) -> bool {
+        self.integrity.verify(&self.key, &[covered], authenticator)
+    }
 }
 
 /// The key that authenticates what an end of an association sends (`sending`) or receives.
@@ -51,7 +99,7 @@ fn of_association(association: &Association, end: End, sending: bool, label: fn(
 
 #[cfg(test)]
 mod tests {
-    use wire::mip::Spi;
+    use record::Suite;
 
     use super::*;
 
@@ -60,6 +108,7 @@ mod tests {
             kind,
             inbound: Spi(1000),
             outbound: Spi(2000),
+            suite: Suite::default(),
             key: Key::new([1; 32]),
             own: "first@home.example".into(),
             peer: "second@visited.example".into(),

@@ -28,6 +28,12 @@ pub enum Label {
     Spi,
     /// Seals a request that names its sender by the realm's key.
     SealRealm,
+    /// Makes KEY 1 of an exchange.
+    Key1,
+    /// Makes KEY 2 of an exchange.
+    Key2,
+    /// Makes KEY 3 of an exchange.
+    Key3,
 }
 
 impl Label {
@@ -47,6 +53,9 @@ impl Label {
         Self::Seal(Way::FaMn),
         Self::Spi,
         Self::SealRealm,
+        Self::Key1,
+        Self::Key2,
+        Self::Key3,
     ];
 
     /// The label as it goes into the derivation.
@@ -67,6 +76,9 @@ impl Label {
             Self::Seal(Way::FaMn) => "seal fa>mn",
             Self::Spi => "spi",
             Self::SealRealm => "seal realm",
+            Self::Key1 => "key1",
+            Self::Key2 => "key2",
+            Self::Key3 => "key3",
         }
     }
 }

@@ -9,6 +9,7 @@ mod association;
 mod issue;
 mod label;
 mod mobile;
+pub mod negotiation;
 mod nonce;
 mod plain;
 mod proof;
@@ -17,9 +18,9 @@ mod schedule;
 mod share;
 
 pub use agents::AgentPath;
-pub use association::{End, association_auth, association_seal};
+pub use association::{Authenticator, End, association_auth, association_seal};
 pub use issue::{
-    KeyInfo, LIFETIME_FOREVER, SUITE, Suite, key_extension, open_keys, put_key, put_key_with, take_key,
+    KeyInfo, LIFETIME_FOREVER, Material, Own, key_extension, open_keys, put_key, put_key_with, take_key,
     visit_name,
 };
 pub use label::{Label, Way};

@@ -119,4 +119,11 @@ impl MobileHome {
     pub fn reply_key(&self, t1: &Transcript, exchange: Option<&Exchange>) -> Key {
         derive_answer((&self.key0, &self.root), Label::Seal(Way::HaMn), &self.context, t1, exchange)
     }
+
+    /// KEY 1 of an exchange of public values in the request with transcript T1 and its reply.
+    #[must_use]
+    pub fn stateless_key(&self, t1: &Transcript, shared: &Key) -> Key {
+        let context = [self.context.as_slice(), &t1.0].concat();
+        Key::new(kdf::derive(&self.key0, Some(shared.expose()), Label::Key1.name(), &context))
+    }
 }

@@ -11,6 +11,7 @@ mod writer;
 pub mod checksum;
 pub mod ip;
 pub mod mip;
+pub mod negotiation;
 
 pub use error::Error;
 pub use reader::Reader;

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, net::Ipv4Addr, sync::Arc};
 use crypto::{Cipher, Key};
 use record::{
     Association, AssociationKind, Binding, HomeAgent, Nai, Plain, RealmKey, RetiringKey, Seen, State,
-    Subscriber, SubscriberState, Visitor,
+    Subscriber, SubscriberState, Suite, Visitor,
 };
 use sqlx::{Connection as _, SqliteConnection, sqlite::SqliteRow};
 use wire::mip::Spi;
@@ -284,10 +284,15 @@ fn visitor(row: &Reading<'_>, associations: &mut Associations<Ipv4Addr>) -> Resu
 /// An association of what `of` names.
 pub(crate) fn association(table: &str, row: &Reading<'_>, vault: &Vault) -> Result<Association, ReadError> {
     let kind = AssociationKind::from_number(row.number("kind")?);
+    let suite = match row.optional_column::<&[u8]>("suite")? {
+        None => Some(Suite::default()),
+        Some(octets) => octets.try_into().ok().and_then(Suite::from_octets),
+    };
     let mut association = Association {
         kind: kind.ok_or_else(|| row.damaged("the kind of key is unknown"))?,
         inbound: Spi(row.number("inbound_spi")?),
         outbound: Spi(row.number("outbound_spi")?),
+        suite: suite.ok_or_else(|| row.damaged("the suite is unknown"))?,
         key: Key::new([0; Key::LEN]),
         own: row.column::<&str>("own")?.into(),
         peer: row.column::<&str>("peer")?.into(),

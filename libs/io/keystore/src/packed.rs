@@ -13,7 +13,7 @@ use std::{
 
 use crypto::{Key, Rng};
 use futures_util::TryStreamExt as _;
-use record::{Association, AssociationKind, Binding, Nai, RevocationSupport, Tunnel};
+use record::{Association, AssociationKind, Binding, Nai, RevocationSupport, Suite, Tunnel};
 use sqlx::{SqliteConnection, sqlite::SqliteRow};
 use wire::{Reader, Writer, mip::Spi};
 use zeroize::Zeroizing;
@@ -27,10 +27,11 @@ use crate::{
 };
 
 const TABLE: &str = "bindings";
-/// How it is packed.
-const FORM: u8 = 1;
+/// How it is packed: since associations have suites, and before.
+const FORM: u8 = 2;
+const WITHOUT_SUITES: u8 = 1;
 /// Octets of a packed association at most, and of what stands in front of the names and associations.
-const ASSOCIATION: usize = 72;
+const ASSOCIATION: usize = 80;
 const FRONT: usize = 64;
 
 const REVERSE_TUNNEL: u8 = 1;
@@ -98,7 +99,8 @@ fn pack(of: &Binding) -> Zeroizing<Vec<u8>> {
     w.u16(of.lifetime).u64(of.granted);
     w.u8(u8::try_from(of.associations.len()).unwrap_or(u8::MAX));
     for a in &of.associations {
-        w.u8(a.kind.number()).u32(a.inbound.0).u32(a.outbound.0).put(a.key.expose());
+        w.u8(a.kind.number()).put(&a.suite.octets());
+        w.u32(a.inbound.0).u32(a.outbound.0).put(a.key.expose());
         w.u8(names.index(&a.own)).u8(names.index(&a.peer)).u64(a.made).u64(a.ends);
         w.u8(flag(a.confirmed, CONFIRMED) | flag(a.retires.is_some(), RETIRES));
         if let Some(retires) = a.retires {
@@ -131,7 +133,8 @@ fn unpack(
     shared: &mut Shared,
 ) -> Option<Binding> {
     let mut r = Reader::new(packed);
-    if r.u8().ok()? != FORM {
+    let form = r.u8().ok()?;
+    if !matches!(form, FORM | WITHOUT_SUITES) {
         return None;
     }
     let mut names = vec![nai.shared()];
@@ -162,6 +165,10 @@ fn unpack(
     let mut associations = Vec::with_capacity(count.into());
     for _ in 0..count {
         let kind = AssociationKind::from_number(r.u8().ok()?)?;
+        let suite = match form {
+            WITHOUT_SUITES => Suite::default(),
+            _ => Suite::from_octets(r.array().ok()?)?,
+        };
         let (inbound, outbound) = (Spi(r.u32().ok()?), Spi(r.u32().ok()?));
         let key = Key::from_slice(r.take(Key::LEN).ok()?)?;
         let (own, peer) = (name(r.u8().ok()?)?, name(r.u8().ok()?)?);
@@ -172,6 +179,7 @@ fn unpack(
             kind,
             inbound,
             outbound,
+            suite,
             key,
             own,
             peer,
@@ -430,6 +438,9 @@ fn old_binding(row: &Reading<'_>, associations: &mut Associations<BindingId>) ->
 
 #[cfg(test)]
 mod tests {
+    use record::Mode;
+    use wire::mip::share::Group;
+
     use super::*;
 
     fn association(kind: AssociationKind, inbound: u32, peer: &str, retires: Option<u64>) -> Association {
@@ -437,6 +448,7 @@ mod tests {
             kind,
             inbound: Spi(inbound),
             outbound: Spi(inbound + 1),
+            suite: Suite { mode: Mode::Stateless, group: Group::X25519, ..Suite::default() },
             key: Key::new([7; 32]),
             own: "ha@home.example".into(),
             peer: peer.into(),

@@ -27,8 +27,8 @@ pub struct GrantFilter {
     pub live_at: Option<u64>,
     /// Those that end after this time, in seconds since 1970, revoked or not.
     pub ends_after: Option<u64>,
-    /// Those issued at this time or later, in seconds since 1970. Saves looking at all that are older, as far as numbers
-    /// rise with time.
+    /// Those issued at this time or later, in seconds since 1970, and what has a higher number than one of them. Saves
+    /// looking at all that are older.
     pub issued_since: u64,
     /// Those with a higher number, for the next page.
     pub after: u64,
@@ -51,14 +51,14 @@ impl GrantFilter {
                 query.push_bind(signed(newest));
                 query
                     .push(" UNION ALL SELECT earlier FROM chain JOIN grants ON id = number WHERE earlier > ");
-                query.push_bind(signed(self.after)).push(" AND issued >= ");
+                query.push_bind(signed(self.after)).push(" AND clock >= ");
                 query.push_bind(signed(self.issued_since));
                 query.push(") SELECT id AS rowid, grants.* FROM chain JOIN grants ON id = number");
                 query
             }
         };
         query.push(" WHERE id > ").push_bind(signed(self.after));
-        query.push(" AND issued >= ").push_bind(signed(self.issued_since));
+        query.push(" AND clock >= ").push_bind(signed(self.issued_since));
         if self.live_at.is_some() {
             query.push(" AND revoked IS NULL");
         }
@@ -84,7 +84,8 @@ pub(crate) async fn grants(
     rows.iter().map(|row| grant(&Reading::new("grants", row))).collect()
 }
 
-/// The number from which on grants were issued at `time` or later. Numbers rise with time, so few rows are looked at.
+/// The first number at which the clock had reached `time`: none before it was issued then or later. Few rows are looked
+/// at.
 async fn first_since(connection: &mut SqliteConnection, time: u64) -> Result<u64, ReadError> {
     let last: Option<i64> =
         sqlx::query_scalar("SELECT max(id) FROM grants").fetch_one(&mut *connection).await?;
@@ -93,12 +94,12 @@ async fn first_since(connection: &mut SqliteConnection, time: u64) -> Result<u64
         let middle = low + (high - low) / 2;
         // The one at the middle or above it; there is one, because the middle is not above the last.
         let row: (i64, i64) =
-            sqlx::query_as("SELECT id, issued FROM grants WHERE id >= ?1 ORDER BY id LIMIT 1")
+            sqlx::query_as("SELECT id, clock FROM grants WHERE id >= ?1 ORDER BY id LIMIT 1")
                 .bind(signed(middle))
                 .fetch_one(&mut *connection)
                 .await?;
-        let (id, issued) = (row.0.cast_unsigned(), row.1.cast_unsigned());
-        if issued >= time {
+        let (id, clock) = (row.0.cast_unsigned(), row.1.cast_unsigned());
+        if clock >= time {
             high = middle;
         } else {
             low = id + 1;
@@ -131,7 +132,12 @@ pub(crate) async fn granted(connection: &mut SqliteConnection, now: u64) -> Resu
     .fetch_all(&mut *connection)
     .await?;
     let lately = rows.iter().map(|row| grant(&Reading::new("grants", row))).collect::<Result<_, _>>()?;
-    let from = first_since(connection, shown.saturating_sub(LONGEST)).await?;
+    let last: Option<i64> = sqlx::query_scalar("SELECT clock FROM grants ORDER BY id DESC LIMIT 1")
+        .fetch_optional(&mut *connection)
+        .await?;
+    // A clock that is ahead today may be right tomorrow.
+    let reached = now.min(last.unwrap_or_default().cast_unsigned());
+    let from = first_since(connection, reached.saturating_sub(SHOWN + LONGEST)).await?;
     let rows =
         sqlx::query("SELECT max(id) AS rowid, nai FROM grants WHERE id >= ?1 GROUP BY nai ORDER BY nai")
             .bind(signed(from))

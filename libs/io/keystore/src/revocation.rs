@@ -95,8 +95,8 @@ const PUT: &str = "INSERT INTO revocations (registration, home_address, care_of,
 const REMOVE: &str = "DELETE FROM revocations WHERE registration = ?1";
 
 const PUT_ASSOCIATION: &str = "INSERT INTO revocation_associations (registration, position, kind,
-        inbound_spi, outbound_spi, sealed_key, own, peer, made, ends, confirmed, retires)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
+        inbound_spi, outbound_spi, sealed_key, own, peer, made, ends, confirmed, retires, suite)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
 
 const ASSOCIATIONS: &str =
     "SELECT rowid, * FROM revocation_associations WHERE registration = ?1 ORDER BY position";

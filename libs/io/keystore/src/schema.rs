@@ -6,13 +6,15 @@ use sqlx::{
 };
 
 /// Every schema: number, name, statements; the same numbers as the files in migrations/sqlite.
-const MIGRATIONS: [(i64, &str, &str); 6] = [
+const MIGRATIONS: [(i64, &str, &str); 8] = [
     (1, "initial", include_str!("../../../../migrations/sqlite/0001_initial.sql")),
     (2, "rotation", include_str!("../../../../migrations/sqlite/0002_rotation.sql")),
     (3, "revocations", include_str!("../../../../migrations/sqlite/0003_revocations.sql")),
     (4, "addresses", include_str!("../../../../migrations/sqlite/0004_addresses.sql")),
     (5, "compact", include_str!("../../../../migrations/sqlite/0005_compact.sql")),
     (6, "chained_grants", include_str!("../../../../migrations/sqlite/0006_chained_grants.sql")),
+    (7, "grant_clock", include_str!("../../../../migrations/sqlite/0007_grant_clock.sql")),
+    (8, "suites", include_str!("../../../../migrations/sqlite/0008_suites.sql")),
 ];
 
 /// The newest schema known.

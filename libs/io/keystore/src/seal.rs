@@ -6,7 +6,7 @@
 use std::net::Ipv4Addr;
 
 use crypto::{Cipher, Key, Rng, aead, kdf};
-use record::{Association, RealmKey, RetiringKey};
+use record::{Association, RealmKey, RetiringKey, Suite};
 use zeroize::Zeroizing;
 
 /// Where a sealed value stands: table, column and row, each with its length before it.
@@ -53,13 +53,15 @@ impl Place {
     /// edit of its row.
     pub(crate) fn association(table: &str, owner: &[&str], position: i64, of: &Association) -> Self {
         let table = Self::new(table, "sealed_key");
-        owner
+        let place = owner
             .iter()
             .fold(table, |place, part| place.with(part.as_bytes()))
             .with(&position.to_be_bytes())
             .with(&[of.kind.number()])
             .with(&of.inbound.0.to_be_bytes())
-            .with(&of.outbound.0.to_be_bytes())
+            .with(&of.outbound.0.to_be_bytes());
+        // As it was before there were others.
+        if of.suite == Suite::default() { place } else { place.with(&of.suite.octets()) }
     }
 
     /// A binding, whole.
@@ -137,6 +139,7 @@ mod tests {
             kind: AssociationKind::Key1,
             inbound: Spi(600),
             outbound: Spi(601),
+            suite: Suite::default(),
             key: Key::new([9; 32]),
             own: "ha@home.example".into(),
             peer: "traveller-one@home.example".into(),

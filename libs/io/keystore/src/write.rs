@@ -218,6 +218,7 @@ impl<'a> Changes<'a> {
             let mut values: Vec<&dyn ToSql> = owner.iter().map(|part| part as &dyn ToSql).collect();
             let (kind, made, ends) = (of.kind.number(), signed(of.made), signed(of.ends));
             let (own, peer, retires) = (&*of.own, &*of.peer, of.retires.map(signed));
+            let suite = of.suite.octets();
             values.extend_from_slice(params![
                 position,
                 kind,
@@ -230,6 +231,7 @@ impl<'a> Changes<'a> {
                 ends,
                 of.confirmed,
                 retires,
+                suite,
             ]);
             self.run(sql, &*values)?;
         }
@@ -250,7 +252,11 @@ impl<'a> Changes<'a> {
             grant::pack(&of.keys),
             of.earlier.map(signed),
         ];
-        self.run(PUT_GRANT, values)
+        if self.execute(ADD_GRANT, values)? == 0 {
+            self.run(REPLACE_GRANT, values)?;
+            self.run(TURN_CLOCK, [signed(of.id), signed(of.issued)])?;
+        }
+        Ok(())
     }
 
     fn append_audit(&mut self, of: &AuditEntry) -> Result<(), Stop> {
@@ -327,17 +333,26 @@ const PUT_VISITOR: &str =
 const REMOVE_VISITOR: &str = "DELETE FROM visitors WHERE home_address = ?1";
 
 const PUT_VISITOR_ASSOCIATION: &str = "INSERT INTO visitor_associations (home_address, position, kind,
-        inbound_spi, outbound_spi, sealed_key, own, peer, made, ends, confirmed, retires)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
+        inbound_spi, outbound_spi, sealed_key, own, peer, made, ends, confirmed, retires, suite)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
 
 const PUT_SEQUENCE: &str = "INSERT INTO sequences (link, below) VALUES (?1, ?2)
     ON CONFLICT (link) DO UPDATE SET below = ?2";
 
-const PUT_GRANT: &str =
-    "INSERT INTO grants (id, request, nai, home_agent, foreign_agent, care_of, issued, ends, revoked, keys, earlier)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
-    ON CONFLICT (id) DO UPDATE SET request = ?2, nai = ?3, home_agent = ?4, foreign_agent = ?5, care_of = ?6,
-        issued = ?7, ends = ?8, revoked = ?9, keys = ?10, earlier = ?11";
+/// Changes no row if there is one of that number.
+const ADD_GRANT: &str =
+    "INSERT INTO grants (id, request, nai, home_agent, foreign_agent, care_of, issued, ends,
+        revoked, keys, earlier, clock)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11,
+        max(?7, coalesce((SELECT clock FROM grants WHERE id < ?1 ORDER BY id DESC LIMIT 1), 0)))
+    ON CONFLICT (id) DO NOTHING";
+
+const REPLACE_GRANT: &str = "UPDATE grants SET request = ?2, nai = ?3, home_agent = ?4, foreign_agent = ?5,
+        care_of = ?6, issued = ?7, ends = ?8, revoked = ?9, keys = ?10, earlier = ?11
+    WHERE id = ?1";
+
+/// One that was issued again has a low number and a late time.
+const TURN_CLOCK: &str = "UPDATE grants SET clock = ?2 WHERE id >= ?1 AND clock < ?2";
 
 const APPEND_AUDIT: &str = "INSERT INTO audit (number, unix_ms, actor, role, action, subject, outcome)
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)

@@ -1,6 +1,6 @@
 //! The player against a home agent that is no more than the functions of `sa`, so that it can also answer wrongly.
 
-use sa::{answer, put_key};
+use sa::{Material, answer, put_key};
 use wire::mip::ours::nai_owner::MOBILE_NODE;
 
 use super::*;
@@ -154,7 +154,8 @@ impl Answer {
 
 fn info(kind: AssociationKind, octet: u8, own: &str, peer: &str, outbound: Spi) -> KeyInfo {
     let (own, peer) = (own.into(), peer.into());
-    KeyInfo { kind, inbound: Spi(700), outbound, lifetime: 600, key: key(octet), own, peer }
+    let (encryption, material) = (Cipher::Aes256Gcm, Material::Key(key(octet)));
+    KeyInfo { kind, inbound: Spi(700), outbound, lifetime: 600, encryption, material, own, peer }
 }
 
 fn put(w: &mut Writer, spi: Spi, seal: &Key, rng: &mut Rng, info: &KeyInfo) {

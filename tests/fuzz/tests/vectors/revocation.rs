@@ -4,7 +4,7 @@ use std::{fs, net::Ipv4Addr, path::Path};
 
 use crypto::Key;
 use mobility::revocation::Revoker;
-use record::{Association, AssociationKind};
+use record::{Association, AssociationKind, Suite};
 use sa::End;
 use wire::mip::{
     Spi,
@@ -31,6 +31,7 @@ fn key2(end: End) -> Association {
         kind,
         inbound,
         outbound,
+        suite: Suite::default(),
         key,
         own: own.into(),
         peer: peer.into(),

@@ -167,7 +167,7 @@ impl Found {
             for held in &part.associations {
                 if let Some(plain) = plain(held) {
                     let info = open_keys(held.protected.content, &plain).unwrap();
-                    self.keys.insert(info.key.fingerprint_hex());
+                    self.keys.extend(info.key().map(Key::fingerprint_hex));
                 }
             }
             if let Some(nai) = part.nai.as_ref().filter(|held| held.protected.sealed).and_then(plain) {

@@ -242,12 +242,14 @@ pub struct Issue {
     pub care_of: String,
     /// Lifetime in seconds.
     pub lifetime: u32,
-    /// Indices of KEY 1.
+    /// Indices of KEY 1; none for a key that its ends make without us.
     pub key1: Option<Pair>,
     /// Indices of KEY 2, with a foreign agent.
     pub key2: Option<Pair>,
     /// Indices of KEY 3, with a foreign agent.
     pub key3: Option<Pair>,
+    /// Which of them their ends make of a seed: 1, 2 or 3.
+    pub seeded: Vec<u32>,
 }
 
 /// What is answered.
@@ -303,9 +305,13 @@ pub struct Issued {
     /// Number of the grant.
     pub id: u64,
     /// Mobile node and home agent.
-    pub key1: Key,
-    /// With a foreign agent: KEY 2 (foreign agent and home agent) and KEY 3 (mobile node and foreign agent).
-    pub key2_and_key3: Option<(Key, Key)>,
+    pub key1: Option<Key>,
+    /// Foreign agent and home agent.
+    pub key2: Option<Key>,
+    /// Mobile node and foreign agent.
+    pub key3: Option<Key>,
+    /// What the keys are made of for which that was asked.
+    pub seed: Option<Key>,
 }
 
 impl Issued {
@@ -313,8 +319,10 @@ impl Issued {
         Self {
             request: self.request,
             id: self.id,
-            key1: self.key1.duplicate(),
-            key2_and_key3: self.key2_and_key3.as_ref().map(|(a, b)| (a.duplicate(), b.duplicate())),
+            key1: self.key1.as_ref().map(Key::duplicate),
+            key2: self.key2.as_ref().map(Key::duplicate),
+            key3: self.key3.as_ref().map(Key::duplicate),
+            seed: self.seed.as_ref().map(Key::duplicate),
         }
     }
 }

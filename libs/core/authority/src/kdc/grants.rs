@@ -24,7 +24,8 @@ pub struct GrantsWanted {
     pub live_at: Option<u64>,
     /// Those that end after this time, in seconds since 1970.
     pub ends_after: u64,
-    /// Those issued at this time or later, in seconds since 1970; none before it can end after `ends_after`.
+    /// Those issued at this time or later, in seconds since 1970; none issued before it ends after `ends_after`. The
+    /// store's clock may have been turned back since: one issued before it may have others before it that count.
     pub issued_since: u64,
 }
 

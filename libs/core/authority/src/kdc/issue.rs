@@ -14,7 +14,7 @@ use std::{
     time::Duration,
 };
 
-use crypto::Key;
+use crypto::{Key, kdf};
 use record::{AssociationKind, Grant, GrantKey, Nai, SubscriberState};
 use sansio::{Instant, Now};
 use wire::mip::Spi;
@@ -36,8 +36,15 @@ struct Checked {
     care_of: Ipv4Addr,
     lifetime: u32,
     request: [u8; 16],
-    key1: Pair,
-    key2_and_key3: Option<(Pair, Pair)>,
+    wanted: Vec<Wanted>,
+}
+
+/// A key that is asked for.
+struct Wanted {
+    kind: AssociationKind,
+    pair: Pair,
+    /// Its ends make it of their part of a seed.
+    seeded: bool,
 }
 
 impl Kdc {
@@ -87,16 +94,16 @@ impl Kdc {
         if let Some(limit) = subscriber.max_lifetime.filter(|limit| ask.lifetime > u32::from(*limit)) {
             return Err(Refusal::LifetimeOfSubscriber { asked: ask.lifetime, limit, nai });
         }
-        let (key1, key2_and_key3) = check_spis(ask, foreign_agent.is_some())?;
+        let wanted = check_spis(ask, foreign_agent.is_some())?;
         let (home_agent, lifetime) = (Arc::clone(&caller.name), ask.lifetime);
-        Ok(Checked { nai, home_agent, foreign_agent, care_of, lifetime, request, key1, key2_and_key3 })
+        Ok(Checked { nai, home_agent, foreign_agent, care_of, lifetime, request, wanted })
     }
 
     fn issue(&mut self, caller: &Caller, checked: &Checked, now: Now) -> Result<Issued, Refusal> {
         let name = (checked.request, Arc::clone(&checked.home_agent));
         let mut earlier = None;
         if let Some(Remembrance { grant, keys, .. }) = self.remembered.of(&name) {
-            if !checked.asks_for(grant) {
+            if !checked.asks_for(grant) || keys.as_ref().is_some_and(|keys| !checked.is_answered_by(keys)) {
                 return Err(Refusal::RequestReused);
             }
             if self.ledger.grants().is_revoked(grant) {
@@ -107,7 +114,12 @@ impl Kdc {
             }
             earlier = Some((grant.id, grant.earlier, grant.ends));
         }
-        let keys = [self.rng.key(), self.rng.key(), self.rng.key()];
+        let seed = checked.wanted.iter().any(|wanted| wanted.seeded).then(|| self.rng.key());
+        let made = |wanted: &Wanted| match seed.as_ref().filter(|_| wanted.seeded) {
+            Some(seed) => kdf::part_of(seed, wanted.kind.pair()),
+            None => self.rng.key(),
+        };
+        let keys: Vec<Key> = checked.wanted.iter().map(made).collect();
         let what = if earlier.is_some() { "issue keys again" } else { "issue keys" };
         let outcome = format!("done: {}", checked.in_words());
         let number = self.audit_issue(caller, what, &checked.nai, outcome, now);
@@ -121,57 +133,67 @@ impl Kdc {
             earlier.map_or_else(|| self.ledger.grants().newest(&checked.nai), |(_, before, _)| before);
         let grant = checked.grant(id, before, &keys, now.unix.as_secs());
         self.ledger.put_grant(grant.clone(), earlier.map(|(.., ends)| ends));
-        let [key1, key2, key3] = keys;
-        let key2_and_key3 = checked.key2_and_key3.is_some().then_some((key2, key3));
-        let issued = Issued { request: checked.request, id, key1, key2_and_key3 };
+        let mut issued = Issued { request: checked.request, id, key1: None, key2: None, key3: None, seed };
+        // Of a key that is made of the seed, nobody is told anything else.
+        for (wanted, key) in checked.wanted.iter().zip(keys).filter(|(wanted, _)| !wanted.seeded) {
+            match wanted.kind {
+                AssociationKind::Key1 => issued.key1 = Some(key),
+                AssociationKind::Key2 => issued.key2 = Some(key),
+                AssociationKind::Key3 => issued.key3 = Some(key),
+            }
+        }
         self.remembered.add(name, grant, issued.duplicate(), now.mono + REMEMBERED);
         Ok(issued)
     }
 }
 
-/// The indices must be there, above 255, and different wherever one node receives by both.
-fn check_spis(ask: &Issue, with_agent: bool) -> Result<(Pair, Option<(Pair, Pair)>), Refusal> {
+/// The indices must be above 255, and different wherever one node receives by both. A key that both ends make by
+/// themselves is not asked for.
+fn check_spis(ask: &Issue, with_agent: bool) -> Result<Vec<Wanted>, Refusal> {
     let refuse = |key, why| Err(Refusal::Spi { key, why });
-    for (key, pair) in [("KEY 1", ask.key1), ("KEY 2", ask.key2), ("KEY 3", ask.key3)] {
+    let asked = [
+        (AssociationKind::Key1, ask.key1),
+        (AssociationKind::Key2, ask.key2),
+        (AssociationKind::Key3, ask.key3),
+    ];
+    if ask.seeded.iter().any(|number| !(1..=3).contains(number)) {
+        return refuse("a seed", "it is for KEY 1, 2 or 3");
+    }
+    let seeded = |kind: AssociationKind| ask.seeded.contains(&kind.number().into());
+    for (kind, pair) in asked {
         if pair.is_some_and(|p| p.first < Spi::FIRST || p.second < Spi::FIRST) {
-            return refuse(key, "0 to 255 are reserved");
+            return refuse(kind.name(), "0 to 255 are reserved");
+        }
+        if !with_agent && kind != AssociationKind::Key1 && pair.is_some() {
+            return refuse(kind.name(), "a co-located care-of address has KEY 1 only");
+        }
+        if seeded(kind) && pair.is_none() {
+            return refuse(kind.name(), "they are missing, though its part of a seed is asked for");
         }
     }
-    let Some(key1) = ask.key1 else {
-        return refuse("KEY 1", "they are missing");
+    let same = |a: Option<Spi>, b: Option<Spi>| a.is_some() && a == b;
+    let first = |pair: Option<Pair>| pair.map(|p| p.first);
+    let second = |pair: Option<Pair>| pair.map(|p| p.second);
+    if same(first(ask.key1), first(ask.key3)) {
+        return refuse("KEY 3", "the mobile node has the same for KEY 1");
+    }
+    if same(second(ask.key1), second(ask.key2)) {
+        return refuse("KEY 2", "the home agent has the same for KEY 1");
+    }
+    if same(first(ask.key2), second(ask.key3)) {
+        return refuse("KEY 3", "the foreign agent has the same for KEY 2");
+    }
+    let wanted = |(kind, pair): (AssociationKind, Option<Pair>)| {
+        Some(Wanted { kind, pair: pair?, seeded: seeded(kind) })
     };
-    match (with_agent, ask.key2, ask.key3) {
-        (false, None, None) => Ok((key1, None)),
-        (false, Some(_), _) => refuse("KEY 2", "a co-located care-of address has KEY 1 only"),
-        (false, None, Some(_)) => refuse("KEY 3", "a co-located care-of address has KEY 1 only"),
-        (true, None, _) => refuse("KEY 2", "they are missing"),
-        (true, Some(_), None) => refuse("KEY 3", "they are missing"),
-        (true, Some(key2), Some(key3)) => {
-            if key1.first == key3.first {
-                return refuse("KEY 3", "the mobile node has the same for KEY 1");
-            }
-            if key1.second == key2.second {
-                return refuse("KEY 2", "the home agent has the same for KEY 1");
-            }
-            if key2.first == key3.second {
-                return refuse("KEY 3", "the foreign agent has the same for KEY 2");
-            }
-            Ok((key1, Some((key2, key3))))
-        }
-    }
+    let wanted: Vec<_> = asked.into_iter().filter_map(wanted).collect();
+    if wanted.is_empty() { refuse("KEY 1", "they are missing") } else { Ok(wanted) }
 }
 
 impl Checked {
-    fn pairs(&self) -> impl Iterator<Item = (AssociationKind, Pair)> + use<> {
-        let others = self.key2_and_key3;
-        let others =
-            others.map(|(key2, key3)| [(AssociationKind::Key2, key2), (AssociationKind::Key3, key3)]);
-        [(AssociationKind::Key1, self.key1)].into_iter().chain(others.into_iter().flatten())
-    }
-
-    fn grant(&self, id: u64, earlier: Option<u64>, keys: &[Key; 3], time: u64) -> Grant {
-        let named = self.pairs().zip(keys).map(|((kind, pair), key)| GrantKey {
-            kind,
+    fn grant(&self, id: u64, earlier: Option<u64>, keys: &[Key], time: u64) -> Grant {
+        let named = self.wanted.iter().zip(keys).map(|(Wanted { kind, pair, .. }, key)| GrantKey {
+            kind: *kind,
             first: pair.first,
             second: pair.second,
             fingerprint: u64::from_be_bytes(key.fingerprint().0),
@@ -198,7 +220,19 @@ impl Checked {
             && grant.foreign_agent == self.foreign_agent
             && grant.care_of == self.care_of
             && grant.ends == grant.issued.saturating_add(u64::from(self.lifetime))
-            && indices.eq(self.pairs())
+            && indices.eq(self.wanted.iter().map(|wanted| (wanted.kind, wanted.pair)))
+    }
+
+    /// True if these are the keys that it asks for, and not others instead.
+    fn is_answered_by(&self, issued: &Issued) -> bool {
+        self.wanted.iter().all(|wanted| {
+            let key = match wanted.kind {
+                AssociationKind::Key1 => &issued.key1,
+                AssociationKind::Key2 => &issued.key2,
+                AssociationKind::Key3 => &issued.key3,
+            };
+            key.is_none() == wanted.seeded
+        })
     }
 
     fn in_words(&self) -> Way {

@@ -79,10 +79,8 @@ impl Kdc {
                 limit: limit.saturating_add(1),
                 ..if *include_ended { grants.shown(time) } else { grants.live(time) }
             }),
-            // All that there ever was is looked through: where our clock was set back for a while, one that was issued
-            // long ago by it stands before others that still run.
             Ask::RevokeSubscriber { nai, .. } => {
-                Some(GrantsWanted { of: Some(of(nai)?), issued_since: 0, ..grants.live(time) })
+                Some(GrantsWanted { of: Some(of(nai)?), ..grants.live(time) })
             }
             Ask::RevokeAssociation { id, .. } => Some(GrantsWanted {
                 after: id.saturating_sub(1),

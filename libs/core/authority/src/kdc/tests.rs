@@ -282,6 +282,7 @@ fn issue(number: u8) -> Issue {
         key1: pair(1001, 1002),
         key2: pair(2001, 2002),
         key3: pair(3001, 3002),
+        seeded: vec![],
     }
 }
 

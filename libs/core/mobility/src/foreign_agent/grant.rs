@@ -3,11 +3,12 @@
 use std::{
     mem,
     net::{Ipv4Addr, SocketAddrV4},
+    sync::Arc,
     time::Duration,
 };
 
 use record::{Association, AssociationKind, RevocationSupport, Tunnel, Visitor};
-use sa::{KeyInfo, Transcript, Verified, sealed_plain, take_key};
+use sa::{KeyInfo, Transcript, Verified, negotiation::Ends, sealed_plain, take_key};
 use sansio::Now;
 use wire::mip::{
     PORT,
@@ -39,10 +40,37 @@ impl ForeignAgent {
         let [key2, key3] = granted.keys;
         let handle = pending.handle;
         let names = [&*key2.own, &*key3.own] == [self.config.nai.as_str(); 2] && *key2.peer == *home.nai;
-        if !names || key2.inbound != handle.key2 || key3.inbound != handle.key3 || key2.key == key3.key {
+        if !names || key2.inbound != handle.key2 || key3.inbound != handle.key3 {
             return Err(Code::FA_BAD_REPLY);
         }
-        let associations = [key2, key3].map(|key| key.into_association(now.unix.as_secs()));
+        let agreed = Self::agreed_on(pending, &message)?;
+        let relayed = Transcript(crypto::digest(&[&pending.relayed]));
+        let made = |info: KeyInfo| {
+            let (own, peer) = (Arc::clone(&info.own), Arc::clone(&info.peer));
+            // We are the first in KEY 2 and the second in KEY 3.
+            let (care_of, home_agent) = (self.config.care_of, pending.home_agent());
+            let ends = match info.kind {
+                AssociationKind::Key2 => Ends {
+                    initiator: &own,
+                    responder: &peer,
+                    initiator_address: care_of,
+                    responder_address: home_agent,
+                },
+                AssociationKind::Key1 | AssociationKind::Key3 => Ends {
+                    initiator: &peer,
+                    responder: &own,
+                    initiator_address: granted.home_address,
+                    responder_address: care_of,
+                },
+            };
+            let added = agreed.own(info.kind, ends, (&home.path, &relayed)).ok_or(Code::FA_BAD_REPLY)?;
+            let suite = agreed.suite(info.kind);
+            info.into_association(suite, added, now.unix.as_secs()).ok_or(Code::FA_BAD_REPLY)
+        };
+        let associations = [made(key2)?, made(key3)?];
+        if associations[0].key == associations[1].key {
+            return Err(Code::FA_BAD_REPLY);
+        }
         let mut visiting =
             self.visitor(pending, reply, granted.home_address, &message, associations.into(), now)?;
         self.take_associations(&mut visiting, now);

@@ -2,6 +2,7 @@
 //!
 //! They are keyed by their random handle alone. A repeat is recognised by its bytes and its sender.
 
+use sa::negotiation::Offered;
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::Ipv4Addr,
@@ -65,6 +66,8 @@ pub(super) struct Pending {
     pub(super) visitor: Option<Ipv4Addr>,
     /// Of a request without our extensions.
     pub(super) clear: Option<Clear>,
+    /// What our part offered.
+    pub(super) offered: Option<Offered>,
     /// Public value of the key share in our part.
     pub(super) share: Option<[u8; 32]>,
     pub(super) handle: Handle,

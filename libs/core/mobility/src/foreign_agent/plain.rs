@@ -115,7 +115,7 @@ impl ForeignAgent {
 
     /// What 33 of an answer to this station is made with, if its node shares an association with us.
     pub(super) fn plain_signature(&self, asker: &Asker) -> Option<Signature> {
-        self.plain_association(asker.request.home_address).map(|a| Signature::of_plain(a.duplicate()))
+        self.plain_association(asker.request.home_address).map(|a| Signature::Plain(a.duplicate()))
     }
 
     fn plain_association(&self, home_address: Ipv4Addr) -> Option<&PlainAssociation> {

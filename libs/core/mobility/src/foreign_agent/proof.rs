@@ -4,14 +4,14 @@
 use std::net::Ipv4Addr;
 
 use record::{Association, AssociationKind, Change};
-use sa::{Algorithm, End, PlainAssociation, association_auth};
+use sa::{Authenticator, End, PlainAssociation};
 use sansio::Now;
 use wire::{
     Writer,
     mip::{
         Spi,
         code::Code,
-        extension::{self, MN_FA_AUTHENTICATION, MN_FA_CHALLENGE},
+        extension::{self, MN_FA_AUTHENTICATION, MN_FA_CHALLENGE, open_authentication},
         part::Parts,
         registration::Request,
     },
@@ -29,18 +29,31 @@ pub(super) struct Proof {
     index: Spi,
 }
 
+/// Octets of an authenticator under KEY 3.
+const AUTHENTICATOR: u8 = 32;
+
 /// What 33 of a reply is made with.
-pub(super) struct Signature(PlainAssociation);
+pub(super) enum Signature {
+    /// Under an association that the operator typed in.
+    Plain(PlainAssociation),
+    /// Under a KEY 3.
+    Key3(Authenticator),
+}
 
 impl Signature {
     fn under(association: &Association) -> Self {
-        let key = association_auth(association, End::Second, true);
-        Self(PlainAssociation::new(association.outbound, Algorithm::HmacSha256, key))
+        Self::Key3(Authenticator::sending(association, End::Second))
     }
 
-    /// Under an association that the operator typed in.
-    pub(super) const fn of_plain(association: PlainAssociation) -> Self {
-        Self(association)
+    fn sign(&self, w: &mut Writer) {
+        match self {
+            Self::Plain(association) => association.sign(w, MN_FA_AUTHENTICATION),
+            Self::Key3(key3) => {
+                open_authentication(w, MN_FA_AUTHENTICATION, key3.spi(), AUTHENTICATOR);
+                let authenticator = key3.authenticate(w.bytes());
+                w.put(&authenticator);
+            }
+        }
     }
 
     /// Under the KEY 3 that we receive with this index.
@@ -70,8 +83,8 @@ impl ForeignAgent {
         else {
             return Err(Code::FA_MN_AUTHENTICATION);
         };
-        let key = association_auth(association, End::Second, false);
-        if !crypto::verify_hmac(&key, &[parts.covered(&claim)], claim.authenticator) {
+        let key3 = Authenticator::receiving(association, End::Second);
+        if !key3.verify(parts.covered(&claim), claim.authenticator) {
             return Err(Code::FA_MN_AUTHENTICATION);
         }
         Ok(Some(Proof { visitor: visiting.record.home_address, index: claim.spi }))
@@ -108,7 +121,7 @@ impl ForeignAgent {
         // The challenge has a fixed length that fits.
         let _ = extension::put(&mut w, MN_FA_CHALLENGE, &challenge);
         if let Some(signature) = signature {
-            signature.0.sign(&mut w, MN_FA_AUTHENTICATION);
+            signature.sign(&mut w);
         }
         w.into_bytes()
     }

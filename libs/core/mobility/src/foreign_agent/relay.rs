@@ -2,7 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 
-use sa::Direction;
+use sa::{Direction, negotiation::Offered};
 use sansio::{Now, Transmit};
 use wire::{
     Error, Writer, ip,
@@ -10,7 +10,7 @@ use wire::{
         MAX_MESSAGE, PORT,
         code::Code,
         extension::{FA_HA_AUTHENTICATION, UdpTunnelRequest, open_authentication},
-        ours::{Handle, Protected, Subtype, ip_owner, nai_owner},
+        ours::{self, Handle, Protected, Subtype, ip_owner, nai_owner},
         registration::{Identification, Reply, ntp_seconds},
         revocation::Support,
         share::{Group, KeyShare},
@@ -38,7 +38,7 @@ impl ForeignAgent {
         home: &Home,
         asked: &Admitted<'_>,
         handle: Handle,
-        share: Option<[u8; 32]>,
+        (share, offered): (Option<[u8; 32]>, Option<&Offered>),
         now: Now,
     ) -> Result<Vec<u8>, Error> {
         let Admitted { purpose, mobile, numbers, .. } = *asked;
@@ -52,6 +52,9 @@ impl ForeignAgent {
         handle.emit(&mut w, numbers)?;
         if let Some(value) = &share {
             KeyShare { group: Group::X25519, value }.emit(&mut w, numbers)?;
+        }
+        if let Some(offered) = offered {
+            ours::put(&mut w, numbers, Subtype::NEGOTIATION, offered.body())?;
         }
         if purpose == Purpose::Visit {
             if asked.clear.is_none() {

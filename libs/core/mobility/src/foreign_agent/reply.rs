@@ -6,7 +6,7 @@
 use std::net::{Ipv4Addr, SocketAddrV4};
 
 use record::{Change, CommitError, Revocation, Visitor};
-use sa::{Direction, Unverified, Verified};
+use sa::{Direction, Unverified, Verified, negotiation::Talk};
 use sansio::{LinkId, Now};
 use wire::mip::{
     PORT,
@@ -77,6 +77,8 @@ struct Judged {
     asker: Asker,
     reply: Reply,
     outcome: Result<Outcome, Code>,
+    /// How a negotiation goes on that ended in a counter-proposal.
+    talk: Option<Talk>,
 }
 
 /// What follows from a reply.
@@ -142,10 +144,13 @@ impl ForeignAgent {
         if !matches!(pending.progress, Progress::Waiting) {
             return Err("reply: repeated");
         }
+        let counter = verified.foreign.negotiation.filter(|_| !reply.code.accepted());
+        let talk = counter.and_then(|counter| pending.offered.as_ref()?.countered(&counter).ok());
         Ok(Judged {
             handle: handle.handle,
             asker: pending.asker,
             reply,
+            talk,
             outcome: self.decide(pending, home, &reply, verified, now),
         })
     }
@@ -239,6 +244,9 @@ impl ForeignAgent {
         }
         if judged.reply.code.accepted() && judged.outcome.is_ok() {
             self.pendings.overtake(handle);
+        }
+        if let Some(talk) = judged.talk {
+            self.countered((judged.asker.station, judged.asker.request.home_agent), talk, now);
         }
         match judged.outcome {
             Ok(Outcome::Relay(answer)) => {

@@ -14,6 +14,7 @@ use wire::{
         part::Parts,
         registration::{Flags, REQUEST, Request},
     },
+    negotiation::Negotiation,
 };
 
 use super::{
@@ -60,6 +61,8 @@ pub(super) struct Admitted<'a> {
     pub(super) clear: Option<Clear>,
     /// What stands behind 32 and is relayed too.
     pub(super) behind: Vec<u8>,
+    /// What the mobile node offers.
+    pub(super) negotiation: Option<Negotiation<'a>>,
 }
 
 impl ForeignAgent {
@@ -146,6 +149,7 @@ impl ForeignAgent {
                 proof: None,
                 clear,
                 behind,
+                negotiation: None,
             });
         }
         if parts.foreign.mobile_aaa.is_some() {
@@ -165,6 +169,7 @@ impl ForeignAgent {
             proof,
             clear: None,
             behind: Vec::new(),
+            negotiation: parts.mobile.negotiation,
         })
     }
 
@@ -232,11 +237,12 @@ impl ForeignAgent {
         let handle = self.new_handle();
         let keyed = admitted.clear.is_none();
         let share = keyed.then(|| self.share(home_agent, admitted.purpose, now)).flatten();
+        let offered = self.offer((station, home_agent), admitted, now);
         let Some(home) = self.homes.get(&home_agent) else {
             return;
         };
         let home_name = home.nai.clone();
-        let relayed = self.with_our_part(home, admitted, handle, share, now);
+        let relayed = self.with_our_part(home, admitted, handle, (share, offered.as_ref()), now);
         let Ok(relayed) = relayed else {
             return self.refuse(&asker, Code::FA_BAD_REQUEST, now);
         };
@@ -250,6 +256,7 @@ impl ForeignAgent {
             challenge: admitted.challenge.to_vec(),
             visitor: admitted.proof.map(|proof| proof.visitor),
             clear: admitted.clear.clone(),
+            offered,
             share,
             handle,
             relayed: relayed.clone(),

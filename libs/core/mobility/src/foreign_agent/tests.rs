@@ -59,6 +59,7 @@ fn home_agent(nai: &str, address: Ipv4Addr, spi: u32, key: u8) -> HomeAgent {
 
 fn config() -> Config {
     Config {
+        negotiation: Policies::default(),
         nai: NAI.into(),
         care_of: CARE_OF,
         vendor: VENDOR,

@@ -220,7 +220,9 @@ impl HomeAgent {
             Step::Subscribers(batch) => {
                 batch.changed.iter().any(|s| s.nai == *nai && self.ended_by(s).is_some())
             }
-            Step::Keys(_) | Step::Bind { .. } | Step::Unbind { .. } | Step::Record => false,
+            Step::Exchange(_) | Step::Keys(_) | Step::Bind { .. } | Step::Unbind { .. } | Step::Record => {
+                false
+            }
         };
         self.following.is_committing() && self.work.values().any(|work| ends(&work.step))
     }
@@ -234,7 +236,9 @@ impl HomeAgent {
                 .filter(|s| s.state == SubscriberState::Active)
                 .map(|s| s.home_address)
                 .collect(),
-            Step::Keys(_) | Step::Bind { .. } | Step::Unbind { .. } | Step::Record => Vec::new(),
+            Step::Exchange(_) | Step::Keys(_) | Step::Bind { .. } | Step::Unbind { .. } | Step::Record => {
+                Vec::new()
+            }
         };
         self.work.values().flat_map(|work| of(&work.step)).chain(self.following.coming()).collect()
     }

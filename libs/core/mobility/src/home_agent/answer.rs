@@ -9,7 +9,10 @@ use std::{
 
 use crypto::Sealer;
 use record::AssociationKind;
-use sa::{Direction, Exchange, KeyInfo, LIFETIME_FOREVER, Replay, Transcript, put_key_with, put_sealed_with};
+use sa::{
+    Direction, Exchange, KeyInfo, LIFETIME_FOREVER, Material, Replay, Transcript, put_key_with,
+    put_sealed_with,
+};
 use sansio::{Instant, Now, Transmit};
 use wire::{
     Error, Writer, ip,
@@ -17,7 +20,7 @@ use wire::{
         PORT,
         code::{Code, DetailCode},
         extension::{self, FA_HA_AUTHENTICATION, MN_HA_AUTHENTICATION, UdpTunnelReply},
-        ours::{ErrorDetail, Numbers, SealedNai, Subtype, ip_owner, nai_owner},
+        ours::{self, ErrorDetail, Numbers, SealedNai, Subtype, ip_owner, nai_owner},
         part::Parts,
         registration::{self, Identification, ntp_seconds},
         revocation::Support,
@@ -67,10 +70,13 @@ impl KeyInfos {
     /// KEY 3 by name; the home agent itself does not keep it.
     pub(super) fn fingerprint_of_key3(&self) -> Option<EventKey> {
         let info = self.mobile.iter().find(|i| i.kind == AssociationKind::Key3)?;
+        let Material::Key(key) = &info.material else {
+            return None;
+        };
         Some(EventKey {
             kind: info.kind,
             spis: [info.inbound, info.outbound],
-            fingerprint: info.key.fingerprint(),
+            fingerprint: key.fingerprint(),
         })
     }
 }
@@ -80,27 +86,29 @@ impl Asked {
     pub(super) fn key_infos(&self, keys: Keys, home_agent: &Arc<str>) -> Option<KeyInfos> {
         let forever = self.lifetime == u16::MAX;
         let lifetime = if forever { LIFETIME_FOREVER } else { u32::from(self.lifetime) };
-        let pair = |kind, key: crypto::Key, spis: (_, _), first: &Arc<str>, second: &Arc<str>| {
-            let view = |inbound, outbound, own: &Arc<str>, peer: &Arc<str>| KeyInfo {
+        let pair = |kind, spis: (_, _), first: &Arc<str>, second: &Arc<str>| {
+            let material = self.agreed.material(kind, &keys)?;
+            let encryption = self.agreed.suite(kind).encryption;
+            let view = |inbound, outbound, own: &Arc<str>, peer: &Arc<str>, material| KeyInfo {
                 kind,
                 inbound,
                 outbound,
                 lifetime,
-                key: key.duplicate(),
+                encryption,
+                material,
                 own: Arc::clone(own),
                 peer: Arc::clone(peer),
             };
-            (view(spis.0, spis.1, first, second), view(spis.1, spis.0, second, first))
+            let copy = material.duplicate();
+            Some((view(spis.0, spis.1, first, second, copy), view(spis.1, spis.0, second, first, material)))
         };
-        let (mobile1, home1) =
-            pair(AssociationKind::Key1, keys.key1, self.key1, &self.who.nai.shared(), home_agent);
+        let (mobile1, home1) = pair(AssociationKind::Key1, self.key1, &self.who.nai.shared(), home_agent)?;
         if let Some(agent) = self.serving_agent() {
-            let (key2, key3) = keys.with_agent?;
             let spis2 = (agent.handle.key2, self.key2_key3.0);
-            let (agent2, home2) = pair(AssociationKind::Key2, key2, spis2, &agent.nai, home_agent);
+            let (agent2, home2) = pair(AssociationKind::Key2, spis2, &agent.nai, home_agent)?;
             let spis3 = (self.key2_key3.1, agent.handle.key3);
             let (mobile3, agent3) =
-                pair(AssociationKind::Key3, key3, spis3, &self.visit_name.as_str().into(), &agent.nai);
+                pair(AssociationKind::Key3, spis3, &self.visit_name.as_str().into(), &agent.nai)?;
             return Some(KeyInfos {
                 mobile: vec![mobile3, mobile1],
                 agent: vec![agent2, agent3],
@@ -134,7 +142,7 @@ pub(super) struct Repeat {
 
 struct RepeatAgent {
     path: usize,
-    handle: wire::mip::ours::Handle,
+    handle: ours::Handle,
     content: AgentContent,
 }
 
@@ -145,6 +153,8 @@ struct AgentContent {
     udp: Option<UdpTunnelReply>,
     revocation: Option<Support>,
     challenge: Option<Vec<u8>>,
+    /// Body of the agent's part of a negotiation.
+    negotiation: Option<Vec<u8>>,
 }
 
 impl HomeAgent {
@@ -194,12 +204,16 @@ impl HomeAgent {
             identification,
         };
         let granted = (!mobile_keys.is_empty()).then_some(asked.home_address);
+        // Of what was chosen only an acceptance speaks.
+        let speaks = granted.is_some() || reply.detail == Some(DetailCode::COUNTER_PROPOSAL);
+        let [to_mobile, to_agent] =
+            asked.agreed.replies.each_ref().map(|body| body.as_deref().filter(|_| speaks));
         let support = self.support(asked, now);
         let own = support.filter(|_| asked.agent.is_none());
         let granting = granted.map(|address| (address, own));
         let mobile_part = match &asked.clear {
             Some(clear) => self.clear_part(asked, clear, fixed)?,
-            None => self.mobile_part(asked, fixed, &mobile_keys, granting, reply.detail)?,
+            None => self.mobile_part(asked, fixed, &mobile_keys, granting, (reply.detail, to_mobile))?,
         };
         let agent = asked.agent.as_ref().map(|agent| RepeatAgent {
             path: agent.path,
@@ -210,6 +224,7 @@ impl HomeAgent {
                 udp: asked.agent_udp,
                 revocation: support.filter(|_| granted.is_some()),
                 challenge: asked.clear.as_ref().and_then(|clear| clear.challenge.clone()),
+                negotiation: to_agent.map(<[u8]>::to_vec),
             },
         });
         let message = match &agent {
@@ -245,7 +260,7 @@ impl HomeAgent {
         fixed: registration::Reply,
         keys: &[KeyInfo],
         granted: Option<(Ipv4Addr, Option<Support>)>,
-        detail: Option<DetailCode>,
+        (detail, negotiation): (Option<DetailCode>, Option<&[u8]>),
     ) -> Result<Vec<u8>, Error> {
         let known = self.known.of(&asked.who).ok_or(Error::Value("subscriber"))?;
         let credential = known.credentials.iter().find(|c| c.generation == asked.generation);
@@ -272,6 +287,9 @@ impl HomeAgent {
         if let Some(exchange) = exchange {
             exchange.emit(&mut w, numbers)?;
         }
+        if let Some(body) = negotiation {
+            ours::put(&mut w, numbers, Subtype::NEGOTIATION, body)?;
+        }
         if let Some((_, Some(support))) = granted {
             support.emit(&mut w);
         }
@@ -295,7 +313,7 @@ impl HomeAgent {
         mobile_part: &[u8],
         numbers: Numbers,
         agent: &RepeatAgent,
-        handle: wire::mip::ours::Handle,
+        handle: ours::Handle,
         (t2, exchange): (&Transcript, Option<&Exchange>),
     ) -> Result<Vec<u8>, Error> {
         let path = self.paths.get(agent.path).ok_or(Error::Value("foreign agent"))?;
@@ -318,6 +336,9 @@ impl HomeAgent {
         }
         if let Some(exchange) = exchange {
             exchange.emit(&mut w, numbers)?;
+        }
+        if let Some(body) = &agent.content.negotiation {
+            ours::put(&mut w, numbers, Subtype::NEGOTIATION, body)?;
         }
         if let Some(support) = agent.content.revocation {
             support.emit(&mut w);

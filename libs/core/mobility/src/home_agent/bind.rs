@@ -3,10 +3,12 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::Ipv4Addr,
+    sync::Arc,
     time::Duration,
 };
 
-use record::{Association, Binding, Change, CommitError, Nai, Seen};
+use record::{Association, AssociationKind, Binding, Change, CommitError, Nai, Seen};
+use sa::{KeyInfo, negotiation::Ends};
 use sansio::{Instant, LinkAddress, Now, Transmit};
 use wire::mip::{
     code::{Code, DetailCode},
@@ -33,6 +35,8 @@ pub(super) const AGAIN: Duration = Duration::from_secs(1);
 
 /// What to do once the store has answered.
 pub(super) enum Step {
+    /// Exchanges are worked at.
+    Exchange(Box<Asked>),
     /// Keys are awaited.
     Keys(Box<Asked>),
     /// The binding is being committed, beside others of its home address or in their place.
@@ -76,6 +80,13 @@ impl Work {
     /// Something that nothing follows from.
     pub(super) const fn unwaited() -> Self {
         Self { deadline: None, step: Step::Record, of: None, reply: None, origin: None }
+    }
+
+    pub(super) fn exchanging(asked: Asked, now: Now) -> Self {
+        let of = Some((asked.who.clone(), asked.identification));
+        let origin = Some(Origin::of(&asked));
+        let (deadline, step) = (Some(now.mono + KEY_TIMEOUT), Step::Exchange(Box::new(asked)));
+        Self { deadline, step, of, reply: None, origin }
     }
 
     pub(super) fn awaiting(asked: Asked, now: Now) -> Self {
@@ -122,8 +133,22 @@ impl HomeAgent {
         }
     }
 
+    /// All ends make their keys by themselves.
+    pub(super) fn without_keys(&mut self, mut asked: Asked, now: Now) {
+        match asked.unfinished.take().map(|unfinished| unfinished.finish()).transpose() {
+            Ok(exchange) => {
+                asked.exchange = exchange;
+                self.bind(asked, Some(Keys::default()), now);
+            }
+            Err(error) => {
+                let (code, detail) = refused(error);
+                self.deny(&asked, code, detail, now);
+            }
+        }
+    }
+
     /// Binds with keys, or without for a node without our extensions.
-    pub(super) fn bind(&mut self, asked: Asked, keys: Option<Keys>, now: Now) {
+    pub(super) fn bind(&mut self, mut asked: Asked, keys: Option<Keys>, now: Now) {
         let unix = now.unix.as_secs();
         if self.is_revoked(&asked) {
             return self
@@ -145,6 +170,11 @@ impl HomeAgent {
         let beside = self.keeps_others(&asked);
         let key3 = infos.fingerprint_of_key3();
         let (for_reply, ours) = infos.split();
+        let Some(new) = self.own_associations(&asked, ours, unix) else {
+            return self
+                .discard("key distribution centre broken", "keys that do not belong to what was agreed on");
+        };
+        asked.agreed.replies = self.answers(&asked);
         let reply = Reply {
             code: if asked.simultaneous && !beside { Code::ACCEPTED_NO_SIMULTANEOUS } else { Code::ACCEPTED },
             lifetime: asked.lifetime,
@@ -154,7 +184,6 @@ impl HomeAgent {
         let Some((transmit, repeat)) = self.reply(&asked, reply, now) else {
             return;
         };
-        let new: Vec<Association> = ours.into_iter().map(|info| info.into_association(unix)).collect();
         let mut event = Event::new(EventKind::BindingAdded, "").of(asked.identification);
         event.keys = Vec::with_capacity(3);
         event.keys.extend(new.iter().map(EventKey::of).chain(key3));
@@ -182,6 +211,25 @@ impl HomeAgent {
         if let Some(ticket) = self.commit(&asked, changes, step, Some((transmit, repeat))) {
             self.then(ticket, sequel);
         }
+    }
+
+    /// KEY 1 and KEY 2 as we keep them.
+    fn own_associations(&self, asked: &Asked, infos: Vec<KeyInfo>, unix: u64) -> Option<Vec<Association>> {
+        let made = |info: KeyInfo| {
+            let kind = info.kind;
+            let peer = Arc::clone(&info.peer);
+            let initiator_address =
+                if kind == AssociationKind::Key1 { asked.home_address } else { asked.care_of };
+            let ends = Ends {
+                initiator: &peer,
+                responder: &self.name,
+                initiator_address,
+                responder_address: self.config.address,
+            };
+            let own = self.own_part(asked, kind, ends)?;
+            info.into_association(asked.agreed.suite(kind), own, unix)
+        };
+        infos.into_iter().map(made).collect()
     }
 
     /// True if other bindings of this mobile node stay beside the one that it asks for (RFC 5944 section 3.8.2.2).
@@ -303,11 +351,11 @@ impl HomeAgent {
                     self.count("registrations accepted");
                 }
                 Step::Unbind { .. } => self.count("deregistrations accepted"),
-                Step::Keys(_) | Step::Record | Step::Subscribers(_) => {}
+                Step::Exchange(_) | Step::Keys(_) | Step::Record | Step::Subscribers(_) => {}
             }
         }
         match work.step {
-            Step::Keys(_) | Step::Record => {}
+            Step::Exchange(_) | Step::Keys(_) | Step::Record => {}
             Step::Bind { binding, beside, event } => self.bound(*binding, beside, event, now),
             Step::Unbind { home_address, care_of, returned, why } => {
                 self.unbind(home_address, care_of, returned, why);
@@ -536,6 +584,7 @@ impl HomeAgent {
                 }
                 Step::Bind { .. }
                 | Step::Unbind { .. }
+                | Step::Exchange(_)
                 | Step::Keys(_)
                 | Step::Record
                 | Step::Subscribers(_) => {}

@@ -330,7 +330,7 @@ impl Bindings {
 #[cfg(test)]
 mod tests {
     use crypto::{Key, Rng};
-    use record::{Nai, Tunnel};
+    use record::{Nai, Suite, Tunnel};
 
     use super::*;
 
@@ -343,6 +343,7 @@ mod tests {
             kind: AssociationKind::Key1,
             inbound: Spi(*inbound),
             outbound: Spi(1),
+            suite: Suite::default(),
             key: Key::new([1; 32]),
             own: "".into(),
             peer: "".into(),

@@ -76,7 +76,9 @@ impl HomeAgent {
         let gone = self.paths.replace(config.neighbours, &self.config.nai);
         self.gate.serves(self.paths.len());
         let relayed = |work: &Work| match &work.step {
-            Step::Keys(asked) => asked.agent.as_ref().is_some_and(|agent| gone.contains(&agent.path)),
+            Step::Exchange(asked) | Step::Keys(asked) => {
+                asked.agent.as_ref().is_some_and(|agent| gone.contains(&agent.path))
+            }
             _ => false,
         };
         for ticket in self.work.tickets_of(relayed) {

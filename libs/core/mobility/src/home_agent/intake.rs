@@ -7,7 +7,7 @@ use std::{
 };
 
 use crypto::{Cipher, Key, Sealer};
-use record::Tunnel;
+use record::{AssociationKind, Tunnel};
 use sa::{
     Direction, Exchange, Replay, Transcript, Unfinished, Unverified, Verified, check_identification,
     sealed_plain, sealed_plain_with,
@@ -28,6 +28,7 @@ use super::{
     answer::Repeated,
     bind::Work,
     limits::ANSWERS,
+    negotiate::Agreed,
     plain::Clear,
     realm::{self, Named},
     roster::Who,
@@ -108,6 +109,8 @@ pub(super) struct Asked {
     pub(super) visit_name: String,
     /// It came from a node without our extensions.
     pub(super) clear: Option<Clear>,
+    /// Suites of the keys.
+    pub(super) agreed: Agreed,
 }
 
 impl Asked {
@@ -297,15 +300,16 @@ impl HomeAgent {
         match self.decide(&mut asked, fixed, &parts, relayed) {
             Ok(()) if asked.lifetime == 0 => self.deregister(&asked, now),
             Ok(()) => match self.grant(&mut asked, &parts, now) {
-                Ok(()) => self.ask_keys(asked, now),
+                Ok(()) => self.exchange_or_ask(asked, now),
                 Err((code, detail)) => self.deny(&asked, code, detail, now),
             },
             Err((code, detail)) => self.deny(&asked, code, detail, now),
         }
     }
 
-    /// What costs something once all policy is passed: a home address, and key shares.
+    /// What costs something once all policy is passed: negotiation, a home address, and key shares.
     fn grant(&mut self, asked: &mut Asked, parts: &Parts<'_>, now: Now) -> Result<(), Denial> {
+        self.negotiate(asked, parts, now)?;
         self.give_address(asked)?;
         self.exchange(asked, parts, now)
     }
@@ -376,6 +380,7 @@ impl HomeAgent {
             key2_key3: (self.free_spi(), self.free_spi()),
             visit_name: sa::visit_name(&mut self.rng, &self.config.realm),
             clear: None,
+            agreed: Agreed::default(),
         })
     }
 
@@ -569,7 +574,33 @@ impl HomeAgent {
         Ok(())
     }
 
-    fn ask_keys(&mut self, asked: Asked, now: Now) {
+    /// What takes long is left to others.
+    fn exchange_or_ask(&mut self, asked: Asked, now: Now) {
+        let Some(exchanges) = Self::exchanges(&asked) else {
+            return self.ask_keys(asked, now);
+        };
+        let ticket = self.ticket();
+        self.work.insert(ticket, Work::exchanging(asked, now));
+        self.outbox.effect(Effect::Exchange { ticket, exchanges });
+    }
+
+    pub(super) fn ask_keys(&mut self, asked: Asked, now: Now) {
+        let asks = |kind, spis| asked.agreed.seeded(kind).map(|_| spis);
+        let key1 = asks(AssociationKind::Key1, asked.key1);
+        let agent = asked.serving_agent().map(|a| a.handle);
+        let (home, mobile) = asked.key2_key3;
+        let key2 = agent.and_then(|handle| asks(AssociationKind::Key2, (handle.key2, home)));
+        let key3 = agent.and_then(|handle| asks(AssociationKind::Key3, (mobile, handle.key3)));
+        let there = [
+            (AssociationKind::Key1, key1.is_some()),
+            (AssociationKind::Key2, key2.is_some()),
+            (AssociationKind::Key3, key3.is_some()),
+        ];
+        if there.iter().all(|(_, there)| !there) {
+            return self.without_keys(asked, now);
+        }
+        let seeded =
+            |(kind, there): &(AssociationKind, bool)| *there && asked.agreed.seeded(*kind) == Some(true);
         let request = KeyRequest {
             request: self.rng.array(),
             trace: Trace::of(asked.identification),
@@ -577,11 +608,10 @@ impl HomeAgent {
             foreign_agent: asked.serving_agent().map(|a| a.nai.clone()),
             care_of: asked.care_of,
             lifetime: asked.lifetime,
-            key1: asked.key1,
-            with_agent: asked.serving_agent().map(|a| {
-                let (key2, key3) = asked.key2_key3;
-                ((a.handle.key2, key2), (key3, a.handle.key3))
-            }),
+            key1,
+            key2,
+            key3,
+            seeded: there.iter().filter(|of| seeded(of)).map(|(kind, _)| *kind).collect(),
         };
         let ticket = self.ticket();
         let share = asked.unfinished.as_ref().map(Unfinished::duplicate);

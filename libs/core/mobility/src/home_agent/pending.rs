@@ -105,7 +105,7 @@ fn home_address(step: &Step) -> Option<Ipv4Addr> {
     match step {
         Step::Bind { binding, .. } => Some(binding.home_address),
         Step::Unbind { home_address, .. } => Some(*home_address),
-        Step::Keys(_) | Step::Record | Step::Subscribers(_) => None,
+        Step::Exchange(_) | Step::Keys(_) | Step::Record | Step::Subscribers(_) => None,
     }
 }
 

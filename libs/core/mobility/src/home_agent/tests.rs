@@ -240,6 +240,7 @@ fn config() -> Config {
         no_fs: true,
     };
     Config {
+        negotiation: Policies::default(),
         nai: "ha@home.example".into(),
         realm: "home.example".into(),
         address: HA,
@@ -320,16 +321,23 @@ impl Bench {
                     }
                     answers.push(Request::Persisted { ticket, result });
                 }
+                Output::Effect(Effect::Exchange { ticket, exchanges }) => {
+                    answers.push(Request::Exchanged { ticket, results: exchanges.finish() });
+                }
                 Output::Effect(Effect::AskKdc { ticket, request, .. }) => {
-                    let through = request.foreign_agent.is_some();
-                    self.asked.push(request);
-                    let n = self.asked.len() as u8;
+                    let n = self.asked.len() as u8 + 1;
+                    let key = |kind, spis: Option<_>, octet| {
+                        (spis.is_some() && !request.seeded.contains(&kind)).then(|| Key::new([octet; 32]))
+                    };
                     let keys = || Keys {
-                        key1: Key::new([100 + n; 32]),
-                        with_agent: through.then(|| (Key::new([150 + n; 32]), Key::new([200 + n; 32]))),
+                        key1: key(AssociationKind::Key1, request.key1, 100 + n),
+                        key2: key(AssociationKind::Key2, request.key2, 150 + n),
+                        key3: key(AssociationKind::Key3, request.key3, 200 + n),
+                        seed: (!request.seeded.is_empty()).then(|| Key::new([50 + n; 32])),
                         exchange: None,
                     };
                     answers.push(Request::Keys { ticket, result: self.kdc.clone().map(|()| keys()) });
+                    self.asked.push(request);
                 }
                 Output::Effect(Effect::Tunnel(change)) => {
                     self.order.push("tunnel");

@@ -3,6 +3,7 @@
 //! The home link wins; then a foreign agent; then an address of our own, unless an agent on that link insists
 //! on being used. What works is kept until it is lost.
 
+use sa::negotiation::Talk;
 use std::{net::Ipv4Addr, time::Duration};
 
 use record::{Association, AssociationKind};
@@ -116,6 +117,8 @@ pub(super) struct Attachment {
     pub(super) direct_delivery: bool,
     /// The home agent keeps no more bindings of ours: this one takes the place of all others.
     pub(super) alone: bool,
+    /// How a negotiation goes on, or begins next time.
+    pub(super) talk: Option<Talk>,
 }
 
 /// A registration away from home.
@@ -145,6 +148,7 @@ impl Attachment {
             most: u16::MAX,
             force_reverse: false,
             alone: false,
+            talk: None,
             plain_tunnel: false,
             direct_delivery: false,
         }

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use sa::{End, association_auth};
+use sa::{Authenticator, End, negotiation::Talk};
 use sansio::{Instant, Now, Transmit};
 use wire::{
     ip,
@@ -216,6 +216,11 @@ impl MobileNode {
             revocation: None,
             heard: None,
             proof: None,
+            talk: if matches!(a.place, Place::Home { .. }) {
+                Talk::default()
+            } else {
+                self.talk(&a.place, purpose)
+            },
         };
         let wishes = self.wishes(a, purpose);
         Some(match &a.place {
@@ -229,7 +234,7 @@ impl MobileNode {
                 encapsulating: wishes.encapsulating,
                 lifetime: wanted.min(agent.lifetime),
                 heard: Some((agent.name.clone()?, agent.challenge.clone()?)),
-                proof: a.key3().map(|k| (k.outbound, association_auth(k, End::First, true))),
+                proof: a.key3().map(|k| Authenticator::sending(k, End::First)),
                 ..sealed
             },
             Place::CoLocated { .. } => {
@@ -315,6 +320,8 @@ impl MobileNode {
             wanted: draft.wanted,
             proved: draft.proof.is_some(),
             hinted: false,
+            offered: built.offered,
+            care_of: draft.care_of,
             repeatable: repeatable.then_some(built.bytes),
             cookies: 0,
         });

@@ -275,6 +275,7 @@ impl MobileNode {
         self.away = Some(Away { target, ends, peer });
         self.avoided.remove(&target);
         self.registrations += 1;
+        self.negotiated(sent);
         self.count("registrations accepted");
         self.tell_registered(reply, keys, first, now);
         let changed = self.route != Some(route);

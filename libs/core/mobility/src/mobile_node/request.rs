@@ -3,7 +3,11 @@
 use std::net::Ipv4Addr;
 
 use crypto::{Cipher, Key};
-use sa::{Direction, Offer, Transcript, put_sealed};
+use sa::{
+    Authenticator, Direction, Offer, Transcript,
+    negotiation::{Offered, Talk},
+    put_sealed,
+};
 use sansio::{Instant, LinkAddress};
 use wire::{
     Error, Writer,
@@ -13,7 +17,7 @@ use wire::{
             self, DELIVERY_STYLE, MN_FA_AUTHENTICATION, MN_FA_CHALLENGE, MN_HA_AUTHENTICATION, MN_NAI,
             UdpTunnelRequest, open_authentication,
         },
-        ours::{AgentHeard, Numbers, SealedLayer2, SealedNai, Subtype, ip_owner, layer_2, nai_owner},
+        ours::{self, AgentHeard, Numbers, SealedLayer2, SealedNai, Subtype, ip_owner, layer_2, nai_owner},
         part::Parts,
         registration::{Flags, Identification, Request},
         revocation::Support,
@@ -51,6 +55,9 @@ pub(super) struct Sent {
     pub(super) proved: bool,
     /// An unauthenticated denial was believed; a second one is not.
     pub(super) hinted: bool,
+    /// What it offered for associations.
+    pub(super) offered: Option<Offered>,
+    pub(super) care_of: Ipv4Addr,
     /// Its bytes, if the home agent may ask for them again with a cookie.
     pub(super) repeatable: Option<Vec<u8>>,
     /// Cookies that it was repeated with.
@@ -75,8 +82,10 @@ pub(super) struct Draft {
     pub(super) revocation: Option<u32>,
     /// Name and challenge of the agent heard.
     pub(super) heard: Option<(String, Vec<u8>)>,
-    /// Index and key of 33, if the agent has KEY 3.
-    pub(super) proof: Option<(Spi, Key)>,
+    /// What is offered for associations.
+    pub(super) talk: Talk,
+    /// Makes 33, if the agent has KEY 3.
+    pub(super) proof: Option<Authenticator>,
 }
 
 /// A request ready to be sent.
@@ -84,6 +93,7 @@ pub(super) struct Built {
     pub(super) bytes: Vec<u8>,
     pub(super) transcript: Transcript,
     pub(super) offer: Option<Offer>,
+    pub(super) offered: Option<Offered>,
     pub(super) spi: Spi,
 }
 
@@ -131,6 +141,10 @@ impl MobileNode {
         if let Some(offer) = &offer {
             offer.emit(&mut w, numbers)?;
         }
+        let offered = draft.talk.offer(&mut self.rng);
+        if let Some(offered) = &offered {
+            ours::put(&mut w, numbers, Subtype::NEGOTIATION, offered.body())?;
+        }
         if let Some(timestamp) = draft.revocation {
             Support { inform: false, timestamp }.emit(&mut w);
         }
@@ -146,14 +160,14 @@ impl MobileNode {
         if let Some((_, challenge)) = &draft.heard {
             extension::put(&mut w, MN_FA_CHALLENGE, challenge)?;
         }
-        if let Some((spi, key)) = &draft.proof {
-            open_authentication(&mut w, MN_FA_AUTHENTICATION, *spi, 32);
-            let authenticator = crypto::hmac(key, &[w.bytes()]);
+        if let Some(proof) = &draft.proof {
+            open_authentication(&mut w, MN_FA_AUTHENTICATION, proof.spi(), 32);
+            let authenticator = proof.authenticate(w.bytes());
             w.put(&authenticator);
         }
         let bytes = w.into_bytes();
         let transcript = Transcript::of_mobile(&Parts::parse(&bytes, Request::LEN, vendor(numbers))?);
-        Ok(Built { bytes, transcript, offer, spi: sealing.spi })
+        Ok(Built { bytes, transcript, offer, offered, spi: sealing.spi })
     }
 
     /// Index and key for a request that is named so; `None` if the realm key does not serve.

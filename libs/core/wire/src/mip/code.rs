@@ -26,7 +26,7 @@ macro_rules! registry {
         }
     };
 }
-pub(super) use registry;
+pub(crate) use registry;
 
 registry! {
     Code, "unknown code";

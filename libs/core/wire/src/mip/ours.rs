@@ -48,7 +48,7 @@ registry! {
     LAYER_2 = 3, "layer 2";
     /// Security association.
     ASSOCIATION = 4, "security association";
-    /// Negotiation; reserved, not yet in use.
+    /// Negotiation.
     NEGOTIATION = 5, "negotiation";
     /// Agent heard.
     AGENT_HEARD = 6, "agent heard";

@@ -19,7 +19,7 @@ use super::{
     revocation::{self, Support},
     share::{Cookie, KeyShare},
 };
-use crate::Error;
+use crate::{Error, negotiation::Negotiation};
 
 /// Most associations in one part: three keys, and as many again as may come.
 pub const MAX_ASSOCIATIONS: usize = 8;
@@ -52,6 +52,8 @@ pub struct Part<'a> {
     pub layer_2: Option<Held<'a>>,
     /// Sub-type 4, at most [`MAX_ASSOCIATIONS`].
     pub associations: ArrayVec<Held<'a>, MAX_ASSOCIATIONS>,
+    /// Sub-type 5; its trees are not read yet.
+    pub negotiation: Option<Negotiation<'a>>,
     /// Sub-type 6.
     pub agent_heard: Option<AgentHeard<'a>>,
     /// Sub-type 7.
@@ -62,7 +64,7 @@ pub struct Part<'a> {
     pub key_share: Option<KeyShare<'a>>,
     /// Sub-type 10.
     pub cookie: Option<Cookie>,
-    /// The first of the sub-types that are reserved or unknown.
+    /// The first of the sub-types that are unknown.
     pub not_understood: Option<Subtype>,
     /// True if a critical vendor extension of another vendor stands here.
     pub foreign_vendor: bool,
@@ -163,6 +165,7 @@ impl<'a> Part<'a> {
             Subtype::IP => once(&mut self.ip, held()?, e.kind),
             Subtype::LAYER_2 => once(&mut self.layer_2, held()?, e.kind),
             Subtype::ERROR_DETAIL => once(&mut self.error_detail, held()?, e.kind),
+            Subtype::NEGOTIATION => once(&mut self.negotiation, Negotiation::parse(ours.body)?, e.kind),
             Subtype::AGENT_HEARD => once(&mut self.agent_heard, AgentHeard::parse(ours.body)?, e.kind),
             Subtype::HANDLE => once(&mut self.handle, Handle::parse(ours.body)?, e.kind),
             Subtype::KEY_SHARE => once(&mut self.key_share, KeyShare::parse(ours.body)?, e.kind),

@@ -65,3 +65,45 @@ async fn what_was_issued_long_ago_is_passed_over() {
     let of = GrantFilter { newest: Some(420), ..since(1055) };
     assert_eq!(ids(&store, of).await, [56 * 7, 58 * 7, 420]);
 }
+
+#[tokio::test]
+async fn a_clock_that_is_turned_hides_nothing() {
+    let (_folder, path) = place();
+    let store = open(&path).await;
+    // Turned back for three grants, then right again, then ahead for one.
+    let times = [5000, 5010, 3, 4, 5020, 2, 5030, 90_000, 5040, 5050];
+    let grants = times.iter().zip(1..).map(|(issued, id)| Grant {
+        issued: *issued,
+        ends: issued + 600,
+        revoked: None,
+        earlier: (id > 1).then(|| id - 1),
+        ..grant(id)
+    });
+    let mut grants: Vec<Grant> = grants.collect();
+    store.commit(grants.iter().cloned().map(Change::PutGrant).collect()).await.unwrap();
+    let check = async |grants: &[Grant]| {
+        for time in [0, 4, 603, 5000, 5605, 5625, 5650, 90_599, 90_600] {
+            let filter = GrantFilter {
+                live_at: Some(time),
+                issued_since: time.saturating_sub(600),
+                ..GrantFilter::default()
+            };
+            let live: Vec<u64> =
+                grants.iter().filter(|grant| grant.ends > time).map(|grant| grant.id).collect();
+            assert_eq!(ids(&store, filter.clone()).await, live, "{time}");
+            assert_eq!(
+                ids(&store, GrantFilter { newest: Some(10), ..filter }).await,
+                live,
+                "{time}, by the chain"
+            );
+        }
+    };
+    check(&grants).await;
+    // Issued again, later than all that have a higher number.
+    for (id, issued) in [(6, 5045), (2, 90_500)] {
+        let grant = &mut grants[id - 1];
+        (grant.issued, grant.ends) = (issued, issued + 600);
+        store.commit(vec![Change::PutGrant(grant.clone())]).await.unwrap();
+        check(&grants).await;
+    }
+}

@@ -5,7 +5,7 @@ use std::{net::Ipv4Addr, path::Path};
 use keystore::GrantFilter;
 use record::{
     Association, AssociationKind, Binding, Change, Grant, GrantKey, HomeAgent, Seen, State, Subscriber,
-    Visitor,
+    Suite, Visitor,
 };
 use sqlx::{
     ConnectOptions as _,
@@ -39,7 +39,9 @@ fn old_subscriber(n: u8) -> Subscriber {
 }
 
 fn old_associations(of: Vec<Association>) -> Vec<Association> {
-    of.into_iter().map(|of| Association { confirmed: false, retires: None, ..of }).collect()
+    of.into_iter()
+        .map(|of| Association { confirmed: false, retires: None, suite: Suite::default(), ..of })
+        .collect()
 }
 
 fn old_binding(n: u8) -> Binding {
@@ -67,8 +69,8 @@ fn expected() -> State {
         sequences: vec![(0, 256)],
         // The revoked one; all were issued long ago.
         grants: vec![grants()[2].clone()],
-        newest_grants: vec![],
-        grants_ending: vec![],
+        newest_grants: vec![(nai(50), 7), (nai(51), 2)],
+        grants_ending: vec![(u64::MAX, 4)],
         longest_grant: 0,
         last_audit: 1,
         home_agents: vec![HomeAgent {
@@ -111,6 +113,10 @@ async fn a_store_of_the_first_schema_loses_nothing() {
     assert_eq!(store.grants(&GrantFilter::default()).await.unwrap(), grants());
     let of_one = GrantFilter { newest: Some(7), ..GrantFilter::default() };
     assert_eq!(store.grants(&of_one).await.unwrap(), [0, 2, 3].map(|n| grants()[n].clone()));
+    for (time, found) in [(5, 4), (6, 0)] {
+        let since = GrantFilter { issued_since: time, ..GrantFilter::default() };
+        assert_eq!(store.grants(&since).await.unwrap().len(), found, "issued since {time}");
+    }
     store.close().await;
     let store = open(&path).await;
     assert_eq!(show(&store.load().await.unwrap()), show(&expected()));

@@ -8,8 +8,8 @@ use std::{
 use crypto::{Cipher, Key};
 use keystore::Store;
 use record::{
-    Association, AssociationKind, AuditEntry, Binding, Grant, GrantKey, Nai, Plain, RealmKey, RetiringKey,
-    Revocation, RevocationSupport, State, Subscriber, SubscriberState, Tunnel, Visitor,
+    Association, AssociationKind, AuditEntry, Binding, Grant, GrantKey, Mode, Nai, Plain, RealmKey,
+    RetiringKey, Revocation, RevocationSupport, State, Subscriber, SubscriberState, Suite, Tunnel, Visitor,
 };
 use sqlx::{ConnectOptions as _, SqliteConnection, sqlite::SqliteConnectOptions};
 use tempfile::TempDir;
@@ -81,6 +81,11 @@ pub(crate) fn association(kind: AssociationKind, n: u8) -> Association {
         kind,
         inbound: Spi(0xf000_0000 + u32::from(n)),
         outbound: Spi(600 + u32::from(n)),
+        suite: Suite {
+            mode: if n.is_multiple_of(3) { Mode::Stateless } else { Mode::default() },
+            group: wire::mip::share::Group(if n.is_multiple_of(3) { 31 } else { 0 }),
+            ..Suite::default()
+        },
         key: Key::new([n ^ 0xa0 ^ kind.number(); 32]),
         own: "ha@home.example".into(),
         peer: format!("peer-{n}@home.example").into(),
@@ -218,9 +223,11 @@ pub(crate) fn audit(number: u64) -> AuditEntry {
 }
 
 pub(crate) fn show_association(of: &Association) -> String {
-    let Association { kind, inbound, outbound, key, own, peer, made, ends, confirmed, retires } = of;
+    let Association { kind, inbound, outbound, suite, key, own, peer, made, ends, confirmed, retires } = of;
     let key = key.fingerprint_hex();
-    format!("{kind:?} {inbound} {outbound} {key} {own} {peer} {made} {ends} {confirmed} {retires:?}")
+    format!(
+        "{kind:?} {inbound} {outbound} {suite:?} {key} {own} {peer} {made} {ends} {confirmed} {retires:?}"
+    )
 }
 
 fn show_associations(of: &[Association]) -> String {

@@ -1,6 +1,7 @@
 //! What is answered to whom, and that a refusal changes nothing.
 
 use super::*;
+use record::AssociationKind;
 
 #[test]
 fn enrolment_makes_a_key_an_index_and_an_audit_entry() {
@@ -117,8 +118,8 @@ fn every_refused_issue_says_why_and_changes_nothing() {
         (with(|i| i.care_of = "0.0.0.0".into()), "care-of", Class::Invalid),
         (with(|i| i.lifetime = 0), "from 1", Class::Invalid),
         (with(|i| i.lifetime = 65_536), "65535", Class::Invalid),
-        (with(|i| i.key1 = None), "missing", Class::Invalid),
-        (with(|i| i.key3 = None), "missing", Class::Invalid),
+        (with(|i| (i.key1, i.key2, i.key3) = (None, None, None)), "missing", Class::Invalid),
+        (with(|i| (i.key3, i.seeded) = (None, vec![3])), "missing", Class::Invalid),
         (with(|i| i.key2 = pair(255, 2002)), "reserved", Class::Invalid),
         (with(|i| i.key3 = pair(1001, 3002)), "mobile node", Class::Invalid),
         (with(|i| i.key2 = pair(2001, 1002)), "home agent", Class::Invalid),
@@ -188,8 +189,8 @@ fn keys_are_fresh_in_every_issue_and_only_their_names_are_kept() {
     let mut seen = std::collections::BTreeSet::new();
     for number in 0..=200 {
         let made = issued(desk.done(home_agent(HOME_AGENT), Ask::Issue(issue(number))));
-        let (key2, key3) = made.key2_and_key3.expect("three keys");
-        for key in [made.key1, key2, key3] {
+        assert!(made.seed.is_none());
+        for key in [made.key1, made.key2, made.key3].map(|key| key.expect("three keys")) {
             assert!(seen.insert(*key.expose()), "a key came twice");
         }
         let grant = &desk.durable.grants[&made.id];
@@ -199,8 +200,46 @@ fn keys_are_fresh_in_every_issue_and_only_their_names_are_kept() {
     let mut co_located = issue(201);
     (co_located.foreign_agent, co_located.key2, co_located.key3) = (String::new(), None, None);
     let made = issued(desk.done(home_agent(HOME_AGENT), Ask::Issue(co_located)));
-    assert!(made.key2_and_key3.is_none() && seen.insert(*made.key1.expose()));
+    assert!(made.key2.is_none() && made.key3.is_none() && seen.insert(*made.key1.unwrap().expose()));
     assert_eq!(desk.durable.grants[&made.id].keys.len(), 1);
+}
+
+#[test]
+fn of_a_seed_only_the_seed_is_given_and_the_names_of_its_parts_are_kept() {
+    let mut desk = Desk::furnished();
+    let seeded = |number, kinds: &[AssociationKind]| Issue {
+        seeded: kinds.iter().map(|kind| kind.number().into()).collect(),
+        ..issue(number)
+    };
+    let all = [AssociationKind::Key1, AssociationKind::Key2, AssociationKind::Key3];
+    let made = issued(desk.done(home_agent(HOME_AGENT), Ask::Issue(seeded(1, &all))));
+    let seed = made.seed.expect("a seed");
+    assert!(made.key1.is_none() && made.key2.is_none() && made.key3.is_none());
+    let kept = &desk.durable.grants[&made.id].keys;
+    for (key, kind) in kept.iter().zip(all) {
+        let part = crypto::kdf::part_of(&seed, kind.pair());
+        assert_eq!((key.kind, key.fingerprint), (kind, u64::from_be_bytes(part.fingerprint().0)));
+    }
+    // One of them of a seed, the others as ever, one left out.
+    let mut mixed = seeded(2, &all[1..2]);
+    mixed.key3 = None;
+    let made = issued(desk.done(home_agent(HOME_AGENT), Ask::Issue(mixed.clone())));
+    assert!(made.key1.is_some() && made.key2.is_none() && made.key3.is_none());
+    assert!(made.seed.as_ref().is_some_and(|other| *other != seed), "a fresh seed each time");
+    assert_eq!(desk.durable.grants[&made.id].keys.len(), 2);
+    // The same again gives the same, another way is another request.
+    let again = issued(desk.done(home_agent(HOME_AGENT), Ask::Issue(mixed.clone())));
+    assert!(again.seed == made.seed && again.key1 == made.key1);
+    let other = Issue { seeded: vec![1], ..mixed.clone() };
+    assert!(matches!(desk.ask(home_agent(HOME_AGENT), Ask::Issue(other)), Err(Refusal::RequestReused)));
+    for wrong in [
+        Issue { seeded: vec![3], request: vec![5; 16], ..mixed.clone() },
+        Issue { seeded: vec![0], request: vec![6; 16], ..mixed.clone() },
+        Issue { seeded: vec![4], request: vec![3; 16], ..mixed.clone() },
+        Issue { key1: None, key2: None, seeded: vec![], request: vec![4; 16], ..mixed },
+    ] {
+        assert!(matches!(desk.ask(home_agent(HOME_AGENT), Ask::Issue(wrong)), Err(Refusal::Spi { .. })));
+    }
 }
 
 #[test]
@@ -226,7 +265,7 @@ fn the_same_request_gets_new_keys_and_the_same_grant_if_the_machine_started_anew
     let restarted = issued(desk.done(home_agent(HOME_AGENT), ask()));
     assert!(restarted.key1 != first.key1 && restarted.id == first.id);
     assert_eq!(desk.last_entry().action, "issue keys again");
-    let fingerprint = u64::from_be_bytes(restarted.key1.fingerprint().0);
+    let fingerprint = u64::from_be_bytes(restarted.key1.as_ref().unwrap().fingerprint().0);
     assert_eq!(
         (desk.durable.grants.len(), desk.durable.grants[&first.id].keys[0].fingerprint),
         (1, fingerprint)

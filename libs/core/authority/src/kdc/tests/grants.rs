@@ -103,26 +103,6 @@ fn pages_of_grants_follow_each_other() {
     }
 }
 
-#[test]
-fn a_revocation_looks_past_what_a_clock_that_was_behind_issued() {
-    let mut desk = Desk::furnished();
-    let id = issued(desk.done(home_agent(HOME_AGENT), Ask::Issue(numbered(0, 600)))).id;
-    desk.pass(1_000_000);
-    let now = desk.now();
-    let one = Ask::RevokeAssociation { id, reason: String::new(), dry_run: false };
-    for (number, ask) in [revocation(MOBILE_NODE), one].into_iter().enumerate() {
-        let ticket = Ticket(900 + number as u64);
-        desk.kdc.handle(Input::Request(Request::Ask { ticket, caller: admin(), ask }), now);
-        let Output::Effect(Effect::Read { read, wanted }) = desk.kdc.poll() else {
-            panic!("a read is expected")
-        };
-        let grant = Grant { ends: u64::MAX, ..desk.durable.grants[&id].clone() };
-        assert!(wanted.holds(&grant), "whenever it was issued: {wanted:?}");
-        desk.kdc.handle(Input::Request(Request::Grants { read, result: Ok(Vec::new()) }), now);
-        desk.settle();
-    }
-}
-
 /// The machine asks for grants to revoke and is answered by hand.
 #[test]
 fn nothing_comes_between_what_is_read_and_what_is_revoked() {

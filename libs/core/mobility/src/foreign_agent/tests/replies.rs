@@ -1,7 +1,7 @@
 //! What replies of home agents change, and which of them change nothing.
 
 use record::AssociationKind;
-use sa::KeyInfo;
+use sa::{KeyInfo, Material};
 use wire::mip::{
     ours::{Numbers, association_between},
     part::Parts,
@@ -267,7 +267,7 @@ fn extensions_in_any_order_but_each_once() {
     assert_eq!(with(&[Handle, clear, Key3, Ip]), [71], "a key in clear");
     let foreign = Raw(ours(Numbers::Vendor(VENDOR + 1), 1, b"x"));
     assert_eq!(with(&[Handle, Key2, Key3, Ip, foreign]), [101]);
-    let unknown = Raw(ours(Numbers::Vendor(VENDOR), 5, b"x"));
+    let unknown = Raw(ours(Numbers::Vendor(VENDOR), 11, b"x"));
     assert_eq!(with(&[Handle, Key2, Key3, Ip, unknown]), [101]);
 }
 
@@ -278,7 +278,7 @@ fn keys_must_be_ours() {
     assert_eq!(with(|k| reindex(k, AssociationKind::Key3)), [71]);
     assert_eq!(with(|k| rename(k, AssociationKind::Key2)), [71]);
     assert_eq!(with(|k| rename(k, AssociationKind::Key3)), [71]);
-    assert_eq!(with(|k| k.key = Key::new([3; 32])), [71], "one key for both");
+    assert_eq!(with(|k| k.material = Material::Key(Key::new([3; 32]))), [71], "one key for both");
     assert_eq!(with(|k| k.lifetime = 1), [0]);
     assert_eq!(told(|s| s.nai = "ha@elsewhere.example".into()), [71]);
     assert_eq!(told(|s| s.seal_spi = Some(Spi(1002))), [71]);

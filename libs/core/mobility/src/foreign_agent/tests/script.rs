@@ -1,10 +1,10 @@
 //! A mobile node and a home agent that do as they are told.
 
 use crypto::Rng;
-use record::{Association, AssociationKind, Nai};
+use record::{Association, AssociationKind, Nai, Suite};
 use sa::{
-    AgentPath, Direction, End, Exchange, KeyInfo, MobileHome, Transcript, association_auth, put_key,
-    put_sealed,
+    AgentPath, Direction, End, Exchange, KeyInfo, Material, MobileHome, Own, Transcript, association_auth,
+    put_key, put_sealed,
 };
 use wire::{
     Writer,
@@ -295,12 +295,15 @@ impl HomeAgentScript {
                     inbound: if second { handle.key2 } else { handle.key3 },
                     outbound: Spi(self.rng.u32() | 512),
                     lifetime: 600,
-                    key: self.rng.key(),
+                    encryption: Cipher::Aes256Gcm,
+                    material: Material::Key(self.rng.key()),
                     own: NAI.into(),
                     peer: if second { self.nai.clone().into() } else { "abcdefghijklm@home.example".into() },
                 };
                 (self.distort)(&mut info);
-                let there = Some(from_the_other_end(info.duplicate().into_association(UNIX)));
+                let there = Some(from_the_other_end(
+                    info.duplicate().into_association(Suite::default(), Own::Nothing, UNIX).unwrap(),
+                ));
                 if second {
                     self.key2 = there;
                 } else {

@@ -272,9 +272,10 @@ fn an_enrolment_that_comes_first_wins() {
         }
     }
     let keys = Keys {
-        key1: Key::new([1; 32]),
-        with_agent: Some((Key::new([2; 32]), Key::new([3; 32]))),
-        exchange: None,
+        key1: Some(Key::new([1; 32])),
+        key2: Some(Key::new([2; 32])),
+        key3: Some(Key::new([3; 32])),
+        ..Keys::default()
     };
     let answer = Request::Keys { ticket: waiting.unwrap(), result: Ok(keys) };
     agent.handle(Input::Request(answer), at(0));

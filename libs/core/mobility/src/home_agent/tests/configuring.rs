@@ -93,9 +93,10 @@ fn asked_meanwhile(change: impl FnOnce(&mut Config)) -> Bench {
     assert_eq!(bench.agent.pending(), 1);
     configure(&mut bench, change);
     let keys = Keys {
-        key1: Key::new([1; 32]),
-        with_agent: Some((Key::new([2; 32]), Key::new([3; 32]))),
-        exchange: None,
+        key1: Some(Key::new([1; 32])),
+        key2: Some(Key::new([2; 32])),
+        key3: Some(Key::new([3; 32])),
+        ..Keys::default()
     };
     bench.input(Input::Request(Request::Keys { ticket: waiting.unwrap(), result: Ok(keys) }));
     bench

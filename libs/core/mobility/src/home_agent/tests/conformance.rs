@@ -265,9 +265,14 @@ fn sent_and_told(
     loop {
         match agent.poll() {
             Output::Effect(Effect::AskKdc { ticket, .. }) => {
-                let with_agent = Some((Key::new([11; 32]), Key::new([12; 32])));
-                let result = Ok(Keys { key1: Key::new([10; 32]), with_agent, exchange: None });
+                let key = |octet| Some(Key::new([octet; 32]));
+                let keys = Keys { key1: key(10), key2: key(11), key3: key(12), ..Keys::default() };
+                let result = Ok(keys);
                 agent.handle(Input::Request(Request::Keys { ticket, result }), now);
+            }
+            Output::Effect(Effect::Exchange { ticket, exchanges }) => {
+                let results = exchanges.finish();
+                agent.handle(Input::Request(Request::Exchanged { ticket, results }), now);
             }
             Output::Effect(Effect::Persist { ticket, .. }) => {
                 agent.handle(Input::Request(Request::Persisted { ticket, result: Ok(()) }), now);

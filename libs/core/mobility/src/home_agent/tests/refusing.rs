@@ -162,7 +162,7 @@ fn a_vendor_extension_that_is_not_understood_is_named_by_its_part() {
     let mut bench = bench();
     let mobile = ask(0).bytes();
     let mut w = Writer::after(mobile);
-    ours::put(&mut w, NUMBERS, Subtype::NEGOTIATION, &[0; 34]).unwrap();
+    ours::put(&mut w, NUMBERS, Subtype(11), &[0; 34]).unwrap();
     let reply = bench.through(0, w.into_bytes(), 1).unwrap();
     assert_eq!(code(&reply), Code::HA_VENDOR_FROM_FA);
 }

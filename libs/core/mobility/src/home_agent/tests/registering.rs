@@ -32,7 +32,8 @@ fn accepted_in_the_order_commit_tunnel_send_with_all_keys() {
     assert_eq!(kinds(&to_mobile), [AssociationKind::Key3, AssociationKind::Key1]);
     assert_eq!(kinds(&to_agent), [AssociationKind::Key2, AssociationKind::Key3]);
     let (mn3, fa3) = (&to_mobile[0], &to_agent[1]);
-    assert!(mn3.key == fa3.key && mn3.key != to_mobile[1].key && mn3.key != to_agent[0].key);
+    assert!(mn3.key().is_some() && mn3.key() == fa3.key());
+    assert!(mn3.key() != to_mobile[1].key() && mn3.key() != to_agent[0].key());
     assert_eq!((mn3.inbound, mn3.outbound), (fa3.outbound, fa3.inbound));
     assert_eq!(fa3.inbound, handle(1).key3);
     assert_eq!(to_agent[0].inbound, handle(1).key2);
@@ -197,9 +198,10 @@ fn a_later_request_overtakes_one_whose_keys_are_late() {
     }
     let keys = |n| {
         Ok(Keys {
-            key1: Key::new([n; 32]),
-            with_agent: Some((Key::new([n + 1; 32]), Key::new([n + 2; 32]))),
-            exchange: None,
+            key1: Some(Key::new([n; 32])),
+            key2: Some(Key::new([n + 1; 32])),
+            key3: Some(Key::new([n + 2; 32])),
+            ..Keys::default()
         })
     };
     let (tickets, _) = put(&mut agent, Input::Tick, at(1));

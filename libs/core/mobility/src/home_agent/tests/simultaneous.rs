@@ -235,7 +235,7 @@ fn requests_that_wait_together_get_no_more_than_one_by_one() {
     };
     drain(&mut agent, &mut keys, &mut commits);
     for (n, ticket) in (1..).zip(std::mem::take(&mut keys)) {
-        let result = Ok(Keys { key1: Key::new([n; 32]), with_agent: None, exchange: None });
+        let result = Ok(Keys { key1: Some(Key::new([n; 32])), ..Keys::default() });
         agent.handle(Input::Request(Request::Keys { ticket, result }), at(2));
         drain(&mut agent, &mut keys, &mut commits);
     }

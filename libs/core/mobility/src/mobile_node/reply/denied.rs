@@ -187,14 +187,21 @@ impl MobileNode {
             return;
         }
         let code = detail.map(|(code, _)| code);
-        let passing = matches!(reply.code, Code::HA_RESOURCES) || code == Some(DetailCode::KDC_UNAVAILABLE);
+        let passing = matches!(reply.code, Code::HA_RESOURCES)
+            || matches!(code, Some(DetailCode::KDC_UNAVAILABLE | DetailCode::COUNTER_PROPOSAL));
         let about_agent = matches!(reply.code, Code::HA_FA_AUTHENTICATION | Code::HA_VENDOR_FROM_FA)
             || matches!(
                 code,
                 Some(DetailCode::ROAMING_POLICY | DetailCode::AGENT_MISMATCH | DetailCode::PATH_NOT_SECURED)
             );
-        if self.asks_for_less(reply, sent) {
-            return;
+        let asks_back = code == Some(DetailCode::COUNTER_PROPOSAL) && sent.purpose == Purpose::Register;
+        if asks_back && self.asked_back(parts, sent) || self.asks_for_less(reply, sent) {
+            return self.ask_soon();
+        }
+        if matches!(code, Some(DetailCode::NO_PROPOSAL | DetailCode::ROUNDS_EXHAUSTED))
+            && let Some(a) = &mut self.attachment
+        {
+            a.talk = None;
         }
         let plainer = reply.code == Code::HA_ENCAPSULATION && wished_for_a_tunnel(sent);
         if plainer {
@@ -217,7 +224,7 @@ impl MobileNode {
     /// place of the one that was assigned. True if that was one of them.
     fn asks_for_less(&mut self, reply: &Reply, sent: &Sent) -> bool {
         let assigned = self.assigned().is_some_and(|address| !address.is_unspecified());
-        let (soonest, wanted) = (self.not_before, sent.wanted);
+        let wanted = sent.wanted;
         let Some(a) = self.attachment.as_mut().filter(|_| sent.purpose == Purpose::Register) else {
             return false;
         };
@@ -228,10 +235,15 @@ impl MobileNode {
             }
             _ => return false,
         }
-        if let Some(attempt) = &mut a.attempt {
+        true
+    }
+
+    /// The next request leaves as soon as one may.
+    fn ask_soon(&mut self) {
+        let soonest = self.not_before;
+        if let Some(attempt) = self.attachment.as_mut().and_then(|a| a.attempt.as_mut()) {
             attempt.next = soonest;
         }
-        true
     }
 
     fn tell_denied(&mut self, reply: &Reply, agent: Option<String>, why: String) {

@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 
 use crypto::{Cipher, Key};
 use record::{Association, AssociationKind, Nai};
-use sa::{End, Exchange, ShareError, Verified, association_auth, open_keys, sealed_plain};
+use sa::{Authenticator, End, Exchange, ShareError, Verified, open_keys, sealed_plain};
 use sansio::Now;
 use wire::mip::{
     Spi,
@@ -16,7 +16,7 @@ use wire::mip::{
 };
 use zeroize::Zeroizing;
 
-use super::super::{MobileNode, naming::Naming, register::Purpose, request::Sent};
+use super::super::{MobileNode, naming::Naming, negotiate::Agreed, register::Purpose, request::Sent};
 
 /// What an accepting reply grants.
 pub(super) struct Accepted<'m> {
@@ -54,10 +54,10 @@ impl Opener {
 
 /// True if 33 of this message was made by the other end of `key3`, and nothing follows it.
 fn vouches(key3: &Association, claim: &Authentication<'_>, parts: &Parts<'_>) -> bool {
-    let key = association_auth(key3, End::First, false);
-    claim.spi == key3.inbound
+    let key3 = Authenticator::receiving(key3, End::First);
+    claim.spi == key3.spi()
         && parts.bytes.len() == claim.covered + claim.authenticator.len()
-        && crypto::verify_hmac(&key, &[parts.covered(claim)], claim.authenticator)
+        && key3.verify(parts.covered(claim), claim.authenticator)
 }
 
 /// The challenge of a message whose 33 was right, if it can be used.
@@ -98,7 +98,7 @@ impl MobileNode {
         if matches!(sent.naming, Naming::Realm(_)) && counts_from.is_none() {
             return Err("it does not say what the home agent counts from");
         }
-        let mut associations = self.open_associations(reply, parts, sent, &opener, now)?;
+        let mut associations = self.open_associations(reply, parts, sent, (&opener, home_address), now)?;
         let udp = self.open_udp(mobile.udp_reply.as_ref(), sent)?;
         let challenge = if sent.agent.is_some() {
             let key3 = associations.iter_mut().find(|a| a.kind == AssociationKind::Key3);
@@ -231,9 +231,10 @@ impl MobileNode {
         reply: &Reply,
         parts: &Parts<'_>,
         sent: &Sent,
-        opener: &Opener,
+        (opener, home_address): (&Opener, Ipv4Addr),
         now: Now,
     ) -> Result<Vec<Association>, Refusal> {
+        let agreed = Agreed::of(parts, sent)?;
         let (mut key1, mut key3) = (None, None);
         for held in &parts.mobile.associations {
             let plain = opener.plain(parts, held).ok_or("its keys cannot be opened")?;
@@ -246,7 +247,11 @@ impl MobileNode {
                 AssociationKind::Key3 => &mut key3,
                 AssociationKind::Key2 => return Err("it has a key that is not for us"),
             };
-            if slot.replace(info.into_association(now.unix.as_secs())).is_some() {
+            let other = if info.kind == AssociationKind::Key1 { reply.home_agent } else { sent.care_of };
+            let by = (&self.keys, &sent.transcript);
+            let association = agreed.associate(info, by, (home_address, other), now.unix.as_secs());
+            let association = association.ok_or("its keys are not of the suite that was agreed on")?;
+            if slot.replace(association).is_some() {
                 return Err("it has a key twice");
             }
         }

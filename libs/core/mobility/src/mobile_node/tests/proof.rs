@@ -1,7 +1,7 @@
 //! 33 in requests and replies, challenges in replies, change-over, and agents that forgot.
 
 use record::AssociationKind;
-use sa::KeyInfo;
+use sa::{KeyInfo, Material};
 use wire::{
     Writer,
     mip::{
@@ -84,7 +84,7 @@ fn every_byte_behind_32_counts() {
 fn no_33_but_the_new_key_3s() {
     refused(|asked, _| Answer { relayed_under: None, ..Answer::accept(asked, Some(&fa_a())) }.bytes(asked));
     refused(|asked, answer| {
-        let other = KeyInfo { key: Key::new([1; 32]), ..key3(answer) };
+        let other = KeyInfo { material: Material::Key(Key::new([1; 32])), ..key3(answer) };
         Answer { relayed_under: Some(other), ..Answer::accept(asked, Some(&fa_a())) }.bytes(asked)
     });
     refused(|asked, answer| {
@@ -276,7 +276,7 @@ fn old_keys_are_received_with_for_ten_seconds() {
     let (k1, k3) = (AssociationKind::Key1, AssociationKind::Key3);
     assert_eq!(shown, [(k1, false), (k3, false), (k1, true), (k3, true)]);
     let retiring = world.node.associations().nth(3).unwrap();
-    assert!(retiring.key == first.key && retiring.retires == Some(world.now.unix.as_secs() + 10));
+    assert!(Some(&retiring.key) == first.key() && retiring.retires == Some(world.now.unix.as_secs() + 10));
     world.pass(Duration::from_millis(9_999));
     assert_eq!(world.node.associations().count(), 4);
     let revision = world.node.revision();

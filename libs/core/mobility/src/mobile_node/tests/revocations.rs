@@ -3,8 +3,8 @@
 use std::net::{Ipv4Addr, SocketAddrV4};
 
 use crypto::Rng;
-use record::{Association, AssociationKind};
-use sa::{End, KeyInfo};
+use record::{Association, AssociationKind, Suite};
+use sa::{End, KeyInfo, Own};
 use sansio::{Datagram, Input};
 use wire::mip::{
     Spi,
@@ -24,7 +24,7 @@ const AGREED: u32 = 5_000_000;
 
 /// KEY 1 as the home agent has it.
 fn at_home(key1: &KeyInfo) -> Association {
-    let mut association = key1.duplicate().into_association(T);
+    let mut association = key1.duplicate().into_association(Suite::default(), Own::Nothing, T).unwrap();
     std::mem::swap(&mut association.own, &mut association.peer);
     std::mem::swap(&mut association.inbound, &mut association.outbound);
     association

@@ -6,10 +6,10 @@ use std::{
 };
 
 use crypto::{Cipher, Key, Rng};
-use record::{AssociationKind, MobileNodeState, Nai};
+use record::{AssociationKind, MobileNodeState, Nai, Suite};
 use sa::{
-    Direction, End, Exchange, KeyInfo, MobileHome, Transcript, Unverified, answer, association_auth,
-    key_extension, put_sealed, realm_key_at_home, sealed_plain,
+    Direction, End, Exchange, KeyInfo, Material, MobileHome, Own, Transcript, Unverified, answer,
+    association_auth, key_extension, put_sealed, realm_key_at_home, sealed_plain,
 };
 use sansio::{Datagram, Input, Instant, LinkAddress, LinkId, Machine, Now, Output, Transmit};
 use wire::{
@@ -174,7 +174,8 @@ pub(super) fn key(kind: AssociationKind, own: &str, peer: &str) -> KeyInfo {
         inbound: Spi(5000 + u32::from(kind.number())),
         outbound: Spi(6000 + u32::from(kind.number())),
         lifetime: 600,
-        key: Key::new([kind.number(); 32]),
+        encryption: Cipher::Aes256Gcm,
+        material: Material::Key(Key::new([kind.number(); 32])),
         own: own.into(),
         peer: peer.into(),
     }
@@ -197,7 +198,8 @@ impl Answer {
             let number = u32::from(key.kind.number());
             key.inbound = Spi(low << 8 | 0x8000_0000 | number);
             key.outbound = Spi(low << 8 | 0x8000_0080 | number);
-            key.key = Key::new(crypto::digest(&[&low.to_be_bytes(), &[key.kind.number()]]));
+            let octets = crypto::digest(&[&low.to_be_bytes(), &[key.kind.number()]]);
+            key.material = Material::Key(Key::new(octets));
         }
         Self {
             share: if away && asked.offers() { Share::Right } else { Share::None },
@@ -302,7 +304,7 @@ pub(super) fn put_33(w: &mut Writer, key3: &KeyInfo) {
 
 /// KEY 3 as the foreign agent has it.
 pub(super) fn agents_view(key3: &KeyInfo) -> record::Association {
-    let mut agents = key3.duplicate().into_association(T);
+    let mut agents = key3.duplicate().into_association(Suite::default(), Own::Nothing, T).unwrap();
     std::mem::swap(&mut agents.own, &mut agents.peer);
     std::mem::swap(&mut agents.inbound, &mut agents.outbound);
     agents
@@ -434,6 +436,7 @@ pub(super) struct World {
 
 pub(super) fn config() -> Config {
     Config {
+        negotiation: crate::mobile_node::Policies::default(),
         nai: Nai::parse(NAI).unwrap(),
         home_realm: REALM.into(),
         home_address: HOME,

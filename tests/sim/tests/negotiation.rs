@@ -1,0 +1,310 @@
+//! Security associations that are negotiated inside registrations, by the real machines: every way to a key between
+//! every pair, policies that differ, losses of any message of any round, and a man in the middle.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+use std::time::Duration;
+
+use crypto::{Cipher, Integrity};
+use mobility::{foreign_agent, home_agent, mobile_node, mobile_node::State};
+use record::{AssociationKind, Mode, Suite};
+use sa::negotiation::{Method, Policy};
+use sim::{Place, Policies, Scene, Way};
+use wire::mip::{
+    ours::DOCUMENTATION_VENDOR,
+    part::Parts,
+    registration::{Reply, Request},
+    share::Group,
+};
+
+const VISIT: Place = Place::Visited(0);
+const X25519: Method = Method::Known(Group::X25519);
+
+const fn seconds(n: u64) -> Duration {
+    Duration::from_secs(n)
+}
+
+/// A policy of one mode, with the first of everything else.
+fn only(mode: Mode) -> Policy {
+    Policy {
+        modes: vec![mode],
+        encryption: vec![Cipher::Aes256Gcm],
+        integrity: vec![Integrity::HmacSha256],
+        methods: vec![X25519],
+        ..Policy::default()
+    }
+}
+
+/// The same policy for all, who all offer.
+fn all(policy: &Policy) -> Policies {
+    Policies {
+        home: home_agent::Policies { mobile_nodes: policy.clone(), foreign_agents: policy.clone() },
+        foreign: foreign_agent::Policies {
+            mobile_nodes: policy.clone(),
+            serving_manager: false,
+            home_agents: Some(policy.clone()),
+        },
+        mobile: mobile_node::Policies {
+            home_agent: Some(policy.clone()),
+            foreign_agents: Some(policy.clone()),
+            serving_managers: None,
+        },
+    }
+}
+
+fn registered(policies: Policies, place: Place) -> Scene {
+    let mut scene = Scene::negotiating(1, 2, policies);
+    scene.move_to(0, place);
+    scene.pass(seconds(4));
+    assert_agreed(&scene);
+    scene
+}
+
+#[track_caller]
+fn assert_agreed(scene: &Scene) {
+    assert_eq!(scene.state(0), State::Registered);
+    assert_eq!(scene.agreed(0), Ok(()));
+}
+
+/// Suites of KEY 1 and KEY 3 at the mobile node, and of KEY 2 at the home agent.
+fn suites(scene: &Scene) -> [Option<Suite>; 3] {
+    let held = scene.held(0);
+    let of = |kind| held.iter().find(|a| a.kind == kind).map(|a| a.suite);
+    let binding = scene.binding(0).unwrap();
+    let key2 = binding.associations.iter().rev().find(|a| a.kind == AssociationKind::Key2).map(|a| a.suite);
+    [of(AssociationKind::Key1), key2, of(AssociationKind::Key3)]
+}
+
+/// How many messages went one way.
+fn went(scene: &Scene, way: Way) -> usize {
+    scene.seen().iter().filter(|(_, message)| message.way() == Some(way)).count()
+}
+
+const fn suite(mode: Mode) -> Suite {
+    let group = if matches!(mode, Mode::Stateless) { Group::X25519 } else { Group(0) };
+    Suite { encryption: Cipher::Aes256Gcm, integrity: Integrity::HmacSha256, mode, group }
+}
+
+#[test]
+fn every_mode_between_every_pair_in_one_round() {
+    for (mode, name) in Mode::ALL {
+        let scene = registered(all(&only(mode)), VISIT);
+        assert_eq!(suites(&scene), [Some(suite(mode)); 3], "{name}");
+        assert_eq!((went(&scene, Way::FromMobileNode), went(&scene, Way::FromHomeAgent)), (1, 1), "{name}");
+        let scene = registered(all(&only(mode)), Place::Translated);
+        assert_eq!(suites(&scene), [Some(suite(mode)), None, None], "{name}");
+    }
+}
+
+#[test]
+fn every_group_makes_keys_between_every_pair() {
+    for group in crypto::group::Group::ALL {
+        let method = Method::Known(Group(group.number()));
+        let mut policies = all(&Policy { methods: vec![method], ..only(Mode::Stateless) });
+        // Two who both offer cannot have the hybrid one between them; and four values of the largest would not fit into
+        // one message.
+        let large = group.offer_length() > 512;
+        if large {
+            policies.foreign.mobile_nodes = only(Mode::Stateful);
+            policies.mobile.foreign_agents = Some(only(Mode::Stateful));
+        }
+        let mut scene = Scene::negotiating(1, 1, policies);
+        scene.move_to(0, VISIT);
+        scene.pass(seconds(4));
+        assert_eq!((scene.state(0), scene.agreed(0)), (State::Registered, Ok(())), "{group}");
+        let expected = Suite { group: Group(group.number()), ..suite(Mode::Stateless) };
+        let key3 = if large { suite(Mode::Stateful) } else { expected };
+        assert_eq!(suites(&scene), [expected, expected, key3].map(Some), "{group}");
+    }
+}
+
+#[test]
+fn each_pair_may_have_a_mode_of_its_own() {
+    let modes = Mode::ALL.map(|(mode, _)| mode);
+    for key1 in modes {
+        for key2 in modes {
+            for key3 in modes {
+                let mut policies = all(&only(key1));
+                policies.home.foreign_agents = only(key2);
+                policies.foreign.home_agents = Some(only(key2));
+                policies.foreign.mobile_nodes = only(key3);
+                policies.mobile.foreign_agents = Some(only(key3));
+                let scene = registered(policies, VISIT);
+                assert_eq!(suites(&scene), [key1, key2, key3].map(|mode| Some(suite(mode))));
+            }
+        }
+    }
+}
+
+#[test]
+fn who_offers_nothing_gets_what_was_always_there() {
+    let scene = registered(Policies::default(), VISIT);
+    assert_eq!(suites(&scene), [Some(Suite::default()); 3]);
+    // And a foreign agent that knows nothing of it serves a node that would take the default too.
+    let mut policies = all(&Policy::default());
+    policies.foreign = foreign_agent::Policies { home_agents: None, ..foreign_agent::Policies::default() };
+    let scene = registered(policies, VISIT);
+    assert_eq!(suites(&scene)[1], Some(Suite::default()));
+}
+
+#[test]
+fn other_algorithms_are_agreed_on_and_used() {
+    for (encryption, _) in Cipher::ALL {
+        for (integrity, _) in Integrity::ALL {
+            let policy =
+                Policy { encryption: vec![encryption], integrity: vec![integrity], ..only(Mode::Stateless) };
+            let mut scene = registered(all(&policy), VISIT);
+            let expected = Suite { encryption, integrity, ..suite(Mode::Stateless) };
+            assert_eq!(suites(&scene), [Some(expected); 3]);
+            // The next registration proves itself under KEY 3, and a move revokes under KEY 2.
+            scene.move_to(0, Place::Visited(1));
+            scene.pass(seconds(4));
+            scene.move_to(0, VISIT);
+            scene.pass(seconds(4));
+            assert_agreed(&scene);
+        }
+    }
+}
+
+/// The initiator's order decides among what both allow.
+#[test]
+fn mixed_policies_agree_on_the_first_common_suite() {
+    let node = Policy {
+        modes: vec![Mode::Stateless, Mode::SemiStateful, Mode::Stateful],
+        encryption: vec![Cipher::ChaCha20Poly1305, Cipher::Aes256Gcm],
+        integrity: vec![Integrity::HmacSha512, Integrity::HmacSha256],
+        ..Policy::default()
+    };
+    let others = Policy {
+        modes: vec![Mode::Stateful, Mode::SemiStateful],
+        encryption: vec![Cipher::Aes128Gcm, Cipher::Aes256Gcm],
+        integrity: vec![Integrity::HmacSha256, Integrity::HmacSha512],
+        ..Policy::default()
+    };
+    let mut policies = all(&others);
+    policies.mobile.home_agent = Some(node.clone());
+    policies.mobile.foreign_agents = Some(node);
+    let scene = registered(policies, VISIT);
+    let expected = Suite {
+        encryption: Cipher::Aes256Gcm,
+        integrity: Integrity::HmacSha512,
+        mode: Mode::SemiStateful,
+        group: Group(0),
+    };
+    assert_eq!([suites(&scene)[0], suites(&scene)[2]], [Some(expected); 2]);
+}
+
+#[test]
+fn nothing_in_common_registers_nobody_and_says_so() {
+    let mut policies = all(&only(Mode::Stateful));
+    policies.home.mobile_nodes = only(Mode::Stateless);
+    let mut scene = Scene::negotiating(1, 1, policies);
+    scene.move_to(0, VISIT);
+    scene.pass(seconds(20));
+    assert_ne!(scene.state(0), State::Registered);
+    assert!(scene.binding(0).is_none() && scene.held(0).is_empty() && scene.broken().is_none());
+}
+
+/// A home agent that insists is answered with an offer, though none was made at first.
+#[test]
+fn a_node_that_offers_nothing_follows_a_home_agent_that_insists() {
+    let mut policies = Policies::default();
+    policies.home.mobile_nodes = only(Mode::SemiStateful);
+    let scene = registered(policies, VISIT);
+    assert_eq!(suites(&scene)[0], Some(suite(Mode::SemiStateful)));
+    assert_eq!(went(&scene, Way::FromMobileNode), 2, "one round more");
+}
+
+/// The group that both want has a value only in the second round.
+fn two_rounds() -> Policies {
+    let mut policies = Policies::default();
+    policies.home.mobile_nodes = only(Mode::Stateless);
+    policies
+}
+
+#[test]
+fn loss_of_any_message_of_any_round_costs_only_time() {
+    for lost in 0..8 {
+        let mut scene = Scene::negotiating(1, 1, two_rounds());
+        let mut met = 0;
+        scene.on_the_way(move |message, _| {
+            if message.way().is_none() {
+                return vec![(Duration::ZERO, message.clone())];
+            }
+            met += 1;
+            if met == lost + 1 { vec![] } else { vec![(Duration::ZERO, message.clone())] }
+        });
+        scene.move_to(0, VISIT);
+        scene.pass(seconds(30));
+        assert_agreed(&scene);
+        assert_eq!(suites(&scene)[0], Some(suite(Mode::Stateless)), "lost {lost}");
+    }
+}
+
+#[test]
+fn messages_of_any_round_that_come_twice_change_nothing() {
+    let mut scene = Scene::negotiating(1, 1, two_rounds());
+    scene.on_the_way(|message, _| [0, 3].map(|ms| (Duration::from_millis(ms), message.clone())).to_vec());
+    scene.move_to(0, VISIT);
+    scene.pass(seconds(10));
+    assert_agreed(&scene);
+}
+
+/// Whoever changes an offer, an answer or a counter-proposal on the way is found out: nobody registers under a suite
+/// that he chose.
+#[test]
+fn whatever_is_changed_in_what_was_said_agrees_nobody_on_it() {
+    let ways = [Way::FromMobileNode, Way::ToHomeAgent, Way::FromHomeAgent, Way::ToMobileNode];
+    for policies in [all(&Policy::default()), two_rounds()] {
+        for way in ways {
+            for step in 0..12 {
+                let mut scene = Scene::negotiating(1, 1, policies.clone());
+                scene.on_the_way(move |message, _| {
+                    if message.way() != Some(way) {
+                        return vec![(Duration::ZERO, message.clone())];
+                    }
+                    let mut changed = message.payload().to_vec();
+                    let fixed = if changed[0] == 1 { Request::LEN } else { Reply::LEN };
+                    // Hints of foreign agents have no parts.
+                    let Ok(parts) = Parts::parse(message.payload(), fixed, DOCUMENTATION_VENDOR) else {
+                        return vec![(Duration::ZERO, message.clone())];
+                    };
+                    let spoken = [parts.mobile.negotiation, parts.foreign.negotiation];
+                    for body in spoken.into_iter().flatten().map(|negotiation| negotiation.body()) {
+                        let start = body.as_ptr() as usize - message.payload().as_ptr() as usize;
+                        changed[start + body.len() * step / 12] ^= 4;
+                    }
+                    vec![(Duration::ZERO, message.carrying(changed))]
+                });
+                scene.move_to(0, VISIT);
+                scene.pass(seconds(3));
+                assert_eq!(scene.broken(), None, "{way:?} {step}");
+                assert_ne!(
+                    scene.state(0),
+                    State::Registered,
+                    "{way:?} {step}: {:?}",
+                    scene.binding(0).is_some()
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn renewals_and_moves_go_on_with_what_was_found_out() {
+    let mut scene = registered(two_rounds(), VISIT);
+    let asked = went(&scene, Way::FromMobileNode);
+    // The lifetime is 600 s: two renewals.
+    scene.pass(seconds(1000));
+    assert_agreed(&scene);
+    let renewals = went(&scene, Way::FromMobileNode) - asked;
+    assert!((1..=2).contains(&renewals), "one request each: {renewals}");
+    assert_eq!(suites(&scene)[0], Some(suite(Mode::Stateless)));
+}
+
+#[test]
+fn an_agreed_lifetime_bounds_the_registration() {
+    let scene = registered(all(&Policy { lifetime: 100, ..only(Mode::SemiStateful) }), VISIT);
+    let binding = scene.binding(0).unwrap();
+    assert_eq!(binding.lifetime, 100);
+    assert!(scene.held(0).iter().all(|association| association.ends - association.made <= 100));
+}
