@@ -1,7 +1,8 @@
 //! `sojourn`, the operator's command line: asks agents on their Unix sockets and the key distribution centre
-//! over gRPC. It changes nothing by itself and keeps no state.
+//! over gRPC, and draws what passes between them. It changes nothing by itself and keeps no state.
 
 mod agents;
+mod decode;
 mod failure;
 mod kdc;
 mod output;
@@ -13,7 +14,7 @@ use std::{
     process::ExitCode,
 };
 
-use clap::{CommandFactory as _, Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand, error::ErrorKind};
 
 use failure::Failure;
 
@@ -27,10 +28,11 @@ use failure::Failure;
   sojourn ha bindings --socket /run/ha.sock        who is away, and where
   sojourn mn status --socket /run/mn.sock --json   for a script
   SOJOURN_SOCKET=/run/fa.sock sojourn fa events -f watch a foreign agent
+  sojourn decode link.pcap                         what passed on a link
 
 Exit codes:
   0  done
-  1  the other side refused or could not do it
+  1  the other side refused or could not do it, or what was decoded is malformed
   2  the command line is wrong
   3  the other side could not be reached"
 )]
@@ -85,6 +87,34 @@ enum Whom {
     )]
     Kdc(kdc::Command),
 
+    /// Mobile IP messages in a capture or in hexadecimal digits, as text. Needs neither an agent nor keys.
+    #[command(
+        arg_required_else_help = true,
+        after_help = "\
+Drawn are registration requests and replies, revocations and their acknowledgements (UDP port
+434), and agent advertisements and solicitations (ICMP): the fixed part, then every extension with
+its place in the message in bytes, and the tree of what is negotiated. What is sealed, keys and
+public values are shown as sizes; packets in UDP tunnels are counted only. Hexadecimal digits may
+have spaces, colons, line breaks, and comments behind #.
+
+Examples:
+  sojourn decode link.pcap                          everything in a capture, pcap or pcapng
+  tcpdump -w - port 434 | sojourn decode -          out of a pipe, when it ends
+  sojourn decode 03 4e 00 00 00000000 0a0b0102 eeaa0001deadbeef
+  sojourn decode --vendor 9999 request.hex          our extensions under another enterprise number
+
+The third one prints:
+  registration reply, 20 bytes
+       0  code 78: foreign agent: home agent did not answer in time, lifetime 0 s
+       4  home address 0.0.0.0
+       8  home agent 10.11.1.2
+      12  identification eeaa0001deadbeef, trace c7905b02aa2a2ba51983aa3d7f430cd1
+          nothing in it is authenticated by the home agent
+
+What is wrong stands in a line with MALFORMED and the place where it begins; the exit code is then 1."
+    )]
+    Decode(decode::Decode),
+
     /// Completions for a shell, on standard output.
     #[command(
         after_help = "Example:\n  sojourn completions bash > /usr/share/bash-completion/completions/sojourn"
@@ -122,6 +152,10 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Whom::Fa(command) => agents::run(command.into(), socket, json).await,
         Whom::Mn(command) => agents::run(command.into(), socket, json).await,
         Whom::Kdc(command) => kdc::run(command, profile, json).await,
+        Whom::Decode(_) if json => {
+            Cli::command().error(ErrorKind::ArgumentConflict, "decode has no answer in JSON").exit()
+        }
+        Whom::Decode(command) => decode::run(&command),
         Whom::Completions { shell } => {
             let mut text = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "sojourn", &mut text);

@@ -1,5 +1,6 @@
 //! The configuration of a foreign agent: `foreign-agent.toml` beside this crate shows every key.
 
+use sa::negotiation::Policy;
 use std::{
     collections::BTreeSet,
     net::{Ipv4Addr, SocketAddr},
@@ -10,7 +11,8 @@ use std::{
 use anyhow::Context as _;
 use crypto::{Cipher, Key};
 use daemon::config::{
-    self, AdminSection, Check, Collector, Interface, LogDirectives, Nai, PathKind, Reloadable, Setting,
+    self, AdminSection, AssociationPolicy, Check, Collector, Interface, LogDirectives, Nai, PathKind,
+    Reloadable, Setting,
 };
 use mobility::foreign_agent::{self, Encapsulation, HomeAgent, Inform, PlainNode, ReverseTunnel};
 use net::tunnel::{Encapsulations, Links};
@@ -52,6 +54,8 @@ pub(crate) struct Config {
     pub(crate) advertisement: Advertisement,
     #[serde(default)]
     pub(crate) tunnel: Tunnel,
+    #[serde(default)]
+    pub(crate) negotiation: Negotiation,
     pub(crate) admin: AdminSection,
     #[serde(default)]
     pub(crate) home_agents: Vec<Neighbour>,
@@ -61,6 +65,25 @@ pub(crate) struct Config {
 
 const fn documentation_vendor() -> u32 {
     DOCUMENTATION_VENDOR
+}
+
+/// What is allowed where associations are negotiated.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Negotiation {
+    /// With mobile nodes: KEY 3.
+    pub(crate) mobile_nodes: AssociationPolicy,
+    /// It is the serving mobility manager of its visitors.
+    pub(crate) serving_manager: bool,
+    /// With home agents: KEY 2; without it nothing is offered.
+    pub(crate) home_agents: Option<AssociationPolicy>,
+}
+
+/// A policy for the core.
+fn policy(of: &AssociationPolicy) -> anyhow::Result<Policy> {
+    let names = of.names();
+    Policy::named(&names.modes, &names.encryption, &names.authentication, &names.groups, of.lifetime)
+        .context("a name in negotiation")
 }
 
 /// A link that mobile nodes may visit. Its number is its place in the list.
@@ -244,6 +267,10 @@ impl config::Config for Config {
         check.range("registration.max_lifetime", registration.max_lifetime, 1..=u16::MAX);
         check.range("registration.max_visitors", registration.max_visitors, 1..=1_000_000);
         check.range("registration.max_pending", registration.max_pending, 1..=1_000_000);
+        self.negotiation.mobile_nodes.check("negotiation.mobile_nodes", false, check);
+        if let Some(policy) = &self.negotiation.home_agents {
+            policy.check("negotiation.home_agents", true, check);
+        }
         self.limits.check(check);
         check.range("tunnel.keepalive_s", self.tunnel.keepalive_s, 10..=3600);
         self.check_advertisement(check);
@@ -285,6 +312,14 @@ impl Reloadable for Config {
             Setting::free("tunnel.keepalive_s", tunnel.keepalive_s),
             Setting::fixed("admin.socket", self.admin.socket.display()),
         ];
+        let negotiation = &self.negotiation;
+        settings.push(Setting::free("negotiation.serving_manager", negotiation.serving_manager));
+        for (policy, at) in [
+            (Some(&negotiation.mobile_nodes), "negotiation.mobile_nodes"),
+            (negotiation.home_agents.as_ref(), "negotiation.home_agents"),
+        ] {
+            settings.extend(AssociationPolicy::settings(policy, at, true));
+        }
         settings.extend(self.limits.settings());
         for (i, link) in self.links.iter().enumerate() {
             let key = |name: &str| format!("links[{i}].{name}");
@@ -395,7 +430,11 @@ impl Config {
             prefix_length: link.prefix_length,
         });
         Ok(foreign_agent::Config {
-            negotiation: Default::default(),
+            negotiation: foreign_agent::Policies {
+                mobile_nodes: policy(&self.negotiation.mobile_nodes)?,
+                serving_manager: self.negotiation.serving_manager,
+                home_agents: self.negotiation.home_agents.as_ref().map(policy).transpose()?,
+            },
             nai: self.nai.as_str().to_owned(),
             care_of: self.care_of,
             vendor: self.vendor,

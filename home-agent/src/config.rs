@@ -10,11 +10,12 @@ use admin::client::Profile;
 use anyhow::Context as _;
 use crypto::{Cipher, Key};
 use daemon::config::{
-    self, AddressRange, AdminSection, Check, Collector, Interface, LogDirectives, Nai, PathKind, Prefix,
-    Realm, Reloadable, Setting,
+    self, AddressRange, AdminSection, AssociationPolicy, Check, Collector, Interface, LogDirectives, Nai,
+    PathKind, Prefix, Realm, Reloadable, Setting,
 };
 use mobility::home_agent::{self, Neighbour, Pool};
 use net::tunnel::{Encapsulations, Links};
+use sa::negotiation::Policy;
 use sansio::LinkId;
 use serde::Deserialize;
 use wire::mip::{Spi, ours::DOCUMENTATION_VENDOR};
@@ -54,6 +55,8 @@ pub(crate) struct Config {
     pub(crate) advertisement: Advertisement,
     #[serde(default)]
     pub(crate) tunnel: Tunnel,
+    #[serde(default)]
+    pub(crate) negotiation: Negotiation,
     pub(crate) admin: AdminSection,
     pub(crate) kdc: Profile,
     #[serde(default)]
@@ -151,6 +154,23 @@ impl Default for Tunnel {
     }
 }
 
+/// What is allowed where associations are negotiated.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Negotiation {
+    /// With mobile nodes: KEY 1.
+    pub(crate) mobile_nodes: AssociationPolicy,
+    /// With foreign agents: KEY 2.
+    pub(crate) foreign_agents: AssociationPolicy,
+}
+
+/// A policy for the core.
+fn policy(of: &AssociationPolicy) -> anyhow::Result<Policy> {
+    let names = of.names();
+    Policy::named(&names.modes, &names.encryption, &names.authentication, &names.groups, of.lifetime)
+        .context("a name in negotiation")
+}
+
 /// A foreign agent that may relay.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -207,6 +227,8 @@ impl config::Config for Config {
         let most = self.registration.max_simultaneous_bindings;
         check.range("registration.max_simultaneous_bindings", most, 1..=16);
         check.range("registration.keepalive", self.registration.keepalive, 5..=3600);
+        self.negotiation.mobile_nodes.check("negotiation.mobile_nodes", true, check);
+        self.negotiation.foreign_agents.check("negotiation.foreign_agents", true, check);
         self.limits.check(check);
         check.range("advertisement.interval_ms", self.advertisement.interval_ms, 20..=600_000);
         for (key, message) in self.kdc.problems() {
@@ -270,6 +292,12 @@ impl Reloadable for Config {
             Setting::fixed("kdc.certificate", kdc.certificate.display()),
             Setting::fixed("kdc.key", kdc.key.display()),
         ];
+        for (policy, at) in [
+            (&self.negotiation.mobile_nodes, "negotiation.mobile_nodes"),
+            (&self.negotiation.foreign_agents, "negotiation.foreign_agents"),
+        ] {
+            settings.extend(AssociationPolicy::settings(Some(policy), at, true));
+        }
         settings.extend(self.limits.settings());
         let agents = self.foreign_agents.iter().enumerate();
         settings.extend(
@@ -307,7 +335,10 @@ impl Config {
     /// What the core is told.
     pub(crate) fn core(&self) -> anyhow::Result<home_agent::Config> {
         Ok(home_agent::Config {
-            negotiation: Default::default(),
+            negotiation: home_agent::Policies {
+                mobile_nodes: policy(&self.negotiation.mobile_nodes)?,
+                foreign_agents: policy(&self.negotiation.foreign_agents)?,
+            },
             nai: self.nai.as_str().to_owned(),
             realm: self.realm.as_str().to_owned(),
             address: self.address,

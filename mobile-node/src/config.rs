@@ -1,5 +1,7 @@
 //! The configuration of a mobile node: `mobile-node.toml` beside this crate shows every key.
 
+use daemon::config::AssociationPolicy;
+use sa::negotiation::Policy;
 use std::{
     net::{Ipv4Addr, SocketAddr},
     path::PathBuf,
@@ -42,7 +44,39 @@ pub(crate) struct Config {
     pub(crate) registration: Registration,
     #[serde(default)]
     pub(crate) tunnel: Tunnel,
+    #[serde(default)]
+    pub(crate) negotiation: Negotiation,
     pub(crate) admin: AdminSection,
+}
+
+/// What is offered for associations; without a table nothing is, and keys are made as the home agent makes them.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Negotiation {
+    /// For KEY 1.
+    pub(crate) home_agent: Option<AssociationPolicy>,
+    /// For KEY 3.
+    pub(crate) foreign_agents: Option<AssociationPolicy>,
+    /// For KEY 3 with a serving mobility manager.
+    pub(crate) serving_managers: Option<AssociationPolicy>,
+}
+
+impl Negotiation {
+    /// All of them, where they stand, and whether X25519 with ML-KEM-768 can serve.
+    fn all(&self) -> [(Option<&AssociationPolicy>, &'static str, bool); 3] {
+        [
+            (self.home_agent.as_ref(), "negotiation.home_agent", true),
+            (self.foreign_agents.as_ref(), "negotiation.foreign_agents", false),
+            (self.serving_managers.as_ref(), "negotiation.serving_managers", false),
+        ]
+    }
+}
+
+/// A policy for the core.
+fn policy(of: &AssociationPolicy) -> anyhow::Result<Policy> {
+    let names = of.names();
+    Policy::named(&names.modes, &names.encryption, &names.authentication, &names.groups, of.lifetime)
+        .context("a name in negotiation")
 }
 
 /// An interface that may be used.
@@ -137,6 +171,11 @@ impl config::Config for Config {
         }
         let names = self.links.iter().enumerate();
         check.unique(names.map(|(i, l)| (format!("links[{i}].interface"), l.interface.as_str().to_owned())));
+        for (policy, at, hybrid) in self.negotiation.all() {
+            if let Some(policy) = policy {
+                policy.check(at, hybrid, check);
+            }
+        }
         // Shorter ones would be renewed all the time.
         check.range("registration.lifetime", self.registration.lifetime, 30..=u16::MAX);
         let registration = &self.registration;
@@ -194,6 +233,9 @@ impl Reloadable for Config {
             Setting::fixed("admin.socket", self.admin.socket.display()),
         ];
         let links = self.links.iter().enumerate();
+        for (policy, at, _) in self.negotiation.all() {
+            settings.extend(AssociationPolicy::settings(policy, at, false));
+        }
         settings.extend(links.map(|(i, it)| Setting::fixed(format!("links[{i}].interface"), &it.interface)));
         settings
     }
@@ -229,7 +271,11 @@ impl Config {
     pub(crate) fn core(&self, enrolment: &Enrolment) -> anyhow::Result<mobile_node::Config> {
         let Carried::Vendor = enrolment.numbers;
         Ok(mobile_node::Config {
-            negotiation: Default::default(),
+            negotiation: mobile_node::Policies {
+                home_agent: self.negotiation.home_agent.as_ref().map(policy).transpose()?,
+                foreign_agents: self.negotiation.foreign_agents.as_ref().map(policy).transpose()?,
+                serving_managers: self.negotiation.serving_managers.as_ref().map(policy).transpose()?,
+            },
             nai: Nai::parse(enrolment.nai.as_str()).context("nai of the enrolment")?,
             home_realm: enrolment.home_realm.as_str().to_owned(),
             home_address: enrolment.home_address.unwrap_or(Ipv4Addr::UNSPECIFIED),

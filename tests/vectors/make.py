@@ -13,6 +13,7 @@ import pathlib
 import struct
 import sys
 
+import negotiation
 import worked
 from build import (Message, address, checksum, gre, icmp, ipv4, kdf, lp, minimal, reply, request, sa, sa_means,
                    sealed_link, sealed_nai, udp)
@@ -254,6 +255,8 @@ registration("wire-registration/reply-identification", finish_mobile(clock),
 page = worked.write(registration)
 (ROOT / "docs").mkdir(parents=True, exist_ok=True)
 (ROOT / "docs" / "registrations.md").write_text(page)
+
+negotiation.write(write, seed)
 
 registration("rfc5944-3.4/reply-identification", reply(133, 0, "10.0.0.1", "10.0.0.2", 0xEEAA0100DEADBEEF))
 registration("rfc5944-3.4/reply-from-foreign-agent", reply(77, 0, "0.0.0.0", "10.0.0.2", 1))

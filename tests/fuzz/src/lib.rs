@@ -13,8 +13,8 @@ mod revocation;
 
 pub use discovery::{advertisement, solicitation, tunnel_data};
 pub use ours::{
-    agent_heard, association_info, cookie, cookie_reply, error_detail, handle, ip_info, key_share, ours,
-    protected, sealed_layer_2, sealed_nai,
+    agent_heard, association_info, cookie, cookie_reply, error_detail, handle, ip_info, key_share,
+    negotiation, ours, protected, sealed_layer_2, sealed_nai,
 };
 pub use packet::{gre, icmp, icmp_packet, ipip, ipv4, minimal, udp, udp_packet};
 pub use registration::{extensions, parts, registration_reply, registration_request};
@@ -32,6 +32,6 @@ macro_rules! targets {
 
 targets! {
     advertisement, agent_heard, association_info, cookie, cookie_reply, error_detail, extensions, gre, handle,
-    icmp, icmp_packet, ip_info, ipip, ipv4, key_share, minimal, ours, parts, protected, registration_reply, registration_request, revocation,
+    icmp, icmp_packet, ip_info, ipip, ipv4, key_share, minimal, negotiation, ours, parts, protected, registration_reply, registration_request, revocation,
     revocation_support, sealed_layer_2, sealed_nai, solicitation, tunnel_data, udp, udp_packet,
 }

@@ -11,6 +11,7 @@ use wire::{
         registration::Reply,
         share::{Cookie, KeyShare},
     },
+    negotiation::{Drawing, Negotiation, Tree},
 };
 
 const EXPERIMENTAL: Numbers = Numbers::Experimental;
@@ -87,6 +88,27 @@ pub fn key_share(data: &[u8]) {
         share.emit(&mut w, EXPERIMENTAL).expect("it was parsed");
         assert_eq!(&w.bytes()[HEADER..], data);
     }
+}
+
+/// The body of a negotiation, its trees, and their drawing.
+pub fn negotiation(data: &[u8]) {
+    let Ok(negotiation) = Negotiation::parse(data) else {
+        return;
+    };
+    assert_eq!(negotiation.body(), data);
+    let Ok(trees) = negotiation.trees() else {
+        return;
+    };
+    let again = Negotiation::emit(negotiation.round, &negotiation.digest, &trees);
+    assert_eq!(again.as_deref(), Ok(data));
+    let lines: usize = trees.iter().map(lines).sum();
+    assert_eq!(Drawing(&trees).to_string().lines().count(), lines);
+}
+
+/// One line for the tree and one for each of its alternatives, proposals, transforms and key exchanges.
+fn lines(tree: &Tree<'_>) -> usize {
+    let proposals = tree.proposals.iter().map(|p| 1 + p.transforms.len() + p.exchanges.len());
+    1 + tree.alternatives().count() + proposals.sum::<usize>()
 }
 
 /// The body of a cookie.

@@ -10,6 +10,11 @@ use wire::{
         code::{Code, DetailCode},
         extension,
         ours::Subtype,
+        share::Group,
+    },
+    negotiation::{
+        Between, Drawing, Negotiation, Payload, Protocol,
+        algorithm::{Encryption, Integrity, Prf},
     },
 };
 
@@ -77,6 +82,63 @@ fn extension_types() {
     let rows = table(&page, "| form | bytes | types |");
     let row = rows.iter().find(|row| row[0] == "long").expect("a row for the long form");
     assert_eq!(numbers(&row[2]), long);
+}
+
+#[test]
+fn groups() {
+    let ours = named(Group::NAMED, |group| (group.0.to_string(), group.meaning()));
+    assert_eq!(first_two(table(&page(), "| group | name | bytes of a value |")), ours);
+}
+
+#[test]
+fn algorithms() {
+    let of = |protocol: Protocol, all: Vec<(String, String)>| {
+        let protocol = format!("{} {}", protocol.0, protocol.meaning());
+        all.into_iter().map(move |(number, name)| vec![protocol.clone(), number, name])
+    };
+    let integrity = named(Integrity::NAMED, |it| (it.0.to_string(), it.meaning()));
+    let encryption = named(Encryption::NAMED, |it| (it.0.to_string(), it.meaning()));
+    let prf = named(Prf::NAMED, |it| (it.0.to_string(), it.meaning()));
+    let ours: Vec<_> = of(Protocol::AUTHENTICATION, integrity)
+        .chain(of(Protocol::ENCRYPTION, encryption))
+        .chain(of(Protocol::PRF, prf))
+        .collect();
+    let mut rows = table(&page(), "| protocol | algorithm | name | |");
+    rows.iter_mut().for_each(|row| row.truncate(3));
+    assert_eq!(rows, ours);
+}
+
+#[test]
+fn payloads() {
+    let rows = table(&page(), "| payload | type | sub-type | behind the head |");
+    let listed: BTreeSet<(String, String)> = rows
+        .iter()
+        .map(|row| (row[1].clone(), row[0].split(':').next().unwrap_or_default().to_owned()))
+        .collect();
+    let ours = named(Payload::NAMED, |payload| (payload.0.to_string(), payload.meaning()));
+    assert_eq!(listed, ours.into_iter().collect());
+    let kinds = named(Between::NAMED, |between| (between.0.to_string(), between.meaning()));
+    let kinds: Vec<String> = kinds.into_iter().map(|(number, name)| format!("{number} {name}")).collect();
+    assert_eq!(rows[0][2], kinds.join(", "));
+}
+
+/// The body that the page takes apart is that of a vector, and is drawn as the page says.
+#[test]
+fn the_negotiation_taken_apart() {
+    let page = page();
+    let (_, example) = page.split_once("**One body, taken apart**").expect("an example");
+    let mut blocks = example.split("\n```\n").skip(1).step_by(2);
+    let (bytes, drawn) = (blocks.next().expect("bytes"), blocks.next().expect("a drawing"));
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../vectors/wire-negotiation/offer-stateless.hex");
+    let vector = fs::read_to_string(path).expect("the vector");
+    assert_eq!(bytes, vector.trim_end());
+    let digits: String = bytes.lines().filter_map(|line| line.split('#').next()).collect();
+    let digits: Vec<u32> = digits.chars().filter_map(|c| c.to_digit(16)).collect();
+    let body: Vec<u8> = digits.chunks(2).map(|pair| (pair[0] << 4 | pair[1]) as u8).collect();
+    let trees = Negotiation::parse(&body).and_then(|it| it.trees().map(|trees| Drawing(&trees).to_string()));
+    assert_eq!(trees.as_deref(), Ok(drawn));
+    let size = format!("`tests/vectors/wire-negotiation/offer-stateless`, {} bytes", body.len());
+    assert!(example.contains(&size), "{size}");
 }
 
 /// Labels of the table of keys. A row for a and b stands for the direction of every association, both ways.

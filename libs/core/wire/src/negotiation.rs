@@ -3,10 +3,13 @@
 //!
 //! Every length and count is checked against what it counts, and nothing is guessed: what disagrees is malformed.
 
+pub mod algorithm;
+mod draw;
 mod exchange;
 mod proposal;
 mod transform;
 
+pub use draw::Drawing;
 pub use exchange::KeyExchange;
 pub use proposal::Proposal;
 pub use transform::{Attribute, Transform};

@@ -3,6 +3,7 @@
 //!
 //! A message never repeats a value that could be a secret, only what kind of value was found.
 
+mod association;
 mod explain;
 mod locate;
 mod settings;
@@ -20,6 +21,7 @@ use std::{
 use serde::de::DeserializeOwned;
 
 use crate::secret_file::{self, SecretError};
+pub use association::{AssociationNames, AssociationPolicy, Authentication, Group, Mode};
 use locate::{Document, Position};
 pub use settings::{Reloadable, Reloaded, Setting, keys_without_setting, reload};
 pub use spoil::{Spoiled, spoil};

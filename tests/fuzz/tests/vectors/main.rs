@@ -4,6 +4,7 @@
 //! The vectors come from a generator that shares no code with the parsers.
 
 mod discovery;
+mod negotiation;
 mod packet;
 mod registration;
 mod revocation;
@@ -82,6 +83,7 @@ fn read(vector: &Vector) -> Result<Value, String> {
         "registration reply" => registration::reply(vector),
         "advertisement" => discovery::advertisement(&vector.bytes),
         "solicitation" => discovery::solicitation(&vector.bytes),
+        "negotiation" => negotiation::body(&vector.bytes),
         "tunnel data" => discovery::tunnel_data(&vector.bytes),
         "icmp" => packet::icmp(&vector.bytes),
         "ipv4" => packet::ipv4(&vector.bytes),

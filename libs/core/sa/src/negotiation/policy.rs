@@ -91,6 +91,32 @@ impl Default for Policy {
 }
 
 impl Policy {
+    /// Of names in configuration files; `None` if one of them is not known. A lifetime of 0 is for ever.
+    #[must_use]
+    pub fn named(
+        modes: &[&str],
+        encryption: &[&str],
+        integrity: &[&str],
+        groups: &[&str],
+        lifetime: u32,
+    ) -> Option<Self> {
+        fn all<T>(names: &[&str], of: impl Fn(&str) -> Option<T>) -> Option<Vec<T>> {
+            names.iter().map(|name| of(name)).collect()
+        }
+        let method = |name: &str| {
+            let group: crypto::group::Group = name.parse().ok()?;
+            Some(Method::Known(Group(group.number())))
+        };
+        Some(Self {
+            modes: all(modes, Mode::from_name)?,
+            encryption: all(encryption, Cipher::from_name)?,
+            integrity: all(integrity, Integrity::from_name)?,
+            methods: all(groups, method)?,
+            others_groups: false,
+            lifetime: if lifetime == 0 { u32::MAX } else { lifetime },
+        })
+    }
+
     /// The method to make a value for, if keys may be exchanged.
     #[must_use]
     pub fn first_method(&self) -> Option<&Method> {

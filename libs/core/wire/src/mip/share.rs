@@ -1,6 +1,9 @@
 //! Key shares and cookies (docs/wire.md): sub-types 9 and 10.
 
+use std::fmt;
+
 use super::{
+    code::registry,
     extension::{self, CRITICAL_VENDOR, EXPERIMENTAL},
     ours::{self, Numbers, Subtype},
     registration::Reply,
@@ -11,9 +14,37 @@ use crate::{Error, Reader, Writer};
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Group(pub u16);
 
-impl Group {
+registry! {
+    Group, "unknown group";
+    /// First Oakley group (RFC 2409 section 6.1): values of 96 bytes. Legacy.
+    MODP_768 = 1, "MODP-768";
+    /// Second Oakley group (RFC 2409 section 6.2): values of 128 bytes. Legacy.
+    MODP_1024 = 2, "MODP-1024";
+    /// RFC 3526 section 3: values of 256 bytes.
+    MODP_2048 = 14, "MODP-2048";
+    /// RFC 3526 section 4: values of 384 bytes.
+    MODP_3072 = 15, "MODP-3072";
+    /// RFC 3526 section 5: values of 512 bytes.
+    MODP_4096 = 16, "MODP-4096";
+    /// RFC 3526 section 6: values of 768 bytes.
+    MODP_6144 = 17, "MODP-6144";
+    /// RFC 3526 section 7: values of 1024 bytes.
+    MODP_8192 = 18, "MODP-8192";
+    /// RFC 5903 section 3.1: values of 64 bytes.
+    P_256 = 19, "P-256";
+    /// RFC 5903 section 3.2: values of 96 bytes.
+    P_384 = 20, "P-384";
     /// X25519 (RFC 8031): values of 32 bytes.
-    pub const X25519: Self = Self(31);
+    X25519 = 31, "X25519";
+    /// X25519 and ML-KEM-768 in one value, of the private range: 1216 bytes from who asks, 1120 from who answers.
+    X25519_ML_KEM_768 = 1055, "X25519 with ML-KEM-768";
+}
+
+/// Its name, or its number.
+impl fmt::Display for Group {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if Self::NAMED.contains(self) { f.write_str(self.meaning()) } else { write!(f, "group {}", self.0) }
+    }
 }
 
 /// A key share (sub-type 9): the public half of a fresh exchange.
@@ -106,6 +137,15 @@ mod tests {
         assert_eq!(ours.subtype, Subtype::KEY_SHARE);
         assert_eq!(KeyShare::parse(ours.body), Ok(share));
         assert!(KeyShare::parse(&[0, 31]).is_err() && KeyShare::parse(&[0]).is_err());
+    }
+
+    #[test]
+    fn groups_are_shown_by_name_where_they_have_one() {
+        let shown = [1, 14, 19, 31, 1055, 4711].map(|group| Group(group).to_string());
+        assert_eq!(
+            shown,
+            ["MODP-768", "MODP-2048", "P-256", "X25519", "X25519 with ML-KEM-768", "group 4711"]
+        );
     }
 
     #[test]

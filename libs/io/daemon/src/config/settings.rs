@@ -147,7 +147,11 @@ pub fn keys_without_setting<C: Reloadable>(text: &str) -> Vec<String> {
     let covered = |key: &String| {
         settings.iter().any(|it| {
             let rest = key.strip_prefix(&it.key);
-            rest.is_some_and(|rest| rest.is_empty() || it.kind == Kind::Element && rest.starts_with('.'))
+            // A list of plain values is one setting.
+            let plain = |rest: &str| rest.starts_with('[') && rest.ends_with(']');
+            rest.is_some_and(|rest| {
+                rest.is_empty() || plain(rest) || it.kind == Kind::Element && rest.starts_with('.')
+            })
         })
     };
     document.leaves().into_iter().filter(|key| !covered(key)).collect()
