@@ -77,3 +77,12 @@ fn two_domains_agree_with_one_node_on_different_things() {
     ]);
     assert_eq!(negotiated("94-mixed-policies-stateless-stateful-semi-stateful.toml"), expected);
 }
+
+#[test]
+fn a_serving_mobility_manager_is_one_to_who_wants_one() {
+    let expected = BTreeSet::from([
+        line("MN-SMM", "fa-a", "aes-256-gcm, hmac-sha-256", "semi-stateful"),
+        line("MN-SMM", "fa-b", "aes-256-gcm, hmac-sha-256, x25519", "stateless"),
+    ]);
+    assert_eq!(negotiated("95-serving-mobility-managers-semi-stateful-stateless.toml"), expected);
+}

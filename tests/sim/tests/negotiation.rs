@@ -136,6 +136,21 @@ fn each_pair_may_have_a_mode_of_its_own() {
 }
 
 #[test]
+fn a_serving_mobility_manager_is_one_to_who_wants_one() {
+    for (mode, name) in Mode::ALL {
+        for serving_manager in [true, false] {
+            let mut policies = all(&only(Mode::Stateful));
+            policies.foreign.mobile_nodes = Policy { modes: vec![Mode::Stateful, mode], ..only(mode) };
+            policies.foreign.serving_manager = serving_manager;
+            policies.mobile.serving_managers = Some(only(mode));
+            let scene = registered(policies, VISIT);
+            let expected = if serving_manager { suite(mode) } else { suite(Mode::Stateful) };
+            assert_eq!(suites(&scene)[2], Some(expected), "{name}");
+        }
+    }
+}
+
+#[test]
 fn who_offers_nothing_gets_what_was_always_there() {
     let scene = registered(Policies::default(), VISIT);
     assert_eq!(suites(&scene), [Some(Suite::default()); 3]);

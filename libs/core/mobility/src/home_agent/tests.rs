@@ -5,6 +5,7 @@ mod configuring;
 mod conformance;
 mod following;
 mod limits;
+mod negotiating;
 mod plain;
 mod privacy;
 mod refusing;
@@ -102,6 +103,8 @@ struct Ask {
     share: Option<(u16, Vec<u8>)>,
     /// Seals instead of what KEY 0 gives.
     seal: Option<[u8; 32]>,
+    /// Body of what it offers for associations.
+    negotiation: Option<Vec<u8>>,
 }
 
 fn ask(seconds: u64) -> Ask {
@@ -120,6 +123,7 @@ fn ask(seconds: u64) -> Ask {
         index: 0,
         share: None,
         seal: None,
+        negotiation: None,
     }
 }
 
@@ -166,6 +170,9 @@ impl Ask {
         }
         if let Some((group, value)) = &self.share {
             KeyShare { group: Group(*group), value }.emit(&mut w, NUMBERS).unwrap();
+        }
+        if let Some(body) = &self.negotiation {
+            ours::put(&mut w, NUMBERS, Subtype::NEGOTIATION, body).unwrap();
         }
         if let Some(udp) = self.udp {
             udp.emit(&mut w);
@@ -228,6 +235,7 @@ struct Bench {
     /// What operators were answered.
     revoked: Vec<Result<(), String>>,
     order: Vec<&'static str>,
+    told: Vec<Event>,
 }
 
 fn config() -> Config {
@@ -288,6 +296,7 @@ impl Bench {
             acknowledged: vec![],
             revoked: vec![],
             order: vec![],
+            told: vec![],
         }
     }
 
@@ -322,6 +331,7 @@ impl Bench {
                     answers.push(Request::Persisted { ticket, result });
                 }
                 Output::Effect(Effect::Exchange { ticket, exchanges }) => {
+                    self.order.push("exchange");
                     answers.push(Request::Exchanged { ticket, results: exchanges.finish() });
                 }
                 Output::Effect(Effect::AskKdc { ticket, request, .. }) => {
@@ -344,7 +354,7 @@ impl Bench {
                     self.tunnels.push(change);
                 }
                 Output::Effect(Effect::Refresh { nai }) => self.refreshes.push(nai),
-                Output::Effect(Effect::Notify(_)) => {}
+                Output::Effect(Effect::Notify(event)) => self.told.push(event),
             }
         }
         for answer in answers {

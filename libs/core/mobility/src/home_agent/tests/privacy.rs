@@ -163,7 +163,7 @@ fn shares_that_do_not_serve_are_denied_with_the_reason() {
     }
 }
 
-fn detail_of(mobile: &[u8], reply: &[u8]) -> DetailCode {
+pub(super) fn detail_of(mobile: &[u8], reply: &[u8]) -> DetailCode {
     let asked = Parts::parse(mobile, 24, DOCUMENTATION_VENDOR).unwrap();
     let parts = parts(reply);
     let key = keys().reply_key(&Transcript::of_mobile(&asked), None);
