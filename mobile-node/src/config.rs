@@ -1,7 +1,7 @@
 //! The configuration of a mobile node: `mobile-node.toml` beside this crate shows every key.
 
 use daemon::config::AssociationPolicy;
-use sa::negotiation::Policy;
+use sa::negotiation::{Policy, Talk};
 use std::{
     net::{Ipv4Addr, SocketAddr},
     path::PathBuf,
@@ -9,7 +9,7 @@ use std::{
 };
 
 use anyhow::Context as _;
-use crypto::{Cipher, Key};
+use crypto::{Cipher, Key, Rng};
 use daemon::{
     config::{self, AdminSection, Check, Collector, Interface, LogDirectives, Reloadable, Setting},
     enrolment::{Enrolment, Numbers as Carried},
@@ -18,9 +18,12 @@ use mobility::mobile_node;
 use net::tunnel::Encapsulations;
 use record::Nai;
 use serde::Deserialize;
-use wire::mip::{
-    Spi,
-    ours::{DOCUMENTATION_VENDOR, Numbers},
+use wire::{
+    mip::{
+        Spi,
+        ours::{DOCUMENTATION_VENDOR, Numbers},
+    },
+    negotiation::Between,
 };
 
 /// The whole file.
@@ -61,7 +64,22 @@ pub(crate) struct Negotiation {
     pub(crate) serving_managers: Option<AssociationPolicy>,
 }
 
+/// Octets of a UDP payload that fit into a packet of 1,500 octets, and of a request without an offer at most.
+const PAYLOAD: usize = 1472;
+const REQUEST: usize = 700;
+
 impl Negotiation {
+    /// Octets of a request that offers all of it.
+    fn request_length(&self) -> Option<usize> {
+        let kinds = [Between::MN_HA, Between::MN_FA, Between::MN_SMM];
+        let policies = kinds.into_iter().zip(self.all());
+        let policies = policies.filter_map(|(between, (policy, ..))| Some((between, policy?)));
+        let policies = policies.map(|(between, of)| Some((between, policy(of).ok()?)));
+        let talk = Talk::new(policies.collect::<Option<Vec<_>>>()?);
+        // What values it has does not matter here.
+        talk.offer(&mut Rng::from_seed([0; 32])).map(|offered| REQUEST + offered.body().len())
+    }
+
     /// All of them, where they stand, and whether X25519 with ML-KEM-768 can serve.
     fn all(&self) -> [(Option<&AssociationPolicy>, &'static str, bool); 3] {
         [
@@ -175,6 +193,12 @@ impl config::Config for Config {
             if let Some(policy) = policy {
                 policy.check(at, hybrid, check);
             }
+        }
+        if let Some(length) = self.negotiation.request_length().filter(|length| *length > PAYLOAD) {
+            let message = format!(
+                "offers need up to {length} bytes, and {PAYLOAD} fit into a packet: shorten lists, or put a smaller group first"
+            );
+            check.problem("negotiation", message);
         }
         // Shorter ones would be renewed all the time.
         check.range("registration.lifetime", self.registration.lifetime, 30..=u16::MAX);
@@ -334,6 +358,18 @@ mod tests {
         let path = folder.join("mobile-node.toml");
         std::fs::write(&path, change(include_str!("../mobile-node.toml").to_owned())).unwrap();
         config::load(&path).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn offers_fit_into_one_packet() {
+        let length = |text: &str| toml::from_str::<Negotiation>(text).unwrap().request_length();
+        assert_eq!(length(""), None);
+        let all = "[home_agent]\n[foreign_agents]\n";
+        assert!(length(all).unwrap() <= PAYLOAD, "{:?}", length(all));
+        let large = "[home_agent]\ngroups = ['modp-8192']\n";
+        assert!(length(large).unwrap() > PAYLOAD, "{:?}", length(large));
+        let later = "[home_agent]\ngroups = ['x25519', 'modp-8192']\n";
+        assert!(length(later).unwrap() <= PAYLOAD, "a value is made for the first one only");
     }
 
     #[test]

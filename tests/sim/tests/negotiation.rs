@@ -8,7 +8,7 @@ use crypto::{Cipher, Integrity};
 use mobility::{foreign_agent, home_agent, mobile_node, mobile_node::State};
 use record::{AssociationKind, Mode, Suite};
 use sa::negotiation::{Method, Policy};
-use sim::{Place, Policies, Scene, Way};
+use sim::{Action, Place, Policies, Scene, Way};
 use wire::mip::{
     ours::DOCUMENTATION_VENDOR,
     part::Parts,
@@ -252,6 +252,26 @@ fn loss_of_any_message_of_any_round_costs_only_time() {
         scene.pass(seconds(30));
         assert_agreed(&scene);
         assert_eq!(suites(&scene)[0], Some(suite(Mode::Stateless)), "lost {lost}");
+    }
+}
+
+/// Rounds are in memory only: whoever forgets them is told all of it again.
+#[test]
+fn an_agent_that_starts_anew_between_two_rounds_costs_only_time() {
+    let policies = Policies { foreign: all(&Policy::default()).foreign, ..two_rounds() };
+    for crash in [
+        Action::CrashHomeAgent(0, Duration::from_millis(100)),
+        Action::CrashForeignAgent(0, Duration::from_millis(100), false),
+    ] {
+        let mut scene = Scene::negotiating(1, 1, policies.clone());
+        scene.move_to(0, VISIT);
+        scene.pass(Duration::from_millis(500));
+        assert_eq!(went(&scene, Way::FromHomeAgent), 1, "the first round is over");
+        assert_ne!(scene.state(0), State::Registered);
+        scene.act(crash);
+        scene.pass(seconds(10));
+        assert_agreed(&scene);
+        assert_eq!(suites(&scene)[0], Some(suite(Mode::Stateless)), "{crash:?}");
     }
 }
 

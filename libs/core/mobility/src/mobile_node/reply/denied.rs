@@ -198,10 +198,15 @@ impl MobileNode {
         if asks_back && self.asked_back(parts, sent) || self.asks_for_less(reply, sent) {
             return self.ask_soon();
         }
-        if matches!(code, Some(DetailCode::NO_PROPOSAL | DetailCode::ROUNDS_EXHAUSTED))
-            && let Some(a) = &mut self.attachment
-        {
-            a.talk = None;
+        if matches!(code, Some(DetailCode::NO_PROPOSAL | DetailCode::ROUNDS_EXHAUSTED)) {
+            if let Some(a) = &mut self.attachment {
+                a.talk = None;
+            }
+            // Whoever does not know of the rounds before lost his memory: from the beginning again.
+            let went_on = sent.offered.as_ref().is_some_and(|offered| offered.over() > 0);
+            if went_on && code == Some(DetailCode::NO_PROPOSAL) {
+                return self.ask_soon();
+            }
         }
         let plainer = reply.code == Code::HA_ENCAPSULATION && wished_for_a_tunnel(sent);
         if plainer {
