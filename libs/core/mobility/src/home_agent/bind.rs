@@ -174,7 +174,7 @@ impl HomeAgent {
             return self
                 .discard("key distribution centre broken", "keys that do not belong to what was agreed on");
         };
-        asked.agreed.replies = self.answers(&asked);
+        asked.agreed.replies = Self::answers(&asked);
         let reply = Reply {
             code: if asked.simultaneous && !beside { Code::ACCEPTED_NO_SIMULTANEOUS } else { Code::ACCEPTED },
             lifetime: asked.lifetime,
@@ -187,7 +187,7 @@ impl HomeAgent {
         let mut event = Event::new(EventKind::BindingAdded, "").of(asked.identification);
         event.keys = Vec::with_capacity(3);
         event.keys.extend(new.iter().map(EventKey::of).chain(key3));
-        event.negotiations = self.negotiated(&asked);
+        event.negotiations = Self::negotiated(&asked);
         self.tell_legacy(&asked);
         let standing: Vec<_> = self.standing_bindings(asked.home_address).collect();
         let binding = Binding {

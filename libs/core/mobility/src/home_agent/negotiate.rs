@@ -128,6 +128,8 @@ impl Exchanges {
 /// What the parts of a request said, and what was agreed on.
 #[derive(Default)]
 pub(super) struct Agreed {
+    /// By which it was chosen: they may be others when the answer is written.
+    policies: Option<Policies>,
     mobile: Option<Said>,
     agent: Option<Said>,
     key1: Agreement,
@@ -347,6 +349,12 @@ impl HomeAgent {
     pub(super) fn negotiate(&mut self, asked: &mut Asked, parts: &Parts<'_>, now: Now) -> Result<(), Denial> {
         let served = asked.serving_agent().is_some();
         let agents = parts.foreign.negotiation.filter(|_| served);
+        let policies = &self.config.negotiation;
+        let default_is_allowed = policies.mobile_nodes.allows(&Suite::default())
+            && (!served || policies.foreign_agents.allows(&Suite::default()));
+        if parts.mobile.negotiation.is_none() && agents.is_none() && default_is_allowed {
+            return Ok(());
+        }
         let of = (asked.who.number, asked.agent.as_ref().map(|agent| agent.path));
         let (mobile_rounds, agent_rounds) = self.talks.take(of, now);
         let mobile = said(parts.mobile.negotiation, mobile_rounds)?;
@@ -421,7 +429,8 @@ impl HomeAgent {
         let key3 = Agreement { suite: verdicts.key3[0].suite(), ..Agreement::default() };
         let most = u16::try_from(verdicts.lifetime()).unwrap_or(u16::MAX);
         asked.lifetime = asked.lifetime.min(most);
-        asked.agreed = Agreed { mobile, agent, key1, key2, key3, replies: [None, None] };
+        let policies = Some(self.config.negotiation.clone());
+        asked.agreed = Agreed { policies, mobile, agent, key1, key2, key3, replies: [None, None] };
         Ok(())
     }
 
@@ -452,13 +461,15 @@ impl HomeAgent {
     }
 
     /// The answers to all offers, once the exchanges are done.
-    pub(super) fn answers(&self, asked: &Asked) -> [Option<Vec<u8>>; 2] {
-        let Agreed { mobile, agent, key1, key2, .. } = &asked.agreed;
+    pub(super) fn answers(asked: &Asked) -> [Option<Vec<u8>>; 2] {
+        let Agreed { policies: Some(policies), mobile, agent, key1, key2, .. } = &asked.agreed else {
+            return [None, None];
+        };
         let served = asked.serving_agent().is_some();
         let mobile_trees = mobile.as_ref().map_or_else(Vec::new, Said::trees);
         let agent_trees = agent.as_ref().map_or_else(Vec::new, Said::trees);
         // The same as before: it depends on nothing but what was said and the policies.
-        let verdicts = Verdicts::of(&self.config.negotiation, &mobile_trees, &agent_trees, served);
+        let verdicts = Verdicts::of(policies, &mobile_trees, &agent_trees, served);
         let own = |agreement: &Agreement| {
             agreement.exchanged.as_ref().map_or_else(Vec::new, |(value, _)| value.clone())
         };
@@ -483,12 +494,14 @@ impl HomeAgent {
     }
 
     /// What was negotiated, in words.
-    pub(super) fn negotiated(&self, asked: &Asked) -> Vec<Negotiated> {
-        let Agreed { mobile, agent, .. } = &asked.agreed;
+    pub(super) fn negotiated(asked: &Asked) -> Vec<Negotiated> {
+        let Agreed { policies: Some(policies), mobile, agent, .. } = &asked.agreed else {
+            return Vec::new();
+        };
         let served = asked.serving_agent().is_some();
         let mobile_trees = mobile.as_ref().map_or_else(Vec::new, Said::trees);
         let agent_trees = agent.as_ref().map_or_else(Vec::new, Said::trees);
-        let verdicts = Verdicts::of(&self.config.negotiation, &mobile_trees, &agent_trees, served);
+        let verdicts = Verdicts::of(policies, &mobile_trees, &agent_trees, served);
         let told = |said: &Option<Said>, trees: &[Tree<'_>], between: Between, verdict: &Verdict<'_>| {
             let (said, tree) = (said.as_ref()?, find(trees, between)?);
             let suite = verdict.chosen()?.suite;
