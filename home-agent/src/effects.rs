@@ -81,7 +81,11 @@ async fn worked_at(exchanges: Exchanges) -> Exchanged {
     let _one = PROCESSORS.acquire().await;
     match tokio::task::spawn_blocking(move || exchanges.finish()).await {
         Ok(results) => results,
-        Err(failed) => std::panic::resume_unwind(failed.into_panic()),
+        Err(failed) => match failed.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // The process stops: nobody waits for an answer any more.
+            Err(_) => std::future::pending().await,
+        },
     }
 }
 

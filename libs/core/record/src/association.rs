@@ -107,3 +107,14 @@ impl Association {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// There are three for each of a million bindings: a suite must fit into what was padding.
+    #[test]
+    fn an_association_takes_112_octets() {
+        assert_eq!(size_of::<Association>(), 112);
+    }
+}
