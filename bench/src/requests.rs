@@ -48,6 +48,7 @@ pub(crate) fn configuration() -> Config {
         revocation: true,
         inform: true,
         keepalive: 110,
+        max_octets: 0,
         home_addresses: None,
         limits: Limits::default(),
         neighbours: Vec::new(),

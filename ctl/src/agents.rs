@@ -1,6 +1,6 @@
 //! What is asked of agents, over their Unix sockets.
 
-mod json;
+pub(crate) mod json;
 mod show;
 
 use std::{net::Ipv4Addr, path::PathBuf, time::Duration};
@@ -15,12 +15,13 @@ use serde_json::Value;
 use tonic::{Request, Streaming, transport::Channel};
 
 use crate::{
+    associations,
     failure::Failure,
     output::{json_value, line},
 };
 
 /// How long an agent may take to answer; it answers from memory.
-const ANSWER: Duration = Duration::from_secs(10);
+pub(crate) const ANSWER: Duration = Duration::from_secs(10);
 /// How long a deregistration may take: the mobile node's retransmissions take most of it.
 const DEREGISTRATION: Duration = Duration::from_secs(60);
 
@@ -31,7 +32,7 @@ pub(crate) enum HomeAgent {
     Status,
     /// The mobile nodes that are away, with the tunnel to each.
     Bindings,
-    /// Its security associations, by fingerprint; no keys are shown.
+    /// Its security associations, without keys: the same as `sojourn sa list`.
     Associations,
     /// Registrations accepted and denied, in a minute and by mobile node, and how fast keys come.
     #[command(after_help = COUNTING)]
@@ -56,7 +57,7 @@ pub(crate) enum ForeignAgent {
     Status,
     /// The mobile nodes that visit its links.
     Visitors,
-    /// Its security associations, by fingerprint; no keys are shown.
+    /// Its security associations, without keys: the same as `sojourn sa list`.
     Associations,
     /// Registrations relayed, accepted and denied, in a minute and by home agent, and how fast those answer.
     #[command(after_help = COUNTING)]
@@ -176,15 +177,20 @@ impl From<MobileNode> for Command {
     }
 }
 
-/// Asks the agent behind `socket` and writes its answer.
-pub(crate) async fn run(command: Command, socket: Option<PathBuf>, json: bool) -> Result<(), Failure> {
+/// Reaches the agent behind `socket`.
+pub(crate) async fn connect(socket: Option<PathBuf>) -> Result<AgentClient<Channel>, Failure> {
     let socket = socket.ok_or_else(|| {
         Failure::Unreachable(
             "which agent? Give --socket PATH, or set SOJOURN_SOCKET, to [admin] socket of its configuration"
                 .to_owned(),
         )
     })?;
-    let mut client = AgentClient::new(admin::client::unix(&socket).await?);
+    Ok(AgentClient::new(admin::client::unix(&socket).await?))
+}
+
+/// Asks the agent behind `socket` and writes its answer.
+pub(crate) async fn run(command: Command, socket: Option<PathBuf>, json: bool) -> Result<(), Failure> {
+    let mut client = connect(socket).await?;
     let status = client.status(within(ANSWER, StatusRequest {})).await?.into_inner();
     check_role(command.role, &status)?;
     match command.question {
@@ -200,7 +206,7 @@ pub(crate) async fn run(command: Command, socket: Option<PathBuf>, json: bool) -
         }
         Question::Associations => {
             let reply = client.list_associations(within(ANSWER, ListAssociationsRequest {})).await?;
-            answer(reply.into_inner(), json, json::association, show::associations).await?;
+            answer(reply.into_inner(), json, json::association, associations::show::list).await?;
         }
         Question::Counters(peer) => {
             let request = CountersRequest { nai: peer.unwrap_or_default() };
@@ -246,7 +252,7 @@ pub(crate) fn show_changes(changes: &[String], json: bool) {
 }
 
 /// Says that something was done: an empty object for scripts.
-fn done(json: bool, text: &str) {
+pub(crate) fn done(json: bool, text: &str) {
     if json {
         json_value(&Value::Object(serde_json::Map::new()));
     } else {
@@ -254,7 +260,7 @@ fn done(json: bool, text: &str) {
     }
 }
 
-fn within<T>(time: Duration, message: T) -> Request<T> {
+pub(crate) fn within<T>(time: Duration, message: T) -> Request<T> {
     let mut request = Request::new(message);
     request.set_timeout(time);
     request

@@ -2,6 +2,7 @@
 //! over gRPC, and draws what passes between them. It changes nothing by itself and keeps no state.
 
 mod agents;
+mod associations;
 mod decode;
 mod failure;
 mod kdc;
@@ -27,6 +28,7 @@ use failure::Failure;
     after_help = "Examples:
   sojourn ha bindings --socket /run/ha.sock        who is away, and where
   sojourn mn status --socket /run/mn.sock --json   for a script
+  sojourn sa list --socket /run/fa.sock            what protects what, with algorithms and lifetimes
   SOJOURN_SOCKET=/run/fa.sock sojourn fa events -f watch a foreign agent
   sojourn decode link.pcap                         what passed on a link
 
@@ -79,6 +81,14 @@ enum Whom {
     )]
     Mn(agents::MobileNode),
 
+    /// Security associations of any agent: what they are, renewing them, ending them.
+    #[command(
+        subcommand,
+        arg_required_else_help = true,
+        after_help = "Example:\n  sojourn sa list --socket /run/ha.sock"
+    )]
+    Sa(associations::Command),
+
     /// The key distribution centre: subscribers, associations, home agents and the audit trail.
     #[command(
         subcommand,
@@ -91,7 +101,7 @@ enum Whom {
     #[command(
         arg_required_else_help = true,
         after_help = "\
-Drawn are registration requests and replies, revocations and their acknowledgements (UDP port
+Drawn are registration requests and replies, revocations and their acknowledgements, notices (UDP port
 434), and agent advertisements and solicitations (ICMP): the fixed part, then every extension with
 its place in the message in bytes, and the tree of what is negotiated. What is sealed, keys and
 public values are shown as sizes; packets in UDP tunnels are counted only. Hexadecimal digits may
@@ -151,6 +161,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Whom::Ha(command) => agents::run(command.into(), socket, json).await,
         Whom::Fa(command) => agents::run(command.into(), socket, json).await,
         Whom::Mn(command) => agents::run(command.into(), socket, json).await,
+        Whom::Sa(command) => associations::run(command, socket, json).await,
         Whom::Kdc(command) => kdc::run(command, profile, json).await,
         Whom::Decode(_) if json => {
             Cli::command().error(ErrorKind::ArgumentConflict, "decode has no answer in JSON").exit()

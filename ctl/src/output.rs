@@ -35,6 +35,15 @@ pub(crate) fn progress(length: Option<u64>) -> ProgressBar {
     }
 }
 
+/// Shows how many of a number of things are done, on standard error if that is a terminal.
+pub(crate) fn counting(length: usize) -> ProgressBar {
+    let bar = ProgressBar::new(length as u64);
+    match ProgressStyle::with_template("{bar:30} {pos}/{len} {eta}") {
+        Ok(style) => bar.with_style(style),
+        Err(_) => bar,
+    }
+}
+
 /// Writes a JSON value over several lines.
 pub(crate) fn json_value(value: &Value) {
     line(&format!("{value:#}"));

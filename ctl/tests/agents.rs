@@ -8,8 +8,8 @@ use std::{
     sync::Arc,
 };
 
-use admin::{Agent, AgentRequest, AgentSnapshot, EventLog, unix::Socket};
-use proto::agent::{Association, Binding, Event, MobileNode, Role, StatusReply, Visitor};
+use admin::{Agent, AgentRequest, AgentSnapshot, EventLog, shown::Association, unix::Socket};
+use proto::agent::{Binding, Event, MobileNode, Role, StatusReply, Visitor};
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncBufReadExt as _, BufReader},
@@ -83,13 +83,20 @@ fn home_agent() -> AgentSnapshot {
         lifetime_left_s: 599,
     }];
     snapshot.associations = vec![Association {
-        kind: "KEY 1".to_owned(),
-        inbound_spi: 4096,
-        outbound_spi: 5000,
-        own_name: "ha@home.example".to_owned(),
-        peer_name: "traveller-one@home.example".to_owned(),
-        lifetime_left_s: 599,
-        fingerprint: "00112233aabbccdd".to_owned(),
+        kind: "KEY 1",
+        inbound: 4096,
+        outbound: 5000,
+        own: "ha@home.example".into(),
+        peer: "traveller-one@home.example".into(),
+        home_address: [10, 11, 1, 50].into(),
+        left_s: 599,
+        age_s: 3601,
+        fingerprint: [0x00, 0x11, 0x22, 0x33, 0xaa, 0xbb, 0xcc, 0xdd],
+        encryption: "aes-256-gcm",
+        integrity: "hmac-sha-256",
+        mode: "stateless",
+        group: Some(14),
+        state: "in use",
     }];
     snapshot
 }
@@ -267,5 +274,78 @@ async fn help_teaches_with_examples() {
         let help = Command::new(env!("CARGO_BIN_EXE_sojourn")).args(arguments).output().await.unwrap();
         let help = text(&help);
         assert!(help.contains("Example") && help.contains("--json"), "{help}");
+    }
+}
+
+#[tokio::test]
+async fn security_associations_are_listed_and_shown_at_any_agent() {
+    let played = play(home_agent());
+    let table = text(&run(&["sa", "list"], &played.socket).await);
+    for word in [
+        "SPI IN",
+        "4096",
+        "traveller-one@home.example",
+        "aes-256-gcm",
+        "stateless by modp-2048",
+        "1h 0m",
+        "in use",
+    ] {
+        assert!(table.contains(word), "{word}: {table}");
+    }
+    let value = json_of(&run(&["sa", "list", "--json"], &played.socket).await);
+    assert_eq!((&value[0]["mode"], &value[0]["home_address"]), (&json!("stateless"), &json!("10.11.1.50")));
+    for (filter, rows) in [
+        (["--peer", "traveller-one@home.example"], 1),
+        (["--peer", "somebody@home.example"], 0),
+        (["--mode", "stateless"], 1),
+        (["--mode", "stateful"], 0),
+        (["--home-address", "10.11.1.51"], 0),
+    ] {
+        let value = json_of(&run(&["sa", "list", "--json", filter[0], filter[1]], &played.socket).await);
+        assert_eq!(value.as_array().unwrap().len(), rows, "{filter:?}");
+    }
+    let one = text(&run(&["sa", "show", "4096"], &played.socket).await);
+    assert!(one.contains("mobile node and home agent") && one.contains("00112233aabbccdd"), "{one}");
+    let none = run(&["sa", "show", "4097"], &played.socket).await;
+    assert_eq!(none.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&none.stderr).contains("sojourn sa list"));
+    let wrong = run(&["sa", "list", "--mode", "stateles"], &played.socket).await;
+    assert_eq!(wrong.status.code(), Some(2));
+}
+
+#[tokio::test]
+async fn renewals_and_deletions_wait_for_the_answer() {
+    for role in [Role::HomeAgent, Role::ForeignAgent, Role::MobileNode] {
+        let mut snapshot = home_agent();
+        snapshot.status.role = role.into();
+        let mut played = play(snapshot);
+        let told = tokio::spawn(sojourn(&["sa", "renew", "4096"], &played.socket).output());
+        let Some(AgentRequest::Renew(4096, answer)) = played.asked.recv().await else { panic!("no request") };
+        answer.send(Ok(())).unwrap();
+        assert!(text(&told.await.unwrap().unwrap()).contains("was renewed"));
+
+        let told = tokio::spawn(sojourn(&["sa", "renew", "--all", "--json"], &played.socket).output());
+        let Some(AgentRequest::Renew(4096, answer)) = played.asked.recv().await else { panic!("no request") };
+        answer.send(Err("nobody did".to_owned())).unwrap();
+        let told = told.await.unwrap().unwrap();
+        assert_eq!(told.status.code(), Some(1));
+        let answer: Value = serde_json::from_slice(&told.stdout).unwrap();
+        assert_eq!(answer, json!({ "renewed": 0, "not_renewed": 1 }));
+        assert!(
+            String::from_utf8_lossy(&told.stderr)
+                .contains("10.11.1.50 (index 4096) was not renewed: nobody did")
+        );
+
+        let told = tokio::spawn(sojourn(&["sa", "delete", "7"], &played.socket).output());
+        let Some(AgentRequest::Delete(7, answer)) = played.asked.recv().await else { panic!("no request") };
+        answer.send(Err("no association receives under index 7 here".to_owned())).unwrap();
+        let told = told.await.unwrap().unwrap();
+        assert_eq!(told.status.code(), Some(1));
+        assert_eq!(
+            String::from_utf8_lossy(&told.stderr),
+            "sojourn: no association receives under index 7 here\n"
+        );
+        let nothing = run(&["sa", "renew"], &played.socket).await;
+        assert_eq!(nothing.status.code(), Some(2), "which one?");
     }
 }

@@ -43,8 +43,9 @@ impl Publisher {
         self.last = Some((core.revision(), now.mono));
         let mut snapshot = AgentSnapshot::new(self.status(core, packets, now));
         snapshot.visitors = core.visitors().map(|visit| self.visitor(&visit, now)).collect();
-        let associations = core.visitors().flat_map(|visit| &visit.record.associations);
-        snapshot.associations = associations.map(|a| shown::association(a, now.unix)).collect();
+        let of = core.visitors().map(|visit| visit.record);
+        let associations = of.flat_map(|record| record.associations.iter().map(|a| (a, record.home_address)));
+        snapshot.associations = associations.map(|(a, of)| shown::Association::of(a, of, now.unix)).collect();
         snapshot.counters = Some(counters::in_all(core, now));
         snapshot.peers = counters::rows(core);
         snapshot.answer_time = core.home_agents().map(|(_, counted)| counted.sum).sum();

@@ -28,6 +28,7 @@ use net::{
 use record::Tunnel;
 use sansio::{LinkId, Transmit};
 use tokio::sync::{mpsc, oneshot};
+use wire::mip::Spi;
 
 use crate::{admin::Publisher, config::Config};
 
@@ -78,12 +79,7 @@ impl Shell<ForeignAgent> for World {
                     return Ok(Event::Request(request));
                 }
                 Some(datagram) = self.datagrams.recv() => return Ok(Event::Udp(datagram)),
-                Some(AgentRequest::Revoke(home_address, answer)) = self.asked.recv() => {
-                    self.last_asked.0 += 1;
-                    let ticket = self.last_asked;
-                    self.waiting.insert(ticket, answer);
-                    return Ok(Event::Request(Request::RevokeVisitor { home_address, ticket }));
-                }
+                Some(asked) = self.asked.recv() => return Ok(Event::Request(self.operator(asked))),
                 config = self.reloads.next(Config::core) => {
                     return Ok(Event::Request(Request::Configure(Box::new(config))));
                 }
@@ -134,7 +130,7 @@ impl Shell<ForeignAgent> for World {
                 self.commits
                     .push_back(Box::pin(async move { Request::Persisted { ticket, result: commit.await } }));
             }
-            Effect::Revoked { ticket, result } => {
+            Effect::Answered { ticket, result } => {
                 if let Some(waiting) = self.waiting.remove(&ticket) {
                     // Whoever asked may have gone away meanwhile.
                     let _ = waiting.send(result);
@@ -166,6 +162,29 @@ async fn hear(links: &[LinkSocket], first: usize) -> Result<(LinkId, Frame), net
 }
 
 impl World {
+    /// What an operator asks of the core; he waits for its answer.
+    fn operator(&mut self, asked: AgentRequest) -> Request {
+        self.last_asked.0 += 1;
+        let ticket = self.last_asked;
+        let (request, answer) = match asked {
+            AgentRequest::Revoke(home_address, answer) => {
+                (Request::RevokeVisitor { home_address, ticket }, answer)
+            }
+            AgentRequest::Renew(index, answer) => {
+                (Request::RenewAssociation { index: Spi(index), ticket }, answer)
+            }
+            AgentRequest::Delete(index, answer) => {
+                (Request::DeleteAssociation { index: Spi(index), ticket }, answer)
+            }
+            // The service asks it of mobile nodes only; an index that nobody has is refused with a reason.
+            AgentRequest::Deregister(answer) => {
+                (Request::DeleteAssociation { index: Spi(0), ticket }, answer)
+            }
+        };
+        self.waiting.insert(ticket, answer);
+        request
+    }
+
     async fn change_tunnel(&mut self, change: TunnelChange) {
         match change {
             TunnelChange::VisitorAdded(visitor) => {
@@ -191,11 +210,11 @@ impl World {
     }
 
     fn notify(&self, event: mobility::Event) {
-        use mobility::EventKind::{Denied, Discarded, VisitorAdded, VisitorRemoved};
+        use mobility::EventKind::{Denied, Discarded, RenewalAsked, VisitorAdded, VisitorRemoved};
         let (word, trace) = (event.kind.word(), event.trace.map(tracing::field::display));
         match event.kind {
             VisitorAdded | VisitorRemoved => tracing::info!(word, trace, "{}", event.text),
-            Denied | Discarded => tracing::warn!(word, trace, "{}", event.text),
+            Denied | Discarded | RenewalAsked => tracing::warn!(word, trace, "{}", event.text),
             _ => tracing::debug!(word, trace, "{}", event.text),
         }
         self.events.tell(event, self.clock.now());

@@ -62,8 +62,8 @@ impl Publisher {
         let status = self.status(core, counters, now);
         let mut snapshot = AgentSnapshot::new(status);
         snapshot.bindings = core.bindings().map(|b| binding(core, b, now)).collect();
-        let associations = core.bindings().flat_map(|b| &b.associations);
-        snapshot.associations = associations.map(|a| shown::association(a, now.unix)).collect();
+        let associations = core.bindings().flat_map(|b| b.associations.iter().map(|a| (a, b.home_address)));
+        snapshot.associations = associations.map(|(a, of)| shown::Association::of(a, of, now.unix)).collect();
         snapshot.counters = Some(counters::in_all(core, now));
         snapshot.peers = self.rows.of(core, now);
         snapshot.answer_time = core.registrations(now).keys_sum;

@@ -77,6 +77,9 @@ pub(crate) struct HomeLink {
     pub(crate) gateway: Option<Ipv4Addr>,
 }
 
+/// With fewer octets than these, mobile nodes would do little else than register.
+const LEAST_OCTETS: u64 = 100_000;
+
 /// What it grants.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -93,6 +96,8 @@ pub(crate) struct Registration {
     pub(crate) revocation: bool,
     /// Foreign agents that leave it to us shall tell the mobile node.
     pub(crate) inform: bool,
+    /// Octets after which associations end; 0 for any number.
+    pub(crate) max_octets: u64,
 }
 
 impl Default for Registration {
@@ -106,6 +111,7 @@ impl Default for Registration {
             keepalive: 110,
             revocation: true,
             inform: true,
+            max_octets: 0,
         }
     }
 }
@@ -226,6 +232,13 @@ impl config::Config for Config {
         check.range("registration.max_bindings", self.registration.max_bindings, 1..=10_000_000);
         let most = self.registration.max_simultaneous_bindings;
         check.range("registration.max_simultaneous_bindings", most, 1..=16);
+        if !matches!(self.registration.max_octets, 0 | LEAST_OCTETS..) {
+            let octets = self.registration.max_octets;
+            check.problem(
+                "registration.max_octets",
+                format!("{octets} is not allowed: from {LEAST_OCTETS} up, or 0 for any number"),
+            );
+        }
         check.range("registration.keepalive", self.registration.keepalive, 5..=3600);
         self.negotiation.mobile_nodes.check("negotiation.mobile_nodes", true, check);
         self.negotiation.foreign_agents.check("negotiation.foreign_agents", true, check);
@@ -278,6 +291,7 @@ impl Reloadable for Config {
             Setting::free("registration.keepalive", registration.keepalive),
             Setting::free("registration.revocation", registration.revocation),
             Setting::free("registration.inform", registration.inform),
+            Setting::free("registration.max_octets", registration.max_octets),
             Setting::free("advertisement.interval_ms", self.advertisement.interval_ms),
             Setting::fixed("tunnel.device", &tunnel.device),
             Setting::fixed("tunnel.offload", tunnel.offload),
@@ -361,6 +375,7 @@ impl Config {
             revocation: self.registration.revocation,
             inform: self.registration.inform,
             keepalive: self.registration.keepalive,
+            max_octets: self.registration.max_octets,
             limits: self.limits.core(),
             neighbours: self.foreign_agents.iter().map(ForeignAgent::core).collect::<anyhow::Result<_>>()?,
         })

@@ -18,7 +18,7 @@ use futures_util::{
 use keystore::Store;
 use mobility::{
     Ticket,
-    home_agent::{BoundTunnel, Effect, Exchanged, Exchanges, HomeAgent, Request, TunnelChange},
+    home_agent::{BoundTunnel, Effect, Exchanged, Exchanges, HomeAgent, Request, Served, TunnelChange},
 };
 use net::{
     clock::Clock,
@@ -29,6 +29,7 @@ use net::{
 use record::Tunnel;
 use sansio::Transmit;
 use tokio::sync::{Semaphore, mpsc, oneshot};
+use wire::mip::Spi;
 
 use crate::{
     admin::Publisher,
@@ -55,6 +56,8 @@ pub(crate) struct World {
     pub(crate) outgoing: Vec<(SocketAddrV4, Vec<u8>)>,
     pub(crate) datagrams: net::intake::Receiver,
     pub(crate) requests: mpsc::Receiver<Request>,
+    /// What went through tunnels for long enough.
+    pub(crate) crossings: tunnel::Crossings,
     pub(crate) acknowledge: mpsc::UnboundedSender<u64>,
     pub(crate) asked: mpsc::Receiver<AgentRequest>,
     /// Operators that wait for an answer.
@@ -96,11 +99,13 @@ impl Shell<HomeAgent> for World {
         tokio::select! {
             biased;
             () = &mut self.stop => Ok(Event::Stop),
-            Some(AgentRequest::Revoke(home_address, answer)) = self.asked.recv() => {
-                self.last_asked.0 += 1;
-                let ticket = self.last_asked;
-                self.waiting.insert(ticket, answer);
-                Ok(Event::Request(Request::RevokeBinding { home_address, ticket }))
+            Some(asked) = self.asked.recv() => Ok(Event::Request(self.operator(asked))),
+            Some((home_address, crossed)) = self.crossings.recv() => {
+                let served = match crossed {
+                    tunnel::Crossed::Most => Served::Enough,
+                    tunnel::Crossed::All => Served::All,
+                };
+                Ok(Event::Request(Request::Served { home_address, served }))
             }
             config = self.reloads.next(Config::core) => Ok(Event::Request(Request::Configure(Box::new(config)))),
             Some(request) = self.commits.next(), if !self.commits.is_empty() => Ok(Event::Request(request)),
@@ -152,7 +157,8 @@ impl Shell<HomeAgent> for World {
                 self.line.ask(ticket, request, share);
             }
             Effect::Tunnel(change) => self.change_tunnel(change).await,
-            Effect::Revoked { ticket, result } => {
+            Effect::Meter { home_address, most, all } => self.tunnel.meter(home_address, most, all),
+            Effect::Answered { ticket, result } => {
                 if let Some(waiting) = self.waiting.remove(&ticket) {
                     // Whoever asked may have gone away meanwhile.
                     let _ = waiting.send(result);
@@ -182,6 +188,29 @@ impl Shell<HomeAgent> for World {
 }
 
 impl World {
+    /// What an operator asks of the core; he waits for its answer.
+    fn operator(&mut self, asked: AgentRequest) -> Request {
+        self.last_asked.0 += 1;
+        let ticket = self.last_asked;
+        let (request, answer) = match asked {
+            AgentRequest::Revoke(home_address, answer) => {
+                (Request::RevokeBinding { home_address, ticket }, answer)
+            }
+            AgentRequest::Renew(index, answer) => {
+                (Request::RenewAssociation { index: Spi(index), ticket }, answer)
+            }
+            AgentRequest::Delete(index, answer) => {
+                (Request::DeleteAssociation { index: Spi(index), ticket }, answer)
+            }
+            // The service asks it of mobile nodes only; an index that nobody has is refused with a reason.
+            AgentRequest::Deregister(answer) => {
+                (Request::DeleteAssociation { index: Spi(0), ticket }, answer)
+            }
+        };
+        self.waiting.insert(ticket, answer);
+        request
+    }
+
     async fn change_tunnel(&mut self, change: TunnelChange) {
         let done = match change {
             TunnelChange::Bind { home_address, tunnels } => {
@@ -193,6 +222,7 @@ impl World {
             TunnelChange::Unbind { home_address, returned } => {
                 let done = self.plan.unbind(&self.link, home_address, returned).await;
                 self.table.remove(home_address);
+                self.tunnel.unmeter(home_address);
                 self.table_changed = true;
                 done
             }
@@ -205,13 +235,15 @@ impl World {
     }
 
     fn notify(&self, event: mobility::Event) {
-        use mobility::EventKind::{BindingAdded, BindingRemoved, Denied, Discarded, WeakAlgorithm};
+        use mobility::EventKind::{
+            BindingAdded, BindingRemoved, Denied, Discarded, RenewalAsked, WeakAlgorithm,
+        };
         let (word, trace) = (event.kind.word(), event.trace.map(tracing::field::display));
         let agent = event.agent.as_deref().unwrap_or("no agent");
         match event.kind {
             BindingAdded | BindingRemoved => tracing::info!(word, trace, "{}", event.text),
             Denied => tracing::warn!(word, trace, agent, "{}", event.text),
-            Discarded | WeakAlgorithm => tracing::warn!(word, trace, "{}", event.text),
+            Discarded | RenewalAsked | WeakAlgorithm => tracing::warn!(word, trace, "{}", event.text),
             _ => tracing::debug!(word, trace, "{}", event.text),
         }
         self.events.tell(event, self.clock.now());

@@ -120,7 +120,13 @@ impl Kdc {
                 }
                 Some(What::AssociationRevoked(revoked)) => {
                     let inbound = [revoked.key1, revoked.key2].into_iter().flatten().map(|s| Spi(s.second));
-                    Request::AssociationsRevoked(inbound.collect())
+                    let inbound: Vec<_> = inbound.collect();
+                    // A key distribution centre of before names no care-of address.
+                    let care_of = revoked.care_of.parse().ok().filter(|_| inbound.is_empty());
+                    match care_of.zip(Nai::parse(&revoked.subscriber).ok()) {
+                        Some((care_of, nai)) => Request::VisitRevoked { nai, care_of },
+                        None => Request::AssociationsRevoked(inbound),
+                    }
                 }
                 Some(What::RealmKey(record)) => {
                     let key = match record.ended {

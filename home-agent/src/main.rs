@@ -11,6 +11,7 @@ mod watched;
 use std::{collections::BTreeMap, net::SocketAddrV4, process::ExitCode, sync::Arc};
 
 use ::admin::{Agent, AgentSnapshot, EventLog, http::Watched, unix::Socket};
+use anyhow::Context as _;
 use clap::Parser;
 use crypto::Key;
 use daemon::reload::Reloads;
@@ -98,13 +99,14 @@ async fn serve(config: Config, reloads: Reloads<Config>) -> anyhow::Result<()> {
         mss_clamp: config.tunnel.mss_clamp,
         links,
     };
-    let (tunnel, datagrams) = tunnel::Tunnel::open(tunnel_config)?;
+    let (mut tunnel, datagrams) = tunnel::Tunnel::open(tunnel_config)?;
     datagrams.prefer(config.foreign_agents.iter().map(|agent| agent.address));
     let interface = config.home_link.interface.as_str();
     let netlink = Netlink::connect()?;
     let plan = plan::home_agent::HomeAgent::start(netlink, interface, device, &installed).await?;
     let link = LinkSocket::open(interface, Hears::HomeAgent)?;
 
+    let crossings = tunnel.crossings().context("crossings are taken once")?;
     let mut publisher = Publisher::new(snapshots, kdc_watched, started.mono);
     publisher.publish(&core, &tunnel, clock);
     watch_port.show(watched::seen(newest_snapshot.clone(), store.figures(), tunnel.watch_counters()));
@@ -126,6 +128,7 @@ async fn serve(config: Config, reloads: Reloads<Config>) -> anyhow::Result<()> {
         outgoing: Vec::new(),
         datagrams,
         requests,
+        crossings,
         acknowledge,
         asked,
         waiting: BTreeMap::new(),

@@ -193,6 +193,7 @@ pub(crate) fn association_revoked(revoked: &RevokedAssociation) -> kdc::Subscrib
         key1: of(AssociationKind::Key1),
         key2: of(AssociationKind::Key2),
         key3: of(AssociationKind::Key3),
+        care_of: revoked.grant.care_of.to_string(),
     };
     change(revoked.change, kdc::subscriber_change::What::AssociationRevoked(what))
 }

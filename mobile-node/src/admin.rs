@@ -38,7 +38,9 @@ impl Publisher {
             mobile_node: Some(mobile_node(core, now)),
             ..StatusReply::default()
         });
-        snapshot.associations = core.associations().map(|a| shown::association(a, now.unix)).collect();
+        let associations = core.associations();
+        snapshot.associations =
+            associations.map(|a| shown::Association::of(a, core.home_address(), now.unix)).collect();
         self.snapshots.send_replace(Arc::new(snapshot));
     }
 }

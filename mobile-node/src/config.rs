@@ -80,6 +80,16 @@ impl Negotiation {
         talk.offer(&mut Rng::from_seed([0; 32])).map(|offered| REQUEST + offered.body().len())
     }
 
+    /// What the core is told.
+    fn core(&self) -> anyhow::Result<mobile_node::Policies> {
+        let of = |wished: &Option<AssociationPolicy>| wished.as_ref().map(policy).transpose();
+        Ok(mobile_node::Policies {
+            home_agent: of(&self.home_agent)?,
+            foreign_agents: of(&self.foreign_agents)?,
+            serving_managers: of(&self.serving_managers)?,
+        })
+    }
+
     /// All of them, where they stand, and whether X25519 with ML-KEM-768 can serve.
     fn all(&self) -> [(Option<&AssociationPolicy>, &'static str, bool); 3] {
         [
@@ -258,7 +268,7 @@ impl Reloadable for Config {
         ];
         let links = self.links.iter().enumerate();
         for (policy, at, _) in self.negotiation.all() {
-            settings.extend(AssociationPolicy::settings(policy, at, false));
+            settings.extend(AssociationPolicy::settings(policy, at, true));
         }
         settings.extend(links.map(|(i, it)| Setting::fixed(format!("links[{i}].interface"), &it.interface)));
         settings
@@ -275,9 +285,9 @@ impl Reloadable for Config {
 
 impl Config {
     /// What the core is told while it runs.
-    pub(crate) const fn preferences(&self) -> mobile_node::Preferences {
+    pub(crate) fn preferences(&self) -> anyhow::Result<mobile_node::Preferences> {
         let registration = &self.registration;
-        mobile_node::Preferences {
+        Ok(mobile_node::Preferences {
             lifetime: registration.lifetime,
             reverse_tunnel: registration.reverse_tunnel,
             simultaneous: registration.simultaneous,
@@ -288,18 +298,15 @@ impl Config {
             broadcasts: registration.broadcasts,
             revocation: registration.revocation,
             keepalive: Duration::from_secs(self.tunnel.keepalive_s),
-        }
+            negotiation: self.negotiation.core()?,
+        })
     }
 
     /// What the core is told.
     pub(crate) fn core(&self, enrolment: &Enrolment) -> anyhow::Result<mobile_node::Config> {
         let Carried::Vendor = enrolment.numbers;
         Ok(mobile_node::Config {
-            negotiation: mobile_node::Policies {
-                home_agent: self.negotiation.home_agent.as_ref().map(policy).transpose()?,
-                foreign_agents: self.negotiation.foreign_agents.as_ref().map(policy).transpose()?,
-                serving_managers: self.negotiation.serving_managers.as_ref().map(policy).transpose()?,
-            },
+            negotiation: self.negotiation.core()?,
             nai: Nai::parse(enrolment.nai.as_str()).context("nai of the enrolment")?,
             home_realm: enrolment.home_realm.as_str().to_owned(),
             home_address: enrolment.home_address.unwrap_or(Ipv4Addr::UNSPECIFIED),

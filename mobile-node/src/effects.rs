@@ -26,7 +26,7 @@ use net::{
 use record::MobileNodeState;
 use sansio::{LinkId, Now, Transmit};
 use tokio::sync::{mpsc, oneshot, watch};
-use wire::mip::PORT;
+use wire::mip::{PORT, Spi};
 
 use crate::{
     admin::Publisher,
@@ -72,6 +72,8 @@ pub(crate) struct Present {
     revocations: Option<udp::Port>,
     /// Who waits for a deregistration.
     waiting: Vec<oneshot::Sender<Result<(), String>>>,
+    /// Who waits for a renewal.
+    renewing: Vec<oneshot::Sender<Result<(), String>>>,
     /// Requests since the last answer of the home agent.
     unanswered: u32,
 }
@@ -100,13 +102,10 @@ impl Shell<MobileNode> for World {
                 }
                 Some(datagram) = self.datagrams.recv() => return Ok(Event::Udp(datagram)),
                 Some(received) = received(self.now.revocations.as_ref()) => return Ok(Event::Udp(received)),
-                preferences = self.reloads.next(|config| Ok(config.preferences())) => {
+                preferences = self.reloads.next(Config::preferences) => {
                     return Ok(Event::Request(Request::Configure(preferences)));
                 }
-                Some(AgentRequest::Deregister(answer)) = self.asked.recv() => {
-                    self.now.waiting.push(answer);
-                    return Ok(Event::Request(Request::Deregister));
-                }
+                Some(asked) = self.asked.recv() => return Ok(Event::Request(self.operator(asked))),
             }
         }
     }
@@ -147,12 +146,8 @@ impl Shell<MobileNode> for World {
                 self.states.send_replace((ticket, state));
             }
             Effect::Notify(event) => self.notify(&event),
-            Effect::Deregistered(result) => {
-                for waiting in self.now.waiting.drain(..) {
-                    // Whoever asked may have gone away meanwhile.
-                    let _ = waiting.send(result.clone());
-                }
-            }
+            Effect::Deregistered(result) => answer(&mut self.now.waiting, &result),
+            Effect::Renewed(result) => answer(&mut self.now.renewing, &result),
         }
         Ok(Applied::Done)
     }
@@ -162,6 +157,14 @@ impl Shell<MobileNode> for World {
         let counters = self.tunnel.counters();
         let counters = counters.entries().map(|(name, value)| (name.to_owned(), value));
         self.publisher.publish(core, counters, Clock.now());
+    }
+}
+
+/// Tells all who wait.
+fn answer(waiting: &mut Vec<oneshot::Sender<Result<(), String>>>, result: &Result<(), String>) {
+    for waiting in waiting.drain(..) {
+        // Whoever asked may have gone away meanwhile.
+        let _ = waiting.send(result.clone());
     }
 }
 
@@ -184,6 +187,29 @@ async fn received(port: Option<&udp::Port>) -> Option<udp::Received> {
 }
 
 impl World {
+    /// What an operator asks of the core; he waits for its answer.
+    fn operator(&mut self, asked: AgentRequest) -> Request {
+        match asked {
+            AgentRequest::Deregister(answer) => {
+                self.now.waiting.push(answer);
+                Request::Deregister
+            }
+            AgentRequest::Renew(index, answer) => {
+                self.now.renewing.push(answer);
+                Request::Renew(Spi(index))
+            }
+            AgentRequest::Delete(index, answer) => {
+                self.now.waiting.push(answer);
+                Request::Delete(Spi(index))
+            }
+            // The service asks it of home agents and foreign agents only; nobody has this index.
+            AgentRequest::Revoke(_, answer) => {
+                self.now.waiting.push(answer);
+                Request::Delete(Spi(0))
+            }
+        }
+    }
+
     fn take(&mut self, (change, now, address): Happened) {
         self.now.happened = Some((now, self.interfaces.name(change)));
         self.now.repair |= matches!(change, Change::AddressRemoved { .. });

@@ -442,6 +442,16 @@ acknowledged = Message().put("acknowledgement", bytes([15, 0, 0, 0])).put("home 
 acknowledged.put("identifier", struct.pack("!I", IDENTIFICATION >> 32))
 mac = kdf(KEYS[2], "auth fa>ha", lp(FA.encode()) + lp(HA.encode()) + struct.pack("!I", KEY2_AT_HA))
 seed("revocation", "acknowledgement", acknowledged.authentication(34, "foreign-home", KEY2_AT_HA, mac))
+
+# ------------------------------------------------------------------ notices
+
+noticed = Message().put("notice, renew", bytes([255, 1, 0, 0])).put("enterprise number", struct.pack("!I", 32473))
+noticed.put("home agent", address(HOME_AGENT)).put("care-of address", address(CARE_OF))
+mac = kdf(KEYS[2], "auth ha>fa", lp(FA.encode()) + lp(HA.encode()) + struct.pack("!I", KEY2_AT_FA))
+seed("notice", "renew", noticed.authentication(34, "foreign-home", KEY2_AT_FA, mac))
+
+# ------------------------------------------------------------------ revocation support
+
 seed("revocation_support", "today", bytes([0x80, 0]) + struct.pack("!I", IDENTIFICATION >> 32))
 seed("revocation_support", "longer", bytes([0xff, 0xff, 1, 2, 3, 4, 5, 6]))
 

@@ -70,7 +70,7 @@ pub(super) fn visitor(visitor: &Visitor) -> Value {
     })
 }
 
-pub(super) fn association(association: &Association) -> Value {
+pub(crate) fn association(association: &Association) -> Value {
     json!({
         "kind": association.kind,
         "inbound_spi": association.inbound_spi,
@@ -79,6 +79,13 @@ pub(super) fn association(association: &Association) -> Value {
         "peer_name": association.peer_name,
         "lifetime_left_s": association.lifetime_left_s,
         "fingerprint": association.fingerprint,
+        "home_address": association.home_address,
+        "encryption": association.encryption,
+        "integrity": association.integrity,
+        "mode": association.mode,
+        "group": association.group,
+        "age_s": association.age_s,
+        "state": association.state,
     })
 }
 

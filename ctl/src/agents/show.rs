@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use proto::agent::{Association, Binding, CountersReply, Event, MobileNode, Role, StatusReply, Visitor};
+use proto::agent::{Binding, CountersReply, Event, MobileNode, Role, StatusReply, Visitor};
 
 use crate::{
     output::{Table, facts, line},
@@ -114,22 +114,6 @@ pub(super) fn visitors(visitors: &[Visitor]) {
         ]);
     }
     table.print("No mobile node is visiting.");
-}
-
-pub(super) fn associations(associations: &[Association]) {
-    let mut table = Table::new(&["KEY", "OWN NAME", "PEER", "SPI IN", "SPI OUT", "FINGERPRINT", "LEFT"]);
-    for association in associations {
-        table.row(vec![
-            association.kind.clone(),
-            association.own_name.clone(),
-            association.peer_name.clone(),
-            association.inbound_spi.to_string(),
-            association.outbound_spi.to_string(),
-            association.fingerprint.clone(),
-            span(association.lifetime_left_s.into()),
-        ]);
-    }
-    table.print("There are no security associations.");
 }
 
 pub(super) fn counters(counters: &CountersReply, role: Role) {

@@ -5,6 +5,7 @@ use wire::{
     Error,
     mip::{
         extension,
+        notice::{self, Notice},
         part::Parts,
         registration::{self, Identification, Reply, Request},
         revocation::{self, Acknowledgement, Message, Revocation},
@@ -24,6 +25,7 @@ pub(super) fn draw(payload: &[u8], from: &str, page: &mut Page) {
         Some(registration::TUNNEL_DATA) => "tunnel data",
         Some(revocation::REVOCATION) => "registration revocation",
         Some(revocation::ACKNOWLEDGEMENT) => "revocation acknowledgement",
+        Some(notice::NOTICE) => "renewal notice",
         _ => "no message of Mobile IP",
     };
     page.message(format_args!("{from}{title}, {} bytes", payload.len()));
@@ -32,9 +34,10 @@ pub(super) fn draw(payload: &[u8], from: &str, page: &mut Page) {
         Some(registration::REPLY) => reply(payload, page),
         Some(revocation::REVOCATION) => revoke(payload, page),
         Some(revocation::ACKNOWLEDGEMENT) => acknowledge(payload, page),
+        Some(notice::NOTICE) => noticed(payload, page),
         Some(registration::TUNNEL_DATA) => tunnel(payload, page),
         Some(other) => {
-            let known = "1, 3, 4, 7 and 15 are messages of Mobile IP";
+            let known = "1, 3, 4, 7, 15 and 255 are messages of Mobile IP";
             return page.fault(0, format_args!("type {other}, where {known}"));
         }
         None => Err(Error::Truncated),
@@ -95,6 +98,15 @@ fn acknowledge(payload: &[u8], page: &mut Page) -> Result<usize, Error> {
     page.field(4, format_args!("home address {}", acknowledgement.home_address));
     page.field(8, format_args!("identifier {:08x}", acknowledgement.identifier));
     Ok(Acknowledgement::LEN)
+}
+
+fn noticed(payload: &[u8], page: &mut Page) -> Result<usize, Error> {
+    let Notice { vendor, home_agent, care_of } = notice::Message::parse(payload)?.notice;
+    page.field(0, format_args!("an experiment (RFC 4064): the registration is to be renewed"));
+    page.field(4, format_args!("enterprise {vendor}"));
+    page.field(8, format_args!("home agent {home_agent}"));
+    page.field(12, format_args!("care-of address {care_of}"));
+    Ok(Notice::LEN)
 }
 
 /// There is nothing behind it but a packet.

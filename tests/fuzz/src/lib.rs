@@ -6,12 +6,14 @@
 //! long as one likes.
 
 mod discovery;
+mod notice;
 mod ours;
 mod packet;
 mod registration;
 mod revocation;
 
 pub use discovery::{advertisement, solicitation, tunnel_data};
+pub use notice::notice;
 pub use ours::{
     agent_heard, association_info, cookie, cookie_reply, error_detail, handle, ip_info, key_share,
     negotiation, ours, protected, sealed_layer_2, sealed_nai,
@@ -32,6 +34,6 @@ macro_rules! targets {
 
 targets! {
     advertisement, agent_heard, association_info, cookie, cookie_reply, error_detail, extensions, gre, handle,
-    icmp, icmp_packet, ip_info, ipip, ipv4, key_share, minimal, negotiation, ours, parts, protected, registration_reply, registration_request, revocation,
+    icmp, icmp_packet, ip_info, ipip, ipv4, key_share, minimal, negotiation, notice, ours, parts, protected, registration_reply, registration_request, revocation,
     revocation_support, sealed_layer_2, sealed_nai, solicitation, tunnel_data, udp, udp_packet,
 }

@@ -61,7 +61,8 @@ impl World {
                 self.verdict(verdict);
             }
             home_agent::Effect::Refresh { nai } => self.notice(agent, nai),
-            home_agent::Effect::Revoked { .. } => {}
+            home_agent::Effect::Answered { result, .. } => self.answers.push(result),
+            home_agent::Effect::Meter { .. } => {}
             home_agent::Effect::Notify(event) => {
                 self.say(|| format!("HA{agent}  {}: {}", event.kind.word(), event.text));
             }

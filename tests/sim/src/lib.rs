@@ -18,6 +18,6 @@ mod world;
 
 pub use network::Message;
 pub use nodes::{agent_nai, care_of, home_address};
-pub use plan::{Action, Inform, Offer, Place, Plan, Policies, Weather, Wish};
+pub use plan::{Action, Inform, Offer, Place, Plan, Policies, Renewer, Weather, Wish};
 pub use scene::{Fate, Scene};
 pub use world::{Outcome, Recorded, Way, record, run};

@@ -196,6 +196,7 @@ impl HomeAgent {
         });
         home_agent::Config {
             negotiation: plan.policies.home.clone(),
+            max_octets: 0,
             nai: HOME_AGENT_NAI.to_owned(),
             realm: REALM.to_owned(),
             address: HOME_AGENT,

@@ -58,6 +58,11 @@ pub enum Action {
     RevokeVisitor(usize, usize),
     /// The operator of the home agent ends the binding of this mobile node.
     RevokeBinding(usize),
+    /// Somebody wants the registration of this mobile node renewed: the operator of that foreign agent, of the home agent,
+    /// or its owner.
+    Renew(usize, Renewer),
+    /// So many octets went through the tunnels of this mobile node that its registration has to be renewed.
+    Served(usize),
     /// A home agent and a foreign agent, which the numbers pick, read their configurations again: with other intervals
     /// and limits that are as wide as before.
     Reload(u64, u64),
@@ -69,6 +74,17 @@ pub enum Action {
     Truncate(u64, u64),
     /// Somebody sends a message captured on one link or path elsewhere; the numbers pick both.
     Divert(u64, u64),
+}
+
+/// Who wants a registration renewed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Renewer {
+    /// The operator of the home agent.
+    HomeAgent,
+    /// The operator of this foreign agent.
+    ForeignAgent(usize),
+    /// The owner of the mobile node.
+    MobileNode,
 }
 
 /// How bad the links are.
@@ -342,6 +358,11 @@ impl Plan {
             29 => Action::CrashHomeAgent(home_agent, some),
             30 | 31 => Action::RevokeVisitor(agent, node),
             32 | 33 => Action::RevokeBinding(node),
+            25 => match agent {
+                0 => Action::Renew(node, Renewer::HomeAgent),
+                1 => Action::Renew(node, Renewer::MobileNode),
+                _ => Action::Renew(node, Renewer::ForeignAgent(agent)),
+            },
             26 => Action::RollBack(node, some, rng.below(30) as usize),
             _ => Action::Divert(rng.u64(), rng.u64()),
         }

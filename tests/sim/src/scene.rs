@@ -222,6 +222,18 @@ impl Scene {
         }
     }
 
+    /// What operators were told, in order; each once.
+    pub fn answers(&mut self) -> Vec<Result<(), String>> {
+        std::mem::take(&mut self.world.answers)
+    }
+
+    /// How often something happened at a mobile node, by the name of its counter.
+    #[must_use]
+    pub fn counted_at_node(&self, node: usize, what: &str) -> u64 {
+        let machine = self.world.mobile_nodes[node].machine.as_ref();
+        machine.and_then(|m| m.counters().get(what).copied()).unwrap_or(0)
+    }
+
     /// The first broken promise of the reference model, in words.
     #[must_use]
     pub fn broken(&self) -> Option<&str> {

@@ -10,7 +10,7 @@ use crypto::Rng;
 use mobility::{Ticket, foreign_agent, home_agent, mobile_node};
 use record::{Change, CommitError, MobileNodeState, Nai};
 use sansio::{Datagram, Input, Instant, LinkAddress, Machine, Now, Output, Transmit};
-use wire::ip;
+use wire::{ip, mip::Spi};
 
 use crate::{
     centre::Centre,
@@ -19,7 +19,7 @@ use crate::{
     model::{Model, Verdict},
     network::{Message, OnTheWay},
     nodes::{self, ForeignAgent, HomeAgent, LINK, MobileNode, translated_address},
-    plan::{Action, Place, Plan},
+    plan::{Action, Place, Plan, Renewer},
 };
 
 /// Seconds since 1970 at which every world begins.
@@ -150,6 +150,8 @@ pub(crate) struct World {
     pub(crate) on_the_way: Option<OnTheWay>,
     /// Everything that was sent, if it is kept.
     pub(crate) seen: Option<Vec<(Duration, Message)>>,
+    /// What operators were told.
+    pub(crate) answers: Vec<Result<(), String>>,
 }
 
 /// Runs the world of a plan and hands back every registration message that passed off the home link, and the first
@@ -212,6 +214,7 @@ impl World {
             on_the_way: None,
             home_clock_offset: 0,
             seen: None,
+            answers: Vec::new(),
             plan,
         }
     }
@@ -296,6 +299,43 @@ impl World {
     /// The home address of a mobile node that operators may revoke: where one home agent serves, and it has one.
     fn revocable(&self, node: usize) -> Option<Ipv4Addr> {
         self.model.home(node).filter(|_| self.home_agents.len() == 1)
+    }
+
+    /// An index that somebody holds of the registration of a mobile node.
+    fn held_index(&self, node: usize, whose: Renewer) -> Option<Spi> {
+        let home_address = self.revocable(node)?;
+        match whose {
+            Renewer::HomeAgent => {
+                let machine = self.home_agents[0].machine.as_ref()?;
+                let binding = machine.bindings().find(|b| b.home_address == home_address)?;
+                binding.associations.last().map(|a| a.inbound)
+            }
+            Renewer::ForeignAgent(agent) => {
+                let machine = self.foreign_agents[agent].machine.as_ref()?;
+                let visit = machine.visitors().find(|visit| visit.record.home_address == home_address)?;
+                visit.record.associations.last().map(|a| a.inbound)
+            }
+            Renewer::MobileNode => {
+                let machine = self.mobile_nodes[node].machine.as_ref()?;
+                machine.associations().next().map(|a| a.inbound)
+            }
+        }
+    }
+
+    /// Somebody wants a registration renewed; nothing happens if he holds no index of it.
+    fn renew(&mut self, node: usize, whose: Renewer) {
+        let Some(index) = self.held_index(node, whose) else { return };
+        let ticket = Ticket::default();
+        match whose {
+            Renewer::HomeAgent => {
+                self.home(0, Input::Request(home_agent::Request::RenewAssociation { index, ticket }));
+            }
+            Renewer::ForeignAgent(agent) => {
+                let request = foreign_agent::Request::RenewAssociation { index, ticket };
+                self.foreign(agent, Input::Request(request));
+            }
+            Renewer::MobileNode => self.mobile(node, Input::Request(mobile_node::Request::Renew(index))),
+        }
     }
 
     /// Seconds since 1970 at the agents.
@@ -472,6 +512,14 @@ impl World {
                     self.home(0, Input::Request(home_agent::Request::RevokeBinding { home_address, ticket }));
                 }
             }
+            Action::Renew(node, whose) => self.renew(node, whose),
+            Action::Served(node) => {
+                if let Some(home_address) = self.revocable(node) {
+                    let served = home_agent::Served::Enough;
+                    let request = home_agent::Request::Served { home_address, served };
+                    self.home(0, Input::Request(request));
+                }
+            }
             Action::Reload(home, foreign) => self.reload(home, foreign),
             Action::Replay(_) | Action::Forge(..) | Action::Truncate(..) | Action::Divert(..) => {
                 self.attack(action);
@@ -529,7 +577,7 @@ impl World {
                 Output::Effect(foreign_agent::Effect::Persist { ticket, changes }) => {
                     self.write(party, self.foreign_agents[agent].life, ticket, changes);
                 }
-                Output::Effect(foreign_agent::Effect::Revoked { .. }) => {}
+                Output::Effect(foreign_agent::Effect::Answered { result, .. }) => self.answers.push(result),
                 Output::Effect(foreign_agent::Effect::Tunnel(change)) => self.visitor(agent, change),
                 Output::Effect(foreign_agent::Effect::Notify(event)) => {
                     self.say(|| format!("FA{agent}  {}: {}", event.kind.word(), event.text));
@@ -613,6 +661,7 @@ impl World {
                 }
                 self.say(|| format!("MN{node}  {}: {}", event.kind.word(), event.text));
             }
+            mobile_node::Effect::Renewed(result) => self.answers.push(result),
             mobile_node::Effect::Deregistered(_) | mobile_node::Effect::HomeAddress(_) => {}
         }
     }

@@ -47,6 +47,8 @@ pub enum EventKind {
     Discarded,
     /// A weak algorithm is in use, by policy.
     WeakAlgorithm,
+    /// Somebody wants a registration renewed before its time.
+    RenewalAsked,
 }
 
 impl EventKind {
@@ -72,6 +74,7 @@ impl EventKind {
             Self::VisitorRemoved => "visitor_removed",
             Self::Discarded => "discarded",
             Self::WeakAlgorithm => "weak_algorithm",
+            Self::RenewalAsked => "renewal_asked",
         }
     }
 }

@@ -24,6 +24,7 @@ mod pending;
 mod plain;
 mod proof;
 mod relay;
+mod renewals;
 mod reply;
 mod request;
 mod revoke;
@@ -62,7 +63,7 @@ pub use self::{
     plain::PlainNode,
     visitors::Visit,
 };
-use crate::{Event, Ticket, past::Past};
+use crate::{Event, Ticket, notice::Renewals, past::Past};
 
 /// Notices of refused requests and discarded messages that are given in a burst, and how fast more may follow.
 const NOTICES: (u32, Duration) = (20, Duration::from_millis(200));
@@ -206,11 +207,27 @@ pub enum Request {
     },
     /// A new configuration: what may change while it runs counts from now on, visitors stay.
     Configure(Box<Config>),
-    /// The operator sends a visitor away before its time; answered by [`Effect::Revoked`]. Its home agent is told if it
+    /// The operator sends a visitor away before its time; answered by [`Effect::Answered`]. Its home agent is told if it
     /// agreed to revocations.
     RevokeVisitor {
         /// Its home address.
         home_address: Ipv4Addr,
+        /// Names the answer.
+        ticket: Ticket,
+    },
+    /// The operator wants the registration renewed whose association receives under this index; answered by
+    /// [`Effect::Answered`] once it was, or once it is clear that it will not be.
+    RenewAssociation {
+        /// The index.
+        index: Spi,
+        /// Names the answer.
+        ticket: Ticket,
+    },
+    /// The operator ends the registration whose association receives under this index, with all its associations;
+    /// answered by [`Effect::Answered`].
+    DeleteAssociation {
+        /// The index.
+        index: Spi,
         /// Names the answer.
         ticket: Ticket,
     },
@@ -258,8 +275,8 @@ pub enum Effect {
         /// All of them or none.
         changes: Vec<Change>,
     },
-    /// Answers [`Request::RevokeVisitor`]: the visitor is gone for good, or why it stays.
-    Revoked {
+    /// Answers an operator: what he wanted is done for good, or why it is not.
+    Answered {
         /// Of which.
         ticket: Ticket,
         /// The text is for the operator.
@@ -314,6 +331,8 @@ pub struct ForeignAgent {
     values: Values,
     dismissals: Dismissals,
     informed: Informed,
+    /// By home address.
+    renewals: Renewals<Ipv4Addr>,
     work: BTreeMap<Ticket, Work>,
     last_ticket: Ticket,
     gate: Gate,
@@ -343,6 +362,7 @@ impl ForeignAgent {
             values: Values::default(),
             dismissals: Dismissals::restored(state.revocations, now),
             informed: Informed::default(),
+            renewals: Renewals::default(),
             work: BTreeMap::new(),
             last_ticket: Ticket::default(),
             gate: Gate::new([rng.array(), rng.array(), rng.array()]),
@@ -396,6 +416,7 @@ impl ForeignAgent {
         self.send_revocations(now);
         self.keepalives_due(now);
         self.inform_due(now);
+        self.renew_due(now);
     }
 
     /// Erases the secrets whose time is over.
@@ -413,6 +434,7 @@ impl ForeignAgent {
         let shares = self.homes.values().filter_map(|home| home.shares.deadline()).min();
         let kept = earliest(self.visitors.deadline(), earliest(shares, self.past.deadline()));
         let kept = earliest(kept, earliest(self.dismissals.deadline(), self.informed.deadline()));
+        let kept = earliest(kept, self.renewals.deadline());
         let kept = earliest(kept, earliest(self.keepalive_deadline(), self.values.deadline()));
         earliest(beacons, earliest(self.pendings.deadline(), kept))
     }
@@ -440,6 +462,12 @@ impl Machine for ForeignAgent {
             Input::Request(Request::Configure(config)) => self.configure(*config, now),
             Input::Request(Request::RevokeVisitor { home_address, ticket }) => {
                 self.dismiss(home_address, ticket);
+            }
+            Input::Request(Request::RenewAssociation { index, ticket }) => {
+                self.renew_association(index, ticket, now);
+            }
+            Input::Request(Request::DeleteAssociation { index, ticket }) => {
+                self.delete_association(index, ticket);
             }
             Input::Tick => {}
         }

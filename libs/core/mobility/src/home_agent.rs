@@ -22,6 +22,7 @@ mod negotiate;
 mod pending;
 mod plain;
 mod realm;
+mod renewals;
 mod revoke;
 mod revoked;
 mod roster;
@@ -61,8 +62,9 @@ use self::{
 pub use self::{
     counting::{Counted, Registrations},
     limits::Limits,
+    renewals::Served,
 };
-use crate::{Event, Ticket, Trace, admission::Meter, telling::Tellings};
+use crate::{Event, Ticket, Trace, admission::Meter, notice::Renewals, telling::Tellings};
 
 /// A foreign agent that this home agent was configured with.
 pub struct Neighbour {
@@ -126,6 +128,9 @@ pub struct Config {
     pub limits: Limits,
     /// What is allowed for associations that are negotiated.
     pub negotiation: Policies,
+    /// Octets of a mobile node's packets, both ways, after which its registration ends with its associations. At four
+    /// fifths of it is asked to renew them. 0: any number.
+    pub max_octets: u64,
     /// Foreign agents.
     pub neighbours: Vec<Neighbour>,
 }
@@ -214,14 +219,44 @@ pub enum Request {
     },
     /// An administrator revoked the keys that were issued with one of these indices inbound at the home agent.
     AssociationsRevoked(Vec<Spi>),
+    /// An administrator revoked keys that were issued for this subscriber at this care-of address, none of which ends here.
+    VisitRevoked {
+        /// Whose.
+        nai: Nai,
+        /// Where.
+        care_of: Ipv4Addr,
+    },
     /// A new configuration: what may change while it runs counts from now on, bindings stay.
     Configure(Box<Config>),
-    /// The operator ends the binding of a home address; answered by [`Effect::Revoked`].
+    /// The operator ends the binding of a home address; answered by [`Effect::Answered`].
     RevokeBinding {
         /// Of which home address.
         home_address: Ipv4Addr,
         /// Names the answer.
         ticket: Ticket,
+    },
+    /// The operator wants the registration renewed whose association receives under this index; answered by
+    /// [`Effect::Answered`] once it was, or once it is clear that it will not be.
+    RenewAssociation {
+        /// The index.
+        index: Spi,
+        /// Names the answer.
+        ticket: Ticket,
+    },
+    /// The operator ends the registration whose association receives under this index, with all its associations;
+    /// answered by [`Effect::Answered`].
+    DeleteAssociation {
+        /// The index.
+        index: Spi,
+        /// Names the answer.
+        ticket: Ticket,
+    },
+    /// So many octets went through the tunnels of a home address since its last registration ([`Effect::Meter`]).
+    Served {
+        /// Which home address.
+        home_address: Ipv4Addr,
+        /// How much of what they may.
+        served: Served,
     },
 }
 
@@ -323,8 +358,18 @@ pub enum Effect {
     },
     /// Change tunnels, proxies and routes.
     Tunnel(TunnelChange),
-    /// Answers [`Request::RevokeBinding`]: the binding is gone for good, or why it stands.
-    Revoked {
+    /// Count the octets through the tunnels of this home address anew, and say when they reach what associations may
+    /// serve: [`Request::Served`].
+    Meter {
+        /// Which home address.
+        home_address: Ipv4Addr,
+        /// At so many its associations are renewed: [`Served::Enough`].
+        most: u64,
+        /// At so many they end: [`Served::All`].
+        all: u64,
+    },
+    /// Answers an operator: what he wanted is done for good, or why it is not.
+    Answered {
         /// Of which.
         ticket: Ticket,
         /// The text is for the operator.
@@ -360,6 +405,8 @@ pub struct HomeAgent {
     following: Following,
     bindings: Bindings,
     revocations: Revocations,
+    /// By home address.
+    renewals: Renewals<Ipv4Addr>,
     addresses: Addresses,
     /// Home addresses that other home agents on the same store serve.
     elsewhere: BTreeSet<Ipv4Addr>,
@@ -399,6 +446,7 @@ impl HomeAgent {
             following: Following::default(),
             bindings: Bindings::default(),
             revocations: Revocations::default(),
+            renewals: Renewals::default(),
             elsewhere: BTreeSet::new(),
             work: Pending::default(),
             last_ticket: 0,
@@ -430,6 +478,13 @@ impl HomeAgent {
         }
         let restored = state.bindings.into_iter().map(|binding| Bound::restored(binding, now));
         self.bindings = Bindings::restored(restored);
+        let addresses: BTreeSet<_> = match self.config.max_octets {
+            0 => BTreeSet::new(),
+            _ => self.bindings.iter().map(|binding| binding.home_address).collect(),
+        };
+        for home_address in addresses {
+            self.meter(home_address);
+        }
         self.revocations.tellings = Tellings::restored(state.revocations, now);
     }
 
@@ -487,7 +542,7 @@ impl HomeAgent {
 
     fn deadline(&self) -> Option<Instant> {
         let first = earliest(self.bindings.next_due(), self.work.deadline());
-        let first = earliest(first, self.revocations.deadline());
+        let first = earliest(first, earliest(self.revocations.deadline(), self.renewals.deadline()));
         let first = earliest(earliest(first, self.reused.deadline()), self.following.deadline());
         earliest(first, Some(self.advertiser.next()))
     }
@@ -516,9 +571,19 @@ impl Machine for HomeAgent {
                 self.refreshed(&nai, seen, (&bindings, assigned), now);
             }
             Input::Request(Request::AssociationsRevoked(spis)) => self.revoke_associations(&spis, now),
+            Input::Request(Request::VisitRevoked { nai, care_of }) => self.revoke_visit(&nai, care_of, now),
             Input::Request(Request::Configure(config)) => self.configure(*config, now),
             Input::Request(Request::RevokeBinding { home_address, ticket }) => {
                 self.revoke_binding(home_address, ticket, now);
+            }
+            Input::Request(Request::RenewAssociation { index, ticket }) => {
+                self.renew_association(index, ticket, now);
+            }
+            Input::Request(Request::DeleteAssociation { index, ticket }) => {
+                self.delete_association(index, ticket, now);
+            }
+            Input::Request(Request::Served { home_address, served }) => {
+                self.served(home_address, served, now);
             }
             Input::Tick => {}
         }
@@ -526,6 +591,7 @@ impl Machine for HomeAgent {
         self.expire(now);
         self.follow(now);
         self.tell_due(now);
+        self.renew_due(now);
         self.reused.erase(now);
     }
 

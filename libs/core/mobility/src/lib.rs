@@ -13,6 +13,7 @@ mod figures;
 pub mod foreign_agent;
 pub mod home_agent;
 pub mod mobile_node;
+pub mod notice;
 mod past;
 pub mod revocation;
 mod telling;

@@ -19,6 +19,7 @@ mod movement;
 mod naming;
 mod negotiate;
 mod register;
+mod renewals;
 mod reply;
 mod request;
 mod revoked;
@@ -94,7 +95,7 @@ pub struct Config {
 }
 
 /// What its owner may wish otherwise while it runs: from the next request on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Preferences {
     /// As [`Config::lifetime`].
     pub lifetime: u16,
@@ -110,6 +111,8 @@ pub struct Preferences {
     pub revocation: bool,
     /// As [`Config::keepalive`].
     pub keepalive: Duration,
+    /// As [`Config::negotiation`].
+    pub negotiation: Policies,
 }
 
 impl Config {
@@ -122,6 +125,7 @@ impl Config {
             broadcasts,
             revocation,
             keepalive,
+            negotiation,
         } = preferences;
         self.lifetime = lifetime;
         self.reverse_tunnel = reverse_tunnel;
@@ -130,6 +134,7 @@ impl Config {
         self.broadcasts = broadcasts;
         self.revocation = revocation;
         self.keepalive = keepalive;
+        self.negotiation = negotiation;
     }
 }
 
@@ -197,6 +202,10 @@ pub enum Request {
     Configure(Preferences),
     /// Give the binding up; answered by [`Effect::Deregistered`].
     Deregister,
+    /// Renew the registration whose association receives under this index; answered by [`Effect::Renewed`].
+    Renew(Spi),
+    /// Give the binding up whose association receives under this index; answered by [`Effect::Deregistered`].
+    Delete(Spi),
     /// The state of that [`Effect::Persist`] is on disk, and survives a crash of the host; or it could not be written.
     /// A state that a newer one overtook needs no answer.
     Persisted {
@@ -290,6 +299,8 @@ pub enum Effect {
     Notify(Event),
     /// The answer to [`Request::Deregister`]; the text says why not.
     Deregistered(Result<(), String>),
+    /// The answer to [`Request::Renew`], once a registration was accepted; the text says why not.
+    Renewed(Result<(), String>),
 }
 
 /// Where a mobile node stands.
@@ -383,6 +394,8 @@ pub struct MobileNode {
     dormant: bool,
     /// Someone waits for [`Effect::Deregistered`].
     asked_to_deregister: bool,
+    /// Someone waits for [`Effect::Renewed`].
+    asked_to_renew: bool,
     /// Identifies our keepalives.
     echo: (u16, u16),
     counters: BTreeMap<String, u64>,
@@ -433,6 +446,7 @@ impl MobileNode {
             refused_until: None,
             dormant: false,
             asked_to_deregister: false,
+            asked_to_renew: false,
             echo,
             counters: BTreeMap::new(),
             revision: 0,

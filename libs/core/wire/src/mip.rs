@@ -3,6 +3,7 @@
 pub mod advertisement;
 pub mod code;
 pub mod extension;
+pub mod notice;
 pub mod ours;
 pub mod part;
 pub mod registration;

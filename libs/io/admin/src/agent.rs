@@ -4,8 +4,9 @@ use std::{net::Ipv4Addr, pin::Pin, sync::Arc};
 
 use futures_util::{Stream, StreamExt as _, stream};
 use proto::agent::{
-    Association, Binding, CountersReply, CountersRequest, DeregisterReply, DeregisterRequest, Event,
-    ListAssociationsRequest, ListBindingsRequest, ListVisitorsRequest, ReloadReply, ReloadRequest,
+    Association, Binding, CountersReply, CountersRequest, DeleteAssociationReply, DeleteAssociationRequest,
+    DeregisterReply, DeregisterRequest, Event, ListAssociationsRequest, ListBindingsRequest,
+    ListVisitorsRequest, ReloadReply, ReloadRequest, RenewAssociationReply, RenewAssociationRequest,
     RevokeBindingReply, RevokeBindingRequest, RevokeVisitorReply, RevokeVisitorRequest, Role, StatusReply,
     StatusRequest, Visitor, WatchEventsRequest,
     agent_server::{self, AgentServer},
@@ -23,6 +24,12 @@ pub enum AgentRequest {
     /// Home agent: end the bindings of a home address; foreign agent: end the visit of the mobile node that has it.
     /// Answered when that is durable, or with the reason why it was not done.
     Revoke(Ipv4Addr, oneshot::Sender<Result<(), String>>),
+    /// Have the registration renewed whose association receives under this index. Answered when it was, or with the
+    /// reason why not.
+    Renew(u32, oneshot::Sender<Result<(), String>>),
+    /// End the registration whose association receives under this index. Answered when that is durable, or with the
+    /// reason why it was not done.
+    Delete(u32, oneshot::Sender<Result<(), String>>),
 }
 
 /// Who wants the configuration to be read again: told what has changed, or why nothing has.
@@ -80,18 +87,14 @@ impl Agent {
         self.snapshots.borrow().clone()
     }
 
-    /// Hands a request to the core of an agent with this role and waits for its answer; `wrong` is what others say.
-    async fn ask(
+    /// Hands a request to the core and waits for its answer.
+    async fn ask_any(
         &self,
-        role: Role,
-        wrong: &str,
         request: impl FnOnce(oneshot::Sender<Result<(), String>>) -> AgentRequest,
     ) -> Result<(), Status> {
-        let found = self.snapshot().status_at(0).role();
-        let Some(requests) = self.requests.as_ref().filter(|_| found == role) else {
-            return Err(Status::unimplemented(wrong));
-        };
         let stopping = || Status::unavailable("the agent is stopping");
+        let none = || Status::unimplemented("this agent takes no requests");
+        let requests = self.requests.as_ref().ok_or_else(none)?;
         let (answer, answered) = oneshot::channel();
         requests.send(request(answer)).await.map_err(|_| stopping())?;
         match answered.await {
@@ -99,6 +102,20 @@ impl Agent {
             Ok(Err(reason)) => Err(Status::failed_precondition(reason)),
             Err(_) => Err(stopping()),
         }
+    }
+
+    /// The same at an agent with this role; `wrong` is what others say.
+    async fn ask(
+        &self,
+        role: Role,
+        wrong: &str,
+        request: impl FnOnce(oneshot::Sender<Result<(), String>>) -> AgentRequest,
+    ) -> Result<(), Status> {
+        let found = self.snapshot().status_at(0).role();
+        if found != role || self.requests.is_none() {
+            return Err(Status::unimplemented(wrong));
+        }
+        self.ask_any(request).await
     }
 
     /// The rows of the newest snapshot, made one by one as the client takes them.
@@ -185,6 +202,24 @@ impl agent_server::Agent for Agent {
         let wrong = "only a home agent has bindings to revoke; this is another kind of agent";
         self.ask(Role::HomeAgent, wrong, |answer| AgentRequest::Revoke(home_address, answer)).await?;
         Ok(Response::new(RevokeBindingReply {}))
+    }
+
+    async fn renew_association(
+        &self,
+        request: Request<RenewAssociationRequest>,
+    ) -> Result<Response<RenewAssociationReply>, Status> {
+        let index = request.into_inner().inbound_spi;
+        self.ask_any(|answer| AgentRequest::Renew(index, answer)).await?;
+        Ok(Response::new(RenewAssociationReply {}))
+    }
+
+    async fn delete_association(
+        &self,
+        request: Request<DeleteAssociationRequest>,
+    ) -> Result<Response<DeleteAssociationReply>, Status> {
+        let index = request.into_inner().inbound_spi;
+        self.ask_any(|answer| AgentRequest::Delete(index, answer)).await?;
+        Ok(Response::new(DeleteAssociationReply {}))
     }
 
     async fn revoke_visitor(

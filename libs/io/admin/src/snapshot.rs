@@ -5,7 +5,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use proto::agent::{Association, Binding, CountersReply, PeerCounters, StatusReply, Visitor};
+use proto::agent::{self, Binding, CountersReply, PeerCounters, StatusReply, Visitor};
+
+use crate::shown::Association;
 
 /// Most peers in one answer about counters.
 const COUNTED: usize = 10_000;
@@ -87,10 +89,8 @@ impl AgentSnapshot {
         Some(visitor)
     }
 
-    pub(crate) fn association_at(&self, row: usize, age_s: u64) -> Option<Association> {
-        let mut association = self.associations.get(row)?.clone();
-        age(&mut association.lifetime_left_s, age_s);
-        Some(association)
+    pub(crate) fn association_at(&self, row: usize, age_s: u64) -> Option<agent::Association> {
+        self.associations.get(row).map(|association| association.told(age_s))
     }
 }
 

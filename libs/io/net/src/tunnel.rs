@@ -17,6 +17,7 @@
 
 mod counters;
 mod inbound;
+mod meters;
 mod outbound;
 mod thread;
 mod trouble;
@@ -28,6 +29,7 @@ use forward::{Table, mtu::Paths};
 use tokio::sync::mpsc;
 
 pub use counters::Counters;
+pub use meters::{Crossed, Crossings};
 
 use crate::{
     error::Error,
@@ -39,6 +41,7 @@ use crate::{
     udp,
 };
 use counters::Tally;
+use meters::Meters;
 use thread::Thread;
 
 /// Datagrams of known senders, and of strangers, that wait for control before some are lost; a mobile node repeats its
@@ -152,6 +155,7 @@ struct Shared {
     ports: ArcSwap<Vec<udp::Port>>,
     paths: ArcSwap<Paths>,
     tally: Arc<Tally>,
+    meters: Meters,
     refusals: mpsc::Sender<Refusal>,
 }
 
@@ -196,6 +200,7 @@ pub struct Tunnel {
     shared: Arc<Shared>,
     threads: Vec<Thread>,
     refusals: Option<mpsc::Receiver<Refusal>>,
+    crossings: Option<Crossings>,
 }
 
 impl Tunnel {
@@ -215,6 +220,7 @@ impl Tunnel {
             take_together(&config.ports, segments, tun.offload());
         }
         let (refused, refusals) = mpsc::channel(REFUSALS);
+        let (meters, crossings) = Meters::new();
         let shared = Arc::new(Shared {
             tun,
             raw,
@@ -227,6 +233,7 @@ impl Tunnel {
             ports: ArcSwap::from_pointee(config.ports),
             paths: ArcSwap::from_pointee(Paths::default()),
             tally: Arc::default(),
+            meters,
             refusals: refused,
         });
         let (control, datagrams) = intake::intake(CONTROL_QUEUE);
@@ -236,7 +243,7 @@ impl Tunnel {
             Thread::spawn("tunnel-in", move |bell| inbound.run(&bell))?,
             Thread::spawn("tunnel-out", move |bell| outbound.run(&bell))?,
         ];
-        Ok((Self { shared, threads, refusals: Some(refusals) }, datagrams))
+        Ok((Self { shared, threads, refusals: Some(refusals), crossings: Some(crossings) }, datagrams))
     }
 
     /// Puts another table in place of the present one.
@@ -260,6 +267,22 @@ impl Tunnel {
     /// What ICMP says about messages that control sent from the ports; whoever asks first gets it.
     pub const fn refusals(&mut self) -> Option<mpsc::Receiver<Refusal>> {
         self.refusals.take()
+    }
+
+    /// Counts the octets of packets of this home address from 0, in both directions and without what wraps them, and tells
+    /// through [`crossings`](Self::crossings) once `most` and once `all` octets have gone.
+    pub fn meter(&self, home_address: Ipv4Addr, most: u64, all: u64) {
+        self.shared.meters.begin(home_address, most, all);
+    }
+
+    /// Counts no longer for this home address.
+    pub fn unmeter(&self, home_address: Ipv4Addr) {
+        self.shared.meters.end(home_address);
+    }
+
+    /// What tells of metered home addresses; `None` if it was taken before.
+    pub const fn crossings(&mut self) -> Option<Crossings> {
+        self.crossings.take()
     }
 
     /// What was carried and dropped since the start.

@@ -73,7 +73,7 @@ impl ForeignAgent {
             Some(_) => None,
         };
         if let Some(why) = refused {
-            return self.outbox.effect(Effect::Revoked { ticket, result: Err(why) });
+            return self.outbox.effect(Effect::Answered { ticket, result: Err(why) });
         }
         let record = self.visitors.find(home_address).and_then(dismissal).map(Box::new);
         let work = Work::Dismiss { home_address, record, ticket };
@@ -83,7 +83,7 @@ impl ForeignAgent {
     /// The store has not forgotten it.
     pub(super) fn not_dismissed(&mut self, ticket: Ticket, why: &str) {
         let result = Err(format!("the visitor stays: {why}"));
-        self.outbox.effect(Effect::Revoked { ticket, result });
+        self.outbox.effect(Effect::Answered { ticket, result });
     }
 
     /// The store has forgotten it.
@@ -109,7 +109,7 @@ impl ForeignAgent {
             self.dismissals.stations.insert((record.home_address, record.care_of), station);
             self.dismissals.tellings.begin(record, now);
         }
-        self.outbox.effect(Effect::Revoked { ticket, result: Ok(()) });
+        self.outbox.effect(Effect::Answered { ticket, result: Ok(()) });
     }
 
     /// Tells the home agents whose time it is. One whose mobile node is registering again waits for what comes of that.

@@ -43,11 +43,15 @@ impl ForeignAgent {
                 continue;
             }
             self.informed.open.insert(station, (now.mono + SPACING, left - 1));
-            let Some(beacon) = self.beacons.get_mut(&station.link) else {
-                continue;
-            };
-            let challenge = beacon.challenges.solicited(station.address, &mut self.rng);
             self.count("mobile nodes told that they are not registered");
+            self.call_anew(station);
+        }
+    }
+
+    /// Advertises to one station alone as if we had started anew.
+    pub(super) fn call_anew(&mut self, station: Station) {
+        if let Some(beacon) = self.beacons.get_mut(&station.link) {
+            let challenge = beacon.challenges.solicited(station.address, &mut self.rng);
             self.advertise(station.link, station.address, 0, challenge);
         }
     }

@@ -12,6 +12,7 @@ use wire::mip::{
     PORT,
     code::Code,
     extension::UdpTunnelReply,
+    notice::NOTICE,
     part::Parts,
     registration::Reply,
     revocation::{ACKNOWLEDGEMENT, REVOCATION},
@@ -111,6 +112,9 @@ impl ForeignAgent {
         }
         if payload.first() == Some(&ACKNOWLEDGEMENT) && self.homes.contains_key(source.ip()) {
             return self.acknowledged(*source.ip(), payload, now);
+        }
+        if payload.first() == Some(&NOTICE) && self.homes.contains_key(source.ip()) {
+            return self.noticed(*source.ip(), payload, now);
         }
         match self.judge(*source.ip(), payload, now) {
             Ok(judged) => self.settle(judged, now),
@@ -399,6 +403,7 @@ impl ForeignAgent {
         self.count(if renewed { "visitors renewed" } else { "visitors added" });
         self.outbox.effect(Effect::Tunnel(TunnelChange::VisitorAdded(tunnel)));
         self.notify(event);
+        self.renewed(home_address);
     }
 
     fn added(&self, record: &Visitor) -> Event {

@@ -167,7 +167,7 @@ impl World {
             match self.agent.poll() {
                 Output::Send(transmit) => self.did.push(Did::Send(transmit)),
                 Output::Effect(Effect::Tunnel(change)) => self.did.push(Did::Tunnel(change)),
-                Output::Effect(Effect::Revoked { result, .. }) => self.did.push(Did::Revoked(result)),
+                Output::Effect(Effect::Answered { result, .. }) => self.did.push(Did::Revoked(result)),
                 Output::Effect(Effect::Notify(event)) => self.did.push(Did::Notify(event)),
                 Output::Effect(Effect::Persist { ticket, changes }) => {
                     self.did.push(Did::Persist(changes.len()));

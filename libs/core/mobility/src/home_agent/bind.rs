@@ -481,6 +481,8 @@ impl HomeAgent {
         }
         self.count("code 0");
         self.notify(event);
+        self.renewed(home_address);
+        self.meter(home_address);
     }
 
     /// Puts a binding that was committed in the place of others, or beside them if the mobile node asked for that.
@@ -534,6 +536,9 @@ impl HomeAgent {
             event.care_of = Some(binding.care_of);
             event.agent = binding.foreign_agent.as_deref().map(str::to_owned);
             self.notify(event);
+        }
+        if self.bindings.of(home_address).next().is_none() {
+            self.not_renewed(home_address);
         }
     }
 

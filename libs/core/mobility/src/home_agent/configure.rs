@@ -85,6 +85,7 @@ impl HomeAgent {
             self.work.remove(ticket);
         }
         self.config.limits = config.limits;
+        self.config.max_octets = config.max_octets;
         self.config.max_lifetime = config.max_lifetime;
         self.config.timestamp_window = config.timestamp_window;
         self.config.max_bindings = config.max_bindings;

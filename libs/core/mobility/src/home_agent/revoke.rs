@@ -258,7 +258,7 @@ impl HomeAgent {
             self.acknowledge(answer, now);
         }
         if let Some(ticket) = sequel.operator {
-            self.outbox.effect(Effect::Revoked { ticket, result: Ok(()) });
+            self.outbox.effect(Effect::Answered { ticket, result: Ok(()) });
         }
     }
 
@@ -267,7 +267,7 @@ impl HomeAgent {
         let sequel = self.revocations.sequels.remove(&ticket);
         if let Some(ticket) = sequel.and_then(|sequel| sequel.operator) {
             let result = Err(format!("the binding stands: {why}"));
-            self.outbox.effect(Effect::Revoked { ticket, result });
+            self.outbox.effect(Effect::Answered { ticket, result });
         }
     }
 
@@ -281,7 +281,7 @@ impl HomeAgent {
             None
         };
         if let Some(why) = refused {
-            return self.outbox.effect(Effect::Revoked { ticket, result: Err(why) });
+            return self.outbox.effect(Effect::Answered { ticket, result: Err(why) });
         }
         let (changes, sequel) = self.ending(home_address, None, now);
         let sequel = Sequel { operator: Some(ticket), ..sequel };
@@ -292,7 +292,7 @@ impl HomeAgent {
         }
         if !begun {
             let result = Err(format!("the binding of {home_address} is ending already"));
-            return self.outbox.effect(Effect::Revoked { ticket, result });
+            return self.outbox.effect(Effect::Answered { ticket, result });
         }
         let guard = ids.first().and_then(|id| self.guard(*id));
         let remove = Change::RemoveBindings(home_address);

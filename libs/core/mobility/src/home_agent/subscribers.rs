@@ -10,8 +10,8 @@ use sansio::{Instant, Now};
 use wire::mip::Spi;
 
 use super::{
-    Effect, HomeAgent, Known, Meter, bind::Work, counting::Counted, credential::Credential, revoke::Sequel,
-    roster::Who,
+    Effect, HomeAgent, Known, Meter, bind::Work, bindings::id_of, counting::Counted, credential::Credential,
+    revoke::Sequel, roster::Who,
 };
 
 /// When changes that the store refused are sent to it again.
@@ -273,6 +273,14 @@ impl HomeAgent {
             if let Some(id) = self.bindings.holder(*spi) {
                 self.revoke(id, "its keys were revoked", now);
             }
+        }
+    }
+
+    /// Ends the binding of a subscriber with this care-of address.
+    pub(super) fn revoke_visit(&mut self, nai: &Nai, care_of: Ipv4Addr, now: Now) {
+        let id = self.bindings.iter().find(|b| b.nai == *nai && b.care_of == care_of).map(id_of);
+        if let Some(id) = id {
+            self.revoke(id, "its keys were revoked", now);
         }
     }
 }

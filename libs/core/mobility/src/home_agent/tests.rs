@@ -249,6 +249,7 @@ fn config() -> Config {
     };
     Config {
         negotiation: Policies::default(),
+        max_octets: 0,
         nai: "ha@home.example".into(),
         realm: "home.example".into(),
         address: HA,
@@ -313,7 +314,8 @@ impl Bench {
                     }
                 }
                 Output::Effect(Effect::Acknowledge(cursor)) => self.acknowledged.push(cursor),
-                Output::Effect(Effect::Revoked { result, .. }) => self.revoked.push(result),
+                Output::Effect(Effect::Answered { result, .. }) => self.revoked.push(result),
+                Output::Effect(Effect::Meter { .. }) => {}
                 Output::Send(Transmit::Udp { destination, payload, .. }) => {
                     self.order.push("send");
                     self.sent.push((destination, payload));

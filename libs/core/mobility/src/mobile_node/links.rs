@@ -49,8 +49,18 @@ impl MobileNode {
             }
             Request::AddressGone { link, address } => self.address_gone(link, address),
             Request::RouteFailed { reason } => self.route_failed(&reason, now),
-            Request::Configure(preferences) => self.config.prefer(preferences),
+            Request::Configure(preferences) => {
+                // What was found to be allowed was found for other wishes.
+                if preferences.negotiation != self.config.negotiation
+                    && let Some(a) = &mut self.attachment
+                {
+                    a.talk = None;
+                }
+                self.config.prefer(preferences);
+            }
             Request::Deregister => self.deregister(now),
+            Request::Renew(index) => self.renew(index, now),
+            Request::Delete(index) => self.delete(index, now),
             Request::Persisted { ticket, result } => self.persisted(ticket, result, now),
         }
     }
@@ -151,12 +161,14 @@ impl MobileNode {
         self.names.dropped();
         self.hold = Some(now.mono + RETRY_ROUTE);
         self.answer_deregistration(Err("the routes could not be changed".into()));
+        self.answer_renewal(Err("the routes could not be changed".into()));
     }
 
     /// Leaves the present point of attachment: packets of the home address stay here.
     pub(super) fn detach(&mut self) {
         self.attachment = None;
         self.answer_deregistration(Err("the point of attachment was lost".into()));
+        self.answer_renewal(Err("the point of attachment was lost".into()));
         self.set_route(Route::Detached, None);
     }
 

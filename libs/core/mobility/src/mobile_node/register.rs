@@ -146,6 +146,7 @@ impl MobileNode {
             self.answer_deregistration(Err("the home agent does not answer".into()));
         } else if attempt.sends == PATIENCE {
             let target = a.target;
+            self.answer_renewal(Err("the home agent does not answer; asking on".into()));
             self.avoid(target, AVOID_SILENT, now);
             self.reconsider(now);
         }
@@ -180,6 +181,7 @@ impl MobileNode {
         }
         self.notify(Event::new(EventKind::Moved, text));
         self.answer_deregistration(Ok(()));
+        self.answer_renewal(Err("the registration ended".into()));
     }
 
     /// The route that lets requests out while nothing is registered here.

@@ -21,6 +21,7 @@ use wire::{
     mip::{
         PORT,
         code::Code,
+        notice::NOTICE,
         ours::Numbers,
         part::Parts,
         registration::{Flags, REPLY, Reply},
@@ -49,7 +50,12 @@ impl MobileNode {
     pub(super) fn take_link_reply(&mut self, link: LinkId, udp: &UdpPacket<'_>, now: Now) {
         let here =
             self.attachment.as_ref().is_some_and(|a| matches!(a.target, Target::Agent(l, _) if l == link));
-        if here && udp.source.port() == PORT && udp.destination.ip().is_broadcast() {
+        if !here || udp.source.port() != PORT || !udp.destination.ip().is_broadcast() {
+            return;
+        }
+        if udp.payload.first() == Some(&NOTICE) {
+            self.noticed(udp.payload, true, now);
+        } else {
             self.take_reply(udp.destination.port(), udp.payload, now);
         }
     }
@@ -66,6 +72,7 @@ impl MobileNode {
         match payload.first() {
             Some(&REPLY) => {}
             Some(&REVOCATION) => return self.revoked(source, destination, payload, now),
+            Some(&NOTICE) => return self.noticed(payload, false, now),
             _ => return,
         }
         let expected = match self.attachment.as_ref().map(|a| &a.place) {
@@ -210,7 +217,10 @@ impl MobileNode {
 
     fn accepted(&mut self, reply: &Reply, accepted: Accepted<'_>, sent: &Sent, now: Now) {
         match sent.purpose {
-            Purpose::Register => self.registered(reply, accepted, sent, now),
+            Purpose::Register => {
+                self.registered(reply, accepted, sent, now);
+                self.answer_renewal(Ok(()));
+            }
             Purpose::Return => self.returned(reply, now),
             Purpose::Deregister => self.given_up(reply),
         }

@@ -10,6 +10,7 @@ mod naming;
 mod proof;
 mod random;
 mod registering;
+mod renewing;
 mod replies;
 mod revocations;
 mod shares;

@@ -218,6 +218,10 @@ impl Inbound {
                 if !several {
                     hands.duplicates = None;
                 }
+                // At a home agent what comes out of a tunnel is from the home address that it belongs to.
+                if let Some(source) = inner.get(12..16).and_then(|octets| <[u8; 4]>::try_from(octets).ok()) {
+                    self.shared.meters.count(source.into(), length);
+                }
                 if self.shared.mss_clamp
                     && mss::opens(inner)
                     && let Some(mtu) = table.mtu_of_inbound(inner, &known.paths)

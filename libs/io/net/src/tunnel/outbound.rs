@@ -235,7 +235,10 @@ impl Work {
         if let Some(segments) = Segments::new(packet, left) {
             let verdict = table.outbound_segments(packet, segments.longest(), paths);
             match verdict {
-                Verdict::Encap(entry) if !table.has_further(packet) => self.add(at, entry.peer, left),
+                Verdict::Encap(entry) if !table.has_further(packet) => {
+                    shared.meters.count(entry.home_address, at.len());
+                    self.add(at, entry.peer, left);
+                }
                 Verdict::Drop(reason) => shared.tally.dropped(reason),
                 _ => self.take_apart(shared, table, paths, at, left),
             }
@@ -366,6 +369,7 @@ impl Work {
     fn judged(&mut self, shared: &Shared, range: Range<usize>, verdict: Verdict) -> Option<Peer> {
         match verdict {
             Verdict::Encap(entry) => {
+                shared.meters.count(entry.home_address, range.len());
                 let packet = &mut self.memory[range];
                 if shared.mss_clamp && mss::opens(packet) {
                     mss::clamp(packet, shared.paths.load().inner_mtu(&entry));

@@ -378,6 +378,38 @@ fn revoked_subscribers_and_keys_end_bindings_and_agents_are_told() {
 }
 
 #[test]
+fn keys_of_which_none_ends_here_are_revoked_where_their_owner_is() {
+    let mut bench = bench();
+    let key2 = register_with(&mut bench, 0, 0, true);
+    bench.now = at(5);
+    let visit = |care_of| Request::VisitRevoked { nai: subscriber().nai, care_of };
+    bench.input(Input::Request(visit(Ipv4Addr::new(10, 99, 1, 2))));
+    assert!(bound(&bench), "he is not there any more");
+    bench.input(Input::Request(visit(*source(0).ip())));
+    assert!(!bound(&bench));
+    assert_eq!(told(&mut bench, &key2).len(), 1);
+}
+
+#[test]
+fn what_has_carried_all_that_it_may_ends_and_who_serves_it_is_told() {
+    let mut bench = bench();
+    let key2 = register_with(&mut bench, 0, 0, true);
+    bench.now = at(5);
+    let request = |served| Input::Request(Request::Served { home_address: HOME, served });
+    bench.input(request(Served::Enough));
+    assert!(bound(&bench));
+    assert_eq!(bench.agent.counters().get("renewals asked for"), Some(&1));
+    bench.sent.clear();
+    bench.input(request(Served::All));
+    assert!(!bound(&bench));
+    assert_eq!(told(&mut bench, &key2).len(), 1);
+    // A packet that was counted late changes nothing.
+    bench.input(request(Served::All));
+    bench.input(request(Served::Enough));
+    assert!(!bound(&bench));
+}
+
+#[test]
 fn an_operator_is_answered_when_it_is_durable_or_told_why_not() {
     let mut bench = bench();
     let revoke = || Input::Request(Request::RevokeBinding { home_address: HOME, ticket: Ticket(1) });

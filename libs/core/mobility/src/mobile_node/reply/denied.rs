@@ -208,6 +208,7 @@ impl MobileNode {
                 return self.ask_soon();
             }
         }
+        self.answer_renewal(Err(why));
         let plainer = reply.code == Code::HA_ENCAPSULATION && wished_for_a_tunnel(sent);
         if plainer {
             self.refused_until = Some(now.mono + REFUSED);

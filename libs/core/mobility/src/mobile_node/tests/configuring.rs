@@ -3,6 +3,7 @@
 use super::{super::*, world::*};
 
 const WISHES: Preferences = Preferences {
+    negotiation: Policies { home_agent: None, foreign_agents: None, serving_managers: None },
     lifetime: 90,
     reverse_tunnel: false,
     simultaneous: false,

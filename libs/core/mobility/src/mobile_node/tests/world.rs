@@ -425,6 +425,7 @@ pub(super) struct World {
     pub(super) given: Vec<Ipv4Addr>,
     pub(super) events: Vec<Event>,
     pub(super) deregistered: Vec<Result<(), String>>,
+    pub(super) renewed: Vec<Result<(), String>>,
     /// The last state that was to be kept.
     pub(super) kept: Option<MobileNodeState>,
     /// What a crash would leave.
@@ -482,6 +483,7 @@ impl World {
             given: Vec::new(),
             events: Vec::new(),
             deregistered: Vec::new(),
+            renewed: Vec::new(),
             kept: None,
             on_disk: state,
             disk: Disk::Works,
@@ -520,6 +522,7 @@ impl World {
                 }
                 Output::Effect(Effect::Notify(event)) => self.events.push(event),
                 Output::Effect(Effect::Deregistered(result)) => self.deregistered.push(result),
+                Output::Effect(Effect::Renewed(result)) => self.renewed.push(result),
                 Output::Wait(at) => {
                     // Asking to be woken in the past, over and over, would be a busy loop.
                     assert!(at.is_none_or(|at| at > self.now.mono), "{at:?} at {:?}", self.now.mono);
