@@ -83,7 +83,10 @@ impl ForeignAgent {
         if message.notice != expected {
             return Err("notice: contradicts itself");
         }
-        if key2.retires.is_some() {
+        // An older one may stand as long as nothing came under its successor.
+        let held = &visiting.record.associations;
+        let newest = held.iter().rev().find(|a| a.kind == AssociationKind::Key2);
+        if newest.is_none_or(|newest| newest.inbound != key2.inbound) {
             return Err("notice: under an association that was replaced");
         }
         let home_address = visiting.record.home_address;
