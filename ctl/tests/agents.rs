@@ -128,7 +128,7 @@ async fn status_and_associations_are_told() {
     assert_eq!(value["counters"], json!({ "code 133": 2, "accepted": 9 }));
     assert_eq!(value["role"], "home-agent");
     let associations = text(&run(&["ha", "associations"], &played.socket).await);
-    assert!(associations.contains("00112233aabbccdd") && associations.contains("4096"), "{associations}");
+    assert!(associations.contains("modp-2048") && associations.contains("4096"), "{associations}");
 }
 
 #[tokio::test]

@@ -44,7 +44,9 @@ fn what_goes_to_two_care_of_addresses_comes_once() {
             taken_out() > 0
         });
         let copies = || at_home.counters().value("copies for simultaneous bindings sent");
-        wait_for(|| (taken_out(), copies()) == (echoes, echoes));
+        // A packet is counted once it is handed over, which may be after it came.
+        let came = || away.counters().value("tunnel packets in");
+        wait_for(|| (taken_out(), copies(), came()) == (echoes, echoes, echoes));
         let (before, copied, dropped) = (away.counters(), copies(), taken_out());
         let mut buffer = [0; 2048];
         for number in 0..SENT {
