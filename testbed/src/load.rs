@@ -186,8 +186,12 @@ fn play(
     };
     let mut phase = |runner: &mut Runner<'_>, name: &'static str, source: &dyn Fn(Duration) -> Source| {
         terminal::line(&format!("Phase {name}"));
-        // Those beside are there as fast as they can before their rate counts.
-        let paces = if name == "register" { [paces[0], Pace::Answers] } else { paces };
+        // Whoever only renews is there as fast as can be before any rate counts, and so are those beside.
+        let paces = match name {
+            "register" if arguments.renew => [Pace::Answers; 2],
+            "register" => [paces[0], Pace::Answers],
+            _ => paces,
+        };
         for phase in runner.phase(name, source, paces)? {
             terminal::text(&phase.text());
             figures.add(phase);

@@ -67,7 +67,8 @@ pub(crate) struct Arguments {
     /// phases with -beside behind their names
     #[arg(long, value_name = "R", requires = "negotiators", conflicts_with_all = ["trace", "kills"], value_parser = positive_rate)]
     pub(super) negotiators_rate: Option<f64>,
-    /// Once all are registered, nodes register again where they are, in turn, and do not move
+    /// Once all are registered, as fast as answers come, nodes register again where they are, in turn, at --rate, and do not
+    /// move
     #[arg(long, conflicts_with_all = ["trace", "kills"])]
     pub(super) renew: bool,
     /// Before that nobody asks for anything for so many seconds: what the daemons use then is a phase of its own
