@@ -55,6 +55,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     }
     let events = arguments.trace.as_deref().map(trace::read).transpose()?;
     let size = Size::of(arguments, events.as_deref())?;
+    negotiators(arguments, size.nodes)?;
     if let Some(file) = &arguments.json {
         // Figures that cannot be written are better known before the run than after it.
         fs::File::create(file).with_context(|| format!("cannot write {}", file.display()))?;

@@ -236,6 +236,17 @@ fn two_rounds() -> Policies {
     policies
 }
 
+/// Rounds are the agents' own affair where the node says nothing.
+#[test]
+fn an_agents_offer_that_takes_a_round_more_needs_no_offer_of_the_node() {
+    let mut policies = Policies { foreign: all(&Policy::default()).foreign, ..Policies::default() };
+    let p_256 = Group(19);
+    policies.home.foreign_agents = Policy { methods: vec![Method::Known(p_256)], ..only(Mode::Stateless) };
+    let scene = registered(policies, VISIT);
+    assert_eq!(suites(&scene)[1], Some(Suite { group: p_256, ..suite(Mode::Stateless) }));
+    assert_eq!(went(&scene, Way::FromHomeAgent), 2);
+}
+
 #[test]
 fn loss_of_any_message_of_any_round_costs_only_time() {
     for lost in 0..8 {
