@@ -54,7 +54,10 @@ pub(crate) fn stateless_beside(runs: u32) -> anyhow::Result<Outcome> {
         beside.push(played.of("moves", "p99_ms")?);
         exchanges.push(played.of("moves-beside", "rate")?);
         theirs.push(played.of("moves-beside", "p99_ms")?);
-        say(&format!("99 of 100 within {:.1} ms beside exchanges", beside.last().copied().unwrap_or_default()));
+        say(&format!(
+            "99 of 100 within {:.1} ms beside exchanges",
+            beside.last().copied().unwrap_or_default()
+        ));
     }
     Ok(Outcome::new("stateless-beside", "ms within which 99 of 100 registrations are answered", beside)
         .against("alone", alone)

@@ -35,8 +35,8 @@ use self::{
     figures::Figures,
     kills::Kills,
     lab::Lab,
-    probe::Probe,
     player::{HeldKey, Negotiating},
+    probe::Probe,
     run::{Beside, Runner},
     trace::{Event, Place, Random, What},
 };

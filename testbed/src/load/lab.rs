@@ -233,9 +233,10 @@ fn configuration(
          certificate = \"{HOME_AGENT}.pem\"\nkey = \"{HOME_AGENT}.key\"\n",
         nodes.max(1000),
     );
-    for with in ["mobile_nodes", "foreign_agents"] {
-        let Some(group) = group else { break };
-        write!(text, "\n[negotiation.{with}]\ngroups = [\"{group}\"]\nallow_legacy_groups = true\n")?;
+    if let Some(group) = group {
+        for with in ["mobile_nodes", "foreign_agents"] {
+            write!(text, "\n[negotiation.{with}]\ngroups = [\"{group}\"]\nallow_legacy_groups = true\n")?;
+        }
     }
     let mut played = Vec::new();
     for number in 0..agents {

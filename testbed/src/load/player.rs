@@ -45,7 +45,7 @@ use super::{
 };
 
 /// Enterprise number of our extensions.
-const VENDOR: u32 = wire::mip::ours::DOCUMENTATION_VENDOR;
+const VENDOR: u32 = ours::DOCUMENTATION_VENDOR;
 const NUMBERS: Numbers = Numbers::Vendor(VENDOR);
 /// Indices beyond the last confirmed one that the home agent knows for sure.
 const AHEAD: u64 = 12;
@@ -417,9 +417,9 @@ impl Player {
     pub(crate) fn verify_kept(&mut self) -> Vec<(u32, Result<bool, &'static str>)> {
         let mut found = Vec::with_capacity(self.kept.len());
         for Kept { sent, at, message } in std::mem::take(&mut self.kept) {
-            let checked = Reply::parse(&message).map_err(|_| "no registration reply").and_then(|reply| {
-                self.check(&sent, at, &reply, &message).map(|()| reply.code.accepted())
-            });
+            let checked = Reply::parse(&message)
+                .map_err(|_| "no registration reply")
+                .and_then(|reply| self.check(&sent, at, &reply, &message).map(|()| reply.code.accepted()));
             found.push((sent.node, checked));
         }
         found

@@ -108,7 +108,9 @@ impl<'a> Runner<'a> {
             let beside = self.beside.as_ref()?;
             beside.engine.bound(node.checked_sub(beside.first)?)
         };
-        (0..nodes).filter_map(|node| Some((node, self.engine.bound(node).or_else(|| beside(node))?))).collect()
+        (0..nodes)
+            .filter_map(|node| Some((node, self.engine.bound(node).or_else(|| beside(node))?)))
+            .collect()
     }
 
     /// Runs one phase to its end: those beside do the same at their own pace, which makes a second phase of it.
@@ -161,7 +163,7 @@ impl<'a> Runner<'a> {
             }
         }
         let used = [after[0].since(before[0]), after[1].since(before[1]), after[2].since(before[2])];
-        let mut end = |engine: &mut Engine| engine.begin(Source::Trace([].into()), Pace::Answers, begun);
+        let end = |engine: &mut Engine| engine.begin(Source::Trace([].into()), Pace::Answers, begun);
         let mut tally = end(&mut self.engine);
         tally.took.merge(&all);
         let mut phases = vec![Phase::of(name, tally, (begun, lasted), window.size(), used)];

@@ -46,7 +46,8 @@ pub(super) fn check(scenario: &Scenario, longest: Duration) -> Check {
     for Reload { at_s, node, negotiation } in &scenario.reloads {
         let (at, last) = (*at_s.get_ref(), longest.as_secs_f64());
         if !(0.0..=last).contains(&at) {
-            let message = format!("at_s = {at}: 0 to {last:.1}, when the last node has finished its schedule");
+            let message =
+                format!("at_s = {at}: 0 to {last:.1}, when the last node has finished its schedule");
             return fault(at_s, message);
         }
         if !agents.contains(&node.get_ref().as_str()) {

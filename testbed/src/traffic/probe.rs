@@ -67,7 +67,7 @@ impl Probe {
         stream: u8,
     ) -> Result<Self> {
         let out = from.run(|_| Ok(UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?))?;
-        let inward = to.run(|_| Ok(UdpSocket::bind((Ipv4Addr::UNSPECIFIED, target.port()))?))?;
+        let inward = to.run(move |_| Ok(UdpSocket::bind((Ipv4Addr::UNSPECIFIED, target.port()))?))?;
         setsockopt(&inward, sockopt::ReceiveTimestampns, &true).context("no receive times")?;
         setsockopt(&inward, sockopt::RcvBuf, &(1 << 20))?;
         inward.set_read_timeout(Some(Duration::from_millis(50)))?;

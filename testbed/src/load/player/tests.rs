@@ -3,9 +3,7 @@
 use record::Mode;
 use sa::{
     Material, answer,
-    negotiation::{
-        Choice, Method, Policy, Rounds, Terms, begin as negotiation_begin, choose, prf_key,
-    },
+    negotiation::{Choice, Method, Policy, Rounds, Terms, begin as negotiation_begin, choose, prf_key},
     put_key,
 };
 use wire::{
@@ -434,8 +432,7 @@ fn what_is_negotiated_is_made_as_the_home_agent_makes_it() {
             MobileHome::new(&Nai::parse(NAI).unwrap(), "load.example", Spi(0), Cipher::Aes256Gcm, key(1));
         let path = AgentPath::new(AGENT_NAI, HOME_NAI, Spi(1001), Cipher::Aes256Gcm, key(2));
         let (t1, t2) = (Transcript::of_mobile(&parts), Transcript::of_agent(&parts));
-        let exchanged1 =
-            answer.agrees_to(parts.mobile.negotiation, |shared| home.stateless_key(&t1, shared));
+        let exchanged1 = answer.agrees_to(parts.mobile.negotiation, |shared| home.stateless_key(&t1, shared));
         let exchanged2 =
             answer.agrees_to(parts.foreign.negotiation, |shared| path.stateless_key(&t2, shared));
         let ends = |initiator, initiator_address| Ends {
