@@ -107,7 +107,9 @@ fn nodes_that_exchange_keys_have_a_rate_and_figures_of_their_own_beside_the_othe
     assert_eq!(names(&figures), ["register", "register-beside", "moves", "moves-beside"]);
     let accepted = [0, 1, 2, 3].map(|phase: usize| number(&figures["phases"][phase], "accepted"));
     assert_eq!(accepted, [30, 10, 100, 40]);
-    assert_eq!((number(&figures, "keys_compared"), number(&figures, "keys_wrong")), (10, 0));
+    // KEY 1 of ten nodes, and KEY 2 of those through agents.
+    assert!((10..=20).contains(&number(&figures, "keys_compared")), "{figures}");
+    assert_eq!(number(&figures, "keys_wrong"), 0);
 }
 
 #[test]
