@@ -6,7 +6,9 @@ mod codec;
 mod exchanges;
 mod handover;
 mod lab;
+mod load;
 mod memory;
+mod negotiated;
 mod outcome;
 mod refusals;
 mod registrations;
@@ -50,6 +52,11 @@ enum Program {
     Registrations,
     /// Registrations with key shares, beside the key exchanges alone on the same cores
     RegistrationsFs,
+    /// Registrations beside a hundred key exchanges in group 14 a second: ms within which 99 of 100 are answered, beside
+    /// the same without them
+    StatelessBeside,
+    /// Renewals of 100,000 associations an hour: percent of one core that the home agent uses, beside doing nothing
+    Renewals,
     /// A million bindings, and the indices of a million subscribers: octets each in the home agent's core
     Memory,
     /// One figure of `memory`, in a process that has held nothing before
@@ -112,6 +119,8 @@ fn run(cli: &Cli) -> anyhow::Result<Outcome> {
         Program::Refusals => refusals::run(cli.runs),
         Program::Registrations => registrations::plain(cli.runs),
         Program::RegistrationsFs => registrations::with_shares(cli.runs),
+        Program::StatelessBeside => negotiated::stateless_beside(cli.runs),
+        Program::Renewals => negotiated::renewals(cli.runs),
         Program::Memory => memory::run(cli.runs),
         Program::Restart => restart::run(cli.runs),
     }

@@ -6,25 +6,19 @@ mod echo;
 mod kerberos;
 mod radius;
 
-use std::{
-    path::PathBuf,
-    process::{Command, Stdio},
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, ensure};
 use crypto::{Rng, exchange::Secret};
-use serde_json::Value;
 
 use crate::{
-    lab,
+    load::Load,
     outcome::{Outcome, median, say},
 };
 
 /// Mobile nodes.
-const NODES: &str = "2000";
+pub(crate) const NODES: &str = "2000";
 /// Seconds that one run of ours lasts, after all are registered.
-const SECONDS: &str = "6";
+pub(crate) const SECONDS: &str = "6";
 
 /// Without key shares, beside Kerberos, RADIUS and a bare echo.
 pub(crate) fn plain(runs: u32) -> anyhow::Result<Outcome> {
@@ -33,9 +27,9 @@ pub(crate) fn plain(runs: u32) -> anyhow::Result<Outcome> {
     let (mut ours, mut p99) = (Vec::new(), Vec::new());
     let (mut echoes, mut tickets, mut accepts) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..runs {
-        let rate = load.run(&["--no-shares"])?.rate;
+        let (rate, _) = moves(&load, &["--no-shares"])?;
         ours.push(rate);
-        p99.push(load.run(&["--no-shares", "--rate", &format!("{:.0}", rate / 2.0)])?.p99_ms);
+        p99.push(moves(&load, &["--no-shares", "--rate", &format!("{:.0}", rate / 2.0)])?.1);
         echoes.push(echo::rate()?);
         if let Ok(kdc) = &kerberos {
             tickets.push(kdc.rate()?);
@@ -63,54 +57,19 @@ pub(crate) fn with_shares(runs: u32) -> anyhow::Result<Outcome> {
     let load = Load::new()?;
     let (mut ours, mut bare) = (Vec::new(), Vec::new());
     for _ in 0..runs {
-        ours.push(load.run(&[])?.rate);
+        ours.push(moves(&load, &[])?.0);
         bare.push(exchanges()?);
     }
     Ok(Outcome::new("registrations-fs", "registrations/s", ours).against("x25519", bare))
 }
 
-/// One run of the load generator.
-struct Played {
-    rate: f64,
-    p99_ms: f64,
-}
-
-/// The load generator's program and where it works.
-struct Load {
-    program: PathBuf,
-    folder: tempfile::TempDir,
-}
-
-impl Load {
-    fn new() -> anyhow::Result<Self> {
-        let program = lab::build(&["testbed", "home-agent", "kdc"])?;
-        Ok(Self { program, folder: tempfile::tempdir()? })
-    }
-
-    fn run(&self, arguments: &[&str]) -> anyhow::Result<Played> {
-        let json = self.folder.path().join("load.json");
-        let directory = self.folder.path().join("run");
-        let mut command = Command::new(&self.program);
-        command.args(["load", "--nodes", NODES, "--seconds", SECONDS]).args(arguments);
-        command.arg("--json").arg(&json).arg("--directory").arg(&directory);
-        let output = command.stdin(Stdio::null()).output().context("testbed load")?;
-        let said = String::from_utf8_lossy(&output.stdout);
-        ensure!(output.status.success(), "testbed load: {said}{}", String::from_utf8_lossy(&output.stderr));
-        let figures: Value = serde_json::from_slice(&std::fs::read(&json)?)?;
-        let count = |name: &str| figures[name].as_u64().with_context(|| format!("no {name} in its figures"));
-        ensure!(
-            count("verified")? == count("accepted")?,
-            "an answer was not what a node and an agent accept"
-        );
-        ensure!(count("unreachable")? == 0, "some nodes could not be reached");
-        let phases = figures["phases"].as_array().context("no phases in its figures")?;
-        let moves =
-            phases.iter().find(|phase| phase["name"] == "moves").context("no moves in its figures")?;
-        let number = |name: &str| moves[name].as_f64().with_context(|| format!("no {name} in its figures"));
-        let played = Played { rate: number("rate")?, p99_ms: number("p99_ms")? };
-        say(&format!("{:.0} registrations/s, 99 of 100 within {:.1} ms", played.rate, played.p99_ms));
-        Ok(played)
-    }
+/// One run of the load generator while nodes move: registrations a second, and within how many milliseconds 99 of 100 of
+/// them were answered.
+pub(crate) fn moves(load: &Load, arguments: &[&str]) -> anyhow::Result<(f64, f64)> {
+    let played = load.run(&[&["--nodes", NODES, "--seconds", SECONDS], arguments].concat())?;
+    let (rate, p99_ms) = (played.of("moves", "rate")?, played.of("moves", "p99_ms")?);
+    say(&format!("{rate:.0} registrations/s, 99 of 100 within {p99_ms:.1} ms"));
+    Ok((rate, p99_ms))
 }
 
 /// What the exchanges of a registration alone allow: the home agent makes a share and completes it with the mobile

@@ -12,8 +12,8 @@ use anyhow::{Context, Result};
 use futures_util::TryStreamExt as _;
 use hyper_util::rt::TokioIo;
 use proto::agent::{
-    Association, Binding, Event, ListAssociationsRequest, ListBindingsRequest, StatusReply, StatusRequest,
-    WatchEventsRequest, agent_client::AgentClient,
+    Association, Binding, Event, ListAssociationsRequest, ListBindingsRequest, ReloadRequest, StatusReply,
+    StatusRequest, WatchEventsRequest, agent_client::AgentClient,
 };
 use tokio::{net::UnixStream, sync::watch};
 use tonic::transport::{Channel, Endpoint};
@@ -41,6 +41,20 @@ pub(crate) fn bindings(socket: &Path) -> Result<(Vec<Binding>, Vec<Association>)
         anyhow::Ok((bindings, associations.try_collect().await?))
     })?
     .with_context(|| format!("cannot list the bindings at {}", socket.display()))
+}
+
+/// Lets an agent read its configuration again. Hands back what is different now, one sentence each; what it refuses is
+/// an error.
+pub(crate) fn reload(socket: &Path) -> Result<Vec<String>> {
+    wait(async {
+        let ask = async {
+            let answer = connect(socket).await?.reload(ReloadRequest {}).await;
+            let reply = answer.map_err(|status| anyhow::anyhow!("{}", status.message()))?;
+            anyhow::Ok(reply.into_inner().changes)
+        };
+        tokio::time::timeout(ANSWER, ask).await.context("no answer")?
+    })?
+    .with_context(|| format!("the configuration was not taken over at {}", socket.display()))
 }
 
 /// Follows the events of one daemon, over its restarts, until dropped.

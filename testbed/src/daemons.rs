@@ -36,6 +36,7 @@ pub(crate) enum Answers {
 /// A daemon: how to start it, and the process if it runs.
 pub(crate) struct Daemon {
     program: PathBuf,
+    config: PathBuf,
     arguments: Vec<OsString>,
     log: PathBuf,
     answers: Answers,
@@ -56,6 +57,7 @@ impl Daemon {
         let name = program.file_name().unwrap_or_default();
         Self {
             program: program.to_owned(),
+            config: config.to_owned(),
             arguments: vec!["--config".into(), config.into()],
             log: config.with_file_name(name).with_extension("log"),
             answers,
@@ -197,6 +199,11 @@ impl Daemon {
     pub(crate) fn process(&self) -> Result<u32> {
         let guard = self.child()?;
         Ok(guard.as_ref().with_context(|| format!("{} does not run", self.name()))?.id())
+    }
+
+    /// The configuration file.
+    pub(crate) fn config(&self) -> &Path {
+        &self.config
     }
 
     /// Where the daemon logs.

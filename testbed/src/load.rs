@@ -19,9 +19,11 @@ mod usage;
 mod window;
 
 use std::{
+    collections::BTreeSet,
     fs,
     path::PathBuf,
     process::ExitCode,
+    thread,
     time::{Duration, Instant},
 };
 
@@ -33,11 +35,12 @@ use self::{
     figures::Figures,
     kills::Kills,
     lab::Lab,
+    player::{HeldKey, Negotiating},
     probe::Probe,
-    run::Runner,
+    run::{Beside, Runner},
     trace::{Event, Place, Random, What},
 };
-use crate::{binaries::Binaries, directory::Directory, interrupt, privilege, terminal};
+use crate::{agent, binaries::Binaries, directory::Directory, interrupt, privilege, terminal};
 
 /// The daemons that are needed.
 const DAEMONS: [&str; 2] = ["home-agent", "kdc"];
@@ -52,6 +55,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     }
     let events = arguments.trace.as_deref().map(trace::read).transpose()?;
     let size = Size::of(arguments, events.as_deref())?;
+    negotiators(arguments, size.nodes)?;
     if let Some(file) = &arguments.json {
         // Figures that cannot be written are better known before the run than after it.
         fs::File::create(file).with_context(|| format!("cannot write {}", file.display()))?;
@@ -136,7 +140,10 @@ fn play(
     binaries: &Binaries,
 ) -> Result<Figures> {
     let shares = !arguments.no_shares;
-    let (lab, mut player) = Lab::new(directory, binaries, agents, shares, nodes)?;
+    let negotiators = negotiators(arguments, nodes)?;
+    let first = nodes - negotiators;
+    let group = arguments.negotiate.as_ref().and_then(|negotiate| negotiate.group);
+    let (lab, mut player) = Lab::new(directory, binaries, agents, shares, nodes, group)?;
     let begun = Instant::now();
     terminal::line(&format!("Enrolling {nodes} mobile nodes"));
     let enrolled = enrol::enrol(&lab, nodes, shares)?;
@@ -153,24 +160,43 @@ fn play(
     }
     let at_once = arguments.check_at_once || arguments.kills.is_some();
     player.keep(if at_once { 0 } else { KEPT });
-    let engine = Engine::new(nodes, agents, seed(arguments.seed));
-    let mut runner = Runner::new(&lab, player, engine, agents, arguments.in_flight)?;
-    let pace = if arguments.rate > 0.0 { Pace::Rate(arguments.rate) } else { Pace::Answers };
+    if let Some(negotiate) = &arguments.negotiate {
+        let policy = negotiate.policy.clone();
+        if !player.negotiate(Negotiating { policy, first, agents: arguments.negotiate_agents }) {
+            bail!("{}: not known here", negotiate.text);
+        }
+    }
+    let alone = if arguments.negotiators_rate.is_some() { first } else { nodes };
+    let beside = (alone < nodes).then(|| Beside::new(alone, nodes - alone, agents, seed(!arguments.seed)));
+    let engine = Engine::new(alone, agents, seed(arguments.seed));
+    let mut runner = Runner::new(&lab, player, engine, beside, agents, arguments.in_flight)?;
+    let at = |rate: f64| if rate > 0.0 { Pace::Rate(rate) } else { Pace::Answers };
+    let paces = [at(arguments.rate), at(arguments.negotiators_rate.unwrap_or(0.0))];
     let mut figures = Figures {
         nodes,
         agents,
         wanted_rate: arguments.rate,
         shares,
         checked_at_once: at_once,
+        negotiated: arguments.negotiate.as_ref().map(|negotiate| negotiate.text.clone()),
+        negotiators,
+        negotiating_agents: arguments.negotiate_agents,
         enrolment_s,
         takeover_s,
         ..Figures::default()
     };
     let mut phase = |runner: &mut Runner<'_>, name: &'static str, source: &dyn Fn(Duration) -> Source| {
         terminal::line(&format!("Phase {name}"));
-        let phase = runner.phase(name, source, pace)?;
-        terminal::text(&phase.text());
-        figures.add(phase);
+        // Whoever only renews is there as fast as can be before any rate counts, and so are those beside.
+        let paces = match name {
+            "register" if arguments.renew => [Pace::Answers; 2],
+            "register" => [paces[0], Pace::Answers],
+            _ => paces,
+        };
+        for phase in runner.phase(name, source, paces)? {
+            terminal::text(&phase.text());
+            figures.add(phase);
+        }
         anyhow::Ok(())
     };
     match (events, arguments.kills) {
@@ -186,8 +212,13 @@ fn play(
         }
         (None, None) => {
             phase(&mut runner, "register", &|_| Source::Everyone)?;
-            let seconds = Duration::from_secs_f64(arguments.seconds);
-            if !seconds.is_zero() {
+            let [idle, seconds] = [arguments.idle, arguments.seconds].map(Duration::from_secs_f64);
+            if !idle.is_zero() {
+                phase(&mut runner, "idle", &|now| Source::Nothing { until: now + idle })?;
+            }
+            if !seconds.is_zero() && arguments.renew {
+                phase(&mut runner, "renewals", &|now| Source::Renewals { until: now + seconds })?;
+            } else if !seconds.is_zero() {
                 phase(&mut runner, "moves", &|now| Source::Moves { until: now + seconds })?;
             }
         }
@@ -198,9 +229,45 @@ fn play(
     let unreachable = probe.run(runner.ports(), &visits)?;
     figures.registered = visits.len() as u64;
     figures.unreachable = unreachable.len() as u64;
+    (figures.keys_compared, figures.keys_wrong) = compare(&lab, &runner)?;
     figures.unreachable_nodes = unreachable.into_iter().map(lab::nai).collect();
     lab.end();
     Ok(figures)
+}
+
+/// How many nodes negotiate.
+fn negotiators(arguments: &Arguments, nodes: u32) -> Result<u32> {
+    let all = if arguments.negotiate.is_some() { nodes } else { 0 };
+    let wanted = arguments.negotiators.unwrap_or(all);
+    // Somebody is there beside whom they register.
+    let most = if arguments.negotiators_rate.is_some() { nodes.saturating_sub(1) } else { nodes };
+    if wanted > most {
+        bail!("--negotiators {wanted}: at most {most} of {nodes} nodes; raise --nodes");
+    }
+    Ok(wanted)
+}
+
+/// Looks for every key that was negotiated at the home agent: how many there are, and how many it does not have so. What
+/// it shows of many bindings is some time old, so it is asked again.
+fn compare(lab: &Lab, runner: &Runner<'_>) -> Result<(u64, u64)> {
+    let made: Vec<_> = runner.negotiated().collect();
+    let limit = Instant::now() + kills::SHOWN;
+    loop {
+        let associations = if made.is_empty() { Vec::new() } else { agent::bindings(lab.socket())?.1 };
+        let theirs: BTreeSet<_> = associations
+            .iter()
+            .map(|it| (it.kind.as_str(), it.outbound_spi, it.inbound_spi, it.fingerprint.as_str()))
+            .collect();
+        let is_theirs = |ours: &&&HeldKey| {
+            let of = (ours.kind.name(), ours.inbound, ours.outbound, ours.fingerprint.as_str());
+            theirs.contains(&of)
+        };
+        let wrong = made.len() - made.iter().filter(is_theirs).count();
+        if wrong == 0 || Instant::now() >= limit {
+            return Ok((made.len() as u64, wrong as u64));
+        }
+        thread::sleep(kills::AGAIN);
+    }
 }
 
 /// A seed of the generator from a number.

@@ -71,6 +71,9 @@ enum Action {
         links: EveryLink,
     },
     /// Run the schedule of a scenario file with traffic
+    ///
+    /// Moves, faults and other policies of agents come at the times that the file says. The exit status is 0 if nothing was
+    /// lost that should not be.
     Run {
         /// The scenario (TOML); testbed/scenarios has some, and says how to write others
         file: PathBuf,

@@ -16,9 +16,10 @@ use anyhow::{Context, Result, anyhow, bail};
 
 pub(crate) use self::roam::Move;
 use crate::{
+    agent,
     binaries::Binaries,
     daemons::Daemon,
-    directory::Directory,
+    directory::{Directory, write_private},
     netns::Namespace,
     scenario::Scenario,
     switch::{Port, Switch},
@@ -116,6 +117,17 @@ impl Network {
     pub(crate) fn start_daemon(&self, name: &str) -> Result<()> {
         let node = self.node(name)?;
         node.daemon(name)?.start(&node.namespace)
+    }
+
+    /// Gives an agent at work another table `negotiation` and lets it read its configuration again. Hands back what is
+    /// different now.
+    pub(crate) fn configure(&self, name: &str, negotiation: &toml::Table) -> Result<Vec<String>> {
+        let daemon = self.node(name)?.daemon(name)?;
+        let text = std::fs::read_to_string(daemon.config())?;
+        let mut config: toml::Table = toml::from_str(&text).context("a configuration that we wrote")?;
+        config.insert("negotiation".to_owned(), toml::Value::Table(negotiation.clone()));
+        write_private(daemon.config(), &toml::to_string(&config)?)?;
+        agent::reload(self.socket(name)?)
     }
 
     /// Environment for commands that run in a node: where `sojourn` is and whom it asks.

@@ -35,6 +35,9 @@ pub(crate) struct Report {
     /// What the scenario let go wrong, in order of time.
     #[serde(default)]
     pub(crate) scheduled_faults: Vec<ScheduledFault>,
+    /// What agents were configured anew with, in order of time.
+    #[serde(default)]
+    pub(crate) reloads: Vec<Reload>,
     /// When processors of this machine did not run for 20 ms and more, in order of time.
     #[serde(default)]
     pub(crate) standstills: Vec<Standstill>,
@@ -46,12 +49,15 @@ pub(crate) struct Report {
 }
 
 /// A security association that was negotiated inside a registration.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Negotiation {
     pub(crate) node: String,
     /// Empty with an address of its own.
     pub(crate) agent: String,
     pub(crate) care_of: String,
+    /// When the registration was accepted, since the schedule began.
+    #[serde(default)]
+    pub(crate) at_ms: f64,
     /// "MN-HA", "MN-FA", "MN-SMM" or "HA-FA".
     pub(crate) association: String,
     pub(crate) offered: String,
@@ -209,6 +215,18 @@ pub(crate) struct ScheduledFault {
     pub(crate) error: Option<String>,
 }
 
+/// An agent read its configuration again while the mobile nodes roamed.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Reload {
+    pub(crate) at_ms: f64,
+    pub(crate) node: String,
+    /// From then on it counts.
+    pub(crate) done_ms: f64,
+    /// What was different then, one sentence each.
+    pub(crate) changes: Vec<String>,
+    pub(crate) error: Option<String>,
+}
+
 /// A processor of this machine was taken away: by a host that had other work for it, or in the depths of the kernel.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Standstill {
@@ -234,6 +252,9 @@ pub(crate) enum Cause {
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Loss {
     pub(crate) node: String,
+    /// The node sent them, in place of the correspondent.
+    #[serde(default)]
+    pub(crate) back: bool,
     pub(crate) cause: Cause,
     /// When the first and the last of them were sent.
     pub(crate) from_ms: f64,
@@ -249,6 +270,9 @@ pub(crate) struct Keys {
     /// The foreign agent; empty with a co-located care-of address.
     pub(crate) agent: String,
     pub(crate) care_of: String,
+    /// When the registration was accepted, since the schedule began.
+    #[serde(default)]
+    pub(crate) at_ms: f64,
     pub(crate) spis: Vec<u32>,
     /// One per key: three through a foreign agent, one without.
     pub(crate) fingerprints: Vec<String>,
@@ -283,6 +307,7 @@ impl Report {
             captures: captures.iter().map(|file| capture(scenario, file)).collect::<Result<_>>()?,
             emulated_links: figures::emulated_links(scenario, walk),
             scheduled_faults: figures::scheduled_faults(walk),
+            reloads: figures::reloads(walk),
             standstills: figures::standstills(walk),
             losses: losses::in_order(walk, &lost),
             faults: Vec::new(),

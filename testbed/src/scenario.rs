@@ -6,6 +6,7 @@ mod crowd;
 mod emulation;
 mod faults;
 mod prefix;
+mod reloads;
 
 use std::{collections::BTreeMap, fs, net::Ipv4Addr, path::Path, time::Duration};
 
@@ -17,6 +18,7 @@ pub(crate) use self::{
     emulation::{EveryLink, Values},
     faults::{Fault, What},
     prefix::Prefix,
+    reloads::Reload,
 };
 use crate::emulation::{Impairment, Line};
 
@@ -52,6 +54,9 @@ pub(crate) struct Scenario {
     /// What goes wrong on purpose.
     #[serde(default)]
     pub(crate) faults: Vec<Fault>,
+    /// What agents are configured anew with.
+    #[serde(default)]
+    pub(crate) reloads: Vec<Reload>,
 }
 
 const fn yes() -> bool {
@@ -82,6 +87,9 @@ pub(crate) struct Traffic {
     pub(crate) transfer_mb: Spanned<u32>,
     #[serde(default = "thousand")]
     pub(crate) probes_per_second: Spanned<u32>,
+    /// As many go from every mobile node to the correspondent.
+    #[serde(default)]
+    pub(crate) probes_back: bool,
 }
 
 fn thousand() -> Spanned<u32> {
@@ -482,6 +490,12 @@ impl Scenario {
             .with_context(|| format!("there is no kdc in {domain}"))
     }
 
+    /// A correspondent by name.
+    pub(crate) fn correspondent(&self, name: &str) -> Result<&Correspondent> {
+        let found = self.correspondents.iter().find(|node| node.name.get_ref() == name);
+        found.with_context(|| format!("there is no correspondent {name}"))
+    }
+
     /// A mobile node by name.
     pub(crate) fn mobile_node(&self, name: &str) -> Result<&MobileNode> {
         self.mobile_nodes.iter().find(|node| node.name.get_ref() == name).with_context(|| {
@@ -659,6 +673,29 @@ mod tests {
         ] {
             let error = format!("{:#}", worse("", &faults).unwrap_err());
             assert!(error.starts_with("x.toml:") && error.contains(words), "{faults}: {error}");
+        }
+    }
+
+    #[test]
+    fn only_agents_are_configured_anew_and_within_the_schedule() {
+        let entry = |at: &str, node: &str, modes: &str| {
+            format!("[[reloads]]\nat_s = {at}\nnode = \"{node}\"\n[reloads.negotiation{modes}\n")
+        };
+        let mobile_nodes = ".mobile_nodes]\nmodes = [\"stateless\"]";
+        let scenario = worse("", &(entry("9", "fa-a", mobile_nodes) + &entry("3", "ha", mobile_nodes)));
+        let scenario = scenario.unwrap();
+        let order: Vec<&str> =
+            scenario.reloads_in_time().iter().map(|reload| reload.node.get_ref().as_str()).collect();
+        assert_eq!(order, ["ha", "fa-a"]);
+        for (entry, words) in [
+            (entry("50", "ha", mobile_nodes), "0 to 39"),
+            (entry("-1", "ha", mobile_nodes), "0 to 39"),
+            (entry("1", "mn", mobile_nodes), "there are: ha, fa-a, fa-b"),
+            (entry("1", "router", mobile_nodes), "there are: ha, fa-a, fa-b"),
+            (entry("1", "ha", "]"), "nothing would change"),
+        ] {
+            let error = format!("{:#}", worse("", &entry).unwrap_err());
+            assert!(error.starts_with("x.toml:") && error.contains(words), "{entry}: {error}");
         }
     }
 }

@@ -43,6 +43,8 @@ pub(crate) enum Moment {
     },
     /// Something that the scenario lets go wrong.
     Trouble(String),
+    /// An agent read its configuration again.
+    Reloaded(String),
     Begin {
         zero: u64,
         progress: Arc<Progress>,
@@ -203,6 +205,7 @@ impl Screen {
                 }
             }
             Moment::Trouble(what) => self.print(&format!("{seconds:8.3} s  fault: {what}")),
+            Moment::Reloaded(what) => self.print(&format!("{seconds:8.3} s  {what}")),
             Moment::Note(_) | Moment::Begin { .. } => {}
         }
     }

@@ -1,9 +1,11 @@
 //! One run of a scenario's schedule with traffic: what happened, as raw times. The report is made of it.
 
+mod reload;
 mod trouble;
 
 use std::{
     collections::BTreeMap,
+    net::SocketAddrV4,
     sync::{Arc, atomic::Ordering},
     thread,
     time::Duration,
@@ -12,7 +14,7 @@ use std::{
 use anyhow::{Context, Result, anyhow, bail};
 use proto::agent::Event;
 
-pub(crate) use self::trouble::Trouble;
+pub(crate) use self::{reload::Reloaded, trouble::Trouble};
 use crate::{
     agent::Watch,
     clock,
@@ -22,6 +24,7 @@ use crate::{
     standstill::{self, Standstill},
     timeline::{Moment, Timeline},
     traffic::{
+        BACK_PORT, PROBE_PORT,
         probe::{Log, Probe},
         transfer::{Amount, Outcome, Progress, Transfer},
     },
@@ -38,13 +41,17 @@ pub(crate) struct Walk {
     pub(crate) handovers: Vec<Handover>,
     /// By mobile node.
     pub(crate) probes: BTreeMap<String, Log>,
+    /// By mobile node: what it sent itself, where the scenario wants that.
+    pub(crate) back: BTreeMap<String, Log>,
     pub(crate) transfer: Outcome,
     /// By node: mobile nodes and home agents.
     pub(crate) events: BTreeMap<String, Vec<Event>>,
     /// What the scenario let go wrong, in order of time.
     pub(crate) troubles: Vec<Trouble>,
+    /// What agents were configured anew with, in order of time.
+    pub(crate) reloads: Vec<Reloaded>,
     pub(crate) ledger: Ledger,
-    /// The streams of probes, in the order of the scenario's mobile nodes.
+    /// The streams of probes, in the order of the scenario's mobile nodes; those that they send are numbered after these.
     pub(crate) streams: Vec<String>,
     /// How long a packet is on its way at most when nothing is wrong (nanoseconds).
     pub(crate) on_the_way: u64,
@@ -72,26 +79,31 @@ pub(crate) fn walk(network: &Network, timeline: &Timeline) -> Result<Walk> {
     let traffic =
         scenario.traffic.as_ref().context("the scenario has no [traffic]: there is nothing to measure")?;
     let watches = watch(network, timeline)?;
-    let probes = start_probes(network, traffic)?;
+    let probes = start_probes(network, traffic, Way::ToNodes)?;
+    let back = if traffic.probes_back { start_probes(network, traffic, Way::Back)? } else { BTreeMap::new() };
     let transfer = start_transfer(network, traffic)?;
     let processors = standstill::Watch::start()?;
     let progress = transfer.progress();
     let zero = clock::boot_ns();
     timeline.begin(zero, Arc::clone(&progress));
 
-    let (mut handovers, troubles) = roam_all(network, &probes, &progress, zero, timeline)?;
+    let (mut handovers, troubles, reloads) = roam_all(network, &probes, &progress, zero, timeline)?;
     handovers.sort_by_key(|handover| handover.moved.link_down);
     let outcome = transfer.finish();
-    let probes =
-        probes.into_iter().map(|(name, probe)| Ok((name, probe.finish()?))).collect::<Result<_>>()?;
+    let finish = |probes: BTreeMap<String, Probe>| {
+        probes.into_iter().map(|(name, probe)| Ok((name, probe.finish()?))).collect::<Result<_>>()
+    };
+    let (probes, back) = (finish(probes)?, finish(back)?);
     let events = watches.into_iter().map(|(name, watch)| (name, watch.events())).collect();
     Ok(Walk {
         zero,
         handovers,
         probes,
+        back,
         transfer: outcome,
         events,
         troubles,
+        reloads,
         ledger: network.switch.ledger()?,
         streams: scenario.mobile_nodes.iter().map(|mobile| mobile.name.get_ref().clone()).collect(),
         on_the_way: u64::try_from(scenario.longest_way().as_nanos())?,
@@ -110,24 +122,36 @@ fn watch(network: &Network, timeline: &Timeline) -> Result<BTreeMap<String, Watc
     Ok(watches)
 }
 
-/// Starts the probes to every mobile node, and waits until they arrive.
-fn start_probes(network: &Network, traffic: &Traffic) -> Result<BTreeMap<String, Probe>> {
-    let from = &network.node(traffic.from.get_ref())?.namespace;
+/// From the correspondent to the mobile nodes, or from them to it.
+#[derive(Clone, Copy)]
+enum Way {
+    ToNodes,
+    Back,
+}
+
+/// Starts the probes to every mobile node, or from it, and waits until they arrive.
+fn start_probes(network: &Network, traffic: &Traffic, way: Way) -> Result<BTreeMap<String, Probe>> {
+    let correspondent = network.scenario.correspondent(traffic.from.get_ref())?;
+    let mobiles = &network.scenario.mobile_nodes;
     let mut probes = BTreeMap::new();
-    for (stream, mobile) in network.scenario.mobile_nodes.iter().enumerate() {
-        let name = mobile.name.get_ref();
-        let to = &network.node(name)?.namespace;
-        let (address, rate) = (*mobile.home_address.get_ref(), *traffic.probes_per_second.get_ref());
-        let stream = u8::try_from(stream).context("more mobile nodes than streams of probes")?;
-        let probe = Probe::start(from, to, address, rate, stream)?;
+    for (number, mobile) in mobiles.iter().enumerate() {
+        let names = [traffic.from.get_ref(), mobile.name.get_ref()];
+        let port = u16::try_from(number).ok().and_then(|number| BACK_PORT.checked_add(number));
+        let ([from, to], target, stream) = match way {
+            Way::ToNodes => (names, SocketAddrV4::new(*mobile.home_address.get_ref(), PROBE_PORT), number),
+            Way::Back => {
+                let port = port.context("more mobile nodes than ports")?;
+                let target = SocketAddrV4::new(*correspondent.address.get_ref(), port);
+                ([names[1], names[0]], target, mobiles.len() + number)
+            }
+        };
+        let stream = u8::try_from(stream).context("more streams of probes than can be told apart")?;
+        let (source, sink) = (&network.node(from)?.namespace, &network.node(to)?.namespace);
+        let probe = Probe::start(source, sink, target, *traffic.probes_per_second.get_ref(), stream)?;
         if probe.first_after(0, 0, FIRST_PACKET)?.is_none() {
-            bail!(
-                "no probe of {} reaches {name} at {}",
-                traffic.from.get_ref(),
-                mobile.home_address.get_ref()
-            );
+            bail!("no probe of {from} reaches {to} at {}", target.ip());
         }
-        probes.insert(name.clone(), probe);
+        probes.insert(mobile.name.get_ref().clone(), probe);
     }
     Ok(probes)
 }
@@ -153,9 +177,10 @@ fn roam_all(
     progress: &Progress,
     zero: u64,
     timeline: &Timeline,
-) -> Result<(Vec<Handover>, Vec<Trouble>)> {
+) -> Result<(Vec<Handover>, Vec<Trouble>, Vec<Reloaded>)> {
     thread::scope(|scope| {
         let troubles = scope.spawn(|| trouble::make(network, zero, timeline));
+        let reloads = scope.spawn(|| reload::make(network, zero, timeline));
         let mut walkers = Vec::new();
         for mobile in &network.scenario.mobile_nodes {
             let probe = probes.get(mobile.name.get_ref()).context("a mobile node has a probe")?;
@@ -166,7 +191,9 @@ fn roam_all(
         for walker in walkers {
             handovers.extend(walker.join().map_err(|_| anyhow!("a walking thread panicked"))??);
         }
-        Ok((handovers, troubles.join().map_err(|_| anyhow!("the thread of the faults panicked"))?))
+        let troubles = troubles.join().map_err(|_| anyhow!("the thread of the faults panicked"))?;
+        let reloads = reloads.join().map_err(|_| anyhow!("the thread of the reloads panicked"))?;
+        Ok((handovers, troubles, reloads))
     })
 }
 

@@ -3,6 +3,9 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use crypto::group::Group;
+use record::Mode;
+use sa::negotiation::Policy;
 
 use super::trace;
 
@@ -15,6 +18,10 @@ const EXAMPLES: &str = "\
 Examples:
   testbed load                                     1,000 nodes, as fast as the home agent answers
   testbed load --nodes 10000 --rate 500 --json load.json
+  testbed load --nodes 1200 --rate 500 --negotiate stateless:modp-2048 --negotiators 200 --negotiators-rate 100
+                                                   are 1,000 nodes slower while 200 others exchange keys?
+  testbed load --negotiate stateless:x25519 --negotiate-agents --renew --rate 14 --idle 20 --seconds 60
+                                                   what do renewals cost, beside doing nothing?
   testbed load --nodes 200 --kills 50 --seed 7     is anything lost when daemons are killed?
   testbed load --write-trace day.trace --nodes 50 --seed 7 --duration 60
   testbed load --trace day.trace";
@@ -45,6 +52,28 @@ pub(crate) struct Arguments {
     /// Nodes and agents register without key shares: cheaper, and who steals their keys later opens what was recorded
     #[arg(long)]
     pub(super) no_shares: bool,
+    /// Associations for KEY 1 are negotiated with each registration, made in this way: stateful, semi-stateful, or stateless
+    /// with a group, as in stateless:modp-2048. Every answer is checked, and in the end each key is compared with the home
+    /// agent's. Public values are made before the first request
+    #[arg(long, value_name = "MODE[:GROUP]", value_parser = negotiate)]
+    pub(super) negotiate: Option<Negotiate>,
+    /// Foreign agents offer the same for KEY 2
+    #[arg(long, requires = "negotiate")]
+    pub(super) negotiate_agents: bool,
+    /// So many nodes negotiate, the last ones, and not all
+    #[arg(long, value_name = "N", requires = "negotiate", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(super) negotiators: Option<u32>,
+    /// These register at so many requests a second of their own, beside what the others do, and have figures of their own:
+    /// phases with -beside behind their names
+    #[arg(long, value_name = "R", requires = "negotiators", conflicts_with_all = ["trace", "kills"], value_parser = positive_rate)]
+    pub(super) negotiators_rate: Option<f64>,
+    /// Once all are registered, as fast as answers come, nodes register again where they are, in turn, at --rate, and do not
+    /// move
+    #[arg(long, conflicts_with_all = ["trace", "kills"])]
+    pub(super) renew: bool,
+    /// Before that nobody asks for anything for so many seconds: what the daemons use then is a phase of its own
+    #[arg(long, value_name = "S", default_value_t = 0.0, conflicts_with_all = ["trace", "kills"], value_parser = seconds)]
+    pub(super) idle: f64,
     /// Once all are registered, kill the home agent, the key distribution centre or both so many times while nodes move,
     /// start them again, and see that nothing acknowledged is lost; then all register once more. --seed gives the same
     /// moments again. Instead of --seconds
@@ -75,6 +104,42 @@ pub(crate) struct Arguments {
     pub(super) keep: bool,
 }
 
+/// How associations are negotiated.
+#[derive(Clone, Debug)]
+pub(super) struct Negotiate {
+    /// As it was written.
+    pub(super) text: String,
+    pub(super) policy: Policy,
+    /// The name of the group, where keys are exchanged.
+    pub(super) group: Option<&'static str>,
+}
+
+fn negotiate(text: &str) -> Result<Negotiate, String> {
+    let (mode, group) = text.split_once(':').map_or((text, None), |(mode, group)| (mode, Some(group)));
+    let known = Mode::from_name(mode);
+    let mode = known.ok_or_else(|| format!("{mode:?} is none of stateful, semi-stateful and stateless"))?;
+    let group: Option<Group> = match (mode, group) {
+        (Mode::Stateless, Some(group)) => {
+            let found = group.parse().map_err(|_| {
+                let names: Vec<_> = Group::ALL.iter().map(|group| group.name()).collect();
+                format!("{group:?} is no group; there are: {}", names.join(", "))
+            })?;
+            Some(found)
+        }
+        (Mode::Stateless, None) => return Err("stateless needs a group, as in stateless:modp-2048".into()),
+        (_, Some(_)) => return Err(format!("{} takes no group", mode.name())),
+        (_, None) => None,
+    };
+    let group = group.map(Group::name);
+    let groups: Vec<&str> = group.into_iter().collect();
+    let policy = Policy::named(&[mode.name()], &["aes-256-gcm"], &["hmac-sha-256"], &groups, 0);
+    Ok(Negotiate { text: text.to_owned(), policy: policy.ok_or("not known")?, group })
+}
+
+fn positive_rate(text: &str) -> Result<f64, String> {
+    rate(text).and_then(|rate| if rate > 0.0 { Ok(rate) } else { Err("more than 0 a second".into()) })
+}
+
 fn number(text: &str, most: f64, what: &str) -> Result<f64, String> {
     let number = text.parse::<f64>().ok().filter(|number| (0.0..=most).contains(number));
     number.ok_or_else(|| format!("{what}, 0 to {most}, as in 12.5"))
@@ -93,4 +158,31 @@ fn in_flight(text: &str) -> Result<usize, String> {
         .ok()
         .filter(|n| (1..=1_000_000).contains(n))
         .ok_or_else(|| "a number from 1 to 1000000".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mode_and_perhaps_a_group_say_how_associations_are_negotiated() {
+        for (text, mode, group) in [
+            ("stateful", Mode::Stateful, None),
+            ("semi-stateful", Mode::SemiStateful, None),
+            ("stateless:modp-2048", Mode::Stateless, Some("modp-2048")),
+        ] {
+            let read = negotiate(text).unwrap();
+            assert_eq!((read.policy.modes, read.group, read.text.as_str()), (vec![mode], group, text));
+            assert_eq!(read.policy.methods.len(), usize::from(group.is_some()));
+        }
+        for (text, told) in [
+            ("stateless", "stateless:modp-2048"),
+            ("stateful:x25519", "takes no group"),
+            ("stateless:modp-1", "x25519"),
+            ("both", "semi-stateful"),
+        ] {
+            let error = negotiate(text).unwrap_err();
+            assert!(error.contains(told), "{text}: {error}");
+        }
+    }
 }

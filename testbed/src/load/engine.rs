@@ -30,6 +30,10 @@ pub(crate) enum Source {
     Everyone,
     /// Nodes picked at random move, until this time.
     Moves { until: Duration },
+    /// Registered nodes register again where they are, in turn, until this time.
+    Renewals { until: Duration },
+    /// Nobody asks for anything until this time.
+    Nothing { until: Duration },
     /// What a trace says, in the order of times.
     Trace(VecDeque<Event>),
 }
@@ -181,7 +185,8 @@ impl Engine {
     pub(crate) fn finished(&self, now: Duration) -> bool {
         let exhausted = match &self.source {
             Source::Everyone => self.made >= self.lives.len() as u64,
-            Source::Moves { until } => self.paced().unwrap_or(now) >= *until,
+            Source::Moves { until } | Source::Renewals { until } => self.paced().unwrap_or(now) >= *until,
+            Source::Nothing { until } => now >= *until,
             Source::Trace(events) => events.is_empty() && self.ready.is_empty(),
         };
         exhausted && self.on_their_way == 0
@@ -234,7 +239,27 @@ impl Engine {
                 let place = self.elsewhere(node);
                 self.start(node, Ask::Register(place), due)
             }
+            Source::Renewals { until } => {
+                if due >= until {
+                    return None;
+                }
+                let (node, place) = self.next_to_renew()?;
+                self.made += 1;
+                self.start(node, Ask::Register(place), due)
+            }
+            Source::Nothing { .. } => None,
         }
+    }
+
+    /// The next registered node that waits for nothing, and where it is.
+    fn next_to_renew(&self) -> Option<(u32, Place)> {
+        let count = self.lives.len() as u64;
+        let in_turn = (0..count).map(|n| ((self.made + n) % count) as u32);
+        let mut idle = in_turn.filter_map(|node| {
+            let life = self.lives.get(node as usize)?;
+            life.attempt.is_none().then_some((node, life.bound?))
+        });
+        idle.next()
     }
 
     fn next_of_trace(&mut self, now: Duration) -> Option<Order> {
@@ -366,8 +391,8 @@ impl Engine {
         let due = self.paced()?;
         let possible = match self.source {
             Source::Everyone => self.made < self.lives.len() as u64,
-            Source::Moves { until } => due < until && !self.idle.is_empty(),
-            Source::Trace(_) => false,
+            Source::Moves { until } | Source::Renewals { until } => due < until && !self.idle.is_empty(),
+            Source::Nothing { .. } | Source::Trace(_) => false,
         };
         possible.then_some(due)
     }

@@ -23,6 +23,15 @@ pub(crate) struct Figures {
     /// Requests a second that were wanted; 0: as fast as answers come.
     pub(crate) wanted_rate: f64,
     pub(crate) shares: bool,
+    /// How associations were negotiated, as on the command line; by how many nodes, and whether their agents did too.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) negotiated: Option<String>,
+    pub(crate) negotiators: u32,
+    pub(crate) negotiating_agents: bool,
+    /// Keys of these nodes and their agents that were looked for at the home agent in the end, and how many of them it
+    /// does not have so.
+    pub(crate) keys_compared: u64,
+    pub(crate) keys_wrong: u64,
     /// Answers were checked as they came, and not after their phase.
     pub(crate) checked_at_once: bool,
     /// Seconds that enrolling all nodes took, and that the home agent then took to take them over.
@@ -54,8 +63,11 @@ pub(crate) struct Figures {
 /// One part of a run.
 #[derive(Debug, Serialize)]
 pub(crate) struct Phase {
-    /// `register`, `moves` or `trace`.
+    /// `register`, `idle`, `moves`, `renewals`, `trace`, `kills` or `again`; with `-beside` behind it of those that register
+    /// beside the others.
     pub(crate) name: &'static str,
+    /// How long the processors were looked at.
+    pub(crate) lasted_s: f64,
     /// From its begin to its last answer.
     pub(crate) seconds: f64,
     /// Accepted registrations a second in that time.
@@ -77,6 +89,7 @@ pub(crate) struct Phase {
     pub(crate) histogram: Vec<Bucket>,
     /// Most requests on their way at a time, at the end of the phase.
     pub(crate) window: usize,
+    /// Of the daemons and the generator, for all that happened meanwhile.
     pub(crate) home_agent: Usage,
     pub(crate) kdc: Usage,
     pub(crate) generator: Usage,
@@ -86,11 +99,11 @@ pub(crate) struct Phase {
 }
 
 impl Phase {
-    /// Of what came of it; it began at `begun`.
+    /// Of what came of it; it began at `begun` and was over so much later.
     pub(crate) fn of(
         name: &'static str,
         tally: Tally,
-        begun: Duration,
+        (begun, lasted): (Duration, Duration),
         window: usize,
         [home_agent, kdc, generator]: [Usage; 3],
     ) -> Self {
@@ -98,6 +111,7 @@ impl Phase {
         let (accepted, denied) = (tally.accepted(), tally.denied());
         Self {
             name,
+            lasted_s: lasted.as_secs_f64(),
             seconds,
             rate: if seconds > 0.0 { accepted as f64 / seconds } else { 0.0 },
             sent: tally.sent,
@@ -153,6 +167,7 @@ impl Figures {
         lost == 0
             && self.unreachable == 0
             && self.wrong == 0
+            && self.keys_wrong == 0
             && self.verified == self.accepted
             && self.timeouts == 0
     }
@@ -200,6 +215,13 @@ impl Figures {
             "{} nodes registered, {} bindings at the home agent, {} unreachable\n",
             self.registered, self.bindings, self.unreachable
         );
+        if let Some(policy) = &self.negotiated {
+            let _ = writeln!(
+                text,
+                "{} nodes negotiated, {policy}: {} keys compared with the home agent's, {} WRONG",
+                self.negotiators, self.keys_compared, self.keys_wrong
+            );
+        }
         if let Some(kills) = &self.kills {
             text += &kills.text();
         }

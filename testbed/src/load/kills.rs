@@ -36,8 +36,8 @@ const BACK: u64 = 20;
 /// How long that may take: the waits of a node's requests, and some.
 const PATIENCE: Duration = Duration::from_secs(40);
 /// How long a home agent that runs may take to show what it has, and between two looks.
-const SHOWN: Duration = Duration::from_secs(10);
-const AGAIN: Duration = Duration::from_millis(100);
+pub(super) const SHOWN: Duration = Duration::from_secs(10);
+pub(super) const AGAIN: Duration = Duration::from_millis(100);
 /// Replaced requests that are sent again after each kill of the home agent.
 const REPLAYED: usize = 16;
 /// Faults that are told in words.

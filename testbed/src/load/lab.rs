@@ -93,13 +93,15 @@ fn random() -> Result<[u8; 32]> {
 }
 
 impl Lab {
-    /// Wires the namespaces and starts the key distribution centre. The home agent comes later.
+    /// Wires the namespaces and starts the key distribution centre. The home agent comes later; with a `group` it allows
+    /// that alone for stateless keys.
     pub(crate) fn new(
         directory: Directory,
         binaries: &Binaries,
         agents: u16,
         shares: bool,
         nodes: u32,
+        group: Option<&str>,
     ) -> Result<(Self, Player)> {
         let (home, access, outside) =
             (Namespace::new("home")?, Namespace::new("access")?, Namespace::new("outside")?);
@@ -128,7 +130,7 @@ impl Lab {
             command.arg("certificate").arg("--directory").arg(&at_kdc);
             command.args(["--role", "home-agent", "--name", HOME_AGENT, "--out"]).arg(&at_home);
         })?;
-        let (text, played) = configuration(&directory, agents, shares, nodes)?;
+        let (text, played) = configuration(&directory, agents, shares, nodes, group)?;
         let config = at_home.join("home-agent.toml");
         write_private(&config, &text)?;
         let socket = at_home.join("ha.sock");
@@ -220,6 +222,7 @@ fn configuration(
     agents: u16,
     shares: bool,
     nodes: u32,
+    group: Option<&str>,
 ) -> Result<(String, Vec<Agent>)> {
     let mut text = format!(
         "nai = \"{HOME_AGENT}\"\nrealm = \"{REALM}\"\naddress = \"{HOME_ADDRESS}\"\nstate = \"ha.db\"\nstate_key = \"ha.kek\"\ntestbed = true\n\n\
@@ -230,6 +233,11 @@ fn configuration(
          certificate = \"{HOME_AGENT}.pem\"\nkey = \"{HOME_AGENT}.key\"\n",
         nodes.max(1000),
     );
+    if let Some(group) = group {
+        for with in ["mobile_nodes", "foreign_agents"] {
+            write!(text, "\n[negotiation.{with}]\ngroups = [\"{group}\"]\nallow_legacy_groups = true\n")?;
+        }
+    }
     let mut played = Vec::new();
     for number in 0..agents {
         let (name, address, spi) = (agents_nai(number), agent_address(number), FIRST_SPI + u32::from(number));

@@ -4,6 +4,8 @@
 //! What it leaves out: agent discovery and challenges (nobody listens), the leg between node and foreign agent, 33, and
 //! revocations, which its foreign agents do not offer.
 
+mod negotiation;
+
 use std::{
     collections::{BTreeMap, HashMap},
     net::Ipv4Addr,
@@ -11,10 +13,11 @@ use std::{
 };
 
 use crypto::{Cipher, Key, Rng};
-use record::{AssociationKind, Nai};
+use record::{Association, AssociationKind, Nai, Suite};
 use sa::{
-    AgentPath, Direction, Exchange, KeyInfo, MobileHome, Offer, Transcript, Unverified, put_sealed,
-    sealed_plain, take_key,
+    AgentPath, Direction, Exchange, KeyInfo, MobileHome, Offer, Own, Transcript, Unverified,
+    negotiation::{Ends, Offered},
+    put_sealed, sealed_plain, take_key,
 };
 use wire::{
     Error, Writer,
@@ -25,21 +28,24 @@ use wire::{
             self, FA_HA_AUTHENTICATION, MN_HA_AUTHENTICATION, MN_NAI, UdpTunnelRequest, open_authentication,
         },
         ours::{
-            AgentHeard, Handle, Numbers, Protected, SealedLayer2, SealedNai, Subtype, ip_owner, layer_2,
-            nai_owner, parse_ip,
+            self, AgentHeard, Handle, Numbers, Protected, SealedLayer2, SealedNai, Subtype, ip_owner,
+            layer_2, nai_owner, parse_ip,
         },
         part::{Held, Parts},
         registration::{Flags, Identification, Reply, Request, ntp_seconds},
     },
+    negotiation::Between,
 };
 
+pub(crate) use self::negotiation::{Held as HeldKey, Negotiating};
+use self::negotiation::{Offering, associate, settled};
 use super::{
     ledger::{Acknowledged, Ledger},
     trace::Place,
 };
 
 /// Enterprise number of our extensions.
-const VENDOR: u32 = wire::mip::ours::DOCUMENTATION_VENDOR;
+const VENDOR: u32 = ours::DOCUMENTATION_VENDOR;
 const NUMBERS: Numbers = Numbers::Vendor(VENDOR);
 /// Indices beyond the last confirmed one that the home agent knows for sure.
 const AHEAD: u64 = 12;
@@ -123,6 +129,8 @@ struct Sent {
     offer: Option<usize>,
     /// The key share of its agent.
     share: Option<[u8; 32]>,
+    /// What node and agent offer for their associations.
+    offered: [Option<Offered>; 2],
 }
 
 /// A request to be sent.
@@ -161,6 +169,9 @@ pub(crate) struct Player {
     nodes: Vec<Node>,
     offers: Vec<Offer>,
     next_offer: usize,
+    offering: Option<Offering>,
+    /// By node, what was negotiated last: the time of the request, and what was made then.
+    made: BTreeMap<u32, (Identification, Vec<HeldKey>)>,
     rng: Rng,
     /// Low half of the next identification.
     next_name: u32,
@@ -224,6 +235,8 @@ impl Player {
             nodes: Vec::new(),
             offers,
             next_offer: 0,
+            offering: None,
+            made: BTreeMap::new(),
             rng,
             next_name: 0,
             seconds: 0,
@@ -232,6 +245,17 @@ impl Player {
             keeps: 0,
             ledger: None,
         }
+    }
+
+    /// From now on associations are negotiated. False for a group that is not known here.
+    pub(crate) fn negotiate(&mut self, what: Negotiating) -> bool {
+        self.offering = Offering::new(what, &mut self.rng);
+        self.offering.is_some()
+    }
+
+    /// What was negotiated by nodes that are registered: each should stand at the home agent, the other way round.
+    pub(crate) fn negotiated(&self) -> impl Iterator<Item = &HeldKey> {
+        self.made.values().flat_map(|(_, made)| made)
     }
 
     /// Keeps so many replies to be checked by [`Self::verify_kept`], and checks only those beyond at once.
@@ -281,7 +305,7 @@ impl Player {
         now: Duration,
         unix: u64,
     ) -> Result<Datagram, Error> {
-        let Self { home, agents, nodes, offers, rng, .. } = self;
+        let Self { home, agents, nodes, offers, offering, rng, .. } = self;
         let node = nodes.get_mut(number as usize).ok_or(Error::Value("node"))?;
         // A number is used up by an answer and by a move.
         let place = ask.place();
@@ -319,6 +343,15 @@ impl Player {
         if place == Some(Place::Own) {
             UdpTunnelRequest { forced: false, through_foreign_agent: false, encapsulation: 4 }.emit(&mut w);
         }
+        let registers = matches!(ask, Ask::Register(_));
+        let offering = offering.as_mut().filter(|of| registers && number >= of.what.first);
+        let mut offered = [None, None];
+        if let (Some(of), [by_node, by_agent]) = (offering, &mut offered) {
+            *by_node = of.offer(Between::MN_HA);
+            let agents = of.what.agents && agent.is_some();
+            *by_agent = if agents { of.offer(Between::HA_FA) } else { None };
+        }
+        put_offer(&mut w, offered.first())?;
         open_authentication(&mut w, MN_HA_AUTHENTICATION, spi, 32);
         let authenticator = node.keys.authenticate(Direction::ToHome, w.bytes());
         w.put(&authenticator);
@@ -334,6 +367,7 @@ impl Player {
             handle: None,
             offer,
             share: None,
+            offered,
         };
         let from = agent.as_ref().map(|(at, _)| *at);
         if let Some((_, agent)) = agent {
@@ -379,19 +413,16 @@ impl Player {
         }
     }
 
-    /// Checks what was kept: how many acceptances were right, and what was wrong how often.
-    pub(crate) fn verify_kept(&mut self) -> (u64, BTreeMap<&'static str, u64>) {
-        let (mut right, mut wrong) = (0, BTreeMap::new());
+    /// Checks what was kept, and tells for each node whether it was a right acceptance, or what was wrong.
+    pub(crate) fn verify_kept(&mut self) -> Vec<(u32, Result<bool, &'static str>)> {
+        let mut found = Vec::with_capacity(self.kept.len());
         for Kept { sent, at, message } in std::mem::take(&mut self.kept) {
-            let checked = Reply::parse(&message).map_err(|_| "no registration reply").and_then(|reply| {
-                self.check(&sent, at, &reply, &message).map(|()| u64::from(reply.code.accepted()))
-            });
-            match checked {
-                Ok(accepted) => right += accepted,
-                Err(why) => *wrong.entry(why).or_default() += 1,
-            }
+            let checked = Reply::parse(&message)
+                .map_err(|_| "no registration reply")
+                .and_then(|reply| self.check(&sent, at, &reply, &message).map(|()| reply.code.accepted()));
+            found.push((sent.node, checked));
         }
-        (right, wrong)
+        found
     }
 
     /// The home agent counts this request's index.
@@ -450,6 +481,14 @@ impl Player {
             }
             let keys = open(&self.home, node, agent, &self.offers, sent, parts)?;
             check_fresh(&keys, &mut node.last)?;
+            if sent.offered.iter().any(Option::is_some) {
+                let older = |(at, _): &(Identification, _)| at.0 < sent.identification.0;
+                if self.made.get(&sent.node).is_none_or(older) {
+                    let with_home = keys.iter().filter(|key| key.kind != AssociationKind::Key3);
+                    let made = with_home.map(HeldKey::of).collect();
+                    self.made.insert(sent.node, (sent.identification, made));
+                }
+            }
             if let Some(ledger) = ledger {
                 let key1 = keys.first().map(|key1| (key1.inbound.0, key1.outbound.0));
                 let (place, lifetime) = (Some(place), reply.lifetime);
@@ -460,6 +499,7 @@ impl Player {
         if reply.lifetime != 0 || !parts.mobile.associations.is_empty() {
             return Err("a registration in answer to a deregistration");
         }
+        self.made.remove(&sent.node);
         if let Some(ledger) = ledger {
             let (place, lifetime, key1) = (None, 0, None);
             ledger.acknowledged(sent.node, Acknowledged { identification, place, lifetime, key1 });
@@ -541,6 +581,7 @@ fn add_agents_part(
             wire::mip::share::KeyShare { group, value: &value }.emit(w, NUMBERS)?;
             sent.share = Some(value);
         }
+        put_offer(w, sent.offered.get(1))?;
         open_authentication(w, FA_HA_AUTHENTICATION, agent.path.spi(), 32);
         let authenticator = agent.path.authenticate(Direction::ToHome, w.bytes());
         w.put(&authenticator);
@@ -549,7 +590,16 @@ fn add_agents_part(
     Ok(())
 }
 
-/// Opens everything that an acceptance brings to node and agent: KEY 1, and through an agent KEY 2 and KEY 3.
+/// Appends an offer, if there is one.
+fn put_offer(w: &mut Writer, offered: Option<&Option<Offered>>) -> Result<(), Error> {
+    match offered {
+        Some(Some(offered)) => ours::put(w, NUMBERS, Subtype::NEGOTIATION, offered.body()),
+        _ => Ok(()),
+    }
+}
+
+/// Opens everything that an acceptance brings to node and agent: KEY 1, and through an agent KEY 2 and KEY 3, all made as
+/// was agreed on.
 fn open(
     home: &Home,
     node: &Node,
@@ -557,7 +607,10 @@ fn open(
     offers: &[Offer],
     sent: &Sent,
     parts: &Parts<'_>,
-) -> Result<Vec<KeyInfo>, &'static str> {
+) -> Result<Vec<Association>, &'static str> {
+    let [by_node, by_agent] = &sent.offered;
+    let agreed1 = settled(by_node.as_ref(), parts.mobile.negotiation.as_ref())?;
+    let agreed2 = settled(by_agent.as_ref(), parts.foreign.negotiation.as_ref())?;
     let exchange = match sent.offer.and_then(|at| offers.get(at)) {
         Some(offer) => Some(offer.complete(parts.mobile.key_share).map_err(|_| "no key share for the node")?),
         None if parts.mobile.key_share.is_some() => return Err("a key share that was not asked for"),
@@ -569,16 +622,24 @@ fn open(
     if granted != Some(node.home_address) {
         return Err("the home address does not open or is another one");
     }
-    let mut keys = Vec::with_capacity(3);
+    let key1_of = |info: KeyInfo| {
+        let ends = Ends {
+            initiator: node.nai.as_str(),
+            responder: &home.agent,
+            initiator_address: node.home_address,
+            responder_address: home.address,
+        };
+        associate(info, agreed1.as_ref(), ends, |shared| node.keys.stateless_key(&sent.t1, shared))
+    };
     let mut by_node = seal.keys(parts, parts.mobile.associations.iter())?;
     let Some(agent) = agent else {
         if !parts.mobile.udp_reply.as_ref().is_some_and(|reply| reply.tunnels()) {
             return Err("no UDP tunnel");
         }
-        return match by_node.as_slice() {
-            [key1] if names(key1, AssociationKind::Key1, node.nai.as_str(), &home.agent) => Ok(by_node),
-            _ => Err("not exactly KEY 1"),
-        };
+        let key1 = by_node.pop().filter(|_| by_node.is_empty());
+        let right = |key1: &KeyInfo| names(key1, AssociationKind::Key1, node.nai.as_str(), &home.agent);
+        let key1 = key1.filter(right).ok_or("not exactly KEY 1")?;
+        return Ok(vec![key1_of(key1)?]);
     };
     let handle = sent.handle.ok_or("no handle")?;
     let (spi, cipher) = (agent.path.spi(), agent.path.cipher());
@@ -599,25 +660,35 @@ fn open(
     let mut by_agent = seal.keys(parts, parts.foreign.associations.iter())?;
     by_node.sort_by_key(|key| key.kind);
     by_agent.sort_by_key(|key| key.kind);
-    let ([key1, key3], [key2, agents_key3]) = (by_node.as_slice(), by_agent.as_slice()) else {
+    let (Ok([key1, key3]), Ok([key2, agents_key3])) =
+        (<[KeyInfo; 2]>::try_from(by_node), <[KeyInfo; 2]>::try_from(by_agent))
+    else {
         return Err("not exactly three keys");
     };
-    let right = names(key1, AssociationKind::Key1, node.nai.as_str(), &home.agent)
-        && names(key2, AssociationKind::Key2, &agent.nai, &home.agent)
-        && names(agents_key3, AssociationKind::Key3, &agent.nai, &key3.own)
-        && names(key3, AssociationKind::Key3, &agents_key3.peer, &agent.nai);
+    let right = names(&key1, AssociationKind::Key1, node.nai.as_str(), &home.agent)
+        && names(&key2, AssociationKind::Key2, &agent.nai, &home.agent)
+        && names(&agents_key3, AssociationKind::Key3, &agent.nai, &key3.own)
+        && names(&key3, AssociationKind::Key3, &agents_key3.peer, &agent.nai);
     if !right || *key3.own == *node.nai.as_str() {
         return Err("names of other nodes");
     }
     if key2.inbound != handle.key2 || agents_key3.inbound != handle.key3 || key3.outbound != handle.key3 {
         return Err("other indices than the handle's");
     }
-    if key3.key() != agents_key3.key() {
+    // Nobody offers anything for KEY 3: it is told itself.
+    if key3.key().is_none() || key3.key() != agents_key3.key() {
         return Err("two different KEY 3");
     }
-    keys.append(&mut by_node);
-    keys.extend(by_agent.into_iter().filter(|key| key.kind == AssociationKind::Key2));
-    Ok(keys)
+    let key2_ends = Ends {
+        initiator: &agent.nai,
+        responder: &home.agent,
+        initiator_address: agent.address,
+        responder_address: home.address,
+    };
+    let key2 =
+        associate(key2, agreed2.as_ref(), key2_ends, |shared| agent.path.stateless_key(&sent.t2, shared))?;
+    let key3 = key3.into_association(Suite::default(), Own::Nothing, 0).ok_or("another suite of KEY 3")?;
+    Ok(vec![key1_of(key1)?, key3, key2])
 }
 
 fn names(key: &KeyInfo, kind: AssociationKind, own: &str, peer: &str) -> bool {
@@ -625,10 +696,10 @@ fn names(key: &KeyInfo, kind: AssociationKind, own: &str, peer: &str) -> bool {
 }
 
 /// All different, and different from those before.
-fn check_fresh(keys: &[KeyInfo], last: &mut [u64; 3]) -> Result<(), &'static str> {
+fn check_fresh(keys: &[Association], last: &mut [u64; 3]) -> Result<(), &'static str> {
     let mut now = [0; 3];
-    for (at, info) in keys.iter().enumerate() {
-        let [a, b, c, d, e, f, g, h, ..] = *info.key().ok_or("a key that is not told itself")?.expose();
+    for (at, made) in keys.iter().enumerate() {
+        let [a, b, c, d, e, f, g, h, ..] = *made.key.expose();
         let begin = u64::from_be_bytes([a, b, c, d, e, f, g, h]);
         if begin == 0 || now.contains(&begin) || last.contains(&begin) {
             return Err("a key twice");

@@ -15,7 +15,7 @@ use super::{
     lab::{HOME_ADDRESS, Lab, agent_address, own_address},
     ledger::Ledger,
     live::{Counters, Live},
-    player::{Heard, Player},
+    player::{Heard, HeldKey, Player},
     ports::{self, Ports},
     trace::Place,
     usage::Usage,
@@ -32,12 +32,46 @@ const NAP: Duration = Duration::from_micros(200);
 const LONGEST: Duration = Duration::from_millis(100);
 /// With a rate all that is due is sent, however many are on their way.
 const UNBOUNDED: usize = 1 << 20;
+/// Most requests of the stream beside that are on their way when answers set its pace.
+const BESIDE: usize = 16;
+
+/// Nodes that register beside the others, at a pace of their own.
+pub(crate) struct Beside {
+    engine: Engine,
+    /// The number of the first; they are the last ones.
+    first: u32,
+}
+
+impl Beside {
+    /// So many, from that one on, at home.
+    pub(crate) fn new(first: u32, count: u32, agents: u16, seed: [u8; 32]) -> Self {
+        let mut engine = Engine::new(count, agents, seed);
+        engine.set_window(BESIDE);
+        Self { engine, first }
+    }
+}
+
+/// How fast those beside are.
+fn window_beside(pace: Pace) -> usize {
+    if pace == Pace::Answers { BESIDE } else { UNBOUNDED }
+}
+
+/// The phase of those beside.
+const fn name_beside(name: &str) -> &'static str {
+    match name.as_bytes() {
+        b"register" => "register-beside",
+        b"moves" => "moves-beside",
+        b"renewals" => "renewals-beside",
+        _ => "beside",
+    }
+}
 
 /// Everything that the generator has.
 pub(crate) struct Runner<'a> {
     lab: &'a Lab,
     player: Player,
     engine: Engine,
+    beside: Option<Beside>,
     ports: Ports,
     in_flight: Option<usize>,
     started: Instant,
@@ -50,6 +84,7 @@ impl<'a> Runner<'a> {
         lab: &'a Lab,
         player: Player,
         engine: Engine,
+        beside: Option<Beside>,
         agents: u16,
         in_flight: Option<usize>,
     ) -> Result<Self> {
@@ -58,7 +93,7 @@ impl<'a> Runner<'a> {
             ports::sockets(&agents, own_address(), HOME_ADDRESS)
         })?;
         let ports = Ports::new(sockets);
-        Ok(Self { lab, player, engine, ports, in_flight, started: Instant::now(), kills: None })
+        Ok(Self { lab, player, engine, beside, ports, in_flight, started: Instant::now(), kills: None })
     }
 
     /// The sockets.
@@ -69,19 +104,29 @@ impl<'a> Runner<'a> {
     /// Every node that is registered, and where.
     pub(crate) fn visits(&self) -> Vec<(u32, Place)> {
         let nodes = u32::try_from(self.player.nodes()).unwrap_or(u32::MAX);
-        (0..nodes).filter_map(|node| Some((node, self.engine.bound(node)?))).collect()
+        let beside = |node: u32| {
+            let beside = self.beside.as_ref()?;
+            beside.engine.bound(node.checked_sub(beside.first)?)
+        };
+        (0..nodes)
+            .filter_map(|node| Some((node, self.engine.bound(node).or_else(|| beside(node))?)))
+            .collect()
     }
 
-    /// Runs one phase to its end.
+    /// Runs one phase to its end: those beside do the same at their own pace, which makes a second phase of it.
     pub(crate) fn phase(
         &mut self,
         name: &'static str,
-        source: impl FnOnce(Duration) -> Source,
-        pace: Pace,
-    ) -> Result<Phase> {
+        source: impl Fn(Duration) -> Source,
+        [pace, pace_beside]: [Pace; 2],
+    ) -> Result<Vec<Phase>> {
         let before = self.usage()?;
         let begun = self.started.elapsed();
         self.engine.begin(source(begun), pace, begun);
+        if let Some(Beside { engine, .. }) = &mut self.beside {
+            engine.begin(source(begun), pace_beside, begun);
+            engine.set_window(window_beside(pace_beside));
+        }
         let fixed = self.in_flight.or((pace != Pace::Answers).then_some(UNBOUNDED));
         let mut window = Window::new(fixed, begun);
         let mut live = Live::new(begun);
@@ -100,7 +145,8 @@ impl<'a> Runner<'a> {
             let counters = self.counters();
             self.kill_if_due(now, counters.accepted)?;
             window.look(now, counters.accepted, counters.retransmissions);
-            if self.engine.finished(now) {
+            let beside = self.beside.as_ref();
+            if self.engine.finished(now) && beside.is_none_or(|beside| beside.engine.finished(now)) {
                 break;
             }
             if work {
@@ -108,16 +154,29 @@ impl<'a> Runner<'a> {
             }
         }
         live.end();
-        let after = self.usage()?;
-        let mut tally = self.engine.begin(Source::Trace([].into()), Pace::Answers, begun);
-        tally.took.merge(&all);
-        let (right, wrong) = self.player.verify_kept();
-        tally.verified += right;
-        for (why, count) in wrong {
-            *tally.wrong.entry(why).or_default() += count;
+        let (after, lasted) = (self.usage()?, self.started.elapsed().saturating_sub(begun));
+        for (node, checked) in self.player.verify_kept() {
+            let (engine, _) = stream_of(&mut self.engine, &mut self.beside, node);
+            match checked {
+                Ok(accepted) => engine.tally.verified += u64::from(accepted),
+                Err(why) => *engine.tally.wrong.entry(why).or_default() += 1,
+            }
         }
         let used = [after[0].since(before[0]), after[1].since(before[1]), after[2].since(before[2])];
-        Ok(Phase::of(name, tally, begun, window.size(), used))
+        let end = |engine: &mut Engine| engine.begin(Source::Trace([].into()), Pace::Answers, begun);
+        let mut tally = end(&mut self.engine);
+        tally.took.merge(&all);
+        let mut phases = vec![Phase::of(name, tally, (begun, lasted), window.size(), used)];
+        if let Some(Beside { engine, .. }) = &mut self.beside {
+            let window = window_beside(pace_beside);
+            phases.push(Phase::of(name_beside(name), end(engine), (begun, lasted), window, used));
+        }
+        Ok(phases)
+    }
+
+    /// What was negotiated and not given up.
+    pub(crate) fn negotiated(&self) -> impl Iterator<Item = &HeldKey> {
+        self.player.negotiated()
     }
 
     /// Makes the next phase one of kills; it ends when all are done.
@@ -168,41 +227,49 @@ impl<'a> Runner<'a> {
 
     /// Reads and sends once; true if there was something to do.
     fn round(&mut self, now: Duration) -> Result<bool> {
-        let Self { player, engine, ports, .. } = self;
-        let mut sent = 0;
-        while sent < ROUND
-            && let Some(order) = engine.next(now)
-        {
-            let unix = clock::unix_ns() / 1_000_000_000;
-            let datagram = player.request(order.node, order.ask, now, unix)?;
-            engine.sent(order.node, datagram.name, now);
-            ports.push(datagram.from, datagram.bytes);
-            sent += 1;
+        let Self { player, engine, beside, ports, .. } = self;
+        let beside = beside.as_mut().map(|Beside { engine, first }| (engine, *first));
+        let (mut sent, mut deadline) = (0, now + LONGEST);
+        for (engine, first) in [(engine, 0)].into_iter().chain(beside) {
+            while sent < ROUND
+                && let Some(order) = engine.next(now)
+            {
+                let unix = clock::unix_ns() / 1_000_000_000;
+                let datagram = player.request(first + order.node, order.ask, now, unix)?;
+                engine.sent(order.node, datagram.name, now);
+                ports.push(datagram.from, datagram.bytes);
+                sent += 1;
+            }
+            deadline = engine.deadline().map_or(deadline, |at| at.min(deadline));
         }
         ports.flush()?;
-        let until = if sent == ROUND { now } else { engine.deadline().unwrap_or(now + LONGEST) };
+        let until = if sent == ROUND { now } else { deadline };
         let heard = self.receive(until.saturating_sub(now).min(LONGEST))?;
         Ok(sent > 0 || heard)
     }
 
     /// Reads what comes within this time; true if there was something.
     fn receive(&mut self, longest: Duration) -> Result<bool> {
-        let Self { player, engine, ports, .. } = self;
+        let Self { player, engine, beside, ports, .. } = self;
         let readable = ports.wait(longest)?;
         let arrived = self.started.elapsed();
         for at in &readable {
             ports.receive(*at, |agent, message| match player.reply(agent, message) {
                 Heard::Verified { node, name, code } => {
+                    let (engine, node) = stream_of(engine, beside, node);
                     engine.tally.verified += u64::from(code.accepted());
                     engine.answered(node, name, code, arrived);
                 }
-                Heard::Kept { node, name, code } => engine.answered(node, name, code, arrived),
+                Heard::Kept { node, name, code } => {
+                    let (engine, node) = stream_of(engine, beside, node);
+                    engine.answered(node, name, code, arrived);
+                }
                 Heard::Late => engine.tally.late += 1,
                 Heard::Wrong(why) => *engine.tally.wrong.entry(why).or_default() += 1,
             })?;
         }
-        for name in engine.over() {
-            player.forget(name);
+        for engine in [Some(engine), beside.as_mut().map(|beside| &mut beside.engine)].into_iter().flatten() {
+            engine.over().for_each(|name| player.forget(name));
         }
         Ok(!readable.is_empty())
     }
@@ -221,5 +288,13 @@ impl<'a> Runner<'a> {
     fn usage(&self) -> Result<[Usage; 3]> {
         let processes = [self.lab.home_agent.process()?, self.lab.kdc.process()?, std::process::id()];
         Ok(processes.map(Usage::of))
+    }
+}
+
+/// The schedule that a node belongs to, and its number there.
+fn stream_of<'e>(main: &'e mut Engine, beside: &'e mut Option<Beside>, node: u32) -> (&'e mut Engine, u32) {
+    match beside {
+        Some(Beside { engine, first }) if node >= *first => (engine, node - *first),
+        _ => (main, node),
     }
 }

@@ -198,9 +198,11 @@ mod tests {
             captures: vec![],
             emulated_links: vec![],
             scheduled_faults: vec![fault(300.0, "cut"), fault(600.0, "restore")],
+            reloads: vec![],
             standstills: vec![],
             losses: vec![Loss {
                 node: "mn".into(),
+                back: false,
                 cause: Cause::Handover,
                 from_ms: 990.0,
                 to_ms: 1040.0,

@@ -5,14 +5,14 @@ use std::collections::BTreeSet;
 use proto::agent::Event;
 
 use super::{
-    Cause, EmulatedLink, Handover, Keys, Ping, ScheduledFault, Standstill, Transfer,
+    Cause, EmulatedLink, Handover, Keys, Ping, Reload, ScheduledFault, Standstill, Transfer,
     losses::{self, Lost},
 };
 use crate::{
     clock,
     scenario::Scenario,
     walk,
-    walk::{Trouble, Walk},
+    walk::{Reloaded, Trouble, Walk},
 };
 
 /// Every line of the report.
@@ -38,7 +38,8 @@ fn handover(walk: &Walk, lost: &[Lost<'_>], handover: &walk::Handover) -> Handov
     let losses = |cause: Cause| {
         let Some(log) = walk.probes.get(&handover.node) else { return 0 };
         let (from, to) = losses::window(log, handover, walk.on_the_way);
-        let of_node = lost.iter().filter(|probe| probe.node == handover.node && probe.cause == cause);
+        let to_node = |probe: &&Lost<'_>| probe.node == handover.node && !probe.back && probe.cause == cause;
+        let of_node = lost.iter().filter(to_node);
         of_node.filter(|probe| (from..=to).contains(&probe.sent)).count()
     };
     Handover {
@@ -86,7 +87,7 @@ pub(super) fn ping(walk: &Walk, lost: &[Lost<'_>]) -> Ping {
         lost_outside_handovers: of(Cause::Unexplained),
         ..Ping::default()
     };
-    for log in walk.probes.values() {
+    for log in walk.probes.values().chain(walk.back.values()) {
         ping.sent += log.sent.len();
         ping.received += log.received().iter().flatten().count();
         ping.longest_gap_ms = ping.longest_gap_ms.max(round(log.longest_gap() as f64 / 1e6));
@@ -146,6 +147,17 @@ pub(super) fn scheduled_faults(walk: &Walk) -> Vec<ScheduledFault> {
     walk.troubles.iter().map(line).collect()
 }
 
+pub(super) fn reloads(walk: &Walk) -> Vec<Reload> {
+    let line = |reloaded: &Reloaded| Reload {
+        at_ms: relative_ms(walk.zero, reloaded.at),
+        node: reloaded.node.clone(),
+        done_ms: relative_ms(walk.zero, reloaded.done),
+        changes: reloaded.changes.clone().unwrap_or_default(),
+        error: reloaded.changes.as_ref().err().cloned(),
+    };
+    walk.reloads.iter().map(line).collect()
+}
+
 /// The keys that the home agents made, each once.
 pub(super) fn keys(scenario: &Scenario, walk: &Walk) -> Vec<Keys> {
     let mut seen = BTreeSet::new();
@@ -167,7 +179,8 @@ pub(super) fn keys(scenario: &Scenario, walk: &Walk) -> Vec<Keys> {
             .find(|agent| agent.nai() == event.agent)
             .map_or_else(|| event.agent.clone(), |agent| agent.name.get_ref().clone());
         let spis = event.keys.iter().flat_map(|key| key.spis.iter().copied()).collect();
-        found.push(Keys { node, agent, care_of: event.care_of.clone(), spis, fingerprints });
+        let at_ms = relative_ms(walk.zero, event.boot_ns);
+        found.push(Keys { node, agent, care_of: event.care_of.clone(), at_ms, spis, fingerprints });
     }
     found
 }
@@ -234,6 +247,7 @@ mod tests {
                 bytes_after: 9,
             }],
             probes: BTreeMap::from([("mn".into(), log(lost))]),
+            back: BTreeMap::new(),
             transfer: Outcome {
                 bytes: 9,
                 sha256_match: true,
@@ -244,6 +258,7 @@ mod tests {
                 error: None,
             },
             troubles: Vec::new(),
+            reloads: Vec::new(),
             ledger: Ledger::default(),
             streams: vec!["mn".into()],
             on_the_way: 50 * MS,
@@ -300,6 +315,24 @@ mod tests {
             events.insert(0, event("route_installed", 505));
         }
         assert_eq!(line(&walk).tunnel_ms, Some(0.0));
+    }
+
+    #[test]
+    fn what_a_node_sends_is_lost_for_reasons_of_its_own() {
+        let mut walk = walk(0..0);
+        walk.back = BTreeMap::from([("mn".into(), log(499..560))]);
+        walk.back.extend([("mn-2".into(), log(700..702))]);
+        let lost = losses::classify(&walk);
+        let told: Vec<_> = losses::in_order(&walk, &lost)
+            .iter()
+            .map(|loss| (loss.node.clone(), loss.back, loss.cause, loss.probes))
+            .collect();
+        // The first that came of its own was sent at 560.
+        let expected = [("mn", Cause::Handover, 61), ("mn-2", Cause::Unexplained, 2)];
+        let expected = expected.map(|(node, cause, probes)| (node.to_owned(), true, cause, probes));
+        assert_eq!(told, expected);
+        assert_eq!((line(&walk).packets_lost, pinged(&walk).lost_outside_handovers), (0, 2));
+        assert_eq!(pinged(&walk).sent, 3000);
     }
 
     fn trouble(what: What, at: u64) -> Trouble {

@@ -21,6 +21,8 @@ const AFTERMATH: u64 = 100_000_000;
 /// A probe that never came.
 pub(super) struct Lost<'a> {
     pub(super) node: &'a str,
+    /// The node sent it.
+    pub(super) back: bool,
     /// Boot nanoseconds.
     pub(super) sent: u64,
     pub(super) cause: Cause,
@@ -29,6 +31,10 @@ pub(super) struct Lost<'a> {
 /// The window in which a handover may lose packets, by time of sending: from the last packets that could not
 /// arrive any more before the link went down, to the first that came on the new link.
 pub(super) fn window(log: &Log, handover: &walk::Handover, on_the_way: u64) -> (u64, u64) {
+    window_to(log, handover, handover.first_packet, on_the_way)
+}
+
+fn window_to(log: &Log, handover: &walk::Handover, first: Option<u64>, on_the_way: u64) -> (u64, u64) {
     let down = handover.moved.link_down;
     let slowest = log
         .arrivals
@@ -37,7 +43,7 @@ pub(super) fn window(log: &Log, handover: &walk::Handover, on_the_way: u64) -> (
         .filter_map(|arrival| Some(arrival.at.saturating_sub(*log.sent.get(arrival.number)?)))
         .max()
         .unwrap_or(0);
-    (down.saturating_sub(slowest.min(on_the_way)), handover.first_packet.unwrap_or(handover.until))
+    (down.saturating_sub(slowest.min(on_the_way)), first.unwrap_or(handover.until))
 }
 
 /// From what could not pass any more when it went wrong, to the first probe that was sent and came after it was
@@ -56,9 +62,18 @@ fn outage(log: &Log, begin: &Trouble, troubles: &[Trouble], on_the_way: u64) -> 
 /// Every lost probe with its cause.
 pub(super) fn classify(walk: &Walk) -> Vec<Lost<'_>> {
     let mut lost = Vec::new();
-    for (node, log) in &walk.probes {
+    let to_nodes = walk.probes.iter().map(|(node, log)| (node, log, false));
+    let back = walk.back.iter().map(|(node, log)| (node, log, true));
+    for (node, log, back) in to_nodes.chain(back) {
         let handovers = walk.handovers.iter().filter(|handover| handover.node == *node);
-        let handovers: Vec<_> = handovers.map(|handover| window(log, handover, walk.on_the_way)).collect();
+        let handovers: Vec<_> = handovers
+            .map(|handover| {
+                let (down, plugged) = (handover.moved.link_down, handover.moved.plugged);
+                let own = || log.first_after(&mut 0, down, plugged);
+                let first = if back { own() } else { handover.first_packet };
+                window_to(log, handover, first, walk.on_the_way)
+            })
+            .collect();
         let lasting = |trouble: &&Trouble| trouble.what.end().is_some();
         let outages = walk.troubles.iter().filter(lasting);
         let outages: Vec<_> =
@@ -66,7 +81,9 @@ pub(super) fn classify(walk: &Walk) -> Vec<Lost<'_>> {
         let standstills = walk.standstills.iter();
         let standstills: Vec<_> =
             standstills.map(|(from, to)| (from.saturating_sub(walk.on_the_way), to + AFTERMATH)).collect();
-        let stream = walk.streams.iter().position(|name| name == node).and_then(|it| u8::try_from(it).ok());
+        let stream = walk.streams.iter().position(|name| name == node);
+        let stream = stream.map(|number| if back { walk.streams.len() + number } else { number });
+        let stream = stream.and_then(|number| u8::try_from(number).ok());
         let within = |windows: &[(u64, u64)], sent: u64| {
             windows.iter().any(|(from, to)| (*from..=*to).contains(&sent))
         };
@@ -82,7 +99,7 @@ pub(super) fn classify(walk: &Walk) -> Vec<Lost<'_>> {
                 () if within(&standstills, sent) => Cause::Standstill,
                 () => Cause::Unexplained,
             };
-            lost.push(Lost { node, sent, cause });
+            lost.push(Lost { node, back, sent, cause });
         }
     }
     lost
@@ -95,14 +112,18 @@ pub(super) fn in_order(walk: &Walk, lost: &[Lost<'_>]) -> Vec<Loss> {
         let at_ms = relative_ms(walk.zero, probe.sent);
         let last = losses.iter_mut().rev().find(|(_, loss)| loss.cause == probe.cause);
         match last {
-            Some((sent, loss)) if loss.node == probe.node && probe.sent <= *sent + TOGETHER => {
+            Some((sent, loss))
+                if (loss.node.as_str(), loss.back) == (probe.node, probe.back)
+                    && probe.sent <= *sent + TOGETHER =>
+            {
                 *sent = probe.sent;
                 loss.to_ms = at_ms;
                 loss.probes += 1;
             }
             _ => {
                 let node = probe.node.to_owned();
-                let loss = Loss { node, cause: probe.cause, from_ms: at_ms, to_ms: at_ms, probes: 1 };
+                let (back, cause) = (probe.back, probe.cause);
+                let loss = Loss { node, back, cause, from_ms: at_ms, to_ms: at_ms, probes: 1 };
                 losses.push((probe.sent, loss));
             }
         }

@@ -33,6 +33,7 @@ pub(super) fn made(scenario: &Scenario, walk: &Walk) -> Vec<Negotiation> {
             node: node.clone(),
             agent: agent.clone(),
             care_of: event.care_of.clone(),
+            at_ms: relative_ms(walk.zero, event.boot_ns),
             association: of.association.clone(),
             offered: of.offered.clone(),
             agreed: of.agreed.clone(),

@@ -23,6 +23,11 @@ pub(super) fn faults(report: &Report, missing_frames: u32) -> Vec<String> {
             faults.push(format!("the scenario's {} {} failed: {error}", fault.what, fault.target));
         }
     }
+    for reload in &report.reloads {
+        if let Some(error) = &reload.error {
+            faults.push(format!("{} was not configured anew: {error}", reload.node));
+        }
+    }
     let overrun: u64 = report.emulated_links.iter().map(|link| link.overrun).sum();
     if overrun > 0 {
         faults
@@ -79,13 +84,14 @@ fn keys(report: &Report, faults: &mut Vec<String>) {
     let mut seen = BTreeSet::new();
     for keys in &report.keys {
         // Keys that two others make by themselves the home agent does not know.
-        let own = |of: &&Negotiation| {
-            (&of.node, &of.care_of) == (&keys.node, &keys.care_of) && of.mode != "stateful"
+        let before = |of: &&Negotiation| {
+            (&of.node, &of.care_of) == (&keys.node, &keys.care_of) && of.at_ms <= keys.at_ms
         };
-        let unknown = report
-            .negotiations
-            .iter()
-            .filter(own)
+        let negotiated = || report.negotiations.iter().filter(before);
+        // A renewal may agree on something else than the registration before it.
+        let last = negotiated().map(|of| of.at_ms).fold(f64::NEG_INFINITY, f64::max);
+        let unknown = negotiated()
+            .filter(|of| of.at_ms >= last && of.mode != "stateful")
             .any(|of| of.association.starts_with("MN-") && of.association != "MN-HA");
         let wanted = if keys.agent.is_empty() { 1 } else { 3 - usize::from(unknown) };
         if keys.fingerprints.len() != wanted {
@@ -106,7 +112,7 @@ fn keys(report: &Report, faults: &mut Vec<String>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::{EmulatedLink, Keys, Ping, ScheduledFault, Topology, Transfer};
+    use crate::report::{EmulatedLink, Keys, Ping, Reload, ScheduledFault, Topology, Transfer};
 
     fn report() -> Report {
         let line = |to: &str, care_of: &str| Handover {
@@ -126,6 +132,7 @@ mod tests {
             node: "mn".into(),
             agent: agent.into(),
             care_of: care_of.into(),
+            at_ms: 20.0,
             spis: vec![],
             fingerprints: fingerprints.iter().map(|text| (*text).to_owned()).collect(),
         };
@@ -149,6 +156,7 @@ mod tests {
             captures: vec![],
             emulated_links: vec![],
             scheduled_faults: vec![],
+            reloads: vec![],
             standstills: vec![],
             losses: vec![],
             faults: vec![],
@@ -163,7 +171,7 @@ mod tests {
     #[test]
     fn every_wrong_thing_is_a_fault() {
         type Spoil = fn(&mut Report);
-        let ways: [(&str, Spoil); 14] = [
+        let ways: [(&str, Spoil); 15] = [
             ("no packet came", |report| {
                 report.handovers[0].link_up_to_first_packet_ms = None;
             }),
@@ -196,6 +204,10 @@ mod tests {
                     error,
                 });
             }),
+            ("ha was not configured anew: no", |report| {
+                let (node, error) = ("ha".into(), Some("no".into()));
+                report.reloads.push(Reload { at_ms: 1.0, node, done_ms: 2.0, changes: vec![], error });
+            }),
             ("5 frames were not read", |report| {
                 report.emulated_links.push(EmulatedLink { overrun: 5, ..EmulatedLink::default() });
             }),
@@ -211,6 +223,37 @@ mod tests {
             assert!(faults[0].contains(words), "{words}: {faults:?}");
         }
         assert_eq!(faults(&report(), 7), ["the captures lack 7 frames"]);
+    }
+
+    #[test]
+    fn keys_are_counted_by_what_their_own_registration_negotiated() {
+        let mut report = report();
+        let negotiated = |at_ms: f64, mode: &str| Negotiation {
+            node: "mn".into(),
+            agent: "fa-a".into(),
+            care_of: "10.51.1.2".into(),
+            at_ms,
+            association: "MN-FA".into(),
+            offered: mode.into(),
+            agreed: String::new(),
+            rounds: 1,
+            mode: mode.into(),
+        };
+        let keys = |at_ms: f64, fingerprints: &[&str]| Keys {
+            node: "mn".into(),
+            agent: "fa-a".into(),
+            care_of: "10.51.1.2".into(),
+            at_ms,
+            spis: vec![],
+            fingerprints: fingerprints.iter().map(|text| (*text).to_owned()).collect(),
+        };
+        report.negotiations = vec![negotiated(20.0, "stateful"), negotiated(30.0, "stateless")];
+        report.keys.push(keys(30.0, &["5", "6"]));
+        assert_eq!(faults(&report, 0), Vec::<String>::new());
+        report.keys.push(keys(31.0, &["7", "8", "9"]));
+        assert_eq!(faults(&report, 0), ["3 keys for mn at 10.51.1.2"]);
+        report.negotiations.push(negotiated(31.0, "stateful"));
+        assert_eq!(faults(&report, 0), Vec::<String>::new());
     }
 
     #[test]

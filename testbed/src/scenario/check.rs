@@ -4,7 +4,9 @@ use std::{collections::BTreeMap, net::Ipv4Addr};
 
 use toml::Spanned;
 
-use super::{Correspondent, ForeignAgent, HomeAgent, Kdc, Kind, Link, MobileNode, Router, Scenario, faults};
+use super::{
+    Correspondent, ForeignAgent, HomeAgent, Kdc, Kind, Link, MobileNode, Router, Scenario, faults, reloads,
+};
 use crate::emulation::Impairment;
 
 /// What is wrong, and at which byte of the file.
@@ -35,7 +37,8 @@ pub(super) fn scenario(scenario: &Scenario) -> Check {
     scenario.correspondents.iter().try_for_each(|node| places.correspondent(node))?;
     scenario.mobile_nodes.iter().try_for_each(|node| places.mobile_node(node))?;
     places.traffic()?;
-    faults::check(scenario, scenario.longest())
+    faults::check(scenario, scenario.longest())?;
+    reloads::check(scenario, scenario.longest())
 }
 
 struct Places<'a> {

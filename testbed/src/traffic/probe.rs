@@ -19,7 +19,6 @@ use nix::{
     sys::socket::{ControlMessageOwned, MsgFlags, SockaddrIn, recvmsg, setsockopt, sockopt},
 };
 
-use super::PROBE_PORT;
 use crate::{clock, netns::Namespace};
 
 /// Number, mark and stream, then filling: a small voice packet.
@@ -58,18 +57,17 @@ pub(crate) struct Probe {
 }
 
 impl Probe {
-    /// Starts `rate` packets a second from one node to an address that another has. The stream's number tells
-    /// it from other streams of the same run.
+    /// Starts `rate` packets a second from one node to an address and a port that another has. The stream's number
+    /// tells it from other streams of the same run.
     pub(crate) fn start(
         from: &Namespace,
         to: &Namespace,
-        address: Ipv4Addr,
+        target: SocketAddrV4,
         rate: u32,
         stream: u8,
     ) -> Result<Self> {
-        let target = SocketAddrV4::new(address, PROBE_PORT);
         let out = from.run(|_| Ok(UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?))?;
-        let inward = to.run(|_| Ok(UdpSocket::bind((Ipv4Addr::UNSPECIFIED, PROBE_PORT))?))?;
+        let inward = to.run(move |_| Ok(UdpSocket::bind((Ipv4Addr::UNSPECIFIED, target.port()))?))?;
         setsockopt(&inward, sockopt::ReceiveTimestampns, &true).context("no receive times")?;
         setsockopt(&inward, sockopt::RcvBuf, &(1 << 20))?;
         inward.set_read_timeout(Some(Duration::from_millis(50)))?;
@@ -141,7 +139,7 @@ impl Drop for Probe {
 
 impl Log {
     /// Looks at the arrivals from `seen` on, and moves it to the end.
-    fn first_after(&self, seen: &mut usize, sent: u64, received: u64) -> Option<u64> {
+    pub(crate) fn first_after(&self, seen: &mut usize, sent: u64, received: u64) -> Option<u64> {
         let fits = |arrival: &&Arrival| {
             arrival.at >= received && self.sent.get(arrival.number).is_some_and(|time| *time >= sent)
         };
@@ -269,7 +267,8 @@ mod tests {
         let Ok(namespace) = Namespace::new("one") else {
             return;
         };
-        let probe = Probe::start(&namespace, &namespace, Ipv4Addr::LOCALHOST, 1000, 0).unwrap();
+        let target = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 61_007);
+        let probe = Probe::start(&namespace, &namespace, target, 1000, 0).unwrap();
         let from = clock::boot_ns();
         let first = probe.first_after(from, from, Duration::from_secs(5)).unwrap().unwrap();
         assert!(first >= from);

@@ -77,6 +77,53 @@ fn without_key_shares_at_a_rate() {
     assert_eq!(number(&figures["phases"][1], "accepted"), 100);
 }
 
+fn names(figures: &Value) -> Vec<&str> {
+    figures["phases"].as_array().unwrap().iter().map(|phase| phase["name"].as_str().unwrap()).collect()
+}
+
+#[test]
+fn keys_that_nodes_and_agents_negotiate_are_the_home_agents() {
+    for policy in ["stateful", "semi-stateful", "stateless:p-256"] {
+        let testbed = Testbed::new().unwrap();
+        let words = ["--nodes", "30", "--seconds", "2", "--rate", "40", "--negotiate", policy];
+        let (output, figures) = load(&testbed, &[&words[..], &["--negotiate-agents"]].concat());
+        assert_good(&testbed, &output, &figures);
+        // Those through agents have two.
+        let compared = number(&figures, "keys_compared");
+        assert!((31..=60).contains(&compared), "{policy}: {compared}");
+        assert_eq!(number(&figures, "keys_wrong"), 0, "{policy}");
+    }
+}
+
+#[test]
+fn nodes_that_exchange_keys_have_a_rate_and_figures_of_their_own_beside_the_others() {
+    let testbed = Testbed::new().unwrap();
+    let words = ["--nodes", "40", "--seconds", "2", "--rate", "50", "--negotiate", "stateless:modp-2048"];
+    let (output, figures) = load(&testbed, &[&words[..], &["--negotiators", "41"]].concat());
+    assert!(!output.status.success() && figures.is_null() && said(&output).contains("at most 40 of 40"));
+    let beside = ["--negotiators", "10", "--negotiators-rate", "20"];
+    let (output, figures) = load(&testbed, &[&words[..], &beside].concat());
+    assert_good(&testbed, &output, &figures);
+    assert_eq!(names(&figures), ["register", "register-beside", "moves", "moves-beside"]);
+    let accepted = [0, 1, 2, 3].map(|phase: usize| number(&figures["phases"][phase], "accepted"));
+    assert_eq!(accepted, [30, 10, 100, 40]);
+    // KEY 1 of ten nodes, and KEY 2 of those through agents.
+    assert!((10..=20).contains(&number(&figures, "keys_compared")), "{figures}");
+    assert_eq!(number(&figures, "keys_wrong"), 0);
+}
+
+#[test]
+fn renewals_are_where_each_node_is_and_come_after_doing_nothing() {
+    let testbed = Testbed::new().unwrap();
+    let words = ["--nodes", "20", "--renew", "--idle", "1", "--seconds", "2", "--rate", "30"];
+    let (output, figures) = load(&testbed, &words);
+    assert_good(&testbed, &output, &figures);
+    assert_eq!(names(&figures), ["register", "idle", "renewals"]);
+    let sent = [0, 1, 2].map(|phase: usize| number(&figures["phases"][phase], "sent"));
+    assert_eq!(sent, [20, 0, 60]);
+    assert!(figures["phases"][1]["lasted_s"].as_f64().unwrap() >= 1.0);
+}
+
 #[test]
 fn an_ordinary_user_plays_a_trace_as_it_says() {
     let testbed = Testbed::ordinary().unwrap();

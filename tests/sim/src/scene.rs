@@ -86,6 +86,16 @@ impl Scene {
         self.world.act(action);
     }
 
+    /// Home agent and foreign agents read their configurations again, in which something else is allowed for associations.
+    /// Mobile nodes offer what they always did.
+    pub fn allow(&mut self, home: home_agent::Policies, foreign: foreign_agent::Policies) {
+        self.world.plan.policies.home = home;
+        self.world.plan.policies.foreign = foreign;
+        for agent in 0..self.world.foreign_agents.len() as u64 {
+            self.act(Action::Reload(0, agent));
+        }
+    }
+
     /// Steps the clock of the home agent by so many seconds; nobody tells it.
     pub const fn step_home_clock(&mut self, seconds: i64) {
         self.world.home_clock_offset += seconds;

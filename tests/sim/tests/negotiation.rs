@@ -236,6 +236,17 @@ fn two_rounds() -> Policies {
     policies
 }
 
+/// Rounds are the agents' own affair where the node says nothing.
+#[test]
+fn an_agents_offer_that_takes_a_round_more_needs_no_offer_of_the_node() {
+    let mut policies = Policies { foreign: all(&Policy::default()).foreign, ..Policies::default() };
+    let p_256 = Group(19);
+    policies.home.foreign_agents = Policy { methods: vec![Method::Known(p_256)], ..only(Mode::Stateless) };
+    let scene = registered(policies, VISIT);
+    assert_eq!(suites(&scene)[1], Some(Suite { group: p_256, ..suite(Mode::Stateless) }));
+    assert_eq!(went(&scene, Way::FromHomeAgent), 2);
+}
+
 #[test]
 fn loss_of_any_message_of_any_round_costs_only_time() {
     for lost in 0..8 {
@@ -334,6 +345,46 @@ fn renewals_and_moves_go_on_with_what_was_found_out() {
     let renewals = went(&scene, Way::FromMobileNode) - asked;
     assert!((1..=2).contains(&renewals), "one request each: {renewals}");
     assert_eq!(suites(&scene)[0], Some(suite(Mode::Stateless)));
+}
+
+/// So short that a renewal has time for one more request and no more: 4.8 s at the latest, and a second between two.
+const SHORT: u32 = 6;
+
+/// Agents that allow this from now on, and offer everything for KEY 2.
+fn allow(scene: &mut Scene, policy: &Policy) {
+    let short = Policy { lifetime: SHORT, ..policy.clone() };
+    let home = home_agent::Policies { mobile_nodes: short.clone(), foreign_agents: short.clone() };
+    let foreign = foreign_agent::Policies { mobile_nodes: short, ..all(&Policy::default()).foreign };
+    scene.allow(home, foreign);
+}
+
+/// Each renewal agrees on what agents allow then: other algorithms, another mode, a group that takes a round more, and
+/// what the round before had ruled out. The binding stands all the time.
+#[test]
+fn what_agents_allow_from_now_on_is_agreed_on_at_the_next_renewal_and_nothing_lapses() {
+    let p_256 = Group(19);
+    let stateless = Policy { encryption: vec![Cipher::ChaCha20Poly1305], ..only(Mode::Stateless) };
+    let in_two_rounds = Policy { methods: vec![Method::Known(p_256)], ..only(Mode::Stateless) };
+    let steps = [
+        (only(Mode::Stateful), suite(Mode::Stateful)),
+        (stateless, Suite { encryption: Cipher::ChaCha20Poly1305, ..suite(Mode::Stateless) }),
+        (only(Mode::SemiStateful), suite(Mode::SemiStateful)),
+        (in_two_rounds, Suite { group: p_256, ..suite(Mode::Stateless) }),
+        (only(Mode::Stateful), suite(Mode::Stateful)),
+    ];
+    for place in [VISIT, Place::Translated] {
+        let mut scene = registered(all(&Policy { lifetime: SHORT, ..Policy::default() }), place);
+        for (n, (policy, expected)) in steps.iter().enumerate() {
+            allow(&mut scene, policy);
+            for _ in 0..2 * SHORT {
+                scene.pass(Duration::from_millis(500));
+                assert_eq!((scene.state(0), scene.tunnelled(0)), (State::Registered, true), "{place:?} {n}");
+            }
+            let through_agent = (place == VISIT).then_some(*expected);
+            assert_eq!(suites(&scene), [Some(*expected), through_agent, through_agent], "{place:?} {n}");
+            assert_agreed(&scene);
+        }
+    }
 }
 
 #[test]

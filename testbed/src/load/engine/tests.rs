@@ -140,6 +140,38 @@ fn random_moves_go_elsewhere_until_their_time_is_over() {
 }
 
 #[test]
+fn renewals_are_in_turn_where_each_node_is_and_only_of_those_that_are_registered() {
+    let (mut engine, mut names) = (engine(5, 3), 0);
+    engine.begin(Source::Everyone, Pace::Answers, ms(0));
+    let sent = send(&mut engine, ms(0), &mut names);
+    accept(&mut engine, &sent[..3], ms(1));
+    for (order, name) in &sent[3..] {
+        engine.answered(order.node, *name, Code::HA_RESOURCES, ms(1));
+    }
+    engine.begin(Source::Renewals { until: ms(100) }, Pace::Rate(100.0), ms(2));
+    let mut asked = Vec::new();
+    for now in 2..110 {
+        for (order, name) in send(&mut engine, ms(now), &mut names) {
+            assert_eq!(order.ask, Ask::Register(Place::Agent(order.node as u16 % 3)));
+            asked.push(order.node);
+            engine.answered(order.node, name, Code::ACCEPTED, ms(now));
+        }
+    }
+    assert_eq!(asked.len(), 10);
+    assert!((0..3).all(|node| asked.iter().filter(|one| **one == node).count() >= 2), "{asked:?}");
+    assert!(engine.finished(ms(110)) && asked.iter().all(|node| *node < 3), "{asked:?}");
+}
+
+#[test]
+fn nothing_is_asked_for_while_nothing_should_be() {
+    let (mut engine, mut names) = (engine(5, 3), 0);
+    engine.begin(Source::Nothing { until: ms(50) }, Pace::Answers, ms(0));
+    assert!(send(&mut engine, ms(10), &mut names).is_empty());
+    assert_eq!(engine.deadline(), None);
+    assert!(!engine.finished(ms(49)) && engine.finished(ms(50)));
+}
+
+#[test]
 fn a_schedule_that_cannot_be_kept_is_caught_up_with_and_wakes_nobody_meanwhile() {
     let (mut engine, mut names) = (engine(2, 3), 0);
     engine.begin(Source::Moves { until: ms(100) }, Pace::Rate(100.0), ms(0));

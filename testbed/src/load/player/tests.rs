@@ -1,7 +1,15 @@
 //! The player against a home agent that is no more than the functions of `sa`, so that it can also answer wrongly.
 
-use sa::{Material, answer, put_key};
-use wire::mip::ours::nai_owner::MOBILE_NODE;
+use record::Mode;
+use sa::{
+    Material, answer,
+    negotiation::{Choice, Method, Policy, Rounds, Terms, begin as negotiation_begin, choose, prf_key},
+    put_key,
+};
+use wire::{
+    mip::{ours::nai_owner::MOBILE_NODE, share::Group},
+    negotiation::{Negotiation, Tree},
+};
 
 use super::*;
 
@@ -44,6 +52,15 @@ struct Answer {
     agent_key: u8,
     shares: bool,
     low: u32,
+    /// Of the answer to each offer: as the home agent would, none, or one that refuses.
+    agrees: Agrees,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Agrees {
+    Yes,
+    Silent,
+    Refuses,
 }
 
 impl Default for Answer {
@@ -60,6 +77,7 @@ impl Default for Answer {
             agent_key: 2,
             shares: true,
             low: 0,
+            agrees: Agrees::Yes,
         }
     }
 }
@@ -92,6 +110,8 @@ impl Answer {
         extension::put(&mut w, MN_NAI, b"@load.example").unwrap();
         let grants = self.code.accepted() && fixed.lifetime > 0;
         let handle = parts.foreign.handle;
+        let t1 = Transcript::of_mobile(&parts);
+        let agreed1 = self.agrees_to(parts.mobile.negotiation, |shared| home.stateless_key(&t1, shared));
         if grants {
             let exchange = self.shares.then(|| answer(&mut rng, parts.mobile.key_share).unwrap());
             let seal = home.reply_key(&Transcript::of_mobile(&parts), exchange.as_ref());
@@ -100,13 +120,12 @@ impl Answer {
                     info(AssociationKind::Key3, self.keys[2], "visit@load.example", self.agent, handle.key3);
                 put(&mut w, spi, &seal, &mut rng, &key3);
             }
-            put(
-                &mut w,
-                spi,
-                &seal,
-                &mut rng,
-                &info(AssociationKind::Key1, self.keys[0], self.own, HOME_NAI, Spi(900)),
-            );
+            let key1 = info(AssociationKind::Key1, self.keys[0], self.own, HOME_NAI, Spi(900));
+            let key1 = agreed1.as_ref().map_or(key1.duplicate(), |agreed| agreed.tell(&key1));
+            put(&mut w, spi, &seal, &mut rng, &key1);
+            if let Some(Agreed { body: Some(body), .. }) = &agreed1 {
+                ours::put(&mut w, NUMBERS, Subtype::NEGOTIATION, body).unwrap();
+            }
             let ip = (Subtype::IP, ip_owner::HOST, spi);
             let by = (Cipher::Aes256Gcm, &seal);
             put_sealed(&mut w, Reply::LEN, NUMBERS, ip, by, &mut rng, &self.address.octets()).unwrap();
@@ -130,6 +149,13 @@ impl Answer {
                 let seal = path.reply_key(&Transcript::of_agent(&parts), exchange.as_ref());
                 let key2 = info(AssociationKind::Key2, self.keys[1], AGENT_NAI, HOME_NAI, Spi(901));
                 let key2 = KeyInfo { inbound: handle.key2, ..key2 };
+                let t2 = Transcript::of_agent(&parts);
+                let agreed2 =
+                    self.agrees_to(parts.foreign.negotiation, |shared| path.stateless_key(&t2, shared));
+                let key2 = agreed2.as_ref().map_or(key2.duplicate(), |agreed| agreed.tell(&key2));
+                if let Some(Agreed { body: Some(body), .. }) = &agreed2 {
+                    ours::put(&mut w, NUMBERS, Subtype::NEGOTIATION, body).unwrap();
+                }
                 put(&mut w, Spi(1001), &seal, &mut rng, &key2);
                 let key3 =
                     info(AssociationKind::Key3, self.agents_key3, AGENT_NAI, "visit@load.example", Spi(902));
@@ -149,6 +175,56 @@ impl Answer {
             w.put(&authenticator);
         }
         w.into_bytes()
+    }
+
+    /// What a home agent says to an offer that it agrees to, if there is one.
+    fn agrees_to(
+        &self,
+        offer: Option<Negotiation<'_>>,
+        stateless: impl FnOnce(&Key) -> Key,
+    ) -> Option<Agreed> {
+        let offer = offer?;
+        let mut rng = Rng::from_seed([8; 32]);
+        let trees = offer.trees().unwrap();
+        let [tree] = trees.as_slice() else { panic!("one tree") };
+        let Choice::Chosen(chosen) = choose(tree, &[&Terms::from(&Policy::default())]) else {
+            panic!("something that is allowed, with a value")
+        };
+        let exchanged = chosen.exchange.as_ref().map(|(method, value)| {
+            let work = negotiation_begin(method, value, &mut rng).unwrap();
+            work.finish().unwrap().into_parts()
+        });
+        let value = exchanged.as_ref().map_or(&[][..], |(_, value)| value);
+        let answer = match self.agrees {
+            Agrees::Refuses => Tree { between: tree.between, proposals: Vec::new() },
+            Agrees::Yes | Agrees::Silent => chosen.answer(tree, value),
+        };
+        let digest = Rounds::default().digest_after(offer.body());
+        let body = Negotiation::emit(1, &digest, &[answer]).unwrap();
+        let key = exchanged.as_ref().map(|(shared, _)| stateless(shared.key()));
+        let body = (self.agrees != Agrees::Silent).then_some(body);
+        Some(Agreed { suite: chosen.suite, body, key })
+    }
+}
+
+/// An answer to an offer, and what the home agent has of it.
+struct Agreed {
+    suite: Suite,
+    body: Option<Vec<u8>>,
+    /// Where it is exchanged.
+    key: Option<Key>,
+}
+
+impl Agreed {
+    /// What the other end is told of the association in place of this.
+    fn tell(&self, info: &KeyInfo) -> KeyInfo {
+        let key = || info.key().unwrap().duplicate();
+        let material = match self.suite.mode {
+            Mode::Stateful => Material::Key(key()),
+            Mode::SemiStateful => Material::Seed(key()),
+            Mode::Stateless => Material::Exchanged,
+        };
+        KeyInfo { material, ..info.duplicate() }
     }
 }
 
@@ -252,8 +328,8 @@ fn what_is_kept_is_checked_as_strictly_later() {
     let asked = ask(&mut player, THERE);
     let fourth = Answer { auth_key: 7, ..Answer::default() }.to(&asked.bytes);
     assert_eq!(player.reply(Some(0), &fourth), Heard::Wrong("32 is wrong"), "no more are kept");
-    assert_eq!(player.verify_kept(), (1, [("32 is wrong", 1)].into()));
-    assert_eq!(player.verify_kept(), (0, BTreeMap::new()));
+    assert_eq!(player.verify_kept(), [(0, Ok(true)), (0, Err("32 is wrong")), (0, Ok(false))]);
+    assert!(player.verify_kept().is_empty());
 }
 
 #[test]
@@ -330,4 +406,78 @@ fn identifications_only_rise_even_if_the_clock_does_not() {
     let times = [UNIX, UNIX, UNIX - 5, UNIX + 1, UNIX];
     let found = times.map(|unix| identification(&mut player, unix));
     assert!(found.is_sorted_by(|a, b| a < b), "{found:?}");
+}
+
+/// A player whose only node negotiates, as its agents do.
+fn negotiating(mode: Mode) -> Player {
+    let methods = vec![Method::Known(Group(19))];
+    let policy = Policy { modes: vec![mode], methods, ..Policy::default() };
+    let mut player = player(true);
+    assert!(player.negotiate(Negotiating { policy, first: 0, agents: true }));
+    player
+}
+
+#[test]
+fn what_is_negotiated_is_made_as_the_home_agent_makes_it() {
+    for (mode, name) in Mode::ALL {
+        let mut player = negotiating(mode);
+        let asked = ask(&mut player, THERE);
+        let parts = Parts::parse(&asked.bytes, Request::LEN, VENDOR).unwrap();
+        assert!(parts.mobile.negotiation.is_some() && parts.foreign.negotiation.is_some(), "{name}");
+        let answer = Answer::default();
+        let reply = answer.to(&asked.bytes);
+        let verified = Heard::Verified { node: 0, name: asked.name, code: Code::ACCEPTED };
+        assert_eq!(player.reply(Some(0), &reply), verified, "{name}");
+        let home =
+            MobileHome::new(&Nai::parse(NAI).unwrap(), "load.example", Spi(0), Cipher::Aes256Gcm, key(1));
+        let path = AgentPath::new(AGENT_NAI, HOME_NAI, Spi(1001), Cipher::Aes256Gcm, key(2));
+        let (t1, t2) = (Transcript::of_mobile(&parts), Transcript::of_agent(&parts));
+        let exchanged1 = answer.agrees_to(parts.mobile.negotiation, |shared| home.stateless_key(&t1, shared));
+        let exchanged2 =
+            answer.agrees_to(parts.foreign.negotiation, |shared| path.stateless_key(&t2, shared));
+        let ends = |initiator, initiator_address| Ends {
+            initiator,
+            responder: HOME_NAI,
+            initiator_address,
+            responder_address: HOME,
+        };
+        let theirs = |told: u8, exchanged: Option<Agreed>, ends: Ends<'_>| match mode {
+            Mode::Stateful => key(told),
+            Mode::SemiStateful => prf_key(&key(told), &ends),
+            Mode::Stateless => exchanged.unwrap().key.unwrap(),
+        };
+        let expected = [
+            theirs(answer.keys[0], exchanged1, ends(NAI, NODE)),
+            theirs(answer.keys[1], exchanged2, ends(AGENT_NAI, AGENT)),
+        ];
+        let made: Vec<_> = player.negotiated().map(|held| (held.kind, held.fingerprint.clone())).collect();
+        let kinds = [AssociationKind::Key1, AssociationKind::Key2];
+        let expected: Vec<_> = kinds.into_iter().zip(expected.map(|key| key.fingerprint_hex())).collect();
+        assert_eq!(made, expected, "{name}");
+        // Who leaves has none any more.
+        let left = ask(&mut player, Ask::Leave(Place::Own));
+        let reply = Answer { lifetime: 0, ..Answer::default() }.to(&left.bytes);
+        assert!(matches!(player.reply(None, &reply), Heard::Verified { .. }));
+        assert_eq!(player.negotiated().count(), 0);
+    }
+}
+
+#[test]
+fn an_offer_needs_an_agreement() {
+    for (mode, _) in Mode::ALL {
+        let mut player = negotiating(mode);
+        let asked = ask(&mut player, THERE);
+        let answers = |agrees| Answer { agrees, ..Answer::default() }.to(&asked.bytes);
+        let silent = player.reply(Some(0), &answers(Agrees::Silent));
+        assert_eq!(silent, Heard::Wrong("no answer to what was offered"));
+        assert_eq!(player.reply(Some(0), &answers(Agrees::Refuses)), Heard::Wrong("an offer was refused"));
+        assert!(matches!(player.reply(Some(0), &answers(Agrees::Yes)), Heard::Verified { .. }));
+    }
+    // Nodes before the first one that negotiates offer nothing.
+    let mut player = negotiating(Mode::Stateless);
+    let policy = Policy { modes: vec![Mode::SemiStateful], ..Policy::default() };
+    assert!(player.negotiate(Negotiating { policy, first: 1, agents: true }));
+    let asked = ask(&mut player, THERE);
+    let parts = Parts::parse(&asked.bytes, Request::LEN, VENDOR).unwrap();
+    assert!(parts.mobile.negotiation.is_none() && parts.foreign.negotiation.is_none());
 }

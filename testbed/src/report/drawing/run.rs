@@ -219,6 +219,7 @@ mod tests {
         let mut report = super::super::tests::report(1);
         let loss = |at: f64| crate::report::Loss {
             node: "mn".into(),
+            back: false,
             cause: Cause::Link,
             from_ms: at,
             to_ms: at,

@@ -173,7 +173,8 @@ impl ForeignAgent {
         let trees = mobile.and_then(|mobile| mobile.trees().ok()).unwrap_or_default();
         let policies = &self.config.negotiation;
         let wanted = wanted(&trees, policies.serving_manager);
-        let goes_on = mobile.is_some_and(|mobile| mobile.round > 1);
+        // A mobile node that offers nothing does not count rounds: they are ours and the home agent's.
+        let goes_on = mobile.is_none_or(|mobile| mobile.round > 1);
         let kept = self.talks.find(of, now).filter(|_| goes_on).cloned();
         let talk = kept.unwrap_or_else(|| {
             let mobile_nodes = wanted.map(|tree| (tree.between, policies.mobile_nodes.clone()));
@@ -228,5 +229,10 @@ impl ForeignAgent {
     pub(super) fn countered(&mut self, of: (Station, Ipv4Addr), talk: Talk, now: Now) {
         self.count("counter-proposals");
         self.talks.keep(of, talk, now);
+    }
+
+    /// Any other answer ends what was said before it.
+    pub(super) fn talked(&mut self, of: (Station, Ipv4Addr)) {
+        self.talks.open.remove(&of);
     }
 }

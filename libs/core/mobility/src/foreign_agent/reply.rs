@@ -249,8 +249,10 @@ impl ForeignAgent {
         if judged.reply.code.accepted() && judged.outcome.is_ok() {
             self.pendings.overtake(handle);
         }
-        if let Some(talk) = judged.talk {
-            self.countered((judged.asker.station, judged.asker.request.home_agent), talk, now);
+        let of = (judged.asker.station, judged.asker.request.home_agent);
+        match judged.talk {
+            Some(talk) => self.countered(of, talk, now),
+            None => self.talked(of),
         }
         match judged.outcome {
             Ok(Outcome::Relay(answer)) => {

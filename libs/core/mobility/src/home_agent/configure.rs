@@ -67,8 +67,8 @@ impl Path {
 
 impl HomeAgent {
     /// Takes over what may change while it runs: limits, lifetimes, the window of timestamps, the home addresses to
-    /// give, the wish to revoke, the interval of advertisements and the foreign agents. All else stays as it was at the
-    /// start.
+    /// give, the wish to revoke, the interval of advertisements, what is allowed for associations and the foreign agents.
+    /// All else stays as it was at the start.
     ///
     /// What a foreign agent that is gone had relayed is not answered any more. Bindings through it stand until they
     /// end: its mobile nodes are not to blame.
@@ -84,6 +84,7 @@ impl HomeAgent {
         for ticket in self.work.tickets_of(relayed) {
             self.work.remove(ticket);
         }
+        self.config.negotiation = config.negotiation;
         self.config.limits = config.limits;
         self.config.max_octets = config.max_octets;
         self.config.max_lifetime = config.max_lifetime;

@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 use record::{Association, AssociationKind, Mode, Suite};
 use sa::{
     KeyInfo, MobileHome, Own, Transcript,
-    negotiation::{End, Ends, Policy, Settled, Talk, stateless_key3},
+    negotiation::{End, Ends, Offered, Policy, Settled, Talk, stateless_key3},
 };
 use wire::{mip::part::Parts, negotiation::Between};
 
@@ -115,23 +115,33 @@ impl MobileNode {
             return Talk::default();
         }
         let going_on = self.attachment.as_ref().and_then(|a| a.talk.clone());
-        going_on.unwrap_or_else(|| {
-            let all = &self.config.negotiation;
-            let with_agent = matches!(place, Place::Agent(_));
-            let own = |policy: &Option<Policy>, there| policy.clone().filter(|_| there);
-            let policies = [
-                (Between::MN_HA, own(&all.home_agent, true)),
-                (Between::MN_FA, own(&all.foreign_agents, with_agent)),
-                (Between::MN_SMM, own(&all.serving_managers, with_agent)),
-            ];
-            Talk::new(policies.into_iter().filter_map(|(between, policy)| Some((between, policy?))).collect())
-        })
+        going_on.unwrap_or_else(|| self.whole_talk(matches!(place, Place::Agent(_))))
+    }
+
+    /// A talk about all that is configured.
+    fn whole_talk(&self, with_agent: bool) -> Talk {
+        let all = &self.config.negotiation;
+        let own = |policy: &Option<Policy>, there| policy.clone().filter(|_| there);
+        let policies = [
+            (Between::MN_HA, own(&all.home_agent, true)),
+            (Between::MN_FA, own(&all.foreign_agents, with_agent)),
+            (Between::MN_SMM, own(&all.serving_managers, with_agent)),
+        ];
+        Talk::new(policies.into_iter().filter_map(|(between, policy)| Some((between, policy?))).collect())
+    }
+
+    /// What was found out for an earlier registration left something out of a first offer.
+    fn offered_less_than_all(&self, sent: &Sent) -> bool {
+        let less = |offered: &Offered| {
+            offered.over() == 0 && offered.again() != self.whole_talk(sent.agent.is_some())
+        };
+        sent.offered.as_ref().is_some_and(less)
     }
 
     /// After an acceptance: the next negotiation begins with what was found to be allowed.
     pub(super) fn negotiated(&mut self, sent: &Sent) {
         if let Some(a) = &mut self.attachment {
-            a.talk = sent.offered.as_ref().map(sa::negotiation::Offered::again);
+            a.talk = sent.offered.as_ref().map(Offered::again);
         }
     }
 
@@ -152,6 +162,8 @@ impl MobileNode {
         self.count("counter-proposals");
         let (talk, going_on) = match next {
             Ok(talk) => (Some(talk), true),
+            // What is allowed has changed: from the beginning again, with all of it.
+            Err(End::NothingInCommon) if self.offered_less_than_all(sent) => (None, true),
             Err(end) => {
                 let text = format!("the negotiation of security associations ended: {end}");
                 self.notify(Event::new(EventKind::Denied, text).of(sent.identification));

@@ -1,5 +1,8 @@
 //! A new configuration while bindings stand.
 
+use record::Mode;
+use sa::negotiation::Policy;
+
 use super::*;
 use crate::EventKey;
 
@@ -44,6 +47,20 @@ fn a_binding_and_what_was_seen_survive() {
     let renewed = bench.through(0, ask(10).bytes(), 4).unwrap();
     assert_eq!(code(&renewed), Code::ACCEPTED);
     assert_eq!(registration::Reply::parse(&renewed).unwrap().lifetime, 100);
+}
+
+#[test]
+fn what_is_allowed_for_associations_counts_at_once() {
+    let mut bench = bound();
+    let only = |mode| Policy { modes: vec![mode], ..Policy::default() };
+    configure(&mut bench, |config| config.negotiation.foreign_agents = only(Mode::Stateless));
+    bench.now = at(10);
+    let insists = bench.through(0, ask(10).bytes(), 2).unwrap();
+    assert_eq!(code(&insists), Code::HA_UNSPECIFIED, "nothing was offered, and that is not enough any more");
+    assert_eq!(bench.agent.bindings().count(), 1, "what stood stands");
+    configure(&mut bench, |_| {});
+    bench.now = at(20);
+    assert_eq!(code(&bench.through(0, ask(20).bytes(), 3).unwrap()), Code::ACCEPTED);
 }
 
 #[test]
