@@ -69,8 +69,10 @@ pub(crate) struct World {
     pub(crate) reads: FuturesUnordered<Answer>,
 }
 
-/// As many exchanges are worked at together as there are processors, on threads beside this one.
+/// As many exchanges are worked at together as there are processors, on threads beside this one. Primes are tested one
+/// after the other on a thread more, so that no exchange waits for them.
 async fn worked_at(exchanges: Exchanges) -> Exchanged {
+    static ONE: Semaphore = Semaphore::const_new(1);
     static PROCESSORS: LazyLock<Semaphore> = LazyLock::new(|| {
         Semaphore::new(std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get))
     });
@@ -78,7 +80,8 @@ async fn worked_at(exchanges: Exchanges) -> Exchanged {
         return exchanges.finish();
     }
     // It is never closed.
-    let _one = PROCESSORS.acquire().await;
+    let threads: &Semaphore = if exchanges.tests_a_group() { &ONE } else { &PROCESSORS };
+    let _one = threads.acquire().await;
     match tokio::task::spawn_blocking(move || exchanges.finish()).await {
         Ok(results) => results,
         Err(failed) => match failed.try_into_panic() {

@@ -56,8 +56,8 @@ pub(super) struct Values {
 }
 
 impl Values {
-    /// The one to offer now by this method; `None` for a method that is not known.
-    fn offer(&mut self, method: &Method, rng: &mut Rng, now: Instant) -> Option<Half> {
+    /// The one to offer now by this method; `None` for a method that is not known, or none of the policy's.
+    fn offer(&mut self, policy: &Policy, method: &Method, rng: &mut Rng, now: Instant) -> Option<Half> {
         self.erase(now);
         let mut latest = self.live.iter().rev().filter(|(by, ..)| by == method);
         if let Some((_, half, first)) = latest.next()
@@ -65,7 +65,7 @@ impl Values {
         {
             return Some(half.duplicate());
         }
-        let half = Half::new(method, rng)?;
+        let half = policy.half(method, rng)?;
         self.live.push_back((method.clone(), half.duplicate(), now));
         Some(half)
     }
@@ -184,13 +184,14 @@ impl ForeignAgent {
         talk.offer_with(|between, policy| {
             let method = match wanted.filter(|tree| tree.between == between) {
                 None => policy.first_method()?.clone(),
-                // Only what the mobile node and we would take.
+                // Only what the mobile node and we would take. Its own group only if we were told the same: nobody has
+                // proved yet who asks, and the test of a prime would be a stranger's to have.
                 Some(tree) => match choose(tree, &[&Terms::from(policy)]) {
                     Choice::Chosen(chosen) | Choice::NeedsValue(chosen) => chosen.exchange?.0,
                     Choice::Nothing => return None,
                 },
             };
-            let half = values.offer(&method, rng, now.mono)?;
+            let half = values.offer(policy, &method, rng, now.mono)?;
             Some((method, half))
         })
     }
