@@ -491,7 +491,6 @@ fn a_group_of_ones_own_stands_where_it_is_preferred_and_is_offered_with_a_value(
     let other = Method::Own { prime: prime.as_slice().into(), generator: [3].into() };
     assert!(policy.group(&other).is_none(), "another generator is another group");
     assert!(Policy::named(&named(&["x25519", OWN], None)).is_none());
-    assert!(Policy::named(&named(&[OWN], Some((&prime[1..], &[2])))).is_some(), "others have tested it");
     let first = Policy::named(&named(&[OWN], own)).unwrap();
     let offered = Talk::new(vec![(Between::MN_HA, first.clone())]).offer(&mut Rng::from_seed([1; 32])).unwrap();
     let trees = Negotiation::parse(offered.body()).unwrap().trees().unwrap();
