@@ -48,7 +48,12 @@ fn home_addresses_that_are_not_of_the_home_link_are_refused() {
 }
 
 /// A safe prime of 2,048 bits (openssl prime -generate -safe -bits 2048 -hex).
-const SAFE: &str = "@PRIME@";
+const SAFE: &str = "dd6a1452d8ca4cb5fd95f79002d6b6203133390fb1702536462f0682a3fdf22f815aae446080499a013568306ff0\
+                    3819d9f7c1ef9350c6f26d151f5f1b28ac48171a12339c44382bf0801b139cc0ee83e12d88854fb00447198df9ee\
+                    09f6ebb826ee649d8dafd2dc3ea5515f62c3d47d1cbff56ebac3d3a9886077c772cec48a6771d1dfdf1d82f3f0f9\
+                    0711e4f99ab3a55bcfda38c95163550e6e699953de064ee50f4ae1fcc8a8c776e1ec7b91cb65f5dad3db7053ad6e\
+                    3fa914b82421c3dfd7c172bfbab0be62fbd83e90aebcb0915e9158297cc7424373688192ff62fafff0ebf7a1706c\
+                    97cce9dc269b6fcccae118d246a0dde5fe7a07202eb607b7759b";
 
 /// A group of one's own passes the same test as one that a peer brings, or the file is refused.
 #[test]

@@ -284,6 +284,33 @@ fn messages_of_any_round_that_come_twice_change_nothing() {
     assert_agreed(&scene);
 }
 
+/// Exchanges of group 14 are worked at beside, and a reply that comes again meanwhile does nothing.
+#[test]
+fn a_reply_that_comes_twice_while_its_exchange_is_worked_at_makes_one_visitor() {
+    let modp = Policy { methods: vec![Method::Known(Group(14))], ..only(Mode::Stateless) };
+    let mut scene = Scene::negotiating(1, 1, all(&modp));
+    scene.on_the_way(|message, _| {
+        let again = Duration::from_micros(100);
+        match message.way() {
+            Some(Way::FromHomeAgent) => {
+                vec![(Duration::ZERO, message.clone()), (again, message.clone())]
+            }
+            _ => vec![(Duration::ZERO, message.clone())],
+        }
+    });
+    scene.move_to(0, VISIT);
+    scene.pass(seconds(4));
+    assert_agreed(&scene);
+    assert_eq!((scene.counted(0, "reply: repeated"), scene.counted(0, "visitors added")), (1, 1));
+    assert_eq!(scene.counted(0, "requests that waited for a value"), 1);
+    // Two renewals: values are there before they are needed.
+    scene.undisturbed();
+    scene.pass(seconds(1000));
+    assert_agreed(&scene);
+    assert!(scene.counted(0, "visitors renewed") >= 1);
+    assert_eq!(scene.counted(0, "requests that waited for a value"), 1);
+}
+
 /// Whoever changes an offer, an answer or a counter-proposal on the way is found out: nobody registers under a suite
 /// that he chose.
 #[test]
@@ -345,7 +372,12 @@ fn an_agreed_lifetime_bounds_the_registration() {
 }
 
 /// A safe prime of 2,048 bits that stands in no document (openssl prime -generate -safe -bits 2048).
-const SAFE: &str = "@PRIME@";
+const SAFE: &str = "dd6a1452d8ca4cb5fd95f79002d6b6203133390fb1702536462f0682a3fdf22f815aae446080499a013568306ff0\
+                    3819d9f7c1ef9350c6f26d151f5f1b28ac48171a12339c44382bf0801b139cc0ee83e12d88854fb00447198df9ee\
+                    09f6ebb826ee649d8dafd2dc3ea5515f62c3d47d1cbff56ebac3d3a9886077c772cec48a6771d1dfdf1d82f3f0f9\
+                    0711e4f99ab3a55bcfda38c95163550e6e699953de064ee50f4ae1fcc8a8c776e1ec7b91cb65f5dad3db7053ad6e\
+                    3fa914b82421c3dfd7c172bfbab0be62fbd83e90aebcb0915e9158297cc7424373688192ff62fafff0ebf7a1706c\
+                    97cce9dc269b6fcccae118d246a0dde5fe7a07202eb607b7759b";
 
 /// A policy that offers a group of one's own.
 fn own_group() -> Policy {

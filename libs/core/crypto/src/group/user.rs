@@ -336,7 +336,8 @@ mod tests {
         let padded = |n: u8| [&[0; 255][..], &[n]].concat();
         let serves = [padded(2), minus(&prime, 2), vec![1; 256]];
         assert!(serves.iter().all(|value| group.check_value(value).is_ok()));
-        for value in [padded(0), padded(1), minus(&prime, 1), prime.clone(), plus(&prime, 1), vec![0xff; 256]] {
+        for value in [padded(0), padded(1), minus(&prime, 1), prime.clone(), plus(&prime, 1), vec![0xff; 256]]
+        {
             assert_eq!(group.check_value(&value), Err(Refused::Range));
         }
         for length in [0, 1, 255, 257] {

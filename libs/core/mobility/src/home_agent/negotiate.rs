@@ -487,8 +487,7 @@ impl HomeAgent {
         }
         let (key1, key2) = (key1?, key2?);
         let mobiles = &verdicts.key3[0];
-        let key3 =
-            Agreement { suite: mobiles.suite(), legacy: mobiles.is_legacy(), ..Agreement::default() };
+        let key3 = Agreement { suite: mobiles.suite(), legacy: mobiles.is_legacy(), ..Agreement::default() };
         let most = u16::try_from(verdicts.lifetime()).unwrap_or(u16::MAX);
         asked.lifetime = asked.lifetime.min(most);
         let policies = Some(self.config.negotiation.clone());

@@ -136,11 +136,9 @@ impl Unfinished {
     pub fn duplicate(&self) -> Self {
         Self(match &self.0 {
             Begun::Tested(begun) => Begun::Tested(begun.duplicate()),
-            Begun::Untested { group, offered, seed } => Begun::Untested {
-                group: group.clone(),
-                offered: offered.clone(),
-                seed: seed.duplicate(),
-            },
+            Begun::Untested { group, offered, seed } => {
+                Begun::Untested { group: group.clone(), offered: offered.clone(), seed: seed.duplicate() }
+            }
         })
     }
 }

@@ -49,9 +49,7 @@ impl Method {
     #[must_use]
     pub fn is_legacy(&self) -> bool {
         match self {
-            Self::Known(group) => {
-                group::Group::from_number(group.0).is_some_and(group::Group::is_legacy)
-            }
+            Self::Known(group) => group::Group::from_number(group.0).is_some_and(group::Group::is_legacy),
             // It has no leading zeros.
             Self::Own { prime, .. } => {
                 let shorter = prime.first().is_none_or(|first| *first < 0x80);
@@ -412,7 +410,7 @@ pub fn group_name(group: Group) -> String {
     if group == Suite::OWN_GROUP {
         return "a group of a peer's own".to_owned();
     }
-    let known = crypto::group::Group::from_number(group.0);
+    let known = group::Group::from_number(group.0);
     known.map_or_else(|| format!("group {}", group.0), |known| known.name().to_owned())
 }
 

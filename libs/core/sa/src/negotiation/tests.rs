@@ -492,7 +492,8 @@ fn a_group_of_ones_own_stands_where_it_is_preferred_and_is_offered_with_a_value(
     assert!(policy.group(&other).is_none(), "another generator is another group");
     assert!(Policy::named(&named(&["x25519", OWN], None)).is_none());
     let first = Policy::named(&named(&[OWN], own)).unwrap();
-    let offered = Talk::new(vec![(Between::MN_HA, first.clone())]).offer(&mut Rng::from_seed([1; 32])).unwrap();
+    let offered =
+        Talk::new(vec![(Between::MN_HA, first.clone())]).offer(&mut Rng::from_seed([1; 32])).unwrap();
     let trees = Negotiation::parse(offered.body()).unwrap().trees().unwrap();
     let exchanges: Vec<_> = trees[0].proposals.iter().flat_map(|p| &p.exchanges).collect();
     assert!(matches!(exchanges[..], [KeyExchange::Own { value, .. }] if value.len() == prime.len()));
@@ -501,7 +502,9 @@ fn a_group_of_ones_own_stands_where_it_is_preferred_and_is_offered_with_a_value(
     let stateless = Policy { modes: vec![Mode::Stateless], ..Policy::default() };
     assert!(agrees(&first) && !agrees(&stateless));
     let taking = Policy { others_groups: true, ..stateless };
-    assert!(agrees(&taking) && taking.allows(&suite_of(&choose(&trees[0], &[&Terms::from(&taking)])).unwrap()));
+    assert!(
+        agrees(&taking) && taking.allows(&suite_of(&choose(&trees[0], &[&Terms::from(&taking)])).unwrap())
+    );
 }
 
 #[test]
@@ -509,7 +512,8 @@ fn an_untested_group_is_begun_cheaply_finishes_alike_and_is_tested_once() {
     let mut rng = Rng::from_seed([2; 32]);
     let policy = Policy { others_groups: true, legacy_groups: true, ..Policy::default() };
     let prime = short();
-    let method = |generator: u8| Method::Own { prime: prime.as_slice().into(), generator: [generator].into() };
+    let method =
+        |generator: u8| Method::Own { prime: prime.as_slice().into(), generator: [generator].into() };
     let checked = UserGroup::new(&prime, &[2], true).unwrap().check(&mut rng).unwrap();
     let half = Half::new(checked, &mut rng);
     let mut found = Verdicts::new(4);

@@ -172,7 +172,9 @@ impl AssociationPolicy {
         match &self.own_group {
             None if named => check.problem(key, "\"own\" needs a table own_group with prime and generator"),
             None => {}
-            Some(own) if named => own.check(&format!("{at}.own_group"), self.allow_legacy_groups, test, check),
+            Some(own) if named => {
+                own.check(&format!("{at}.own_group"), self.allow_legacy_groups, test, check)
+            }
             Some(_) => {
                 let why = "it is used only if \"own\" stands in groups, where it is preferred";
                 check.problem(format!("{at}.own_group"), why);

@@ -237,7 +237,12 @@ fn a_round_is_forgotten_after_half_a_minute() {
 }
 
 /// A safe prime of 2,048 bits that stands in no document (openssl prime -generate -safe -bits 2048).
-const SAFE: &str = "@PRIME@";
+const SAFE: &str = "dd6a1452d8ca4cb5fd95f79002d6b6203133390fb1702536462f0682a3fdf22f815aae446080499a013568306ff0\
+                    3819d9f7c1ef9350c6f26d151f5f1b28ac48171a12339c44382bf0801b139cc0ee83e12d88854fb00447198df9ee\
+                    09f6ebb826ee649d8dafd2dc3ea5515f62c3d47d1cbff56ebac3d3a9886077c772cec48a6771d1dfdf1d82f3f0f9\
+                    0711e4f99ab3a55bcfda38c95163550e6e699953de064ee50f4ae1fcc8a8c776e1ec7b91cb65f5dad3db7053ad6e\
+                    3fa914b82421c3dfd7c172bfbab0be62fbd83e90aebcb0915e9158297cc7424373688192ff62fafff0ebf7a1706c\
+                    97cce9dc269b6fcccae118d246a0dde5fe7a07202eb607b7759b";
 
 /// The prime of group 2, 1,024 bits (RFC 2409 section 6.2).
 const GROUP_2: &str = "ffffffffffffffffc90fdaa22168c234c4c6628b80dc1cd129024e088a67cc74020bbea63b139b22514a08798e3404dd\
@@ -250,10 +255,20 @@ const SHORT: &str = "06ef300c2d3e81ae3fe1d672e797929fc4a3467a9e4cc2e86c2a0d9f8f4
                      1c620c5ff3";
 
 /// A prime p of 2,048 bits that is not safe (openssl prime -generate -bits 2048): 3 divides p - 1.
-const PLAIN: &str = "@PLAIN@";
+const PLAIN: &str = "d5d3fbc4ad0fb4a6bdd78cb1378d46cbe1abea8f2deb4cf8ebe4f1a38303aaca5327d640df1422cff259a1204301\
+                     e25cb6760ff89538f66c8c01adea89b7b49bdfd975a77cc3e7d3702dda8a695403a8082bcfd053ace9e17307fa9b\
+                     bf427813781c0d40dc9c8ce3e18e9ed0313dc627858483ea5fb0d1a4b79712142ce902553ce61f81e5f9abc5fe91\
+                     a7ac2cddabbf2486a8e7a10d0931b05bcf462b740ed98d60c2d8774d0833268fd51f98cb02829b0ca72f6ded829d\
+                     b20743d1d59b7c0c4964d3d7e9609ca57e435a11ddc4f2f3959d2546e7f0e117db8886f55d54accc43c2cb22f1a9\
+                     d69d02af2d3128aaad00cd14ae2e1d46871f3249c6c2de4be657";
 
 /// A number of which the third power is 1 modulo that prime: everybody can tell its logarithms.
-const ORDER_3: &str = "@ORDER3@";
+const ORDER_3: &str = "a9278be215e3e0eb352f31f21798f5e9e8b370d32f1967377de30029f3505869703bf52c1210acb9d33633ee868f\
+                       b233bbf9f8f21bc360842ec0f771e312c3c80826c980cc65bd8b1cbf265d1d80fa56b3a28942b27e9d083520b4af\
+                       b997764406d82165d25560e32dbe48e3b8450cd537c80748432da20b0a9c8b6c60c59d2d34fb60e4e8a45c2cb6fd\
+                       c286017b4a1b2c97c67a156eac2269b18cb4e124523c84423c8a449dfb6d423748d6d4cfa9882e6b6aa633fd587b\
+                       3376a5f7c0d9c4ff5af931941adb7622b26a542a5f8e1d46f03e05f55e449828f2f604a7e41429f1a39c0ad0906e\
+                       63c025e129f652ecd774582f9ef3b7202cbdd1d98d2fd2e1a23d";
 
 fn hex(digits: &str) -> Vec<u8> {
     let octet = |at: usize| u8::from_str_radix(&digits[at..at + 2], 16).unwrap();
@@ -279,8 +294,7 @@ fn own(prime: &[u8], generator: &[u8]) -> Method {
 /// An offer of one group that nobody has to have checked, with this value.
 fn bring(prime: &[u8], generator: &[u8], value: &[u8]) -> Vec<u8> {
     let method = own(prime, generator);
-    let policy =
-        Policy { modes: vec![Mode::Stateless], methods: vec![method.clone()], ..Policy::default() };
+    let policy = Policy { modes: vec![Mode::Stateless], methods: vec![method.clone()], ..Policy::default() };
     offer_of(&policy, &[(method, value.to_vec())])
 }
 
