@@ -16,7 +16,7 @@ use super::Check;
 pub type GroupTest = fn(&[u8], &[u8], bool, [u8; 32]) -> Result<(), (&'static str, String)>;
 
 /// Prime and generator, both without leading zeros.
-pub type Numbers = (Vec<u8>, Vec<u8>);
+type Numbers = (Vec<u8>, Vec<u8>);
 
 /// A group of one's own: a prime p, where (p - 1) / 2 is prime too, and a generator.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -43,7 +43,7 @@ impl OwnGroup {
     ///
     /// # Errors
     /// Which key is wrong, and what is allowed.
-    pub fn numbers(&self) -> Result<Numbers, (&'static str, String)> {
+    pub fn numbers(&self) -> Result<(Vec<u8>, Vec<u8>), (&'static str, String)> {
         let (key, prime) = match (&self.prime, &self.prime_file) {
             (Some(digits), None) => ("prime", number(digits)),
             (None, Some(path)) => {
