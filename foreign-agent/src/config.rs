@@ -1,6 +1,6 @@
 //! The configuration of a foreign agent: `foreign-agent.toml` beside this crate shows every key.
 
-use sa::negotiation::Policy;
+use sa::negotiation::{Named, Policy, test_group};
 use std::{
     collections::BTreeSet,
     net::{Ipv4Addr, SocketAddr},
@@ -8,11 +8,11 @@ use std::{
     time::Duration,
 };
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use crypto::{Cipher, Key};
 use daemon::config::{
     self, AdminSection, AssociationPolicy, Check, Collector, Interface, LogDirectives, Nai, PathKind,
-    Reloadable, Setting,
+    Reloadable, Serves, Setting,
 };
 use mobility::foreign_agent::{self, Encapsulation, HomeAgent, Inform, PlainNode, ReverseTunnel};
 use net::tunnel::{Encapsulations, Links};
@@ -79,11 +79,22 @@ pub(crate) struct Negotiation {
     pub(crate) home_agents: Option<AssociationPolicy>,
 }
 
-/// A policy for the core.
+/// A policy for the core. A group of one's own was tested when the file was read.
 fn policy(of: &AssociationPolicy) -> anyhow::Result<Policy> {
     let names = of.names();
-    Policy::named(&names.modes, &names.encryption, &names.authentication, &names.groups, of.lifetime)
-        .context("a name in negotiation")
+    let own = of.own_group.as_ref().map(|own| own.numbers().map_err(|(key, why)| anyhow!("{key}: {why}")));
+    let own = own.transpose()?;
+    let named = Named {
+        modes: &names.modes,
+        encryption: &names.encryption,
+        authentication: &names.authentication,
+        groups: &names.groups,
+        own_group: own.as_ref().map(|(prime, generator)| (prime.as_slice(), generator.as_slice())),
+        others_groups: of.allow_peer_groups,
+        legacy_groups: of.allow_legacy_groups,
+        lifetime: of.lifetime,
+    };
+    Policy::named(&named).context("a name in negotiation")
 }
 
 /// A link that mobile nodes may visit. Its number is its place in the list.
@@ -246,6 +257,8 @@ pub(crate) enum Algorithm {
 impl config::Config for Config {
     fn paths(&mut self) -> Vec<&mut PathBuf> {
         let mut paths = vec![&mut self.state, &mut self.state_key, &mut self.admin.socket];
+        paths.extend(self.negotiation.mobile_nodes.paths());
+        paths.extend(self.negotiation.home_agents.iter_mut().flat_map(AssociationPolicy::paths));
         paths.extend(self.home_agents.iter_mut().map(|home| &mut home.key));
         paths.extend(self.mobile_nodes.iter_mut().map(|node| &mut node.key));
         paths
@@ -267,9 +280,11 @@ impl config::Config for Config {
         check.range("registration.max_lifetime", registration.max_lifetime, 1..=u16::MAX);
         check.range("registration.max_visitors", registration.max_visitors, 1..=1_000_000);
         check.range("registration.max_pending", registration.max_pending, 1..=1_000_000);
-        self.negotiation.mobile_nodes.check("negotiation.mobile_nodes", false, check);
+        // Of a visitor nobody knows yet who it is, and who asks brings the group itself.
+        let serves = |hybrid| Serves { hybrid, peer_groups: false };
+        self.negotiation.mobile_nodes.check("negotiation.mobile_nodes", serves(false), test_group, check);
         if let Some(policy) = &self.negotiation.home_agents {
-            policy.check("negotiation.home_agents", true, check);
+            policy.check("negotiation.home_agents", serves(true), test_group, check);
         }
         self.limits.check(check);
         check.range("tunnel.keepalive_s", self.tunnel.keepalive_s, 10..=3600);
@@ -717,6 +732,21 @@ mod tests {
             assert!(message.contains(&format!(": {key}: ")), "{key}: {message}");
             assert!(message.contains(words), "{words}: {message}");
             assert!(message.contains("foreign-agent.toml:"), "{message}");
+        }
+    }
+
+    /// Of a visitor nobody knows who it is when it is answered, and who asks a home agent brings the group itself.
+    #[test]
+    fn a_foreign_agent_takes_no_groups_of_others() {
+        let folder = Folder::new("peers");
+        for (table, at) in [
+            ("[negotiation.mobile_nodes]", "negotiation.mobile_nodes"),
+            ("[negotiation.home_agents]", "negotiation.home_agents"),
+        ] {
+            let line = EXAMPLE.lines().find(|line| line.starts_with(table)).unwrap();
+            let taking = EXAMPLE.replacen(line, &format!("{line}\nallow_peer_groups = true"), 1);
+            let message = folder.load(&taking).unwrap_err();
+            assert!(message.contains(&format!(": {at}.allow_peer_groups: only home agents")), "{message}");
         }
     }
 

@@ -9,9 +9,13 @@ use std::{
 };
 
 use ::admin::{AgentRequest, EventLog};
-use daemon::reload::Reloads;
+use daemon::{beside::beside, reload::Reloads};
 use forward::{Delivery, Entry, Peer, Station};
-use futures_util::{FutureExt as _, StreamExt as _, future::select_all, stream::FuturesOrdered};
+use futures_util::{
+    FutureExt as _, StreamExt as _,
+    future::select_all,
+    stream::{FuturesOrdered, FuturesUnordered},
+};
 use keystore::Store;
 use mobility::{
     Ticket,
@@ -56,6 +60,8 @@ pub(crate) struct World {
     pub(crate) stop: Pin<Box<dyn Future<Output = ()>>>,
     /// Commits are answered in the order they were asked.
     pub(crate) commits: FuturesOrdered<Pin<Box<dyn Future<Output = Request>>>>,
+    /// Exchanges that are worked at, answered as they are done.
+    pub(crate) exchanges: FuturesUnordered<Pin<Box<dyn Future<Output = Request>>>>,
     /// What sending found out about home agents.
     pub(crate) troubles: VecDeque<Request>,
     /// How visitors are reached, and the tunnel.
@@ -76,6 +82,9 @@ impl Shell<ForeignAgent> for World {
             let change = tokio::select! {
                 () = &mut self.stop => return Ok(Event::Stop),
                 Some(request) = self.commits.next(), if !self.commits.is_empty() => {
+                    return Ok(Event::Request(request));
+                }
+                Some(request) = self.exchanges.next(), if !self.exchanges.is_empty() => {
                     return Ok(Event::Request(request));
                 }
                 Some(datagram) = self.datagrams.recv() => return Ok(Event::Udp(datagram)),
@@ -129,6 +138,12 @@ impl Shell<ForeignAgent> for World {
                 let commit = self.store.commit(changes);
                 self.commits
                     .push_back(Box::pin(async move { Request::Persisted { ticket, result: commit.await } }));
+            }
+            Effect::Exchange { ticket, exchanges } => {
+                self.exchanges.push(Box::pin(async move {
+                    let results = beside(move || exchanges.finish()).await;
+                    Request::Exchanged { ticket, results }
+                }));
             }
             Effect::Answered { ticket, result } => {
                 if let Some(waiting) = self.waiting.remove(&ticket) {

@@ -134,6 +134,7 @@ async fn serve(config: Config, reloads: Reloads<Config>) -> anyhow::Result<()> {
             }
         }),
         commits: Default::default(),
+        exchanges: Default::default(),
         troubles: Default::default(),
         turn: 0,
     };

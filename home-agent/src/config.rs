@@ -7,15 +7,15 @@ use std::{
 };
 
 use admin::client::Profile;
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use crypto::{Cipher, Key};
 use daemon::config::{
     self, AddressRange, AdminSection, AssociationPolicy, Check, Collector, Interface, LogDirectives, Nai,
-    PathKind, Prefix, Realm, Reloadable, Setting,
+    PathKind, Prefix, Realm, Reloadable, Serves, Setting,
 };
 use mobility::home_agent::{self, Neighbour, Pool};
 use net::tunnel::{Encapsulations, Links};
-use sa::negotiation::Policy;
+use sa::negotiation::{Named, Policy, test_group};
 use sansio::LinkId;
 use serde::Deserialize;
 use wire::mip::{Spi, ours::DOCUMENTATION_VENDOR};
@@ -170,11 +170,22 @@ pub(crate) struct Negotiation {
     pub(crate) foreign_agents: AssociationPolicy,
 }
 
-/// A policy for the core.
+/// A policy for the core. A group of one's own was tested when the file was read.
 fn policy(of: &AssociationPolicy) -> anyhow::Result<Policy> {
     let names = of.names();
-    Policy::named(&names.modes, &names.encryption, &names.authentication, &names.groups, of.lifetime)
-        .context("a name in negotiation")
+    let own = of.own_group.as_ref().map(|own| own.numbers().map_err(|(key, why)| anyhow!("{key}: {why}")));
+    let own = own.transpose()?;
+    let named = Named {
+        modes: &names.modes,
+        encryption: &names.encryption,
+        authentication: &names.authentication,
+        groups: &names.groups,
+        own_group: own.as_ref().map(|(prime, generator)| (prime.as_slice(), generator.as_slice())),
+        others_groups: of.allow_peer_groups,
+        legacy_groups: of.allow_legacy_groups,
+        lifetime: of.lifetime,
+    };
+    Policy::named(&named).context("a name in negotiation")
 }
 
 /// A foreign agent that may relay.
@@ -197,6 +208,8 @@ impl config::Config for Config {
     fn paths(&mut self) -> Vec<&mut PathBuf> {
         let mut paths = vec![&mut self.state, &mut self.state_key, &mut self.admin.socket];
         paths.extend(self.kdc.paths());
+        paths.extend(self.negotiation.mobile_nodes.paths());
+        paths.extend(self.negotiation.foreign_agents.paths());
         paths.extend(self.foreign_agents.iter_mut().map(|agent| &mut agent.key));
         paths
     }
@@ -240,8 +253,10 @@ impl config::Config for Config {
             );
         }
         check.range("registration.keepalive", self.registration.keepalive, 5..=3600);
-        self.negotiation.mobile_nodes.check("negotiation.mobile_nodes", true, check);
-        self.negotiation.foreign_agents.check("negotiation.foreign_agents", true, check);
+        let serves = Serves { hybrid: true, peer_groups: true };
+        let Negotiation { mobile_nodes, foreign_agents } = &self.negotiation;
+        mobile_nodes.check("negotiation.mobile_nodes", serves, test_group, check);
+        foreign_agents.check("negotiation.foreign_agents", serves, test_group, check);
         self.limits.check(check);
         check.range("advertisement.interval_ms", self.advertisement.interval_ms, 20..=600_000);
         for (key, message) in self.kdc.problems() {

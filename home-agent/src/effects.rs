@@ -5,11 +5,10 @@ use std::{
     future::Future,
     net::{Ipv4Addr, SocketAddrV4},
     pin::Pin,
-    sync::LazyLock,
 };
 
 use ::admin::{AgentRequest, EventLog};
-use daemon::reload::Reloads;
+use daemon::{beside, reload::Reloads};
 use forward::{Broadcasts, Entry, Peer, Table};
 use futures_util::{
     StreamExt as _,
@@ -28,7 +27,7 @@ use net::{
 };
 use record::Tunnel;
 use sansio::Transmit;
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 use wire::mip::Spi;
 
 use crate::{
@@ -72,23 +71,14 @@ pub(crate) struct World {
     pub(crate) reads: FuturesUnordered<Answer>,
 }
 
-/// As many exchanges are worked at together as there are processors, on threads beside this one.
+/// On threads beside this one, unless it takes no time. Exchanges do not wait for tests of primes.
 async fn worked_at(exchanges: Exchanges) -> Exchanged {
-    static PROCESSORS: LazyLock<Semaphore> = LazyLock::new(|| {
-        Semaphore::new(std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get))
-    });
-    if !exchanges.is_heavy() {
-        return exchanges.finish();
-    }
-    // It is never closed.
-    let _one = PROCESSORS.acquire().await;
-    match tokio::task::spawn_blocking(move || exchanges.finish()).await {
-        Ok(results) => results,
-        Err(failed) => match failed.try_into_panic() {
-            Ok(panic) => std::panic::resume_unwind(panic),
-            // The process stops: nobody waits for an answer any more.
-            Err(_) => std::future::pending().await,
-        },
+    if exchanges.tests_a_group() {
+        beside::one_by_one(move || exchanges.finish()).await
+    } else if exchanges.is_heavy() {
+        beside::beside(move || exchanges.finish()).await
+    } else {
+        exchanges.finish()
     }
 }
 

@@ -1,14 +1,14 @@
 //! The configuration of a mobile node: `mobile-node.toml` beside this crate shows every key.
 
-use daemon::config::AssociationPolicy;
-use sa::negotiation::{Policy, Talk};
+use daemon::config::{AssociationPolicy, Serves};
+use sa::negotiation::{Named, Policy, Talk, test_group};
 use std::{
     net::{Ipv4Addr, SocketAddr},
     path::PathBuf,
     time::Duration,
 };
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use crypto::{Cipher, Key, Rng};
 use daemon::{
     config::{self, AdminSection, Check, Collector, Interface, LogDirectives, Reloadable, Setting},
@@ -100,11 +100,22 @@ impl Negotiation {
     }
 }
 
-/// A policy for the core.
+/// A policy for the core. A group of one's own was tested when the file was read.
 fn policy(of: &AssociationPolicy) -> anyhow::Result<Policy> {
     let names = of.names();
-    Policy::named(&names.modes, &names.encryption, &names.authentication, &names.groups, of.lifetime)
-        .context("a name in negotiation")
+    let own = of.own_group.as_ref().map(|own| own.numbers().map_err(|(key, why)| anyhow!("{key}: {why}")));
+    let own = own.transpose()?;
+    let named = Named {
+        modes: &names.modes,
+        encryption: &names.encryption,
+        authentication: &names.authentication,
+        groups: &names.groups,
+        own_group: own.as_ref().map(|(prime, generator)| (prime.as_slice(), generator.as_slice())),
+        others_groups: of.allow_peer_groups,
+        legacy_groups: of.allow_legacy_groups,
+        lifetime: of.lifetime,
+    };
+    Policy::named(&named).context("a name in negotiation")
 }
 
 /// An interface that may be used.
@@ -190,7 +201,11 @@ impl Default for Tunnel {
 
 impl config::Config for Config {
     fn paths(&mut self) -> Vec<&mut PathBuf> {
-        vec![&mut self.enrolment, &mut self.state, &mut self.admin.socket]
+        let mut paths = vec![&mut self.enrolment, &mut self.state, &mut self.admin.socket];
+        let Negotiation { home_agent, foreign_agents, serving_managers } = &mut self.negotiation;
+        let policies = [home_agent, foreign_agents, serving_managers].into_iter().flatten();
+        paths.extend(policies.flat_map(AssociationPolicy::paths));
+        paths
     }
 
     fn validate(&self, check: &mut Check) {
@@ -201,7 +216,8 @@ impl config::Config for Config {
         check.unique(names.map(|(i, l)| (format!("links[{i}].interface"), l.interface.as_str().to_owned())));
         for (policy, at, hybrid) in self.negotiation.all() {
             if let Some(policy) = policy {
-                policy.check(at, hybrid, check);
+                // Who asks brings the group itself.
+                policy.check(at, Serves { hybrid, peer_groups: false }, test_group, check);
             }
         }
         if let Some(length) = self.negotiation.request_length().filter(|length| *length > PAYLOAD) {
@@ -377,6 +393,40 @@ mod tests {
         assert!(length(large).unwrap() > PAYLOAD, "{:?}", length(large));
         let later = "[home_agent]\ngroups = ['x25519', 'modp-8192']\n";
         assert!(length(later).unwrap() <= PAYLOAD, "a value is made for the first one only");
+    }
+
+    /// A safe prime of 2,048 bits (openssl prime -generate -safe -bits 2048 -hex).
+    const SAFE: &str = "dd6a1452d8ca4cb5fd95f79002d6b6203133390fb1702536462f0682a3fdf22f815aae446080499a013568306ff0\
+                        3819d9f7c1ef9350c6f26d151f5f1b28ac48171a12339c44382bf0801b139cc0ee83e12d88854fb00447198df9ee\
+                        09f6ebb826ee649d8dafd2dc3ea5515f62c3d47d1cbff56ebac3d3a9886077c772cec48a6771d1dfdf1d82f3f0f9\
+                        0711e4f99ab3a55bcfda38c95163550e6e699953de064ee50f4ae1fcc8a8c776e1ec7b91cb65f5dad3db7053ad6e\
+                        3fa914b82421c3dfd7c172bfbab0be62fbd83e90aebcb0915e9158297cc7424373688192ff62fafff0ebf7a1706c\
+                        97cce9dc269b6fcccae118d246a0dde5fe7a07202eb607b7759b";
+
+    #[test]
+    fn a_group_of_ones_own_reaches_the_core_and_leaves_room_in_one_packet() {
+        let folder = tempfile::tempdir().unwrap();
+        let offering = |more: &str| {
+            load(folder.path(), |text| {
+                let own = format!("groups = [\"own\"]\nown_group = {{ prime = \"{SAFE}\" }}\n{more}");
+                let keys = "modes = [\"stateless\"]\nencryption = [\"aes-256-gcm\"]\nauthentication = [\"hmac-sha-256\"]";
+                let (before, after) = text.split_once("[negotiation.home_agent]").unwrap();
+                let (_, after) = after.split_once("[negotiation.foreign_agents]").unwrap();
+                let (_, after) = after.split_once("[admin]").unwrap();
+                format!("{before}[negotiation.home_agent]\n{keys}\n{own}\n[admin]{after}")
+            })
+        };
+        let config = offering("").unwrap();
+        let core = config.core(&Enrolment::load(&config.enrolment).unwrap()).unwrap();
+        let policy = core.negotiation.home_agent.unwrap();
+        assert_eq!(policy.methods, [sa::negotiation::Method::own(&policy.own[0])]);
+        assert_eq!((policy.own[0].bits(), policy.own[0].generator()), (2048, &[2][..]));
+        assert!(!policy.others_groups);
+        let refused = offering("allow_peer_groups = true").unwrap_err();
+        assert!(
+            refused.contains(": negotiation.home_agent.allow_peer_groups: only home agents"),
+            "{refused}"
+        );
     }
 
     #[test]

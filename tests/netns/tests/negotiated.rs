@@ -87,3 +87,19 @@ fn a_serving_mobility_manager_is_one_to_who_wants_one() {
     ]);
     assert_eq!(negotiated("95-serving-mobility-managers-stateful-semi-stateful-stateless.toml"), expected);
 }
+
+#[test]
+fn a_home_agent_takes_groups_of_others() {
+    let own = "aes-256-gcm, hmac-sha-256, a group of a peer's own";
+    let known = "aes-256-gcm, hmac-sha-256, x25519";
+    let expected = BTreeSet::from([
+        line("MN-HA", "", own, "stateless"),
+        line("MN-HA", "fa-a", own, "stateless"),
+        line("MN-HA", "fa-b", own, "stateless"),
+        line("MN-FA", "fa-a", known, "stateless"),
+        line("MN-FA", "fa-b", known, "stateless"),
+        line("HA-FA", "fa-a", own, "stateless"),
+        line("HA-FA", "fa-b", known, "stateless"),
+    ]);
+    assert_eq!(negotiated("96-own-group-stateless.toml"), expected);
+}

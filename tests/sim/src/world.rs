@@ -95,6 +95,11 @@ pub(crate) enum Happening {
         ticket: Ticket,
         changes: Vec<Change>,
     },
+    Foreign {
+        agent: usize,
+        life: u64,
+        request: foreign_agent::Request,
+    },
     Home {
         agent: usize,
         life: u64,
@@ -430,6 +435,11 @@ impl World {
                 }
             }
             Happening::Commit { party, life, ticket, changes } => self.commit(party, life, ticket, changes),
+            Happening::Foreign { agent, life, request } => {
+                if life == self.foreign_agents[agent].life {
+                    self.foreign(agent, Input::Request(request));
+                }
+            }
             Happening::Home { agent, life, request } => {
                 if life == self.home_agents[agent].life {
                     self.home(agent, Input::Request(request));
@@ -576,6 +586,12 @@ impl World {
                 Output::Send(transmit) => self.transmit(party, transmit),
                 Output::Effect(foreign_agent::Effect::Persist { ticket, changes }) => {
                     self.write(party, self.foreign_agents[agent].life, ticket, changes);
+                }
+                Output::Effect(foreign_agent::Effect::Exchange { ticket, exchanges }) => {
+                    let request = foreign_agent::Request::Exchanged { ticket, results: exchanges.finish() };
+                    let life = self.foreign_agents[agent].life;
+                    let delay = Duration::from_micros(300 + self.rng.below(3_000));
+                    self.at(self.now + delay, Happening::Foreign { agent, life, request });
                 }
                 Output::Effect(foreign_agent::Effect::Answered { result, .. }) => self.answers.push(result),
                 Output::Effect(foreign_agent::Effect::Tunnel(change)) => self.visitor(agent, change),

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use crypto::{Cipher, Integrity};
+use crypto::{Cipher, Integrity, Rng, group::UserGroup};
 use mobility::{foreign_agent, home_agent, mobile_node, mobile_node::State};
 use record::{AssociationKind, Mode, Suite};
 use sa::negotiation::{Method, Policy};
@@ -295,6 +295,33 @@ fn messages_of_any_round_that_come_twice_change_nothing() {
     assert_agreed(&scene);
 }
 
+/// Exchanges of group 14 are worked at beside, and a reply that comes again meanwhile does nothing.
+#[test]
+fn a_reply_that_comes_twice_while_its_exchange_is_worked_at_makes_one_visitor() {
+    let modp = Policy { methods: vec![Method::Known(Group(14))], ..only(Mode::Stateless) };
+    let mut scene = Scene::negotiating(1, 1, all(&modp));
+    scene.on_the_way(|message, _| {
+        let again = Duration::from_micros(100);
+        match message.way() {
+            Some(Way::FromHomeAgent) => {
+                vec![(Duration::ZERO, message.clone()), (again, message.clone())]
+            }
+            _ => vec![(Duration::ZERO, message.clone())],
+        }
+    });
+    scene.move_to(0, VISIT);
+    scene.pass(seconds(4));
+    assert_agreed(&scene);
+    assert_eq!((scene.counted(0, "reply: repeated"), scene.counted(0, "visitors added")), (1, 1));
+    assert_eq!(scene.counted(0, "requests that waited for a value"), 1);
+    // Two renewals: values are there before they are needed.
+    scene.undisturbed();
+    scene.pass(seconds(1000));
+    assert_agreed(&scene);
+    assert!(scene.counted(0, "visitors renewed") >= 1);
+    assert_eq!(scene.counted(0, "requests that waited for a value"), 1);
+}
+
 /// Whoever changes an offer, an answer or a counter-proposal on the way is found out: nobody registers under a suite
 /// that he chose.
 #[test]
@@ -393,4 +420,89 @@ fn an_agreed_lifetime_bounds_the_registration() {
     let binding = scene.binding(0).unwrap();
     assert_eq!(binding.lifetime, 100);
     assert!(scene.held(0).iter().all(|association| association.ends - association.made <= 100));
+}
+
+/// A safe prime of 2,048 bits that stands in no document (openssl prime -generate -safe -bits 2048).
+const SAFE: &str = "dd6a1452d8ca4cb5fd95f79002d6b6203133390fb1702536462f0682a3fdf22f815aae446080499a013568306ff0\
+                    3819d9f7c1ef9350c6f26d151f5f1b28ac48171a12339c44382bf0801b139cc0ee83e12d88854fb00447198df9ee\
+                    09f6ebb826ee649d8dafd2dc3ea5515f62c3d47d1cbff56ebac3d3a9886077c772cec48a6771d1dfdf1d82f3f0f9\
+                    0711e4f99ab3a55bcfda38c95163550e6e699953de064ee50f4ae1fcc8a8c776e1ec7b91cb65f5dad3db7053ad6e\
+                    3fa914b82421c3dfd7c172bfbab0be62fbd83e90aebcb0915e9158297cc7424373688192ff62fafff0ebf7a1706c\
+                    97cce9dc269b6fcccae118d246a0dde5fe7a07202eb607b7759b";
+
+/// A policy that offers a group of one's own.
+fn own_group() -> Policy {
+    let octet = |at: usize| u8::from_str_radix(&SAFE[at..at + 2], 16).unwrap();
+    let prime: Vec<u8> = (0..SAFE.len()).step_by(2).map(octet).collect();
+    let group = UserGroup::new(&prime, &[2], false).unwrap().check(&mut Rng::from_seed([1; 32])).unwrap();
+    Policy { methods: vec![Method::own(&group)], own: vec![group], ..only(Mode::Stateless) }
+}
+
+const fn in_own_group() -> Suite {
+    Suite { group: Suite::OWN_GROUP, ..suite(Mode::Stateless) }
+}
+
+#[test]
+fn a_group_of_the_nodes_own_makes_its_key_with_a_home_agent_that_takes_it() {
+    let mut policies = all(&only(Mode::Stateless));
+    policies.home.mobile_nodes.others_groups = true;
+    policies.mobile.home_agent = Some(own_group());
+    let mut scene = registered(policies, VISIT);
+    let expected = [in_own_group(), suite(Mode::Stateless), suite(Mode::Stateless)].map(Some);
+    assert_eq!(suites(&scene), expected);
+    assert_eq!((went(&scene, Way::FromMobileNode), went(&scene, Way::FromHomeAgent)), (1, 1));
+    // Wherever it goes: its prime is tested once.
+    for place in [Place::Visited(1), Place::Translated, VISIT] {
+        scene.move_to(0, place);
+        scene.pass(seconds(4));
+        assert_agreed(&scene);
+        assert_eq!(suites(&scene)[0], Some(in_own_group()));
+    }
+    assert_eq!(scene.counted_at_home("groups tested"), 1);
+}
+
+#[test]
+fn a_group_of_the_foreign_agents_own_makes_key_2_with_a_home_agent_that_takes_it() {
+    let mut policies = all(&only(Mode::Stateless));
+    policies.home.foreign_agents.others_groups = true;
+    policies.foreign.home_agents = Some(own_group());
+    let scene = registered(policies, VISIT);
+    let expected = [suite(Mode::Stateless), in_own_group(), suite(Mode::Stateless)].map(Some);
+    assert_eq!(suites(&scene), expected);
+    assert_eq!(scene.counted_at_home("groups tested"), 1);
+}
+
+/// Nobody has proved who asks when a foreign agent answers: it tests no prime, and takes the group that it was told too.
+#[test]
+fn key_3_is_made_in_a_group_of_ones_own_where_both_ends_were_told_the_same() {
+    let mut policies = all(&only(Mode::Stateless));
+    let node = Policy { methods: [own_group().methods, vec![X25519]].concat(), ..own_group() };
+    policies.mobile.foreign_agents = Some(node);
+    policies.foreign.mobile_nodes = own_group();
+    let scene = registered(policies.clone(), VISIT);
+    let expected = [suite(Mode::Stateless), suite(Mode::Stateless), in_own_group()].map(Some);
+    assert_eq!(suites(&scene), expected);
+    // Told nothing, or to take whatever comes: by another group, one round later, as its value was not there.
+    for others_groups in [false, true] {
+        policies.foreign.mobile_nodes = Policy { others_groups, ..only(Mode::Stateless) };
+        let scene = registered(policies.clone(), VISIT);
+        assert_eq!(suites(&scene), [Some(suite(Mode::Stateless)); 3], "{others_groups}");
+    }
+}
+
+#[test]
+fn every_pair_may_have_the_same_group_of_its_own() {
+    let scene = registered(all(&own_group()), VISIT);
+    assert_eq!(suites(&scene), [Some(in_own_group()); 3]);
+    assert_eq!(scene.counted_at_home("groups tested"), 0, "everybody was told of it");
+}
+
+#[test]
+fn a_home_agent_that_takes_no_groups_of_others_agrees_on_another_one() {
+    let mut policies = all(&only(Mode::Stateless));
+    let methods = [own_group().methods, vec![X25519]].concat();
+    policies.mobile.home_agent = Some(Policy { methods, ..own_group() });
+    let scene = registered(policies, VISIT);
+    assert_eq!(suites(&scene), [Some(suite(Mode::Stateless)); 3]);
+    assert_eq!(went(&scene, Way::FromMobileNode), 2, "one round more");
 }

@@ -14,6 +14,7 @@ mod challenge;
 mod configure;
 mod counting;
 mod dismiss;
+mod exchange;
 mod grant;
 mod inform;
 mod keepalive;
@@ -47,10 +48,11 @@ use self::{
     advertise::Beacon,
     counting::Figures,
     dismiss::Dismissals,
+    exchange::{Values, Waiting},
     inform::Informed,
     keepalive::Keepalive,
     limit::{Budget, Gate},
-    negotiate::{Talks, Values},
+    negotiate::Talks,
     pending::Pendings,
     reply::Work,
     shares::Shares,
@@ -58,6 +60,7 @@ use self::{
 };
 pub use self::{
     counting::{Counted, Registrations},
+    exchange::{Exchanged, Exchanges},
     limit::Limits,
     negotiate::Policies,
     plain::PlainNode,
@@ -198,6 +201,13 @@ pub enum Request {
         /// Committed, or nothing of it was.
         result: Result<(), CommitError>,
     },
+    /// An [`Effect::Exchange`] was done.
+    Exchanged {
+        /// Of which.
+        ticket: Ticket,
+        /// What came of it.
+        results: Exchanged,
+    },
     /// A relayed request could not be delivered.
     Unreachable {
         /// To whom.
@@ -275,6 +285,13 @@ pub enum Effect {
         /// All of them or none.
         changes: Vec<Change>,
     },
+    /// Work at exchanges, beside everything else, and answer with [`Request::Exchanged`].
+    Exchange {
+        /// Names the answer.
+        ticket: Ticket,
+        /// Which.
+        exchanges: Exchanges,
+    },
     /// Answers an operator: what he wanted is done for good, or why it is not.
     Answered {
         /// Of which.
@@ -329,6 +346,7 @@ pub struct ForeignAgent {
     past: Past,
     talks: Talks,
     values: Values,
+    waiting: Waiting,
     dismissals: Dismissals,
     informed: Informed,
     /// By home address.
@@ -360,6 +378,7 @@ impl ForeignAgent {
             past: Past::default(),
             talks: Talks::default(),
             values: Values::default(),
+            waiting: Waiting::default(),
             dismissals: Dismissals::restored(state.revocations, now),
             informed: Informed::default(),
             renewals: Renewals::default(),
@@ -401,10 +420,14 @@ impl ForeignAgent {
 
     /// Emits changes to be made durable; `work` goes on when they are.
     fn persist(&mut self, changes: Vec<Change>, work: Work) {
-        self.last_ticket.0 += 1;
-        let ticket = self.last_ticket;
+        let ticket = self.ticket();
         self.work.insert(ticket, work);
         self.outbox.effect(Effect::Persist { ticket, changes });
+    }
+
+    fn ticket(&mut self) -> Ticket {
+        self.last_ticket.0 += 1;
+        self.last_ticket
     }
 
     fn tick(&mut self, now: Now) {
@@ -456,6 +479,7 @@ impl Machine for ForeignAgent {
                 self.take_datagram(source, destination, payload, now);
             }
             Input::Request(Request::Persisted { ticket, result }) => self.persisted(ticket, result, now),
+            Input::Request(Request::Exchanged { ticket, results }) => self.exchanged(ticket, results, now),
             Input::Request(Request::Unreachable { home_agent, kind }) => {
                 self.unreachable(home_agent, kind, now);
             }

@@ -15,12 +15,11 @@ mod talk;
 
 pub use answer::{Accepted, NotAnAnswer, accept};
 pub use choose::{Choice, Chosen, choose};
-pub use crypto::group::Unfinished;
-pub use half::{Half, begin};
+pub use half::{Finished, Half, Unfinished, begin};
 pub use keys::{Ends, pair_seed, prf_key, stateless_key3};
-pub use policy::{Method, Policy, Terms, group_name, suite_names};
+pub use policy::{Method, Named, OWN, Policy, Terms, group_name, suite_names, test_group};
 pub use rounds::{MAX_ROUNDS, Rounds};
-pub use talk::{End, Exchanged, Offered, Settled, Talk};
+pub use talk::{Answered, End, Exchanged, Offered, Settled, Talk};
 
 #[cfg(test)]
 mod tests;

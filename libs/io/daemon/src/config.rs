@@ -6,6 +6,7 @@
 mod association;
 mod explain;
 mod locate;
+mod own_group;
 mod settings;
 mod spoil;
 mod types;
@@ -21,7 +22,9 @@ use std::{
 use serde::de::DeserializeOwned;
 
 use crate::secret_file::{self, SecretError};
-pub use association::{AssociationNames, AssociationPolicy, Authentication, Group, Mode};
+pub use association::{
+    AssociationNames, AssociationPolicy, Authentication, Group, GroupTest, Mode, OwnGroup, Serves,
+};
 use locate::{Document, Position};
 pub use settings::{Reloadable, Reloaded, Setting, keys_without_setting, reload};
 pub use spoil::{Spoiled, spoil};

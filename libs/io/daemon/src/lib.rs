@@ -3,6 +3,7 @@
 //!
 //! Nothing here knows a protocol, opens a socket or keeps state.
 
+pub mod beside;
 pub mod config;
 pub mod enrolment;
 pub mod log;

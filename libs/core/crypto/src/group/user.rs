@@ -14,7 +14,7 @@ use std::{fmt, sync::Arc};
 use crypto_bigint::Odd;
 
 use super::{
-    known,
+    Refused, known,
     modp::{self, Modp},
     prime,
 };
@@ -100,6 +100,47 @@ impl UserGroup {
             return Err(WhyNot::Generator);
         }
         Ok(Self { prime: prime.to_vec(), generator: generator.to_vec(), bits })
+    }
+
+    /// The prime, without leading zero octets.
+    #[must_use]
+    pub fn prime(&self) -> &[u8] {
+        &self.prime
+    }
+
+    /// The generator, without leading zero octets.
+    #[must_use]
+    pub fn generator(&self) -> &[u8] {
+        &self.generator
+    }
+
+    /// Bits of the prime.
+    #[must_use]
+    pub const fn bits(&self) -> u32 {
+        self.bits
+    }
+
+    /// Refuses a public value that serves in no group of this prime, at next to no cost and before anybody works at it.
+    ///
+    /// # Errors
+    /// [`Refused::Length`] and [`Refused::Range`].
+    pub fn check_value(&self, value: &[u8]) -> Result<(), Refused> {
+        if value.len() != self.prime.len() {
+            return Err(Refused::Length { is: value.len(), must_be: self.prime.len() });
+        }
+        let number = |bytes| modp::number(bytes, self.prime.len());
+        let odd = number(&self.prime).and_then(|prime| Option::<Odd<_>>::from(Odd::new(prime)));
+        let serves = number(value).zip(odd).is_some_and(|(value, prime)| modp::in_range(&value, &prime));
+        if serves { Ok(()) } else { Err(Refused::Range) }
+    }
+
+    /// One that [`check`](Self::check) passed before, by the word of whoever had it checked: a configuration that was
+    /// read with it. Never for what a peer sent.
+    ///
+    /// # Errors
+    /// None that one which passed has.
+    pub fn vouched(&self) -> Result<CheckedGroup, WhyNot> {
+        self.checked()
     }
 
     /// True for a prime of RFC 2409 or RFC 3526, which is known to be safe: its check costs nothing.
@@ -285,6 +326,24 @@ mod tests {
             }
         }
         agree(&verdict(&known(2048), &[3], false).unwrap());
+    }
+
+    #[test]
+    fn values_of_no_group_are_refused_before_the_prime_is_looked_at() {
+        // Nobody looked at it: 2^2047 + 1.
+        let prime = ((BigUint::from(1_u8) << 2047_u32) + 1_u8).to_bytes_be();
+        let group = UserGroup::new(&prime, &[2], false).unwrap();
+        let padded = |n: u8| [&[0; 255][..], &[n]].concat();
+        let serves = [padded(2), minus(&prime, 2), vec![1; 256]];
+        assert!(serves.iter().all(|value| group.check_value(value).is_ok()));
+        for value in [padded(0), padded(1), minus(&prime, 1), prime.clone(), plus(&prime, 1), vec![0xff; 256]]
+        {
+            assert_eq!(group.check_value(&value), Err(Refused::Range));
+        }
+        for length in [0, 1, 255, 257] {
+            let refused = Refused::Length { is: length, must_be: 256 };
+            assert_eq!(group.check_value(&vec![1; length]), Err(refused));
+        }
     }
 
     #[test]

@@ -19,6 +19,18 @@ impl Verdicts {
         Self { most, order: VecDeque::new(), found: BTreeMap::new() }
     }
 
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.found.len()
+    }
+
+    /// True if there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.found.is_empty()
+    }
+
     /// The verdict on a group, `None` if its prime must be checked first. Primes of RFC 2409 and RFC 3526 never must.
     #[must_use]
     pub fn of(&self, group: &UserGroup) -> Option<Result<CheckedGroup, WhyNot>> {

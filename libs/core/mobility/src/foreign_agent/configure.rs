@@ -30,6 +30,9 @@ impl ForeignAgent {
             encapsulating_delivery: before.encapsulating_delivery,
             ..config
         };
+        let policies = &self.config.negotiation;
+        let policies: Vec<_> = policies.home_agents.iter().chain([&policies.mobile_nodes]).collect();
+        self.values.keep(&policies);
         self.reschedule_beacons(now);
         self.keep_alive_within_limit(now);
         self.count("configured");

@@ -143,6 +143,7 @@ impl ForeignAgent {
             ("pending", self.pendings.len()),
             ("revocations past", self.past.len()),
             ("visitors", self.visitors.len()),
+            ("waiting for exchanges", self.waiting.len()),
         ])
     }
 

@@ -20,7 +20,10 @@ use wire::mip::{
     revocation::Support,
 };
 
-use super::{Encapsulation, ForeignAgent, Home, Inform, pending::Pending, visitors::Visiting};
+use super::{
+    Encapsulation, ForeignAgent, Home, Inform, negotiate::Unready, pending::Pending, reply::Done,
+    visitors::Visiting,
+};
 use crate::changeover::Changeover;
 
 /// Associations that a registration makes here: KEY 2 and KEY 3.
@@ -34,16 +37,16 @@ impl ForeignAgent {
         home: &Home,
         reply: &Reply,
         message: Verified<&Parts<'_>>,
-        now: Now,
-    ) -> Result<Visiting, Code> {
+        (done, now): (Option<Done>, Now),
+    ) -> Result<Visiting, Unready> {
         let granted = open_grant(pending, home, &message).ok_or(Code::FA_BAD_REPLY)?;
         let [key2, key3] = granted.keys;
         let handle = pending.handle;
         let names = [&*key2.own, &*key3.own] == [self.config.nai.as_str(); 2] && *key2.peer == *home.nai;
         if !names || key2.inbound != handle.key2 || key3.inbound != handle.key3 {
-            return Err(Code::FA_BAD_REPLY);
+            return Err(Code::FA_BAD_REPLY.into());
         }
-        let agreed = Self::agreed_on(pending, &message)?;
+        let agreed = Self::agreed_on(pending, &message, done)?;
         let relayed = Transcript(crypto::digest(&[&pending.relayed]));
         let made = |info: KeyInfo| {
             let (own, peer) = (Arc::clone(&info.own), Arc::clone(&info.peer));
@@ -69,7 +72,7 @@ impl ForeignAgent {
         };
         let associations = [made(key2)?, made(key3)?];
         if associations[0].key == associations[1].key {
-            return Err(Code::FA_BAD_REPLY);
+            return Err(Code::FA_BAD_REPLY.into());
         }
         let mut visiting =
             self.visitor(pending, reply, granted.home_address, &message, associations.into(), now)?;

@@ -1,21 +1,15 @@
 //! Negotiated associations at the foreign agent (docs/wire.md, negotiation).
 //!
 //! The foreign agent states what it allows for KEY 3 as an offer in its own part, once a mobile node offers something,
-//! and offers for KEY 2 where it is told to. Its public values serve for a minute: a stranger costs it no
-//! exponentiation.
+//! and offers for KEY 2 where it is told to.
 
-use std::{
-    collections::{BTreeMap, VecDeque},
-    net::Ipv4Addr,
-    time::Duration,
-};
+use std::{collections::BTreeMap, net::Ipv4Addr, time::Duration};
 
-use crypto::Rng;
 use record::{AssociationKind, Mode, Suite};
 use sa::{
     AgentPath, Own, Transcript,
     negotiation::{
-        Choice, Ends, Half, Method, Offered, Policy, Settled, Talk, Terms, choose, stateless_key3,
+        Answered, Choice, End, Ends, Offered, Policy, Settled, Talk, Terms, choose, stateless_key3,
     },
 };
 use sansio::{Instant, Now};
@@ -26,7 +20,8 @@ use wire::{
 
 use super::{
     ForeignAgent, Station,
-    pending::{Pending, Purpose, WAIT},
+    exchange::{Exchanges, Value},
+    pending::{Pending, Purpose},
     request::Admitted,
 };
 
@@ -34,9 +29,6 @@ use super::{
 const KEPT: Duration = Duration::from_secs(30);
 /// Most negotiations that are kept at a time.
 const MOST: usize = 1024;
-/// How long a public value is kept from its first use, and how long it is offered.
-const VALUE_KEPT: Duration = Duration::from_secs(60);
-const VALUE_OFFERED: Duration = Duration::from_secs(VALUE_KEPT.as_secs() - WAIT.as_secs());
 
 /// What is allowed for the associations that end here.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -47,39 +39,6 @@ pub struct Policies {
     pub serving_manager: bool,
     /// With home agents: KEY 2. `None` offers nothing, which leaves it at the default suite.
     pub home_agents: Option<Policy>,
-}
-
-/// Values that are in use.
-#[derive(Default)]
-pub(super) struct Values {
-    live: VecDeque<(Method, Half, Instant)>,
-}
-
-impl Values {
-    /// The one to offer now by this method; `None` for a method that is not known.
-    fn offer(&mut self, method: &Method, rng: &mut Rng, now: Instant) -> Option<Half> {
-        self.erase(now);
-        let mut latest = self.live.iter().rev().filter(|(by, ..)| by == method);
-        if let Some((_, half, first)) = latest.next()
-            && now.saturating_since(*first) < VALUE_OFFERED
-        {
-            return Some(half.duplicate());
-        }
-        let half = Half::new(method, rng)?;
-        self.live.push_back((method.clone(), half.duplicate(), now));
-        Some(half)
-    }
-
-    /// Erases what is a minute old.
-    pub(super) fn erase(&mut self, now: Instant) {
-        while self.live.front().is_some_and(|(.., first)| now.saturating_since(*first) >= VALUE_KEPT) {
-            self.live.pop_front();
-        }
-    }
-
-    pub(super) fn deadline(&self) -> Option<Instant> {
-        self.live.front().map(|(.., first)| *first + VALUE_KEPT)
-    }
 }
 
 /// Negotiations that may go on, by who asks whom.
@@ -150,6 +109,27 @@ impl Agreed {
     }
 }
 
+/// Why a reply makes no visitor now.
+pub(super) enum Unready {
+    /// It never does.
+    Refused(Code),
+    /// These have to be worked at first.
+    Exchange(Exchanges),
+}
+
+impl From<Code> for Unready {
+    fn from(code: Code) -> Self {
+        Self::Refused(code)
+    }
+}
+
+/// Our part of a negotiation, if there is any.
+pub(super) struct Stated {
+    pub(super) offered: Option<Offered>,
+    /// A value in it is still being made: it offers its group without one.
+    pub(super) incomplete: bool,
+}
+
 /// The role in which a mobile node offers an association with us, and its offer.
 fn wanted<'t, 'a>(trees: &'t [Tree<'a>], serving_manager: bool) -> Option<&'t Tree<'a>> {
     let find = |between| trees.iter().find(|tree| tree.between == between);
@@ -159,15 +139,10 @@ fn wanted<'t, 'a>(trees: &'t [Tree<'a>], serving_manager: bool) -> Option<&'t Tr
 
 impl ForeignAgent {
     /// What our part of a request offers.
-    pub(super) fn offer(
-        &mut self,
-        of: (Station, Ipv4Addr),
-        asked: &Admitted<'_>,
-        now: Now,
-    ) -> Option<Offered> {
+    pub(super) fn offer(&mut self, of: (Station, Ipv4Addr), asked: &Admitted<'_>, now: Now) -> Stated {
         let mobile = asked.negotiation;
         if asked.purpose != Purpose::Visit || asked.clear.is_some() {
-            return None;
+            return Stated { offered: None, incomplete: false };
         }
         // What nobody can read the home agent refuses.
         let trees = mobile.and_then(|mobile| mobile.trees().ok()).unwrap_or_default();
@@ -182,35 +157,57 @@ impl ForeignAgent {
             Talk::new(home_agents.into_iter().chain(mobile_nodes).collect())
         });
         let (values, rng) = (&mut self.values, &mut self.rng);
-        talk.offer_with(|between, policy| {
+        let mut incomplete = false;
+        let offered = talk.offer_with(|between, policy| {
             let method = match wanted.filter(|tree| tree.between == between) {
                 None => policy.first_method()?.clone(),
-                // Only what the mobile node and we would take.
+                // Only what the mobile node and we would take. Its own group only if we were told the same: nobody has
+                // proved yet who asks, and the test of a prime would be a stranger's to have.
                 Some(tree) => match choose(tree, &[&Terms::from(policy)]) {
                     Choice::Chosen(chosen) | Choice::NeedsValue(chosen) => chosen.exchange?.0,
                     Choice::Nothing => return None,
                 },
             };
-            let half = values.offer(&method, rng, now.mono)?;
-            Some((method, half))
-        })
+            match values.offer(policy, &method, rng, now.mono) {
+                Value::Ready(half) => Some((method, half)),
+                Value::Awaited => {
+                    incomplete = true;
+                    None
+                }
+                Value::Unknown => None,
+            }
+        });
+        self.order_values();
+        Stated { offered, incomplete }
     }
 
-    /// What an acceptance says to our offer.
-    pub(super) fn agreed_on(pending: &Pending, message: &Parts<'_>) -> Result<Agreed, Code> {
+    /// What an acceptance says to our offer, with the exchanges done, or if they take no time.
+    pub(super) fn agreed_on(
+        pending: &Pending,
+        message: &Parts<'_>,
+        done: Option<Result<Vec<Settled>, End>>,
+    ) -> Result<Agreed, Unready> {
         let reply = message.foreign.negotiation;
         let Some(offered) = &pending.offered else {
             return if reply.is_none() {
                 Ok(Agreed { key2: None, key3: None })
             } else {
-                Err(Code::FA_BAD_REPLY)
+                Err(Code::FA_BAD_REPLY.into())
             };
         };
-        let settled = offered
-            .answered(reply.as_ref(), &[Between::MN_FA, Between::MN_SMM])
-            .map_err(|_| Code::FA_BAD_REPLY)?;
+        let settled = match done {
+            Some(settled) => settled,
+            None => {
+                let answers = offered.answers(reply.as_ref(), &[Between::MN_FA, Between::MN_SMM]);
+                let answers = answers.map_err(|_| Code::FA_BAD_REPLY)?;
+                if answers.iter().any(Answered::is_heavy) {
+                    return Err(Unready::Exchange(Exchanges::settling(answers)));
+                }
+                answers.into_iter().map(Answered::finish).collect()
+            }
+        };
         let mut agreed = Agreed { key2: None, key3: None };
-        for one in settled {
+        for one in settled.map_err(|_| Code::FA_BAD_REPLY)? {
             let of = if one.between == Between::HA_FA { &mut agreed.key2 } else { &mut agreed.key3 };
             *of = Some(one);
         }
@@ -220,7 +217,7 @@ impl ForeignAgent {
             || refused(&agreed.key3, Between::MN_FA)
             || refused(&agreed.key3, Between::MN_SMM)
         {
-            return Err(Code::FA_BAD_REPLY);
+            return Err(Code::FA_BAD_REPLY.into());
         }
         Ok(agreed)
     }

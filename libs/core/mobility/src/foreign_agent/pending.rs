@@ -45,6 +45,8 @@ pub(super) enum Purpose {
 pub(super) enum Progress {
     /// The home agent has not answered.
     Waiting,
+    /// It accepted, and exchanges are worked at.
+    Exchanging,
     /// It accepted, and the store has not answered.
     Committing,
     /// This was relayed to the mobile node.
@@ -276,14 +278,15 @@ impl Pendings {
         }
     }
 
-    /// Removes the first one whose time is over; one that the store is asked about waits for its answer.
+    /// Removes the first one whose time is over; one that is worked at, or that the store is asked about, waits for the
+    /// answer.
     pub(super) fn over(&mut self, now: Instant) -> Option<Pending> {
         let (at, handle) = self.deadlines.first().copied()?;
         if at > now {
             return None;
         }
         if let Some(pending) = self.by_handle.get_mut(&handle)
-            && matches!(pending.progress, Progress::Committing)
+            && matches!(pending.progress, Progress::Exchanging | Progress::Committing)
         {
             self.deadlines.remove(&(at, handle));
             let stranger = self.strangers.remove(&(at, handle));

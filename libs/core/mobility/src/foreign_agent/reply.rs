@@ -6,7 +6,10 @@
 use std::net::{Ipv4Addr, SocketAddrV4};
 
 use record::{Change, CommitError, Revocation, Visitor};
-use sa::{Direction, Unverified, Verified, negotiation::Talk};
+use sa::{
+    Direction, Unverified, Verified,
+    negotiation::{End, Settled, Talk},
+};
 use sansio::{LinkId, Now};
 use wire::mip::{
     PORT,
@@ -20,7 +23,9 @@ use wire::mip::{
 
 use super::{
     Effect, ForeignAgent, Home, TunnelChange,
+    exchange::Exchanges,
     grant::NEW,
+    negotiate::Unready,
     pending::{Asker, Pending, Progress, Purpose, WAIT},
     proof::Signature,
     revoke::Answer,
@@ -90,6 +95,16 @@ enum Outcome {
     Commit(Work),
 }
 
+/// What comes of a reply that answers a waiting request.
+enum Judgement {
+    Now(Judged),
+    /// All of it is right as far as can be seen before the exchanges of the request with this handle were worked at.
+    Later(u64, Exchanges),
+}
+
+/// What came of the exchanges of a reply.
+pub(super) type Done = Result<Vec<Settled>, End>;
+
 /// The registration that a dismissal could name.
 const fn ended(visiting: &Visiting) -> Ended {
     (visiting.record.home_address, visiting.record.care_of)
@@ -116,14 +131,26 @@ impl ForeignAgent {
         if payload.first() == Some(&NOTICE) && self.homes.contains_key(source.ip()) {
             return self.noticed(*source.ip(), payload, now);
         }
-        match self.judge(*source.ip(), payload, now) {
-            Ok(judged) => self.settle(judged, now),
+        self.take_reply(*source.ip(), payload, None, now);
+    }
+
+    /// A reply, with what came of its exchanges if they had to be worked at.
+    pub(super) fn take_reply(&mut self, source: Ipv4Addr, payload: &[u8], done: Option<Done>, now: Now) {
+        match self.judge(source, payload, done, now) {
+            Ok(Judgement::Now(judged)) => self.settle(judged, now),
+            Ok(Judgement::Later(handle, work)) => self.exchange(handle, (source, payload), work),
             Err(why) => self.discard(why, now),
         }
     }
 
     /// Finds the request that a reply answers, verifies 34, and decides what follows.
-    fn judge(&self, source: Ipv4Addr, payload: &[u8], now: Now) -> Result<Judged, &'static str> {
+    fn judge(
+        &self,
+        source: Ipv4Addr,
+        payload: &[u8],
+        done: Option<Done>,
+        now: Now,
+    ) -> Result<Judgement, &'static str> {
         let home = self.homes.get(&source).filter(|home| !home.retired);
         let home = home.ok_or("reply: from no configured home agent")?;
         let reply = Reply::parse(payload).map_err(|_| "reply: another message, cut or too long")?;
@@ -150,13 +177,13 @@ impl ForeignAgent {
         }
         let counter = verified.foreign.negotiation.filter(|_| !reply.code.accepted());
         let talk = counter.and_then(|counter| pending.offered.as_ref()?.countered(&counter).ok());
-        Ok(Judged {
-            handle: handle.handle,
-            asker: pending.asker,
-            reply,
-            talk,
-            outcome: self.decide(pending, home, &reply, verified, now),
-        })
+        let outcome = match self.decide(pending, home, &reply, verified, (done, now)) {
+            Ok(outcome) => Ok(outcome),
+            Err(Unready::Refused(code)) => Err(code),
+            Err(Unready::Exchange(work)) => return Ok(Judgement::Later(handle.handle, work)),
+        };
+        let (handle, asker) = (handle.handle, pending.asker);
+        Ok(Judgement::Now(Judged { handle, asker, reply, talk, outcome }))
     }
 
     /// What a reply that answers a waiting request changes: a visitor, nothing, or it is refused.
@@ -166,21 +193,21 @@ impl ForeignAgent {
         home: &Home,
         reply: &Reply,
         message: Verified<&Parts<'_>>,
-        now: Now,
-    ) -> Result<Outcome, Code> {
+        (done, now): (Option<Done>, Now),
+    ) -> Result<Outcome, Unready> {
         let answer = message.mobile_bytes().to_vec();
         if !message.foreign.understood() {
-            return Err(Code::FA_VENDOR_FROM_HA);
+            return Err(Code::FA_VENDOR_FROM_HA.into());
         }
         if !reply.code.accepted() {
             return Ok(Outcome::Relay(answer));
         }
         if reply.lifetime > pending.asker.request.lifetime {
-            return Err(Code::FA_BAD_REPLY);
+            return Err(Code::FA_BAD_REPLY.into());
         }
         let with_keys = pending.purpose == Purpose::Visit && reply.lifetime > 0;
         if message.foreign.key_share.is_some() && !(with_keys && pending.share.is_some()) {
-            return Err(Code::FA_BAD_REPLY);
+            return Err(Code::FA_BAD_REPLY.into());
         }
         // After the reply to a later request: the home agent knows only that one any more.
         if pending.overtaken || pending.purpose == Purpose::CoLocated {
@@ -191,7 +218,7 @@ impl ForeignAgent {
         }
         let visiting = match pending.clear.as_ref() {
             Some(clear) => self.visit_plainly(pending, clear, reply, message, now)?,
-            None => self.visit(pending, home, reply, message, now)?,
+            None => self.visit(pending, home, reply, message, (done, now))?,
         };
         if self.is_outdated(&visiting) || self.is_revoked(&visiting) {
             return Ok(Outcome::Relay(answer));

@@ -20,6 +20,7 @@ use wire::{
 use super::{
     ForeignAgent, ReverseTunnel, Station, Unreachable,
     challenge::{Spender, Standing},
+    negotiate::Stated,
     pending::{Asker, PER_STATION, Pending, Progress, Purpose, WAIT},
     plain::{Answered, Clear},
     proof::Proof,
@@ -44,6 +45,15 @@ impl From<Code> for Refusal {
     fn from(code: Code) -> Self {
         Self::Code(code)
     }
+}
+
+/// What becomes of a good request.
+#[derive(PartialEq, Eq)]
+enum Admission {
+    /// It was relayed or refused.
+    Over,
+    /// A value that it needs is still being made.
+    Later,
 }
 
 /// What the checks found in a good request.
@@ -109,7 +119,23 @@ impl ForeignAgent {
                 if let Some(proof) = admitted.proof {
                     self.confirm(proof, now);
                 }
-                self.admit(asker, &admitted, now);
+                if self.admit(asker, &admitted, self.waiting.has_room(), now) == Admission::Later {
+                    self.count("requests that waited for a value");
+                    self.waiting.keep(station, udp);
+                }
+            }
+            Err(Refusal::Code(code)) => self.refuse(&asker, code, now),
+            Err(Refusal::Silence(why)) => self.discard(why, now),
+        }
+    }
+
+    /// One that waited for a value. It has passed the meter of its station; all else may have changed.
+    pub(super) fn request_again(&mut self, station: Station, udp: &UdpPacket<'_>, now: Now) {
+        let Ok(request) = Request::parse(udp.payload) else { return };
+        let asker = Asker { station, port: udp.source.port(), request };
+        match self.examine(&asker, udp) {
+            Ok(admitted) => {
+                self.admit(asker, &admitted, false, now);
             }
             Err(Refusal::Code(code)) => self.refuse(&asker, code, now),
             Err(Refusal::Silence(why)) => self.discard(why, now),
@@ -222,29 +248,35 @@ impl ForeignAgent {
         Ok((heard.challenge, numbers))
     }
 
-    /// Relays a good request, unless it was answered already, is stale, or there are too many.
-    fn admit(&mut self, asker: Asker, admitted: &Admitted<'_>, now: Now) {
+    /// Relays a good request, unless it was answered already, is stale, or there are too many. One that `may_wait` does
+    /// so for a value that is still being made.
+    fn admit(&mut self, asker: Asker, admitted: &Admitted<'_>, may_wait: bool, now: Now) -> Admission {
         if self.repeat(&asker, admitted.digest) {
-            return;
+            return Admission::Over;
         }
         let (station, home_agent) = (asker.station, asker.request.home_agent);
         if let Err(code) = self
             .check_challenge(station, admitted)
             .and_then(|()| self.check_room(station, admitted, home_agent, now))
         {
-            return self.refuse(&asker, code, now);
+            self.refuse(&asker, code, now);
+            return Admission::Over;
+        }
+        let Stated { offered, incomplete } = self.offer((station, home_agent), admitted, now);
+        if incomplete && may_wait {
+            return Admission::Later;
         }
         let handle = self.new_handle();
         let keyed = admitted.clear.is_none();
         let share = keyed.then(|| self.share(home_agent, admitted.purpose, now)).flatten();
-        let offered = self.offer((station, home_agent), admitted, now);
         let Some(home) = self.homes.get(&home_agent) else {
-            return;
+            return Admission::Over;
         };
         let home_name = home.nai.clone();
         let relayed = self.with_our_part(home, admitted, handle, (share, offered.as_ref()), now);
         let Ok(relayed) = relayed else {
-            return self.refuse(&asker, Code::FA_BAD_REQUEST, now);
+            self.refuse(&asker, Code::FA_BAD_REQUEST, now);
+            return Admission::Over;
         };
         let identification = asker.request.identification;
         self.pendings.insert(Pending {
@@ -271,6 +303,7 @@ impl ForeignAgent {
         let text = format!("relayed a request from link {} to {home_name}", station.link.0);
         let event = Event::new(EventKind::RequestRelayed, text).of(identification);
         self.notify(Event { agent: Some(home_name), ..event });
+        Admission::Over
     }
 
     /// The same bytes from the same station: relayed again with the same part, or answered as before. The
@@ -286,7 +319,7 @@ impl ForeignAgent {
                 self.count("requests relayed again");
                 self.send_home(asker.request.home_agent, relayed);
             }
-            Progress::Committing => {}
+            Progress::Exchanging | Progress::Committing => {}
             Progress::Answered(answer) => {
                 let answer = answer.clone();
                 self.count("replies relayed again");

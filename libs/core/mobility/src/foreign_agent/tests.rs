@@ -4,6 +4,7 @@ mod advertisements;
 mod configuring;
 mod conformance;
 mod encapsulations;
+mod exchanges;
 mod keepalives;
 mod limits;
 mod plain;
@@ -115,6 +116,8 @@ struct World {
     store: State,
     mode: StoreMode,
     held: Vec<(Ticket, Vec<Change>)>,
+    /// Exchanges that nobody works at until `work`.
+    exchanges: Option<Vec<(Ticket, Exchanges)>>,
     wait: Option<Instant>,
 }
 
@@ -140,6 +143,7 @@ impl World {
             store,
             mode,
             held: Vec::new(),
+            exchanges: None,
             wait: None,
         };
         world.drain();
@@ -162,13 +166,17 @@ impl World {
     }
 
     fn drain(&mut self) {
-        let mut answers = Vec::new();
+        let (mut answers, mut done) = (Vec::new(), Vec::new());
         loop {
             match self.agent.poll() {
                 Output::Send(transmit) => self.did.push(Did::Send(transmit)),
                 Output::Effect(Effect::Tunnel(change)) => self.did.push(Did::Tunnel(change)),
                 Output::Effect(Effect::Answered { result, .. }) => self.did.push(Did::Revoked(result)),
                 Output::Effect(Effect::Notify(event)) => self.did.push(Did::Notify(event)),
+                Output::Effect(Effect::Exchange { ticket, exchanges }) => match &mut self.exchanges {
+                    Some(held) => held.push((ticket, exchanges)),
+                    None => done.push((ticket, exchanges.finish())),
+                },
                 Output::Effect(Effect::Persist { ticket, changes }) => {
                     self.did.push(Did::Persist(changes.len()));
                     match self.mode {
@@ -190,6 +198,17 @@ impl World {
         }
         for (ticket, result) in answers {
             self.input(Input::Request(Request::Persisted { ticket, result }));
+        }
+        for (ticket, results) in done {
+            self.input(Input::Request(Request::Exchanged { ticket, results }));
+        }
+    }
+
+    /// Works at the exchanges that were held, the last one first, and holds no more.
+    fn work(&mut self) {
+        for (ticket, exchanges) in self.exchanges.take().into_iter().flatten().rev() {
+            let results = exchanges.finish();
+            self.input(Input::Request(Request::Exchanged { ticket, results }));
         }
     }
 

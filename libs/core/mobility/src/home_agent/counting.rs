@@ -152,6 +152,7 @@ impl HomeAgent {
             ("bindings", self.bindings.len()),
             ("counters", self.figures.counters.len()),
             ("exchanges", self.reused.len()),
+            ("groups tested", self.groups.len()),
             ("nodes counted", self.nodes().count()),
             ("pending", self.work.len()),
             ("refused transcripts", self.known.iter().map(|known| known.refused.len()).sum()),

@@ -8,14 +8,14 @@ use std::{collections::BTreeMap, time::Duration};
 
 use crypto::{
     Key,
-    group::{Answer, Group, Refused},
+    group::{CheckedGroup, UserGroup, Verdicts as Tested, WhyNot},
 };
 use record::{AssociationKind, Mode, Suite};
 use sa::{
     Material, Own,
     negotiation::{
-        Choice, Chosen, Ends, MAX_ROUNDS, Policy, Rounds, Terms, Unfinished, begin, choose, group_name,
-        pair_seed, suite_names,
+        Choice, Chosen, Ends, Finished, MAX_ROUNDS, Policy, Rounds, Terms, Unfinished, begin, choose,
+        group_name, pair_seed, suite_names,
     },
 };
 use sansio::{Instant, Now};
@@ -39,6 +39,10 @@ use crate::{Event, EventKind, Negotiated, Ticket};
 const KEPT: Duration = Duration::from_secs(30);
 /// Most negotiations that are kept at a time.
 const MOST: usize = 1024;
+/// Most primes of which is kept what was found out about them: up to 8 KB each.
+const TESTED: usize = 64;
+/// Most requests that wait for the test of a prime at a time.
+const TESTING: usize = 4;
 
 /// What is allowed for the associations that end here.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -91,6 +95,8 @@ impl Said {
 #[derive(Default)]
 struct Agreement {
     suite: Suite,
+    /// By a group that nobody should use any more.
+    legacy: bool,
     /// The exchange that makes it, with us as the second.
     exchange: Option<Unfinished>,
     /// What came of it: our value and the secret.
@@ -105,12 +111,13 @@ pub struct Exchanges {
 
 /// What came of them.
 pub struct Exchanged {
-    key1: Option<Result<Answer, Refused>>,
-    key2: Option<Result<Answer, Refused>>,
+    key1: Option<Finished>,
+    key2: Option<Finished>,
 }
 
 impl Exchanges {
-    /// Does the work: up to a tenth of a second each (docs/performance.md), best on a thread beside.
+    /// Does the work: up to a tenth of a second each (docs/performance.md), and up to four seconds more where a prime is
+    /// tested; best on a thread beside.
     #[must_use]
     pub fn finish(&self) -> Exchanged {
         let finish = |one: &Option<Unfinished>| one.as_ref().map(Unfinished::finish);
@@ -120,8 +127,36 @@ impl Exchanges {
     /// True if the work takes so long that an event loop should leave it to others.
     #[must_use]
     pub fn is_heavy(&self) -> bool {
-        let heavy = |one: &Option<Unfinished>| one.as_ref().is_some_and(|one| one.method().is_heavy());
-        heavy(&self.key1) || heavy(&self.key2)
+        [&self.key1, &self.key2].into_iter().flatten().any(Unfinished::is_heavy)
+    }
+
+    /// True if a prime has to be tested, for which other exchanges should not wait.
+    #[must_use]
+    pub fn tests_a_group(&self) -> bool {
+        [&self.key1, &self.key2].into_iter().flatten().any(Unfinished::tests_a_group)
+    }
+}
+
+impl Exchanged {
+    /// What was found out about groups that peers brought along.
+    fn take_found(&mut self) -> Vec<(UserGroup, Result<CheckedGroup, WhyNot>)> {
+        let all = [&mut self.key1, &mut self.key2].into_iter().flatten();
+        all.filter_map(|finished| finished.found.take()).collect()
+    }
+}
+
+/// What was found out about groups that peers brought along; of a full memory the oldest goes.
+pub(super) struct Groups(Tested);
+
+impl Groups {
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+}
+
+impl Default for Groups {
+    fn default() -> Self {
+        Self(Tested::new(TESTED))
     }
 }
 
@@ -150,6 +185,12 @@ impl Agreed {
 
     pub(super) fn suite(&self, kind: AssociationKind) -> Suite {
         self.of(kind).suite
+    }
+
+    /// True if a prime has to be tested for it.
+    fn tests_a_group(&self) -> bool {
+        let exchanges = [&self.key1.exchange, &self.key2.exchange];
+        exchanges.into_iter().flatten().any(Unfinished::tests_a_group)
     }
 
     /// Whether the key distribution centre has a part in a key, and if so, whether it makes a seed of it.
@@ -213,6 +254,11 @@ impl<'a> Verdict<'a> {
 
     fn suite(&self) -> Suite {
         self.chosen().map_or_else(Suite::default, |chosen| chosen.suite)
+    }
+
+    fn is_legacy(&self) -> bool {
+        let exchange = self.chosen().and_then(|chosen| chosen.exchange.as_ref());
+        exchange.is_some_and(|(method, _)| method.is_legacy())
     }
 
     fn lifetime(&self) -> u32 {
@@ -417,21 +463,59 @@ impl HomeAgent {
             asked.agreed.replies = replies;
             return Err(COUNTER_PROPOSAL);
         }
-        let mut agreement = |verdict: &Verdict<'_>| {
-            let suite = verdict.suite();
+        let policies = &self.config.negotiation;
+        let groups = &self.groups.0;
+        let mut refused = None;
+        let mut agreement = |verdict: &Verdict<'_>, policy: &Policy| {
             let exchange = match verdict.chosen().and_then(|chosen| chosen.exchange.as_ref()) {
                 None => None,
-                Some((method, theirs)) => Some(begin(method, theirs, &mut self.rng).ok_or(VALUE_REFUSED)?),
+                Some((method, theirs)) => match begin(method, theirs, policy, groups, &mut self.rng) {
+                    Ok(begun) => Some(begun),
+                    Err(why) => {
+                        refused = Some(why);
+                        return Err(VALUE_REFUSED);
+                    }
+                },
             };
-            Ok::<_, Denial>(Agreement { suite, exchange, exchanged: None })
+            let (suite, legacy) = (verdict.suite(), verdict.is_legacy());
+            Ok::<_, Denial>(Agreement { suite, legacy, exchange, exchanged: None })
         };
-        let (key1, key2) = (agreement(&verdicts.key1)?, agreement(&verdicts.key2)?);
-        let key3 = Agreement { suite: verdicts.key3[0].suite(), ..Agreement::default() };
+        let key1 = agreement(&verdicts.key1, &policies.mobile_nodes);
+        let key2 = agreement(&verdicts.key2, &policies.foreign_agents);
+        if let Some(why) = refused {
+            self.tell_refused(asked, &why);
+        }
+        let (key1, key2) = (key1?, key2?);
+        let mobiles = &verdicts.key3[0];
+        let key3 = Agreement { suite: mobiles.suite(), legacy: mobiles.is_legacy(), ..Agreement::default() };
         let most = u16::try_from(verdicts.lifetime()).unwrap_or(u16::MAX);
         asked.lifetime = asked.lifetime.min(most);
         let policies = Some(self.config.negotiation.clone());
         asked.agreed = Agreed { policies, mobile, agent, key1, key2, key3, replies: [None, None] };
+        if asked.agreed.tests_a_group() && !self.has_room_to_test(asked) {
+            return Err(denial(Code::HA_RESOURCES));
+        }
         Ok(())
+    }
+
+    /// True if the test of a prime may be waited for: of each mobile node for one.
+    fn has_room_to_test(&self, asked: &Asked) -> bool {
+        let waiting: Vec<_> = self
+            .work
+            .values()
+            .filter_map(|work| match &work.step {
+                Step::Exchange(other) if other.agreed.tests_a_group() => Some(other.who.number),
+                _ => None,
+            })
+            .collect();
+        waiting.len() < TESTING && !waiting.contains(&asked.who.number)
+    }
+
+    /// A public value or a group was refused: the peer is told no more than that.
+    fn tell_refused(&mut self, asked: &Asked, why: &str) {
+        self.count("public values refused");
+        let text = format!("a public value was refused: {why}");
+        self.notify(Event::new(EventKind::Denied, text).of(asked.identification));
     }
 
     /// The exchanges that are to be worked at before keys can be made; `None` for none.
@@ -442,17 +526,26 @@ impl HomeAgent {
     }
 
     /// They were worked at.
-    pub(super) fn exchanged(&mut self, ticket: Ticket, results: Exchanged, now: Now) {
+    pub(super) fn exchanged(&mut self, ticket: Ticket, mut results: Exchanged, now: Now) {
+        let mut refused = None;
+        // Also for a request that nobody waits for any more: the next one need not be tested.
+        for (group, verdict) in results.take_found() {
+            self.groups.0.remember(&group, &verdict);
+            self.count("groups tested");
+            refused = verdict.err().or(refused);
+        }
         let Some(Work { step: Step::Exchange(mut asked), .. }) = self.work.remove(ticket) else {
             return;
         };
-        let refused = [&results.key1, &results.key2].into_iter().any(|one| matches!(one, Some(Err(_))));
-        if refused {
+        let useless = |one: &Option<Finished>| one.as_ref().is_some_and(|one| one.answer.is_none());
+        if useless(&results.key1) || useless(&results.key2) {
+            let why = refused.map_or_else(|| "it does not serve".to_owned(), |why| why.to_string());
+            self.tell_refused(&asked, &why);
             let (code, detail) = VALUE_REFUSED;
             return self.deny(&asked, code, detail, now);
         }
-        let done = |result: Option<Result<Answer, Refused>>| {
-            let (shared, value) = result?.ok()?.into_parts();
+        let done = |result: Option<Finished>| {
+            let (shared, value) = result?.answer?.into_parts();
             Some((value, shared.key().duplicate()))
         };
         asked.agreed.key1.exchanged = done(results.key1);
@@ -522,13 +615,11 @@ impl HomeAgent {
     /// A group that nobody should use any more was agreed on, which somebody allowed.
     pub(super) fn tell_legacy(&mut self, asked: &Asked) {
         let kinds = [AssociationKind::Key1, AssociationKind::Key2, AssociationKind::Key3];
-        for kind in kinds {
-            let group = asked.agreed.suite(kind).group;
-            if Group::from_number(group.0).is_some_and(Group::is_legacy) {
-                self.count("legacy groups");
-                let text = format!("{} is made by {}, which is breakable", kind.name(), group_name(group));
-                self.notify(Event::new(EventKind::WeakAlgorithm, text).of(asked.identification));
-            }
+        for kind in kinds.into_iter().filter(|kind| asked.agreed.of(*kind).legacy) {
+            let group = group_name(asked.agreed.suite(kind).group);
+            self.count("legacy groups");
+            let text = format!("{} is made by {group}, which is breakable", kind.name());
+            self.notify(Event::new(EventKind::WeakAlgorithm, text).of(asked.identification));
         }
     }
 

@@ -2,7 +2,10 @@
 
 use std::{fmt, sync::Arc};
 
-use crypto::{Cipher, Integrity};
+use crypto::{
+    Cipher, Integrity, Rng,
+    group::{self, CheckedGroup, UserGroup, WhyNot},
+};
 use record::{Mode, Suite};
 use wire::{
     Error, Writer,
@@ -10,7 +13,7 @@ use wire::{
     negotiation::{Between, KeyExchange, Proposal, Protocol, Tree},
 };
 
-use super::numbers;
+use super::{Half, numbers};
 
 /// How a key is exchanged.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -33,6 +36,25 @@ impl Method {
         match self {
             Self::Known(group) => *group,
             Self::Own { .. } => Suite::OWN_GROUP,
+        }
+    }
+
+    /// The method of a group that was checked.
+    #[must_use]
+    pub fn own(group: &CheckedGroup) -> Self {
+        Self::Own { prime: group.prime().into(), generator: group.generator().into() }
+    }
+
+    /// True for what nobody should use any more: groups 1 and 2, and primes below 2,048 bits.
+    #[must_use]
+    pub fn is_legacy(&self) -> bool {
+        match self {
+            Self::Known(group) => group::Group::from_number(group.0).is_some_and(group::Group::is_legacy),
+            // It has no leading zeros.
+            Self::Own { prime, .. } => {
+                let shorter = prime.first().is_none_or(|first| *first < 0x80);
+                prime.len() < 256 || prime.len() == 256 && shorter
+            }
         }
     }
 
@@ -68,8 +90,12 @@ pub struct Policy {
     pub integrity: Vec<Integrity>,
     /// How keys are exchanged, in [`Mode::Stateless`].
     pub methods: Vec<Method>,
+    /// The groups of one's own among them, checked.
+    pub own: Vec<CheckedGroup>,
     /// A group that the peer brings along is allowed too, once it is checked.
     pub others_groups: bool,
+    /// It may have a prime below 2,048 bits.
+    pub legacy_groups: bool,
     /// Most seconds that it lives, at least 1.
     pub lifetime: u32,
 }
@@ -84,37 +110,110 @@ impl Default for Policy {
             methods: [Group::X25519, Group(19), Group(20), Group(14), Group(15), Group(16)]
                 .map(Method::Known)
                 .to_vec(),
+            own: Vec::new(),
             others_groups: false,
+            legacy_groups: false,
             lifetime: u32::MAX,
         }
     }
 }
 
+/// A policy as a configuration file spells it, each list in order of preference.
+#[derive(Clone, Copy, Debug)]
+pub struct Named<'a> {
+    /// Ways to make a key.
+    pub modes: &'a [&'a str],
+    /// What seals.
+    pub encryption: &'a [&'a str],
+    /// What authenticates.
+    pub authentication: &'a [&'a str],
+    /// Groups; [`OWN`] is the one below.
+    pub groups: &'a [&'a str],
+    /// Prime and generator of a group of one's own, which passed [`test_group`].
+    pub own_group: Option<(&'a [u8], &'a [u8])>,
+    /// A group that the peer brings along is allowed.
+    pub others_groups: bool,
+    /// Groups below 2,048 bits are allowed.
+    pub legacy_groups: bool,
+    /// Most seconds that an association lives; 0 for ever.
+    pub lifetime: u32,
+}
+
+/// What a group of one's own is called in a list of groups.
+pub const OWN: &str = "own";
+
+/// Tests a group of one's own as one that a peer brings along is tested: sizes, range of the generator, and whether the
+/// prime is a safe one, which takes from 0.06 s at 2,048 bits to 4 s at 8,192.
+///
+/// # Errors
+/// Which of both is wrong, "prime" or "generator", and what is allowed.
+pub fn test_group(
+    prime: &[u8],
+    generator: &[u8],
+    legacy_groups: bool,
+    seed: [u8; 32],
+) -> Result<(), (&'static str, String)> {
+    let tested = UserGroup::new(prime, generator, legacy_groups)
+        .and_then(|group| group.check(&mut Rng::from_seed(seed)));
+    tested.map(drop).map_err(|why| match why {
+        WhyNot::Generator => ("generator", why.to_string()),
+        WhyNot::Short { is, least } if !legacy_groups && is >= 768 => {
+            ("prime", format!("{why}; below {least} it is breakable and needs allow_legacy_groups = true"))
+        }
+        _ => ("prime", why.to_string()),
+    })
+}
+
 impl Policy {
-    /// Of names in configuration files; `None` if one of them is not known. A lifetime of 0 is for ever.
+    /// Of names in configuration files; `None` if one of them is not known.
     #[must_use]
-    pub fn named(
-        modes: &[&str],
-        encryption: &[&str],
-        integrity: &[&str],
-        groups: &[&str],
-        lifetime: u32,
-    ) -> Option<Self> {
+    pub fn named(of: &Named<'_>) -> Option<Self> {
         fn all<T>(names: &[&str], of: impl Fn(&str) -> Option<T>) -> Option<Vec<T>> {
             names.iter().map(|name| of(name)).collect()
         }
+        let own = match of.own_group {
+            None => None,
+            Some((prime, generator)) => {
+                Some(UserGroup::new(prime, generator, of.legacy_groups).ok()?.vouched().ok()?)
+            }
+        };
         let method = |name: &str| {
-            let group: crypto::group::Group = name.parse().ok()?;
+            if name == OWN {
+                return own.as_ref().map(Method::own);
+            }
+            let group: group::Group = name.parse().ok()?;
             Some(Method::Known(Group(group.number())))
         };
         Some(Self {
-            modes: all(modes, Mode::from_name)?,
-            encryption: all(encryption, Cipher::from_name)?,
-            integrity: all(integrity, Integrity::from_name)?,
-            methods: all(groups, method)?,
-            others_groups: false,
-            lifetime: if lifetime == 0 { u32::MAX } else { lifetime },
+            modes: all(of.modes, Mode::from_name)?,
+            encryption: all(of.encryption, Cipher::from_name)?,
+            integrity: all(of.authentication, Integrity::from_name)?,
+            methods: all(of.groups, method)?,
+            own: own.into_iter().collect(),
+            others_groups: of.others_groups,
+            legacy_groups: of.legacy_groups,
+            lifetime: if of.lifetime == 0 { u32::MAX } else { of.lifetime },
         })
+    }
+
+    /// How one of its methods is worked with; `None` for a group without a number that is not its own, or with one that
+    /// is not known here.
+    #[must_use]
+    pub fn group(&self, method: &Method) -> Option<group::Method> {
+        match method {
+            Method::Known(group) => group::Group::from_number(group.0).map(Into::into),
+            Method::Own { prime, generator } => {
+                let mut own = self.own.iter();
+                own.find(|own| own.prime() == &**prime && own.generator() == &**generator)
+                    .map(|own| own.clone().into())
+            }
+        }
+    }
+
+    /// A fresh value by one of its methods.
+    #[must_use]
+    pub fn half(&self, method: &Method, rng: &mut Rng) -> Option<Half> {
+        self.group(method).map(|group| Half::new(group, rng))
     }
 
     /// The method to make a value for, if keys may be exchanged.
@@ -175,7 +274,9 @@ impl Policy {
                 .filter(|i| in_some(&|t| t.integrity.contains(i)))
                 .collect(),
             methods: self.methods.iter().filter(|m| in_some(&|t| t.allows_method(m))).cloned().collect(),
+            own: self.own.clone(),
             others_groups: self.others_groups,
+            legacy_groups: self.legacy_groups,
             lifetime: self.lifetime,
         };
         if kept.methods.is_empty() {
@@ -188,13 +289,13 @@ impl Policy {
     /// True if a suite that was agreed on, or the default, is allowed by it.
     #[must_use]
     pub fn allows(&self, suite: &Suite) -> bool {
-        let method = Method::Known(suite.group);
+        let brought = self.others_groups && suite.group == Suite::OWN_GROUP;
         self.modes.contains(&suite.mode)
             && self.encryption.contains(&suite.encryption)
             && self.integrity.contains(&suite.integrity)
             && (suite.mode != Mode::Stateless
-                || suite.group == Suite::OWN_GROUP
-                || self.methods.contains(&method))
+                || brought
+                || self.methods.iter().any(|method| method.group() == suite.group))
     }
 }
 
@@ -220,7 +321,9 @@ impl Term {
             encryption: self.encryption.clone(),
             integrity: self.integrity.clone(),
             methods: self.methods.clone(),
+            own: Vec::new(),
             others_groups: self.others_groups,
+            legacy_groups: false,
             lifetime: self.lifetime,
         }
     }
@@ -307,7 +410,7 @@ pub fn group_name(group: Group) -> String {
     if group == Suite::OWN_GROUP {
         return "a group of a peer's own".to_owned();
     }
-    let known = crypto::group::Group::from_number(group.0);
+    let known = group::Group::from_number(group.0);
     known.map_or_else(|| format!("group {}", group.0), |known| known.name().to_owned())
 }
 

@@ -46,6 +46,43 @@ pub struct Settled {
     pub exchange: Option<Exchanged>,
 }
 
+/// What the answer settles for one kind of association, with the work of its exchange still to be done.
+pub struct Answered {
+    between: Between,
+    suite: Suite,
+    lifetime: u32,
+    exchange: Option<Open>,
+}
+
+/// An exchange of which both values are there.
+struct Open {
+    half: Half,
+    theirs: Vec<u8>,
+    /// We are the second of the two.
+    second: bool,
+}
+
+impl Answered {
+    /// True if [`finish`](Self::finish) takes so long that an event loop should leave it to others.
+    #[must_use]
+    pub fn is_heavy(&self) -> bool {
+        self.exchange.as_ref().is_some_and(|open| open.half.is_heavy())
+    }
+
+    /// Does the work.
+    ///
+    /// # Errors
+    /// [`End::Value`] if the other side's value does not serve.
+    pub fn finish(self) -> Result<Settled, End> {
+        let Self { between, suite, lifetime, exchange } = self;
+        let exchange = exchange.map(|Open { half, theirs, second }| {
+            let shared = if second { half.respond(&theirs) } else { half.complete(&theirs) };
+            Ok(Exchanged { own: half.value(), shared: shared.ok_or(End::Value)?, theirs })
+        });
+        Ok(Settled { between, suite, lifetime, exchange: exchange.transpose()? })
+    }
+}
+
 /// Both values of an exchange, and what came of it.
 pub struct Exchanged {
     /// Our public value.
@@ -104,7 +141,7 @@ impl Talk {
     pub fn offer(&self, rng: &mut Rng) -> Option<Offered> {
         self.offer_with(|_, policy| {
             let method = policy.first_method()?;
-            Some((method.clone(), Half::new(method, rng)?))
+            Some((method.clone(), policy.half(method, rng)?))
         })
     }
 
@@ -186,6 +223,18 @@ impl Offered {
         reply: Option<&Negotiation<'_>>,
         responding: &[Between],
     ) -> Result<Vec<Settled>, End> {
+        self.answers(reply, responding)?.into_iter().map(Answered::finish).collect()
+    }
+
+    /// The same without the work of the exchanges.
+    ///
+    /// # Errors
+    /// [`End`] if it is not an answer to all that was offered.
+    pub fn answers(
+        &self,
+        reply: Option<&Negotiation<'_>>,
+        responding: &[Between],
+    ) -> Result<Vec<Answered>, End> {
         let reply = reply.filter(|reply| self.rounds.answered_by(&self.body, reply)).ok_or(End::OtherTalk)?;
         let answers = reply.trees().map_err(End::Malformed)?;
         let sent = Negotiation::parse(&self.body).and_then(|own| own.trees()).map_err(End::Malformed)?;
@@ -193,7 +242,7 @@ impl Offered {
         if kinds(&answers) != kinds(&sent) {
             return Err(End::OtherTalk);
         }
-        let mut settled = Vec::new();
+        let mut answered = Vec::new();
         for (offer, answer) in sent.iter().zip(&answers) {
             let accepted = match accept(offer, answer) {
                 Ok(accepted) => accepted,
@@ -204,18 +253,16 @@ impl Offered {
                 let mut own = self.halves.iter().filter(|(of, by, _)| (*of, by) == (offer.between, &method));
                 let (.., half) = own.next().ok_or(End::NotAnAnswer(NotAnAnswer::Exchange))?;
                 let second = responding.contains(&offer.between);
-                let shared = if second { half.respond(theirs) } else { half.complete(theirs) };
-                let shared = shared.ok_or(End::Value)?;
-                Ok(Exchanged { own: half.value(), theirs: theirs.to_vec(), shared })
+                Ok(Open { half: half.duplicate(), theirs: theirs.to_vec(), second })
             });
-            settled.push(Settled {
+            answered.push(Answered {
                 between: offer.between,
                 suite: accepted.suite,
                 lifetime: accepted.lifetime,
                 exchange: exchange.transpose()?,
             });
         }
-        Ok(settled)
+        Ok(answered)
     }
 
     /// True if the default suite is allowed for this kind of association, or nothing was offered for it.

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use crypto::{Cipher, Integrity, Key, Rng};
+use crypto::{
+    Cipher, Integrity, Key, Rng,
+    group::{UserGroup, Verdicts},
+};
 use record::{AssociationKind, Mode, Suite};
 use wire::{
     Reader, Writer,
@@ -38,7 +41,9 @@ fn policy(rng: &mut Rng) -> Policy {
         encryption: some(rng, &Cipher::ALL.map(|(cipher, _)| cipher), 1),
         integrity: some(rng, &Integrity::ALL.map(|(integrity, _)| integrity), 1),
         methods: some(rng, &METHODS.map(Method::Known), 1),
+        own: vec![],
         others_groups: false,
+        legacy_groups: false,
         lifetime: 1 + rng.u32() % 100_000,
     }
 }
@@ -451,4 +456,111 @@ fn key_3_of_an_exchange_depends_on_names_and_values() {
     assert!(
         stateless_key3(&Key::new([8; 32]), "fa@a.example", "x@home.example", [&[1; 32], &[2; 32]]) != key
     );
+}
+
+/// A safe prime of 771 bits (openssl prime -generate -safe -bits 771): short, so that its tests are.
+const SHORT: &str = "06ef300c2d3e81ae3fe1d672e797929fc4a3467a9e4cc2e86c2a0d9f8f43030244a522283f88c5ab9e8175e887d2\
+                     85dfbff1e2dadd799422df798b977eb655ebc239807e996d426690138c651e674c7a1d53b94a75771232f1e673b5\
+                     1c620c5ff3";
+
+fn short() -> Vec<u8> {
+    (0..SHORT.len()).step_by(2).map(|at| u8::from_str_radix(&SHORT[at..at + 2], 16).unwrap()).collect()
+}
+
+fn named<'a>(groups: &'a [&'a str], own_group: Option<(&'a [u8], &'a [u8])>) -> Named<'a> {
+    Named {
+        modes: &["stateless"],
+        encryption: &["aes-256-gcm"],
+        authentication: &["hmac-sha-256"],
+        groups,
+        own_group,
+        others_groups: false,
+        legacy_groups: true,
+        lifetime: 0,
+    }
+}
+
+#[test]
+fn a_group_of_ones_own_stands_where_it_is_preferred_and_is_offered_with_a_value() {
+    let prime = short();
+    let own = Some((prime.as_slice(), &[2_u8][..]));
+    let policy = Policy::named(&named(&["x25519", OWN, "p-256"], own)).unwrap();
+    let method = Method::own(&policy.own[0]);
+    assert_eq!(policy.methods, [Method::Known(Group::X25519), method.clone(), Method::Known(Group(19))]);
+    assert!(method.is_legacy() && policy.group(&method).is_some());
+    let other = Method::Own { prime: prime.as_slice().into(), generator: [3].into() };
+    assert!(policy.group(&other).is_none(), "another generator is another group");
+    assert!(Policy::named(&named(&["x25519", OWN], None)).is_none());
+    let first = Policy::named(&named(&[OWN], own)).unwrap();
+    let offered =
+        Talk::new(vec![(Between::MN_HA, first.clone())]).offer(&mut Rng::from_seed([1; 32])).unwrap();
+    let trees = Negotiation::parse(offered.body()).unwrap().trees().unwrap();
+    let exchanges: Vec<_> = trees[0].proposals.iter().flat_map(|p| &p.exchanges).collect();
+    assert!(matches!(exchanges[..], [KeyExchange::Own { value, .. }] if value.len() == prime.len()));
+    // Whoever was told of it, or takes what comes, agrees on it; nobody else does.
+    let agrees = |policy: &Policy| matches!(choose(&trees[0], &[&Terms::from(policy)]), Choice::Chosen(_));
+    let stateless = Policy { modes: vec![Mode::Stateless], ..Policy::default() };
+    assert!(agrees(&first) && !agrees(&stateless));
+    let taking = Policy { others_groups: true, ..stateless };
+    assert!(
+        agrees(&taking) && taking.allows(&suite_of(&choose(&trees[0], &[&Terms::from(&taking)])).unwrap())
+    );
+}
+
+#[test]
+fn an_untested_group_is_begun_cheaply_finishes_alike_and_is_tested_once() {
+    let mut rng = Rng::from_seed([2; 32]);
+    let policy = Policy { others_groups: true, legacy_groups: true, ..Policy::default() };
+    let prime = short();
+    let method =
+        |generator: u8| Method::Own { prime: prime.as_slice().into(), generator: [generator].into() };
+    let checked = UserGroup::new(&prime, &[2], true).unwrap().check(&mut rng).unwrap();
+    let half = Half::new(checked, &mut rng);
+    let mut found = Verdicts::new(4);
+    let begun = begin(&method(2), &half.value(), &policy, &found, &mut rng).unwrap();
+    assert!(begun.tests_a_group() && begun.is_heavy());
+    let (first, second) = (begun.finish(), begun.duplicate().finish());
+    let (shared, value) = first.answer.unwrap().into_parts();
+    assert!(half.complete(&value).unwrap() == *shared.key());
+    assert!(second.answer.unwrap().value() == value, "the same comes of it each time");
+    let (group, verdict) = first.found.unwrap();
+    found.remember(&group, &verdict);
+    for generator in [2, 3] {
+        let begun = begin(&method(generator), &half.value(), &policy, &found, &mut rng).unwrap();
+        assert!(!begun.tests_a_group() && begun.is_heavy());
+    }
+    // What failed once fails at once.
+    let mut product = prime.clone();
+    *product.last_mut().unwrap() += 4;
+    let product = Method::Own { prime: product.into(), generator: [2].into() };
+    let finished = begin(&product, &half.value(), &policy, &found, &mut rng).unwrap().finish();
+    assert!(finished.answer.is_none());
+    let (group, verdict) = finished.found.unwrap();
+    found.remember(&group, &verdict);
+    assert!(begin(&product, &half.value(), &policy, &found, &mut rng).is_err());
+    // And what has a wrong size is not begun.
+    let strict = Policy { legacy_groups: false, ..policy };
+    assert!(begin(&method(2), &half.value(), &strict, &found, &mut rng).is_err());
+    assert!(begin(&method(2), &vec![0; prime.len()], &strict, &found, &mut rng).is_err());
+}
+
+#[test]
+fn the_test_of_a_group_names_what_is_wrong() {
+    let prime = short();
+    let told = |prime: &[u8], generator: &[u8], legacy| test_group(prime, generator, legacy, [1; 32]);
+    assert_eq!(told(&prime, &[2], true), Ok(()));
+    let (key, message) = told(&prime, &[2], false).unwrap_err();
+    assert!(key == "prime" && message.contains("2048 to 8192") && message.contains("allow_legacy_groups"));
+    for (number, generator, of) in [
+        (&prime[..], &[1][..], "generator"),
+        (&prime, &prime, "generator"),
+        (&prime, &[], "generator"),
+        (&prime[..95], &[2], "prime"),
+        (&[], &[2], "prime"),
+    ] {
+        assert_eq!(told(number, generator, true).unwrap_err().0, of);
+    }
+    let mut product = prime.clone();
+    *product.last_mut().unwrap() += 4;
+    assert_eq!(told(&product, &[2], true).unwrap_err().0, "prime");
 }

@@ -1,9 +1,10 @@
 //! What a daemon allows where security associations are negotiated.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+pub use super::own_group::{GroupTest, OwnGroup};
 use super::{Check, Cipher, Setting};
 
 /// An enumeration of names in configuration files.
@@ -72,6 +73,8 @@ names! {
     X25519 = "x25519",
     /// X25519 and ML-KEM-768 in one.
     X25519MlKem768 = "x25519-ml-kem-768",
+    /// The group of the table `own_group`.
+    Own = "own",
 }
 
 impl Group {
@@ -96,8 +99,21 @@ pub struct AssociationPolicy {
     pub groups: Vec<Group>,
     /// Seconds that it may live; 0 for as long as the registration.
     pub lifetime: u32,
+    /// The group called `own` in that list.
+    pub own_group: Option<OwnGroup>,
+    /// A group that the other end brings along is taken, once it is tested.
+    pub allow_peer_groups: bool,
     /// Groups below 2,048 bits may stand in the list.
     pub allow_legacy_groups: bool,
+}
+
+/// What an association can be made by besides what serves everywhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Serves {
+    /// X25519 with ML-KEM-768: not where both ends offer.
+    pub hybrid: bool,
+    /// Groups that the other end brings along: only where it asks, and has proved who it is before it is answered.
+    pub peer_groups: bool,
 }
 
 impl Default for AssociationPolicy {
@@ -108,14 +124,21 @@ impl Default for AssociationPolicy {
             authentication: vec![Authentication::HmacSha256, Authentication::HmacSha512],
             groups: vec![Group::X25519, Group::P256, Group::P384, Group::Modp2048],
             lifetime: 0,
+            own_group: None,
+            allow_peer_groups: false,
             allow_legacy_groups: false,
         }
     }
 }
 
 impl AssociationPolicy {
-    /// Reports what is wrong with it; `hybrid` if X25519 with ML-KEM-768 can serve.
-    pub fn check(&self, at: &str, hybrid: bool, check: &mut Check) {
+    /// The file in it, if there is one.
+    pub fn paths(&mut self) -> impl Iterator<Item = &mut PathBuf> {
+        self.own_group.iter_mut().filter_map(|own| own.prime_file.as_mut())
+    }
+
+    /// Reports what is wrong with it. `test` looks at a group of one's own.
+    pub fn check(&self, at: &str, serves: Serves, test: GroupTest, check: &mut Check) {
         let mut list = |key: &str, names: Vec<&str>| {
             let key = format!("{at}.{key}");
             let different: BTreeSet<_> = names.iter().collect();
@@ -138,8 +161,24 @@ impl AssociationPolicy {
             let name = legacy.as_str();
             check.problem(key.clone(), format!("{name} is breakable: it needs allow_legacy_groups = true"));
         }
-        if self.groups.contains(&Group::X25519MlKem768) && !hybrid {
-            check.problem(key, "x25519-ml-kem-768 is for associations with the home agent only");
+        if self.groups.contains(&Group::X25519MlKem768) && !serves.hybrid {
+            check.problem(key.clone(), "x25519-ml-kem-768 is for associations with the home agent only");
+        }
+        if self.allow_peer_groups && !serves.peer_groups {
+            let why = "only home agents take a group that the other end brings along: false";
+            check.problem(format!("{at}.allow_peer_groups"), why);
+        }
+        let named = self.groups.contains(&Group::Own);
+        match &self.own_group {
+            None if named => check.problem(key, "\"own\" needs a table own_group with prime and generator"),
+            None => {}
+            Some(own) if named => {
+                own.check(&format!("{at}.own_group"), self.allow_legacy_groups, test, check)
+            }
+            Some(_) => {
+                let why = "it is used only if \"own\" stands in groups, where it is preferred";
+                check.problem(format!("{at}.own_group"), why);
+            }
         }
     }
 
@@ -156,6 +195,8 @@ impl AssociationPolicy {
             ("authentication", list(|names| &names.authentication)),
             ("groups", list(|names| &names.groups)),
             ("lifetime", Setting::or_none(of.map(|of| of.lifetime))),
+            ("own_group", Setting::or_none(of.and_then(|of| of.own_group.as_ref()))),
+            ("allow_peer_groups", Setting::or_none(of.map(|of| of.allow_peer_groups))),
             ("allow_legacy_groups", Setting::or_none(of.map(|of| of.allow_legacy_groups))),
         ];
         let setting = |(key, value): (&str, String)| {
@@ -196,7 +237,8 @@ mod tests {
 
     fn problems(policy: &AssociationPolicy, hybrid: bool) -> Vec<String> {
         let mut check = Check::default();
-        policy.check("negotiation.mobile_nodes", hybrid, &mut check);
+        let serves = Serves { hybrid, peer_groups: hybrid };
+        policy.check("negotiation.mobile_nodes", serves, |_, _, _, _| Ok(()), &mut check);
         check.problems.iter().map(|problem| format!("{}: {}", problem.key, problem.message)).collect()
     }
 
@@ -214,6 +256,9 @@ mod tests {
             ("groups = []", "groups: must name"),
             ("groups = ['x25519', 'modp-1024']", "allow_legacy_groups = true"),
             ("groups = ['x25519-ml-kem-768']", "with the home agent only"),
+            ("groups = ['own']", "groups: \"own\" needs a table own_group"),
+            ("own_group = { prime = 'fb' }", "own_group: it is used only if \"own\" stands in groups"),
+            ("allow_peer_groups = true", "allow_peer_groups: only home agents take"),
         ] {
             let found = problems(&read(text), false);
             assert!(found.len() == 1 && found[0].contains(told), "{text}: {found:?}");
@@ -221,6 +266,7 @@ mod tests {
         assert!(problems(&read("modes = ['stateful']\ngroups = []"), false).is_empty());
         assert!(problems(&read("groups = ['modp-768']\nallow_legacy_groups = true"), false).is_empty());
         assert!(problems(&read("groups = ['x25519-ml-kem-768']"), true).is_empty());
+        assert!(problems(&read("allow_peer_groups = true"), true).is_empty());
         assert!(toml::from_str::<AssociationPolicy>("groups = ['modp-1536']").is_err());
     }
 }

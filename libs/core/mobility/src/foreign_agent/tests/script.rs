@@ -301,9 +301,9 @@ impl HomeAgentScript {
                     peer: if second { self.nai.clone().into() } else { "abcdefghijklm@home.example".into() },
                 };
                 (self.distort)(&mut info);
-                let there = Some(from_the_other_end(
-                    info.duplicate().into_association(Suite::default(), Own::Nothing, UNIX).unwrap(),
-                ));
+                // One that both ends make is not known here.
+                let there = info.duplicate().into_association(Suite::default(), Own::Nothing, UNIX);
+                let there = there.map(from_the_other_end);
                 if second {
                     self.key2 = there;
                 } else {

@@ -279,7 +279,11 @@ fn sent_and_told(
             }
             Output::Effect(Effect::Notify(event)) => told.push(event),
             Output::Effect(
-                Effect::Tunnel(_) | Effect::Acknowledge(_) | Effect::Refresh { .. } | Effect::Answered { .. } | Effect::Meter { .. },
+                Effect::Tunnel(_)
+                | Effect::Acknowledge(_)
+                | Effect::Refresh { .. }
+                | Effect::Answered { .. }
+                | Effect::Meter { .. },
             ) => {}
             Output::Send(transmit) => sent.push(transmit),
             Output::Wait(_) => return (sent, told),

@@ -9,7 +9,7 @@ const FAR: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(192, 168, 77, 10), 500
 const SOURCE: [SocketAddrV4; 2] = [SocketAddrV4::new(FA[0], 434), SocketAddrV4::new(FA[1], 434)];
 
 /// One of many.
-fn another(n: u8) -> Subscriber {
+pub(super) fn another(n: u8) -> Subscriber {
     Subscriber {
         nai: Nai::parse(&format!("traveller-{n}@home.example")).unwrap(),
         key0: Key::new([n; 32]),
@@ -20,7 +20,7 @@ fn another(n: u8) -> Subscriber {
 }
 
 /// What one of many sends.
-fn by(n: u8, ask: Ask) -> Vec<u8> {
+pub(super) fn by(n: u8, ask: Ask) -> Vec<u8> {
     let of = another(n);
     let user = String::leak(of.nai.user().to_owned());
     Ask { user, wanted: of.home_address, spi: of.spi, ..ask }.bytes_by(&MobileHome::of(&of))
