@@ -23,7 +23,7 @@ use serde::de::DeserializeOwned;
 
 use crate::secret_file::{self, SecretError};
 pub use association::{
-    AssociationNames, AssociationPolicy, Authentication, Group, GroupTest, Mode, OwnGroup, Serves,
+    AssociationNames, AssociationPolicy, Authentication, Group, GroupFault, GroupTest, Mode, OwnGroup, Serves,
 };
 use locate::{Document, Position};
 pub use settings::{Reloadable, Reloaded, Setting, keys_without_setting, reload};

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-pub use super::own_group::{GroupTest, OwnGroup};
+pub use super::own_group::{GroupFault, GroupTest, OwnGroup};
 use super::{Check, Cipher, Setting};
 
 /// An enumeration of names in configuration files.
@@ -173,7 +173,7 @@ impl AssociationPolicy {
             None if named => check.problem(key, "\"own\" needs a table own_group with prime and generator"),
             None => {}
             Some(own) if named => {
-                own.check(&format!("{at}.own_group"), self.allow_legacy_groups, test, check)
+                own.check(&format!("{at}.own_group"), self.allow_legacy_groups, test, check);
             }
             Some(_) => {
                 let why = "it is used only if \"own\" stands in groups, where it is preferred";

@@ -11,9 +11,12 @@ use serde::Deserialize;
 
 use super::Check;
 
+/// The key of what is wrong, and what is allowed.
+pub type GroupFault = (&'static str, String);
+
 /// Tests prime and generator, with groups below 2,048 bits or without, and random numbers from a seed. It tells which of
 /// both is wrong, by its key, and what is allowed.
-pub type GroupTest = fn(&[u8], &[u8], bool, [u8; 32]) -> Result<(), (&'static str, String)>;
+pub type GroupTest = fn(&[u8], &[u8], bool, [u8; 32]) -> Result<(), GroupFault>;
 
 /// Prime and generator, both without leading zeros.
 type Numbers = (Vec<u8>, Vec<u8>);
@@ -43,7 +46,7 @@ impl OwnGroup {
     ///
     /// # Errors
     /// Which key is wrong, and what is allowed.
-    pub fn numbers(&self) -> Result<(Vec<u8>, Vec<u8>), (&'static str, String)> {
+    pub fn numbers(&self) -> Result<(Vec<u8>, Vec<u8>), GroupFault> {
         let (key, prime) = match (&self.prime, &self.prime_file) {
             (Some(digits), None) => ("prime", number(digits)),
             (None, Some(path)) => {

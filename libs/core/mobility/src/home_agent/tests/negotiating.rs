@@ -370,7 +370,7 @@ fn groups_that_do_not_serve_are_refused_and_what_stood_stands() {
     let least = |value: &[u8], length: usize| [vec![0; length - value.len()], value.to_vec()].concat();
     let (one, none) = (least(&[1], 256), vec![0; 256]);
     // Seen at once, without any work.
-    let at_once: [(&str, Vec<u8>, Vec<u8>, Vec<u8>); 15] = [
+    let at_once = [
         ("23 is safe, and tiny", vec![23], vec![5], vec![7]),
         ("2,047 bits", just_short, vec![2], two.clone()),
         ("771 bits", hex(SHORT), vec![2], least(&[4], 97)),
@@ -401,13 +401,13 @@ fn groups_that_do_not_serve_are_refused_and_what_stood_stands() {
         let group = group::UserGroup::new(&prime, &[4], false).unwrap().check(&mut rng).unwrap();
         group::Unfinished::begin(&mut rng, group, value).unwrap().finish().is_err()
     });
-    let in_the_work: [(&str, Vec<u8>, Vec<u8>, Vec<u8>, u64); 4] = [
-        ("p + 2: no safe prime, whatever the order of 2 there", near(&prime, 2), vec![2], two.clone(), 1),
-        ("a product", near(&prime, 4), vec![2], two.clone(), 1),
-        ("a generator of order 3", hex(PLAIN), hex(ORDER_3), hex(ORDER_3), 1),
-        ("a value that the generator does not make", prime.clone(), vec![4], outside.unwrap(), 1),
+    let in_the_work = [
+        ("p + 2: no safe prime, whatever the order of 2 there", near(&prime, 2), vec![2], two.clone()),
+        ("a product", near(&prime, 4), vec![2], two.clone()),
+        ("a generator of order 3", hex(PLAIN), hex(ORDER_3), hex(ORDER_3)),
+        ("a value that the generator does not make", prime.clone(), vec![4], outside.unwrap()),
     ];
-    for (why, prime, generator, value, tests) in in_the_work {
+    for (why, prime, generator, value) in in_the_work {
         let before = counted(&bench, "groups tested");
         for _ in 0..3 {
             seconds += 1;
@@ -415,7 +415,7 @@ fn groups_that_do_not_serve_are_refused_and_what_stood_stands() {
             assert_eq!(answer(&mut bench, seconds, body), REFUSED, "{why}");
             assert_eq!((bench.asked.len(), bench.tunnels.len()), (asked, tunnels), "{why}");
         }
-        assert_eq!(counted(&bench, "groups tested") - before, tests, "{why}");
+        assert_eq!(counted(&bench, "groups tested") - before, 1, "{why}");
     }
     // The node is not shut out: what serves serves.
     assert_eq!(answer(&mut bench, seconds + 1, bring_right(&prime, &[2], false)), (Code::ACCEPTED, None));
