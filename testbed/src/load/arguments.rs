@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use crypto::group::Group;
 use record::Mode;
-use sa::negotiation::Policy;
+use sa::negotiation::{Named, Policy};
 
 use super::trace;
 
@@ -132,7 +132,16 @@ fn negotiate(text: &str) -> Result<Negotiate, String> {
     };
     let group = group.map(Group::name);
     let groups: Vec<&str> = group.into_iter().collect();
-    let policy = Policy::named(&[mode.name()], &["aes-256-gcm"], &["hmac-sha-256"], &groups, 0);
+    let policy = Policy::named(&Named {
+        modes: &[mode.name()],
+        encryption: &["aes-256-gcm"],
+        authentication: &["hmac-sha-256"],
+        groups: &groups,
+        own_group: None,
+        others_groups: false,
+        legacy_groups: false,
+        lifetime: 0,
+    });
     Ok(Negotiate { text: text.to_owned(), policy: policy.ok_or("not known")?, group })
 }
 

@@ -14,6 +14,9 @@ const TOGETHER: u64 = 20_000_000;
 /// The way before a handover is judged by the packets of the last second.
 const LATELY: u64 = 1_000_000_000;
 
+/// A processor that is busy with pulling the cable holds packets up, in nanoseconds at most so long.
+const HELD_UP: u64 = 10_000_000;
+
 /// What a machine that stood still had in its queues goes on its way at once and fills others, for so many
 /// nanoseconds.
 const AFTERMATH: u64 = 100_000_000;
@@ -43,7 +46,16 @@ fn window_to(log: &Log, handover: &walk::Handover, first: Option<u64>, on_the_wa
         .filter_map(|arrival| Some(arrival.at.saturating_sub(*log.sent.get(arrival.number)?)))
         .max()
         .unwrap_or(0);
-    (down.saturating_sub(slowest.min(on_the_way)), first.unwrap_or(handover.until))
+    let behind = all_behind(log, down).map_or(0, |sent| down.saturating_sub(sent)).min(HELD_UP);
+    (down.saturating_sub(slowest.max(behind).min(on_the_way)), first.unwrap_or(handover.until))
+}
+
+/// When the first of those was sent that were all on their way as the link went down, slower than any before: no later one
+/// came by it.
+fn all_behind(log: &Log, down: u64) -> Option<u64> {
+    let came = log.arrivals.iter().filter(|arrival| arrival.at < down);
+    let next = came.map(|arrival| arrival.number + 1).max()?;
+    log.sent.get(next).copied()
 }
 
 /// From what could not pass any more when it went wrong, to the first probe that was sent and came after it was

@@ -34,7 +34,7 @@ impl Offering {
     /// `None` for a group that is not known here.
     pub(super) fn new(what: Negotiating, rng: &mut Rng) -> Option<Self> {
         let halves = match what.policy.first_method() {
-            Some(method) => (0..HALVES).map(|_| Half::new(method, rng)).collect::<Option<_>>()?,
+            Some(method) => (0..HALVES).map(|_| what.policy.half(method, rng)).collect::<Option<_>>()?,
             None => Vec::new(),
         };
         Some(Self { what, halves, next: 0 })

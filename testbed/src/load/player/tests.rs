@@ -1,5 +1,6 @@
 //! The player against a home agent that is no more than the functions of `sa`, so that it can also answer wrongly.
 
+use crypto::group::Verdicts;
 use record::Mode;
 use sa::{
     Material, answer,
@@ -191,8 +192,9 @@ impl Answer {
             panic!("something that is allowed, with a value")
         };
         let exchanged = chosen.exchange.as_ref().map(|(method, value)| {
-            let work = negotiation_begin(method, value, &mut rng).unwrap();
-            work.finish().unwrap().into_parts()
+            let policy = Policy::default();
+            let work = negotiation_begin(method, value, &policy, &Verdicts::new(1), &mut rng).unwrap();
+            work.finish().answer.unwrap().into_parts()
         });
         let value = exchanged.as_ref().map_or(&[][..], |(_, value)| value);
         let answer = match self.agrees {
