@@ -67,8 +67,8 @@ impl Path {
 
 impl HomeAgent {
     /// Takes over what may change while it runs: limits, lifetimes, the window of timestamps, the home addresses to
-    /// give, the wish to revoke, the interval of advertisements and the foreign agents. All else stays as it was at the
-    /// start.
+    /// give, the wish to revoke, the interval of advertisements, what may be negotiated and the foreign agents. All else
+    /// stays as it was at the start.
     ///
     /// What a foreign agent that is gone had relayed is not answered any more. Bindings through it stand until they
     /// end: its mobile nodes are not to blame.
@@ -92,6 +92,7 @@ impl HomeAgent {
         self.config.revocation = config.revocation;
         self.config.inform = config.inform;
         self.config.keepalive = config.keepalive;
+        self.config.negotiation = config.negotiation;
         self.config.home_addresses = config.home_addresses;
         self.addresses.give_from(&self.config);
         self.config.advertisement_interval = config.advertisement_interval;

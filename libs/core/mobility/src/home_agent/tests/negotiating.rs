@@ -338,6 +338,21 @@ fn a_group_of_a_mobile_nodes_own_is_tested_once_and_serves_by_the_operators_word
 }
 
 #[test]
+fn what_may_be_negotiated_changes_with_the_configuration() {
+    let body = bring_right(&hex(SAFE), &[2], false);
+    let mut bench = bench();
+    let mut seconds = 0;
+    for takes in [false, true, false] {
+        let mut config = config();
+        config.negotiation.mobile_nodes.others_groups = takes;
+        bench.input(Input::Request(Request::Configure(Box::new(config))));
+        seconds += 1;
+        let told = answer(&mut bench, seconds, body.clone());
+        assert_eq!(told.0 == Code::ACCEPTED, takes, "{told:?}");
+    }
+}
+
+#[test]
 fn neither_a_group_of_the_home_agents_own_is_tested_nor_one_that_is_known() {
     let prime = hex(SAFE);
     let mut rng = Rng::from_seed([1; 32]);
