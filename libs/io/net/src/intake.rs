@@ -79,7 +79,7 @@ struct State {
 
 impl State {
     fn pop(&mut self) -> Option<Received> {
-        let turn = self.since + 1 >= STRANGERS_TURN;
+        let turn = self.since.saturating_add(1) >= STRANGERS_TURN;
         let first = if turn { self.of_strangers.pop() } else { None };
         if let Some(stranger) = first {
             self.since = 0;
@@ -227,6 +227,19 @@ mod tests {
         assert!(*known.last().unwrap() < 64 * 4 / 3 + 4, "one of four is a stranger's: {known:?}");
         let order: Vec<_> = known.iter().map(|n| taken[*n].payload[3]).collect();
         assert!(order.is_sorted(), "of one sender in order");
+    }
+
+    #[test]
+    fn strangers_have_their_turn_however_many_of_known_senders_came_alone() {
+        let (sender, mut receiver) = intake(1000);
+        receiver.prefer([Ipv4Addr::from_bits(1)]);
+        (0..600).for_each(|n| assert!(sender.send(from(1, n))));
+        for _ in 0..500 {
+            assert!(receiver.try_recv().is_some());
+        }
+        (0..10).for_each(|n| assert!(sender.send(from(1000 + n, n))));
+        let taken: Vec<_> = std::iter::from_fn(|| receiver.try_recv()).take(40).collect();
+        assert_eq!(taken.iter().filter(|one| one.source.ip().to_bits() >= 1000).count(), 10);
     }
 
     #[tokio::test]
