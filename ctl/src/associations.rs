@@ -179,7 +179,7 @@ async fn renewed(client: &mut Client, spi: u32, json: bool) -> Result<(), Failur
             show::algorithms(new)
         )),
         None => {
-            agents::done(json, &format!("The registration of {spi} was renewed, with all its associations."))
+            agents::done(json, &format!("The registration of {spi} was renewed, with all its associations."));
         }
     }
     Ok(())

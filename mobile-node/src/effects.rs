@@ -103,7 +103,7 @@ impl Shell<MobileNode> for World {
                 Some(datagram) = self.datagrams.recv() => return Ok(Event::Udp(datagram)),
                 Some(received) = received(self.now.revocations.as_ref()) => return Ok(Event::Udp(received)),
                 preferences = self.reloads.next(Config::preferences) => {
-                    return Ok(Event::Request(Request::Configure(preferences)));
+                    return Ok(Event::Request(Request::Configure(Box::new(preferences))));
                 }
                 Some(asked) = self.asked.recv() => return Ok(Event::Request(self.operator(asked))),
             }

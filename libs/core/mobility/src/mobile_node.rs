@@ -199,7 +199,7 @@ pub enum Request {
         reason: String,
     },
     /// Its owner wishes something else; the registration that stands is left alone.
-    Configure(Preferences),
+    Configure(Box<Preferences>),
     /// Give the binding up; answered by [`Effect::Deregistered`].
     Deregister,
     /// Renew the registration whose association receives under this index; answered by [`Effect::Renewed`].

@@ -56,7 +56,7 @@ impl MobileNode {
                 {
                     a.talk = None;
                 }
-                self.config.prefer(preferences);
+                self.config.prefer(*preferences);
             }
             Request::Deregister => self.deregister(now),
             Request::Renew(index) => self.renew(index, now),

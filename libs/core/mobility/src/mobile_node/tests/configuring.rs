@@ -17,7 +17,7 @@ const WISHES: Preferences = Preferences {
 fn the_registration_stands_and_the_next_asks_for_what_is_wished_now() {
     let mut world = World::registered_through(&fa_a());
     let (routes, asked) = (world.routes.len(), world.asked.len());
-    world.request(Request::Configure(WISHES));
+    world.request(Request::Configure(Box::new(WISHES)));
     assert_eq!((world.routes.len(), world.asked.len()), (routes, asked), "nothing was touched");
     assert_eq!(world.state(), State::Registered);
     // Another agent is heard, and the one in use is not any more.
@@ -34,7 +34,7 @@ fn a_request_that_waits_is_answered_by_what_it_asked_for() {
     let mut world = World::new();
     world.link_up();
     world.hear(&fa_a());
-    world.request(Request::Configure(WISHES));
+    world.request(Request::Configure(Box::new(WISHES)));
     world.accept(Some(&fa_a()));
     assert_eq!(world.state(), State::Registered);
     assert_eq!(world.routes.len(), 1);
