@@ -7,7 +7,7 @@ use mobility::revocation::Revoker;
 use record::{Association, AssociationKind, Suite};
 use sa::End;
 use wire::mip::{
-    Spi,
+    Spi, notice,
     ours::DOCUMENTATION_VENDOR,
     revocation::{Acknowledgement, Message, Revocation},
 };
@@ -43,8 +43,23 @@ fn key2(end: End) -> Association {
 }
 
 fn seed(name: &str) -> Vec<u8> {
-    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus/revocation");
+    seed_of("revocation", name)
+}
+
+fn seed_of(target: &str, name: &str) -> Vec<u8> {
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(target);
     fs::read(corpus.join(name)).expect("a seed")
+}
+
+#[test]
+fn a_notice_is_believed_by_the_foreign_agent_alone() {
+    let bytes = seed_of("notice", "renew");
+    let message = notice::Message::parse(&bytes).expect("a notice");
+    assert_eq!(message.notice.vendor, DOCUMENTATION_VENDOR);
+    assert_eq!(message.notice.home_agent, Ipv4Addr::new(10, 11, 1, 2));
+    assert_eq!(message.notice.care_of, Ipv4Addr::new(10, 51, 1, 2));
+    assert!(mobility::notice::verifies(&key2(End::First), End::First, &message));
+    assert!(!mobility::notice::verifies(&key2(End::Second), End::Second, &message));
 }
 
 #[test]
