@@ -29,8 +29,8 @@ const AT_A_TIME: usize = 64;
 pub(crate) enum Command {
     /// All of them, a line each.
     #[command(after_help = "\
-STATE is \"in use\"; \"new\" until something came under it, when the one before still sends; or \"retiring\"
-once a newer one is in use: it only receives, for ten seconds.
+STATE is \"in use\"; \"new\" until something came under it, when the one before still sends; or
+\"retiring\" once a newer one is in use: it only receives, for ten seconds.
 
 Examples:
   sojourn sa list --socket /run/ha.sock
@@ -42,11 +42,11 @@ Examples:
     Show(Which),
     /// Makes new ones in their place before their time; not a packet is lost.
     #[command(after_help = "\
-All associations of a registration are renewed together, by a registration of the mobile node: a home
-agent or foreign agent tells it to register, under an association with it. Algorithms, lifetimes and
-ways to make keys are negotiated anew, so what was changed in [negotiation] and read again by
-`reload` counts from then on. Done when the new associations stand; if nobody renewed, the old ones
-stand as before, and the exit code is 1.
+All associations of a registration are renewed together, by a registration of the mobile node: a
+home agent or foreign agent tells it to register, under an association with it. Algorithms,
+lifetimes and ways to make keys are negotiated anew, so what was changed in [negotiation] and read
+again by `reload` counts from then on. Done when the new associations stand; if nobody renewed,
+the old ones stand as before, and the exit code is 1.
 
 Examples:
   sojourn sa renew 2764505361 --socket /run/fa.sock
@@ -54,10 +54,10 @@ Examples:
     Renew(Renew),
     /// Ends a registration with all its associations, at everybody who holds one.
     #[command(after_help = "\
-An association does not end alone: the registration that it belongs to ends, durably, and with it the
-other associations of that registration. The other agent is told until it acknowledges, the mobile
-node as configured; a mobile node's own agent deregisters. The mobile node may register again at once:
-to keep it away for good use `sojourn kdc revoke`.
+An association does not end alone: the registration that it belongs to ends, durably, and with it
+the other associations of that registration. The other agent is told until it acknowledges, the
+mobile node as configured; at a mobile node it is a deregistration. The mobile node may register
+again at once: to keep it away for good use `sojourn kdc revoke`.
 
 Example:
   sojourn sa delete 2764505361 --socket /run/ha.sock")]

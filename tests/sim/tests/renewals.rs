@@ -228,3 +228,24 @@ fn a_thousand_wishes_are_one_renewal() {
     assert!(notices(&scene).len() <= 4, "{}", notices(&scene).len());
     assert_stands(&scene);
 }
+
+#[test]
+fn one_renewal_right_after_another_is_as_quick() {
+    for (place, renewers) in EVERYWHERE {
+        for renewer in renewers {
+            let mut scene = registered(place);
+            for renewals in 1..5 {
+                scene.act(Action::Renew(0, *renewer));
+                let mut steps = 0;
+                while scene.registrations(0) == renewals {
+                    scene.pass(Duration::from_millis(50));
+                    steps += 1;
+                    assert!(steps < 40, "{place:?} {renewer:?}: number {renewals} not within two seconds");
+                }
+                scene.pass(Duration::from_millis(50));
+                assert_eq!(scene.answers(), [Ok(())], "{place:?} {renewer:?}");
+            }
+            assert_stands(&scene);
+        }
+    }
+}

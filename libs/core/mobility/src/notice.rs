@@ -14,7 +14,7 @@ use wire::{
     },
 };
 
-use crate::{Ticket, changeover};
+use crate::Ticket;
 
 /// Bytes of an authenticator.
 const AUTHENTICATOR: u8 = 32;
@@ -54,16 +54,13 @@ pub fn verifies(key: &Association, end: End, message: &Message<'_>) -> bool {
         && authenticator.verify(message.covered(), claim.authenticator)
 }
 
-/// The association to tell under for the `sent`th time. Nobody knows which of several the other end holds while the newest
-/// is not confirmed, so they take turns.
+/// The association to tell under for the `sent`th time: the newest, which the other end holds unless its last reply was lost;
+/// every other time another one that stands.
 pub(crate) fn turn(associations: &[Association], kind: AssociationKind, sent: u8) -> Option<&Association> {
-    let first = changeover::sending(associations, kind)?;
-    let standing = associations.iter().rev().filter(|a| a.kind == kind && a.retires.is_none());
-    let others: Vec<_> = standing.filter(|a| a.inbound != first.inbound).collect();
-    match (sent % 2, others.len()) {
-        (0, _) | (_, 0) => Some(first),
-        (_, count) => others.get(usize::from(sent / 2) % count).copied(),
-    }
+    let standing = || associations.iter().rev().filter(|a| a.kind == kind && a.retires.is_none());
+    let others = standing().count().saturating_sub(1);
+    let place = if sent % 2 == 0 || others == 0 { 0 } else { 1 + usize::from(sent / 2) % others };
+    standing().nth(place)
 }
 
 /// One registration that is to be renewed.
@@ -224,7 +221,7 @@ mod tests {
         let both = [old.duplicate(), newer.duplicate()];
         let turns: Vec<_> =
             (0..4).filter_map(|n| turn(&both, AssociationKind::Key2, n)).map(|a| a.inbound.0).collect();
-        assert_eq!(turns, [1000, 1001, 1000, 1001]);
+        assert_eq!(turns, [1001, 1000, 1001, 1000]);
         old.retires = Some(9);
         newer.confirmed = true;
         let both = [old, newer];
