@@ -59,7 +59,7 @@ pub fn verifies(key: &Association, end: End, message: &Message<'_>) -> bool {
 pub(crate) fn turn(associations: &[Association], kind: AssociationKind, sent: u8) -> Option<&Association> {
     let standing = || associations.iter().rev().filter(|a| a.kind == kind && a.retires.is_none());
     let others = standing().count().saturating_sub(1);
-    let place = if sent % 2 == 0 || others == 0 { 0 } else { 1 + usize::from(sent / 2) % others };
+    let place = if sent.is_multiple_of(2) || others == 0 { 0 } else { 1 + usize::from(sent / 2) % others };
     standing().nth(place)
 }
 
