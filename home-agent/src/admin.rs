@@ -1,6 +1,6 @@
 //! What the operator sees of a home agent.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use ::admin::{AgentSnapshot, shown};
 use mobility::home_agent::HomeAgent;
@@ -9,13 +9,14 @@ use proto::agent::{Binding, Role, StatusReply};
 use record::Tunnel;
 use sansio::{Instant, Now};
 use tokio::sync::watch;
+use wire::mip::Spi;
 
 use crate::counters::{self, Rows};
 
 /// Snapshots of many bindings follow each other at least at this distance, and at so many times what the last one took
 /// to make: making one copies every row. What is held back goes out with a later advertisement.
 const SPACING: Duration = Duration::from_millis(200);
-const SHARE: u32 = 100;
+const SHARE: u32 = 400;
 /// Up to so many bindings every change is published at once.
 const FEW: usize = 64;
 
@@ -28,6 +29,8 @@ pub(crate) struct Publisher {
     /// What the last one took to make.
     took: Duration,
     rows: Rows,
+    /// Names of keys by both indices and the time they were made, of the last snapshot and some before.
+    names: HashMap<(Spi, Spi, u64), [u8; 8]>,
 }
 
 impl Publisher {
@@ -36,7 +39,15 @@ impl Publisher {
         kdc: watch::Receiver<String>,
         started: Instant,
     ) -> Self {
-        Self { snapshots, kdc, started, last: None, took: Duration::ZERO, rows: Rows::default() }
+        Self {
+            snapshots,
+            kdc,
+            started,
+            last: None,
+            took: Duration::ZERO,
+            rows: Rows::default(),
+            names: HashMap::new(),
+        }
     }
 
     /// True if something has changed that was not published.
@@ -63,7 +74,16 @@ impl Publisher {
         let mut snapshot = AgentSnapshot::new(status);
         snapshot.bindings = core.bindings().map(|b| binding(core, b, now)).collect();
         let associations = core.bindings().flat_map(|b| b.associations.iter().map(|a| (a, b.home_address)));
-        snapshot.associations = associations.map(|(a, of)| shown::Association::of(a, of, now.unix)).collect();
+        let names = &mut self.names;
+        let rows = associations.map(|(a, of)| {
+            let name = names.entry((a.inbound, a.outbound, a.made)).or_insert_with(|| a.key.fingerprint().0);
+            shown::Association::named(a, of, now.unix, *name)
+        });
+        snapshot.associations = rows.collect();
+        // Those of keys that are gone go all at once.
+        if self.names.len() > 2 * snapshot.associations.len() + FEW {
+            self.names.clear();
+        }
         snapshot.counters = Some(counters::in_all(core, now));
         snapshot.peers = self.rows.of(core, now);
         snapshot.answer_time = core.registrations(now).keys_sum;
