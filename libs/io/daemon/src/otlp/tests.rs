@@ -134,8 +134,8 @@ fn four_daemons_meet_in_one_trace_and_tell_nobodys_name() {
 
 #[test]
 fn a_collector_that_is_away_holds_nothing_up_and_gets_what_comes_later() {
-    // A port that was free a moment ago.
-    let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    // A port that was free a moment ago, at an address where no other test takes it meanwhile.
+    let address = std::net::TcpListener::bind("127.0.0.2:0").unwrap().local_addr().unwrap();
     let away = Collector::try_from(format!("http://{address}")).unwrap();
     let spans = Spans::default();
     tracing::subscriber::with_default(log(&spans), || {
