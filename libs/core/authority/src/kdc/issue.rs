@@ -262,11 +262,12 @@ type IssueName = ([u8; 16], Arc<str>);
 /// Issues of the last minute with their answers, by the asker's number. The keys in them are wiped when they go.
 #[derive(Default)]
 pub(super) struct Remembered {
-    issues: BTreeMap<IssueName, Remembrance>,
+    /// Boxed, as a map moves its entries about: tens of thousands come and go in this one every second.
+    issues: BTreeMap<IssueName, Box<Remembrance>>,
     ends: VecDeque<(Instant, IssueName)>,
     /// Those that a start found; their minute begins with the first input.
     found: Vec<IssueName>,
-    uncommitted: Vec<(IssueName, Option<Remembrance>)>,
+    uncommitted: Vec<(IssueName, Option<Box<Remembrance>>)>,
 }
 
 struct Remembrance {
@@ -284,7 +285,8 @@ impl Remembered {
         for grant in grants.into_iter().skip(more) {
             let name = (grant.request, Arc::clone(&grant.home_agent));
             remembered.found.push(name.clone());
-            remembered.issues.insert(name, Remembrance { until: Instant::default(), grant, keys: None });
+            let remembrance = Remembrance { until: Instant::default(), grant, keys: None };
+            remembered.issues.insert(name, Box::new(remembrance));
         }
         remembered
     }
@@ -301,13 +303,14 @@ impl Remembered {
         {
             self.issues.remove(&oldest);
         }
-        let before = self.issues.insert(name.clone(), Remembrance { until, grant, keys: Some(keys) });
+        let remembrance = Box::new(Remembrance { until, grant, keys: Some(keys) });
+        let before = self.issues.insert(name.clone(), remembrance);
         self.ends.push_back((until, name.clone()));
         self.uncommitted.push((name, before));
     }
 
     fn of(&self, name: &IssueName) -> Option<&Remembrance> {
-        self.issues.get(name)
+        self.issues.get(name).map(Box::as_ref)
     }
 
     /// A subscriber's keys are not given again.

@@ -119,7 +119,8 @@ async fn many_lists_share_a_flush_and_too_many_are_refused() {
     assert!((8192..=8704).contains(&done), "{done}");
     let transactions = store.transactions() - before;
     assert!((16..100).contains(&transactions), "{transactions}");
-    assert_eq!(store.load().await.unwrap().last_audit, done);
+    // Which ones were refused depends on when the writer took its batch.
+    assert_eq!(store.audit(0, 9000).await.unwrap().len(), done);
 }
 
 #[tokio::test]
