@@ -1,8 +1,9 @@
 //! Reading the configuration again while the daemon runs: on SIGHUP, or when an operator asks.
 //!
 //! All or nothing: a file with a fault in it changes nothing, and says what is wrong where it was asked and in the log.
+//! It is read and checked beside the event loop: a prime in it may take seconds.
 
-use std::{marker::PhantomData, path::PathBuf};
+use std::{fmt, path::PathBuf, pin::Pin};
 
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
@@ -10,7 +11,7 @@ use tokio::{
 };
 
 use crate::{
-    Args,
+    Args, beside,
     config::{Reloadable, Reloaded, Setting, reload},
     log::{self, Level},
 };
@@ -24,7 +25,6 @@ pub type Asking = oneshot::Sender<Answer>;
 const WAITING: usize = 4;
 
 /// The configuration file of a daemon that runs.
-#[derive(Debug)]
 pub struct Reloads<C> {
     path: PathBuf,
     running: Vec<Setting>,
@@ -34,8 +34,14 @@ pub struct Reloads<C> {
     hangups: Option<mpsc::Receiver<()>>,
     asks: mpsc::Sender<Asking>,
     asked: mpsc::Receiver<Asking>,
+    reading: Option<Reading<C>>,
     taken: Option<Taken>,
-    of: PhantomData<fn() -> C>,
+}
+
+/// A file that is being read and checked.
+struct Reading<C> {
+    read: Pin<Box<dyn Future<Output = Result<Reloaded<C>, String>>>>,
+    asking: Option<Asking>,
 }
 
 /// A configuration that is being put to use.
@@ -45,6 +51,12 @@ struct Taken {
     changes: Vec<String>,
     log: String,
     asking: Option<Asking>,
+}
+
+impl<C> fmt::Debug for Reloads<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reloads").field("path", &self.path).finish_non_exhaustive()
+    }
 }
 
 impl<C: Reloadable> Reloads<C> {
@@ -59,8 +71,8 @@ impl<C: Reloadable> Reloads<C> {
             hangups: None,
             asks,
             asked,
+            reading: None,
             taken: None,
-            of: PhantomData,
         }
     }
 
@@ -73,9 +85,21 @@ impl<C: Reloadable> Reloads<C> {
     /// Waits for the next good configuration, made ready for use by `prepare`; nothing of a bad one is taken. May be
     /// dropped and called again at any time. Once all is in use call [`applied`](Self::applied).
     pub async fn next<T>(&mut self, prepare: impl Fn(&C) -> anyhow::Result<T>) -> T {
+        // What came before is put to use first, and its asker answered.
+        if self.taken.is_some() {
+            std::future::pending::<()>().await;
+        }
         loop {
-            let asking = self.asked().await;
-            match self.read(&prepare) {
+            if self.reading.is_none() {
+                let asking = self.asked().await;
+                self.reading = Some(Reading { read: Box::pin(self.read()), asking });
+            }
+            let read = match &mut self.reading {
+                Some(reading) => reading.read.as_mut().await,
+                None => continue,
+            };
+            let asking = self.reading.take().and_then(|reading| reading.asking);
+            match read.and_then(|reloaded| self.ready(reloaded, &prepare)) {
                 Ok((ready, taken)) => {
                     self.taken = Some(Taken { asking, ..taken });
                     return ready;
@@ -102,9 +126,16 @@ impl<C: Reloadable> Reloads<C> {
         answer(asking, Ok(changes));
     }
 
-    fn read<T>(&self, prepare: impl Fn(&C) -> anyhow::Result<T>) -> Result<(T, Taken), String> {
-        let Reloaded { config, settings, changes } =
-            reload::<C>(&self.path, &self.running).map_err(|error| error.to_string())?;
+    fn read(&self) -> impl Future<Output = Result<Reloaded<C>, String>> + use<C> {
+        let (path, running) = (self.path.clone(), self.running.clone());
+        beside::one_by_one(move || reload::<C>(&path, &running).map_err(|error| error.to_string()))
+    }
+
+    fn ready<T>(
+        &self,
+        Reloaded { config, settings, changes }: Reloaded<C>,
+        prepare: impl Fn(&C) -> anyhow::Result<T>,
+    ) -> Result<(T, Taken), String> {
         let ready = prepare(&config).map_err(|error| format!("{error:#}"))?;
         let log = log::wanted(self.log.as_deref(), config.log()).to_owned();
         Ok((ready, Taken { settings, changes, log, asking: None }))
@@ -152,7 +183,13 @@ fn answer(asking: Option<Asking>, answer: Answer) {
 
 #[cfg(test)]
 mod tests {
-    use std::{fs, path::Path};
+    use std::{
+        fs,
+        path::Path,
+        pin::pin,
+        sync::Mutex,
+        task::{Context, Poll, Waker},
+    };
 
     use nix::{
         sys::signal::{Signal, kill},
@@ -231,15 +268,86 @@ mod tests {
         assert_eq!(answered.await.unwrap().unwrap(), ["limit: 1 -> 2"]);
     }
 
+    fn polled<T>(future: impl Future<Output = T>) -> Poll<T> {
+        pin!(future).poll(&mut Context::from_waker(Waker::noop()))
+    }
+
+    #[tokio::test]
+    async fn two_who_ask_at_once_are_both_answered() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut reloads, path) = running(folder.path());
+        let (_no_signal, hangups) = mpsc::channel(1);
+        reloads.hangups = Some(hangups);
+        fs::write(path, "limit = 2").unwrap();
+        let ((first, one), (second, other)) = (oneshot::channel(), oneshot::channel());
+        for asking in [first, second] {
+            reloads.asks().send(asking).await.unwrap();
+        }
+        assert_eq!(reloads.next(limit).await, 2);
+        assert!(polled(reloads.next(limit)).is_pending(), "the first is not in use yet");
+        reloads.applied();
+        assert_eq!(reloads.next(limit).await, 2);
+        reloads.applied();
+        assert_eq!(one.await.unwrap().unwrap(), ["limit: 1 -> 2"]);
+        assert_eq!(other.await.unwrap().unwrap(), [] as [&str; 0]);
+    }
+
+    /// Held as long as the check of a [`Slow`] shall take.
+    static CHECKED: Mutex<()> = Mutex::new(());
+
+    #[derive(Debug, serde::Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Slow {}
+
+    impl Config for Slow {
+        fn paths(&mut self) -> Vec<&mut PathBuf> {
+            Vec::new()
+        }
+
+        fn validate(&self, _: &mut Check) {
+            drop(CHECKED.lock());
+        }
+    }
+
+    impl Reloadable for Slow {
+        fn settings(&self) -> Vec<Setting> {
+            Vec::new()
+        }
+
+        fn log(&self) -> Option<&str> {
+            None
+        }
+    }
+
+    #[tokio::test]
+    async fn a_check_that_takes_long_holds_nothing_up_and_outlives_who_waits_for_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.toml");
+        fs::write(&path, "").unwrap();
+        let args = Args { config: path, check: false, log: None };
+        let mut reloads = Reloads::<Slow>::new(&args, &Slow {}, Level::deaf());
+        let (_no_signal, hangups) = mpsc::channel(1);
+        reloads.hangups = Some(hangups);
+        let (asking, answered) = oneshot::channel();
+        reloads.asks().send(asking).await.unwrap();
+        let checking = CHECKED.lock().unwrap();
+        for _ in 0..3 {
+            assert!(polled(reloads.next(|_| Ok(()))).is_pending());
+        }
+        drop(checking);
+        reloads.next(|_| Ok(())).await;
+        reloads.applied();
+        assert_eq!(answered.await.unwrap().unwrap(), [] as [&str; 0]);
+    }
+
     #[tokio::test]
     async fn a_signal_asks_too() {
         let folder = tempfile::tempdir().unwrap();
         let (mut reloads, path) = running(folder.path());
         fs::write(path, "limit = 3").unwrap();
-        let mut next = std::pin::pin!(reloads.next(limit));
+        let mut next = pin!(reloads.next(limit));
         // The first poll puts the handler in place, so that the signal cannot end the test itself.
-        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
-        assert!(next.as_mut().poll(&mut context).is_pending());
+        assert!(polled(next.as_mut()).is_pending());
         kill(Pid::this(), Signal::SIGHUP).unwrap();
         assert_eq!(next.await, 3);
     }

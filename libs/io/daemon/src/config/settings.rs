@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt::Display, fs, path::Path};
 use super::{Collector, Config, ConfigError, Fault, locate::Document, parse};
 
 /// A configuration that can be compared with the one in use.
-pub trait Reloadable: Config {
+pub trait Reloadable: Config + Send + 'static {
     /// Every key with its value, defaults too. What stands in a list of tables is one setting.
     fn settings(&self) -> Vec<Setting>;
 
