@@ -22,6 +22,7 @@ mod overlap;
 mod read;
 mod realm;
 mod refusal;
+mod remembered;
 mod revoke;
 mod rotate;
 
@@ -45,8 +46,8 @@ pub use ledger::epoch_after;
 pub use refusal::{Class, Refusal};
 
 use audit::EntryLimit;
-use issue::Remembered;
 use ledger::Ledger;
+use remembered::Remembered;
 
 /// Changes in one commit: enough for a burst, small enough to be quick.
 const COMMIT_CHANGES: usize = 512;

@@ -6,27 +6,17 @@
 //! new keys under the same grant: the ones before reached nobody who would still use them. After the minute nobody waits
 //! for the answer, and the number is like a new one.
 
-use std::{
-    collections::{BTreeMap, VecDeque},
-    fmt,
-    net::Ipv4Addr,
-    sync::Arc,
-    time::Duration,
-};
+use std::{fmt, net::Ipv4Addr, sync::Arc};
 
 use crypto::{Key, kdf};
 use record::{AssociationKind, Grant, GrantKey, Nai, SubscriberState};
-use sansio::{Instant, Now};
+use sansio::Now;
 use wire::mip::Spi;
 
 use super::{
     Answer, Caller, Event, EventKind, Issue, Issued, Kdc, Pair, Refusal, check, event::Detail, read::serves,
+    remembered::Remembrance,
 };
-
-/// How long an answer can be had again.
-const REMEMBERED: Duration = Duration::from_secs(60);
-/// At most so many answers; with more, the oldest go first.
-const REMEMBERED_MOST: usize = 65_536;
 
 /// An issue whose every part was checked.
 struct Checked {
@@ -142,7 +132,7 @@ impl Kdc {
                 AssociationKind::Key3 => issued.key3 = Some(key),
             }
         }
-        self.remembered.add(name, grant, issued.duplicate(), now.mono + REMEMBERED);
+        self.remembered.add(name, grant, issued.duplicate(), now.mono);
         Ok(issued)
     }
 }
@@ -253,106 +243,5 @@ impl fmt::Display for Way {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let agent = self.foreign_agent.as_deref().unwrap_or("no foreign agent");
         write!(f, "through {agent} at {} for {} s", self.care_of, self.lifetime)
-    }
-}
-
-/// Names one issue: the asker's own number for it, and who asked.
-type IssueName = ([u8; 16], Arc<str>);
-
-/// Issues of the last minute with their answers, by the asker's number. The keys in them are wiped when they go.
-#[derive(Default)]
-pub(super) struct Remembered {
-    /// Boxed, as a map moves its entries about: tens of thousands come and go in this one every second.
-    issues: BTreeMap<IssueName, Box<Remembrance>>,
-    ends: VecDeque<(Instant, IssueName)>,
-    /// Those that a start found; their minute begins with the first input.
-    found: Vec<IssueName>,
-    uncommitted: Vec<(IssueName, Option<Box<Remembrance>>)>,
-}
-
-struct Remembrance {
-    until: Instant,
-    grant: Grant,
-    /// `None` after a start, and once something of the subscriber was revoked.
-    keys: Option<Issued>,
-}
-
-impl Remembered {
-    /// Those that were issued lately, in order of number.
-    pub(super) fn new(grants: Vec<Grant>) -> Self {
-        let mut remembered = Self::default();
-        let more = grants.len().saturating_sub(REMEMBERED_MOST);
-        for grant in grants.into_iter().skip(more) {
-            let name = (grant.request, Arc::clone(&grant.home_agent));
-            remembered.found.push(name.clone());
-            let remembrance = Remembrance { until: Instant::default(), grant, keys: None };
-            remembered.issues.insert(name, Box::new(remembrance));
-        }
-        remembered
-    }
-
-    /// How much of them is in memory.
-    #[cfg(test)]
-    pub(super) fn entries(&self) -> usize {
-        self.issues.len() + self.ends.len() + self.found.len() + self.uncommitted.len()
-    }
-
-    fn add(&mut self, name: IssueName, grant: Grant, keys: Issued, until: Instant) {
-        if self.ends.len() >= REMEMBERED_MOST
-            && let Some((_, oldest)) = self.ends.pop_front()
-        {
-            self.issues.remove(&oldest);
-        }
-        let remembrance = Box::new(Remembrance { until, grant, keys: Some(keys) });
-        let before = self.issues.insert(name.clone(), remembrance);
-        self.ends.push_back((until, name.clone()));
-        self.uncommitted.push((name, before));
-    }
-
-    fn of(&self, name: &IssueName) -> Option<&Remembrance> {
-        self.issues.get(name).map(Box::as_ref)
-    }
-
-    /// A subscriber's keys are not given again.
-    pub(super) fn drop_of(&mut self, nai: &Nai) {
-        for issue in self.issues.values_mut().filter(|issue| issue.grant.nai == *nai) {
-            issue.keys = None;
-        }
-    }
-
-    /// What was added is durable.
-    pub(super) fn keep(&mut self) {
-        self.uncommitted.clear();
-    }
-
-    /// What was added is not durable: it is forgotten.
-    pub(super) fn put_back(&mut self) {
-        for (name, before) in std::mem::take(&mut self.uncommitted).into_iter().rev() {
-            match before {
-                Some(before) => drop(self.issues.insert(name, before)),
-                None => drop(self.issues.remove(&name)),
-            }
-        }
-    }
-
-    /// Forgets what is over at `now`.
-    pub(super) fn forget(&mut self, now: Instant) {
-        for name in std::mem::take(&mut self.found) {
-            if let Some(issue) = self.issues.get_mut(&name) {
-                issue.until = now + REMEMBERED;
-                self.ends.push_back((issue.until, name));
-            }
-        }
-        while let Some((_, name)) = self.ends.pop_front_if(|(until, _)| *until <= now) {
-            // It may have been issued again since.
-            if self.issues.get(&name).is_some_and(|issue| issue.until <= now) {
-                self.issues.remove(&name);
-            }
-        }
-    }
-
-    /// When the next is over.
-    pub(super) fn deadline(&self) -> Option<Instant> {
-        self.ends.front().map(|(until, _)| *until)
     }
 }
