@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use ::admin::{AgentSnapshot, shown};
+use ::admin::{AgentSnapshot, Look, shown};
 use mobility::home_agent::HomeAgent;
 use net::{clock::Clock, tunnel::Tunnel as Tunnels};
 use proto::agent::{Binding, Role, StatusReply};
@@ -14,9 +14,11 @@ use wire::mip::Spi;
 use crate::counters::{self, Rows};
 
 /// Snapshots of many bindings follow each other at least at this distance, and at so many times what the last one took
-/// to make: making one copies every row. What is held back goes out with a later advertisement.
+/// to make: making one copies every row. What is held back goes out with a later advertisement, or once somebody looks.
 const SPACING: Duration = Duration::from_millis(200);
 const SHARE: u32 = 400;
+/// The same while somebody looks: who asks again and again must not take all of a processor.
+const SHARE_LOOKED_AT: u32 = 10;
 /// Up to so many bindings every change is published at once.
 const FEW: usize = 64;
 
@@ -31,6 +33,8 @@ pub(crate) struct Publisher {
     rows: Rows,
     /// Names of keys by both indices and the time they were made, of the last snapshot and some before.
     names: HashMap<(Spi, Spi, u64), [u8; 8]>,
+    /// Who waits for a snapshot.
+    looking: Vec<Look>,
 }
 
 impl Publisher {
@@ -47,7 +51,13 @@ impl Publisher {
             took: Duration::ZERO,
             rows: Rows::default(),
             names: HashMap::new(),
+            looking: Vec::new(),
         }
+    }
+
+    /// Somebody looks: he is told once what there is to see was published.
+    pub(crate) fn look(&mut self, look: Look) {
+        self.looking.push(look);
     }
 
     /// True if something has changed that was not published.
@@ -58,11 +68,22 @@ impl Publisher {
 
     /// Publishes what has changed, unless a large snapshot was published just now.
     pub(crate) fn publish(&mut self, core: &HomeAgent, tunnel: &Tunnels, clock: Clock) {
+        self.publish_changes(core, tunnel, clock);
+        for look in self.looking.drain(..) {
+            // He may have gone away meanwhile.
+            let _ = look.send(());
+        }
+    }
+
+    fn publish_changes(&mut self, core: &HomeAgent, tunnel: &Tunnels, clock: Clock) {
         if !self.stale(core) {
             return;
         }
         let now = clock.now();
-        let spacing = SPACING.max(self.took * SHARE);
+        let spacing = match self.looking.is_empty() {
+            true => SPACING.max(self.took * SHARE),
+            false => self.took * SHARE_LOOKED_AT,
+        };
         let soon = self.last.is_some_and(|(_, at)| now.mono.saturating_since(at) < spacing);
         if soon && core.bindings_held() > FEW {
             return;

@@ -7,7 +7,7 @@ use std::{
     pin::Pin,
 };
 
-use ::admin::{AgentRequest, EventLog};
+use ::admin::{AgentRequest, EventLog, Look};
 use daemon::{beside, reload::Reloads};
 use forward::{Broadcasts, Entry, Peer, Table};
 use futures_util::{
@@ -59,6 +59,7 @@ pub(crate) struct World {
     pub(crate) crossings: tunnel::Crossings,
     pub(crate) acknowledge: mpsc::UnboundedSender<u64>,
     pub(crate) asked: mpsc::Receiver<AgentRequest>,
+    pub(crate) looks: mpsc::Receiver<Look>,
     /// Operators that wait for an answer.
     pub(crate) waiting: BTreeMap<Ticket, oneshot::Sender<Result<(), String>>>,
     pub(crate) last_asked: Ticket,
@@ -90,6 +91,10 @@ impl Shell<HomeAgent> for World {
             biased;
             () = &mut self.stop => Ok(Event::Stop),
             Some(asked) = self.asked.recv() => Ok(Event::Request(self.operator(asked))),
+            Some(look) = self.looks.recv() => {
+                self.publisher.look(look);
+                Ok(Event::Look)
+            }
             Some((home_address, crossed)) = self.crossings.recv() => {
                 let served = match crossed {
                     tunnel::Crossed::Most => Served::Enough,

@@ -72,6 +72,7 @@ async fn serve(config: Config, reloads: Reloads<Config>) -> anyhow::Result<()> {
     let (kdc_state, kdc_watched) = watch::channel("connecting".to_owned());
     let (to_core, requests) = mpsc::channel(64);
     let (operators, asked) = mpsc::channel(4);
+    let (looks_to, looks) = mpsc::channel(4);
     let (acknowledge, acknowledged) = mpsc::unbounded_channel();
     let kdc = Kdc::new(&config.kdc)?;
     let socket = Socket::bind(&config.admin.socket)?;
@@ -110,8 +111,10 @@ async fn serve(config: Config, reloads: Reloads<Config>) -> anyhow::Result<()> {
     let mut publisher = Publisher::new(snapshots, kdc_watched, started.mono);
     publisher.publish(&core, &tunnel, clock);
     watch_port.show(watched::seen(newest_snapshot.clone(), store.figures(), tunnel.watch_counters()));
-    let agent =
-        Agent::new(newest_snapshot, events.clone()).with_requests(operators).with_reloads(reloads.asks());
+    let agent = Agent::new(newest_snapshot, events.clone())
+        .with_requests(operators)
+        .with_reloads(reloads.asks())
+        .with_looks(looks_to);
     tokio::spawn(socket.serve(agent.routes()));
     tokio::spawn(kdc.clone().follow(cursor, to_core, acknowledged, kdc_state));
     let mut world = World {
@@ -131,6 +134,7 @@ async fn serve(config: Config, reloads: Reloads<Config>) -> anyhow::Result<()> {
         crossings,
         acknowledge,
         asked,
+        looks,
         waiting: BTreeMap::new(),
         last_asked: Ticket::default(),
         events,

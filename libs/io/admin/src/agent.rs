@@ -1,6 +1,6 @@
 //! The service `sojourn.agent.v1.Agent`, the same in home agent, foreign agent and mobile node.
 
-use std::{net::Ipv4Addr, pin::Pin, sync::Arc};
+use std::{net::Ipv4Addr, pin::Pin, sync::Arc, time::Duration};
 
 use futures_util::{Stream, StreamExt as _, stream};
 use proto::agent::{
@@ -46,6 +46,12 @@ pub async fn reload(reloads: &mpsc::Sender<Reload>) -> Result<Vec<String>, Statu
     answered.await.map_err(|_| stopping())?.map_err(Status::failed_precondition)
 }
 
+/// Somebody is about to look at the newest snapshot, and waits until it is as new as it can be.
+pub type Look = oneshot::Sender<()>;
+
+/// How long a new snapshot is waited for before the one that is there is shown: one of a million rows takes a second.
+const LOOK: Duration = Duration::from_secs(5);
+
 /// The service, answering from the newest snapshot and the event log.
 #[derive(Clone, Debug)]
 pub struct Agent {
@@ -53,13 +59,14 @@ pub struct Agent {
     events: EventLog,
     requests: Option<mpsc::Sender<AgentRequest>>,
     reloads: Option<mpsc::Sender<Reload>>,
+    looks: Option<mpsc::Sender<Look>>,
 }
 
 impl Agent {
     /// An agent that only tells.
     #[must_use]
     pub const fn new(snapshots: watch::Receiver<Arc<AgentSnapshot>>, events: EventLog) -> Self {
-        Self { snapshots, events, requests: None, reloads: None }
+        Self { snapshots, events, requests: None, reloads: None, looks: None }
     }
 
     /// An agent that also takes requests.
@@ -76,6 +83,13 @@ impl Agent {
         self
     }
 
+    /// An agent that is told when somebody looks, and makes a snapshot for him then.
+    #[must_use]
+    pub fn with_looks(mut self, looks: mpsc::Sender<Look>) -> Self {
+        self.looks = Some(looks);
+        self
+    }
+
     /// The service with health and reflection beside it.
     #[must_use]
     pub fn routes(self) -> Routes {
@@ -85,6 +99,17 @@ impl Agent {
 
     fn snapshot(&self) -> Arc<AgentSnapshot> {
         self.snapshots.borrow().clone()
+    }
+
+    /// The snapshot for somebody who looks now.
+    async fn newest(&self) -> Arc<AgentSnapshot> {
+        if let Some(looks) = &self.looks {
+            let (look, made) = oneshot::channel();
+            let made = async { looks.send(look).await.is_ok() && made.await.is_ok() };
+            // Without an answer the agent is stopping or overloaded: what there is says more than an error.
+            let _ = tokio::time::timeout(LOOK, made).await;
+        }
+        self.snapshot()
     }
 
     /// Hands a request to the core and waits for its answer.
@@ -119,8 +144,11 @@ impl Agent {
     }
 
     /// The rows of the newest snapshot, made one by one as the client takes them.
-    fn rows<T: Send + 'static>(&self, row: fn(&AgentSnapshot, usize, u64) -> Option<T>) -> Response<Rows<T>> {
-        let snapshot = self.snapshot();
+    async fn rows<T: Send + 'static>(
+        &self,
+        row: fn(&AgentSnapshot, usize, u64) -> Option<T>,
+    ) -> Response<Rows<T>> {
+        let snapshot = self.newest().await;
         let age_s = snapshot.age_s();
         let rows = (0..).map_while(move |n| row(&snapshot, n, age_s)).map(Ok);
         Response::new(Box::pin(stream::iter(rows)))
@@ -137,7 +165,7 @@ impl agent_server::Agent for Agent {
     type WatchEventsStream = Rows<Event>;
 
     async fn status(&self, _: Request<StatusRequest>) -> Result<Response<StatusReply>, Status> {
-        let snapshot = self.snapshot();
+        let snapshot = self.newest().await;
         Ok(Response::new(snapshot.status_at(snapshot.age_s())))
     }
 
@@ -145,27 +173,28 @@ impl agent_server::Agent for Agent {
         &self,
         _: Request<ListBindingsRequest>,
     ) -> Result<Response<Self::ListBindingsStream>, Status> {
-        Ok(self.rows(AgentSnapshot::binding_at))
+        Ok(self.rows(AgentSnapshot::binding_at).await)
     }
 
     async fn list_visitors(
         &self,
         _: Request<ListVisitorsRequest>,
     ) -> Result<Response<Self::ListVisitorsStream>, Status> {
-        Ok(self.rows(AgentSnapshot::visitor_at))
+        Ok(self.rows(AgentSnapshot::visitor_at).await)
     }
 
     async fn list_associations(
         &self,
         _: Request<ListAssociationsRequest>,
     ) -> Result<Response<Self::ListAssociationsStream>, Status> {
-        Ok(self.rows(AgentSnapshot::association_at))
+        Ok(self.rows(AgentSnapshot::association_at).await)
     }
 
     async fn counters(&self, request: Request<CountersRequest>) -> Result<Response<CountersReply>, Status> {
         let nai = request.into_inner().nai;
         let none = "only home agents and foreign agents count registrations; this is a mobile node";
-        let counters = self.snapshot().counters_of(&nai).ok_or_else(|| Status::failed_precondition(none))?;
+        let counters =
+            self.newest().await.counters_of(&nai).ok_or_else(|| Status::failed_precondition(none))?;
         if !nai.is_empty() && counters.peers.is_empty() {
             return Err(Status::not_found(format!("nothing was counted of \"{nai}\" since the start")));
         }

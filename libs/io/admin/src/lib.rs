@@ -18,7 +18,7 @@ mod snapshot;
 pub mod tls;
 pub mod unix;
 
-pub use agent::{Agent, AgentRequest, Reload, reload};
+pub use agent::{Agent, AgentRequest, Look, Reload, reload};
 pub use caller::{Caller, Role, caller};
 pub use events::{EventLog, KEPT_EVENTS};
 pub use files::FileError;

@@ -3,7 +3,7 @@
 
 use std::{net::Ipv4Addr, path::PathBuf, sync::Arc, time::Duration};
 
-use admin::{Agent, AgentRequest, AgentSnapshot, EventLog, client, shown, unix::Socket};
+use admin::{Agent, AgentRequest, AgentSnapshot, EventLog, Look, client, shown, unix::Socket};
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use mobility::EventKind;
 use proto::agent::{
@@ -31,14 +31,19 @@ struct World {
 }
 
 async fn world(requests: Option<mpsc::Sender<AgentRequest>>) -> World {
+    world_of(|agent| match requests {
+        Some(requests) => agent.with_requests(requests),
+        None => agent,
+    })
+    .await
+}
+
+async fn world_of(with: impl FnOnce(Agent) -> Agent) -> World {
     let folder = tempfile::tempdir().unwrap();
     let path: PathBuf = folder.path().join("agent.sock");
     let events = EventLog::default();
     let (snapshots, watch) = watch::channel(Arc::new(AgentSnapshot::default()));
-    let mut agent = Agent::new(watch, events.clone());
-    if let Some(requests) = requests {
-        agent = agent.with_requests(requests);
-    }
+    let agent = with(Agent::new(watch, events.clone()));
     let socket = Socket::bind(&path).unwrap();
     let mut server = JoinSet::new();
     server.spawn(async move { socket.serve(agent.routes()).await.unwrap() });
@@ -75,6 +80,31 @@ async fn the_newest_snapshot_is_told() {
     let visitors: Vec<_> =
         client.list_visitors(ListVisitorsRequest {}).await.unwrap().into_inner().try_collect().await.unwrap();
     assert!(visitors.is_empty());
+}
+
+/// Who looks sees what is so when he looks, and waits for that; an agent that stops leaves what it said last.
+#[tokio::test]
+async fn a_snapshot_is_made_for_who_looks() {
+    let (looks_to, mut looks) = mpsc::channel(1);
+    let world = world_of(|agent| agent.with_looks(looks_to)).await;
+    let mut client = AgentClient::new(world.channel.clone());
+    let snapshots = world.snapshots.clone();
+    let agent = tokio::spawn(async move {
+        for bindings in 1..=3 {
+            let look: Look = looks.recv().await.unwrap();
+            let status = StatusReply { bindings, ..StatusReply::default() };
+            let mut snapshot = AgentSnapshot::new(status);
+            snapshot.bindings.resize_with(usize::try_from(bindings).unwrap(), Binding::default);
+            snapshots.send_replace(Arc::new(snapshot));
+            look.send(()).unwrap();
+        }
+    });
+    assert_eq!(client.status(StatusRequest {}).await.unwrap().into_inner().bindings, 1);
+    let rows = client.list_bindings(ListBindingsRequest {}).await.unwrap().into_inner();
+    assert_eq!(rows.try_collect::<Vec<_>>().await.unwrap().len(), 2);
+    assert_eq!(client.status(StatusRequest {}).await.unwrap().into_inner().bindings, 3);
+    agent.await.unwrap();
+    assert_eq!(client.status(StatusRequest {}).await.unwrap().into_inner().bindings, 3);
 }
 
 #[tokio::test]

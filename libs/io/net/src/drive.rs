@@ -29,6 +29,8 @@ pub enum Event<R> {
     Udp(Received),
     /// Somebody asks or answers.
     Request(R),
+    /// Somebody looks at what is published: nothing for the machine, but [`Shell::settled`] comes.
+    Look,
     /// The process shall end.
     Stop,
 }
@@ -151,6 +153,7 @@ fn hand_over<M: Machine>(machine: &mut M, event: Event<M::Request>) -> bool {
             machine.handle(Input::Datagram(datagram), now);
         }
         Event::Request(request) => machine.handle(Input::Request(request), now),
+        Event::Look => {}
         Event::Stop => return false,
     }
     true
@@ -264,6 +267,14 @@ mod tests {
         let (mut machine, mut shell) = (Echo::default(), Script::new([Event::Request(("ask", 7))]));
         drive(&mut machine, &mut shell).await.unwrap();
         assert_eq!(shell.done, ["persist 7", "send 7", "tunnel 7", "settled"]);
+        assert_eq!(machine.heard, ["tick"]);
+    }
+
+    #[tokio::test]
+    async fn a_look_has_everything_published_and_the_machine_hears_nothing() {
+        let (mut machine, mut shell) = (Echo::default(), Script::new([Event::Look]));
+        drive(&mut machine, &mut shell).await.unwrap();
+        assert_eq!(shell.done, ["settled"]);
         assert_eq!(machine.heard, ["tick"]);
     }
 
