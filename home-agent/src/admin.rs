@@ -14,7 +14,7 @@ use wire::mip::Spi;
 use crate::counters::{self, Rows};
 
 /// Snapshots of many bindings follow each other at least at this distance, and at so many times what the last one took
-/// to make: making one copies every row. What is held back goes out with a later advertisement, or once somebody looks.
+/// to make: making one copies every row. What is held back goes out with a later advertisement, or when somebody looks.
 const SPACING: Duration = Duration::from_millis(200);
 const SHARE: u32 = 400;
 /// The same while somebody looks: who asks again and again must not take all of a processor.
@@ -55,7 +55,8 @@ impl Publisher {
         }
     }
 
-    /// Somebody looks: he is told once what there is to see was published.
+    /// Somebody looks: he is told as soon as he can see what is so now, or was [`SHARE_LOOKED_AT`] times what a snapshot
+    /// takes ago.
     pub(crate) fn look(&mut self, look: Look) {
         self.looking.push(look);
     }
